@@ -1,0 +1,313 @@
+"""The error tree. Branches follow who must act.
+
+    CloacinaError
+    ├─ DefinitionError        the author of a workflow
+    ├─ InputError             the caller gave something that can't be used
+    │  ├─ ReferenceSyntaxError · ParamsError · ContextValueError
+    ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
+    │                         UnknownRunError
+    ├─ NotAllowedError        trust, modes of files
+    ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
+    │                         IllegalTransitionError · RunOwnedElsewhereError
+    ├─ ConfigurationError     the operator
+    ├─ StoreError             StoreUnavailableError (may be tried again) · SchemaVersionError
+    ├─ PluginError            the maker of a plugin: PluginLoadError · DuplicateContributionError
+    └─ ResultTimeoutError     the run goes on; only the wait ended
+
+Every class has a stable `code` and the exit status that the command line ends with. A task's own
+exception is never one of these: it is data on its attempt.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault found by a validator that reports all of them."""
+
+    kind: str
+    """What sort of fault: a stable, lower-case, hyphenated word that scripts may compare."""
+
+    message: str
+    """What is wrong, as one sentence without a full stop."""
+
+    where: str = ""
+    """The place: a path, a file name, a task; empty when it is the whole."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+    def to_json(self) -> dict[str, str]:
+        """Return the problem as a JSON object."""
+        return {"kind": self.kind, "message": self.message, "where": self.where}
+
+
+class CloacinaError(Exception):
+    """Something Cloacina refuses or can't do.
+
+    Attributes:
+        hint: what to do next, as one sentence; None when the message says it.
+        problems: the single faults, for errors that report several.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, problems: Iterable[Problem] = ()
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n  - ".join([self.message, *map(str, self.problems)])
+
+
+class InputError(CloacinaError):
+    """The caller gave something that can't be used."""
+
+    code = "bad-input"
+    exit_status = 2
+
+
+class DefinitionError(InputError):
+    """A workflow's definition is wrong; `problems` names every fault."""
+
+    code = "bad-definition"
+
+    def __init__(self, workflow: str, problems: Sequence[Problem]) -> None:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"workflow {workflow!r} has {count}", problems=problems)
+        self.workflow = workflow
+
+
+class ReferenceSyntaxError(InputError):
+    """A reference isn't `PACKAGE[/WORKFLOW]` with an optional version specifier."""
+
+    code = "bad-reference"
+
+
+class ParamsError(InputError):
+    """Params don't fit the workflow's schema; `problems` names every fault with its path."""
+
+    code = "bad-params"
+
+    def __init__(self, workflow: str, problems: Sequence[Problem]) -> None:
+        super().__init__(f"the params don't fit workflow {workflow!r}", problems=problems)
+        self.workflow = workflow
+
+
+class ContextValueError(InputError):
+    """A context value can't be stored, or isn't of the type that was asked for.
+
+    Attributes:
+        path: the key and the place in its value, as `rows[3].day`.
+    """
+
+    code = "bad-context-value"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"context value {path}: {reason}")
+        self.path = path
+
+
+class NotFoundError(CloacinaError):
+    """What was named doesn't exist."""
+
+    code = "not-found"
+    exit_status = 3
+
+
+def _did_you_mean(nearest: Sequence[str]) -> str | None:
+    return f"did you mean {' or '.join(nearest)}?" if nearest else None
+
+
+class UnknownPackageError(NotFoundError):
+    """No source has the package."""
+
+    code = "unknown-package"
+
+    def __init__(self, package: str, nearest: Sequence[str] = ()) -> None:
+        hint = _did_you_mean(nearest) or "see what there is with: cloacina registry list"
+        super().__init__(f"there is no package {package!r}", hint=hint)
+        self.package = package
+        self.nearest = tuple(nearest)
+
+
+class UnknownReleaseError(NotFoundError):
+    """The package exists, but no release of it fits."""
+
+    code = "unknown-release"
+
+    def __init__(self, package: str, specifier: str, available: Sequence[str] = ()) -> None:
+        there = ", ".join(available) if available else "none"
+        super().__init__(
+            f"no release of {package!r} fits {specifier or 'any version'!r}",
+            hint=f"releases there are: {there}",
+        )
+        self.package = package
+        self.specifier = specifier
+        self.available = tuple(available)
+
+
+class UnknownWorkflowError(NotFoundError):
+    """The release exists, but has no such workflow."""
+
+    code = "unknown-workflow"
+
+    def __init__(self, workflow: str, where: str, known: Sequence[str], near: Sequence[str]) -> None:
+        hint = _did_you_mean(near) or (
+            f"its workflows: {', '.join(known)}" if known else "it has no workflows"
+        )
+        super().__init__(f"{where} has no workflow {workflow!r}", hint=hint)
+        self.workflow = workflow
+        self.known = tuple(known)
+
+
+class UnknownRunError(NotFoundError):
+    """The store has no such run."""
+
+    code = "unknown-run"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"there is no run {run_id!r}", hint="list them with: cloacina runs list")
+        self.run_id = run_id
+
+
+class NotAllowedError(CloacinaError):
+    """Refused: trust, ownership, or the modes of a file."""
+
+    code = "not-allowed"
+    exit_status = 4
+
+
+class ConflictError(CloacinaError):
+    """It collides with what is there."""
+
+    code = "conflict"
+    exit_status = 5
+
+
+class AmbiguousReferenceError(ConflictError):
+    """A reference fits more than one workflow; `choices` lists references that fit one."""
+
+    code = "ambiguous-reference"
+    exit_status = 2
+
+    def __init__(self, reference: str, choices: Sequence[str], hint: str | None = None) -> None:
+        super().__init__(
+            f"reference {reference!r} fits more than one workflow",
+            hint=hint or f"name one: {', '.join(choices)}",
+        )
+        self.reference = reference
+        self.choices = tuple(choices)
+
+
+class IdempotencyConflictError(ConflictError):
+    """The idempotency key was used before, for another workflow or other params."""
+
+    code = "idempotency-conflict"
+
+    def __init__(self, key: str, run_id: str) -> None:
+        super().__init__(
+            f"idempotency key {key!r} belongs to run {run_id}, which asked for something else",
+            hint="use another key, or the same workflow, params and context",
+        )
+        self.key = key
+        self.run_id = run_id
+
+
+class IllegalTransitionError(ConflictError):
+    """A run isn't in a state from which this can be done."""
+
+    code = "illegal-transition"
+
+
+class RunOwnedElsewhereError(ConflictError):
+    """A live engine in another process works on the run."""
+
+    code = "run-owned"
+
+    def __init__(self, run_id: str, engine: str) -> None:
+        super().__init__(
+            f"engine {engine} is at work on run {run_id}",
+            hint=f"follow it with: cloacina runs show {run_id}",
+        )
+        self.run_id = run_id
+        self.engine = engine
+
+
+class ConfigurationError(CloacinaError):
+    """A setting is wrong; the operator must act."""
+
+    code = "bad-configuration"
+    exit_status = 2
+
+
+class StoreError(CloacinaError):
+    """The database can't do what is asked."""
+
+    code = "store-error"
+    exit_status = 6
+
+
+class StoreUnavailableError(StoreError):
+    """The database can't be reached, opened or written now; it may work later."""
+
+    code = "store-unavailable"
+
+
+class SchemaVersionError(StoreError):
+    """The database was written by a newer version of Cloacina."""
+
+    code = "schema-newer"
+
+
+class PluginError(CloacinaError):
+    """A plugin is at fault; its maker must act."""
+
+    code = "plugin-error"
+    exit_status = 6
+
+
+class PluginLoadError(PluginError):
+    """A plugin's entry point can't be loaded."""
+
+    code = "plugin-load"
+
+    def __init__(self, name: str, distribution: str, reason: str) -> None:
+        super().__init__(
+            f"plugin {name!r} of distribution {distribution!r} can't be loaded: {reason}"
+        )
+        self.name = name
+        self.distribution = distribution
+
+
+class DuplicateContributionError(PluginError):
+    """Two plugins contribute a thing of one name."""
+
+    code = "plugin-duplicate"
+
+    def __init__(self, kind: str, name: str, contributors: Sequence[str]) -> None:
+        super().__init__(f"{kind} {name!r} is contributed by {' and by '.join(contributors)}")
+        self.kind = kind
+        self.name = name
+        self.contributors = tuple(contributors)
+
+
+class ResultTimeoutError(CloacinaError, TimeoutError):
+    """The run didn't end within the time given to wait for it; it goes on."""
+
+    code = "result-timeout"
+    exit_status = 7
+
+    def __init__(self, run_id: str, seconds: float) -> None:
+        super().__init__(
+            f"run {run_id} didn't end within {seconds:g} s; it goes on",
+            hint=f"look at it with: cloacina runs show {run_id}",
+        )
+        self.run_id = run_id

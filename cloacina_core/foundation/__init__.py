@@ -1,0 +1,1 @@
+"""What everything stands on: clock, ids, names, JSON values and digests. Standard library only."""

@@ -1,0 +1,58 @@
+"""Identifiers: made by us, opaque to everyone, sorted by the time of making."""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import NewType
+
+from cloacina_core.foundation.clock import Clock
+
+RunId = NewType("RunId", str)
+EngineId = NewType("EngineId", str)
+
+ID_LENGTH = 26
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
+_RANDOM_BITS = 80
+
+
+class IdFactory:
+    """Makes ULID-shaped ids: 48 bits of milliseconds, then 80 bits that are random or one higher.
+
+    Ids of one factory strictly increase, so runs list in the order of their submission.
+    """
+
+    def __init__(self, clock: Clock, entropy: Callable[[int], bytes] = os.urandom) -> None:
+        self._clock = clock
+        self._entropy = entropy
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def _new(self) -> str:
+        milliseconds = int(self._clock.now().timestamp() * 1000)
+        fresh = (milliseconds << _RANDOM_BITS) | int.from_bytes(self._entropy(10), "big")
+        with self._lock:
+            if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:
+                fresh = self._last + 1  # same millisecond, or a clock that went back
+            self._last = fresh
+        return _encode(fresh)
+
+    def run_id(self) -> RunId:
+        """Return a new id for a run."""
+        return RunId(self._new())
+
+    def engine_id(self) -> EngineId:
+        """Return a new id for one incarnation of an engine; a restarted engine is another one."""
+        return EngineId(self._new())
+
+
+def _encode(number: int) -> str:
+    digits = []
+    for _ in range(ID_LENGTH):
+        number, digit = divmod(number, 32)
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))
+
+
+def is_id_prefix(text: str) -> bool:
+    """Whether `text` can be the beginning of an id."""
+    return 0 < len(text) <= ID_LENGTH and all(letter in _ALPHABET for letter in text)

@@ -1,0 +1,159 @@
+"""JSON values: one strict verdict on what can be stored, the same for every database.
+
+Rules, each with its reason:
+
+1. Only None, bool, int, float, str, list, tuple (stored as a list) and dict with str keys.
+2. Floats are finite: JSON has no NaN or infinity (RFC 8259, 6).
+3. Integers fit in 64 bits, signed: other readers of the store would round them.
+4. Strings are valid Unicode without NUL: PostgreSQL stores neither NUL nor lone surrogates.
+5. At most 64 levels deep: deeper values overflow the stack of some reader.
+"""
+
+import json
+import math
+from typing import Any, TypeAlias
+
+JsonValue: TypeAlias = Any
+"""None, bool, int, float, str, list[JsonValue] or dict[str, JsonValue]."""
+
+MAX_DEPTH = 64
+_MAX_INTEGER = 2**63 - 1
+_MIN_INTEGER = -(2**63)
+
+
+class NotJsonError(ValueError):
+    """A value can't be stored as JSON.
+
+    Attributes:
+        path: where in the value, as `$.rows[3].day`.
+        reason: what is wrong there.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+def encode(value: JsonValue, *, where: str = "$") -> str:
+    """Return a value as compact JSON text.
+
+    Raises:
+        NotJsonError: the value breaks a rule of this module; the error holds the path.
+    """
+    _check(value, where, 0)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def canonical(value: JsonValue) -> str:
+    """Return compact JSON text with sorted keys: equal values give equal text, for digests."""
+    _check(value, "$", 0)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def decode(text: str | bytes) -> JsonValue:
+    """Return the value of JSON text written by `encode` or `canonical`."""
+    return json.loads(text)
+
+
+def decode_strict(text: str | bytes) -> JsonValue:
+    """Return the value of JSON text from outside: no duplicate keys, no NaN, all rules apply.
+
+    Raises:
+        NotJsonError: the text isn't JSON, or breaks a rule of this module.
+    """
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant
+        )
+    except NotJsonError:
+        raise
+    except RecursionError:
+        raise NotJsonError("$", f"more than {MAX_DEPTH} levels deep") from None
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, integers too long
+        raise NotJsonError("$", f"not JSON: {error}") from error
+    _check(value, "$", 0)
+    return value
+
+
+def _unique_pairs(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise NotJsonError("$", f"the key {key!r} stands twice in one object")
+            seen.add(key)
+    return result
+
+
+def _refuse_constant(name: str) -> None:
+    raise NotJsonError("$", f"{name} is not JSON")
+
+
+def _check(value: JsonValue, path: str, depth: int) -> None:
+    kind = type(value)
+    if kind is str:
+        _check_text(value, path)
+    elif kind is int:
+        _check_integer(value, path)
+    elif value is None or kind is bool:
+        return
+    elif kind is float:
+        if not math.isfinite(value):
+            raise NotJsonError(path, f"{value} is not JSON; use None or a string")
+    elif kind is dict:
+        _check_object(value, path, depth)
+    elif kind is list or kind is tuple:
+        if depth >= MAX_DEPTH:
+            raise NotJsonError(path, f"more than {MAX_DEPTH} levels deep")
+        for index, item in enumerate(value):
+            _check(item, f"{path}[{index}]", depth + 1)
+    else:
+        _check_subclass(value, path, depth)
+
+
+def _check_object(value: dict[Any, Any], path: str, depth: int) -> None:
+    if depth >= MAX_DEPTH:
+        raise NotJsonError(path, f"more than {MAX_DEPTH} levels deep")
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise NotJsonError(path, f"the key {key!r} is {type(key).__name__}, not a string")
+        _check_text(key, path)
+        _check(item, f"{path}.{key}", depth + 1)
+
+
+def _check_text(value: str, path: str) -> None:
+    if "\x00" in value:
+        raise NotJsonError(path, "the text holds a NUL character")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise NotJsonError(path, "the text holds a lone surrogate") from None
+
+
+def _check_integer(value: int, path: str) -> None:
+    if not _MIN_INTEGER <= value <= _MAX_INTEGER:
+        raise NotJsonError(path, "the integer doesn't fit in 64 bits; store it as text")
+
+
+def _check_subclass(value: JsonValue, path: str, depth: int) -> None:
+    """Accept subclasses of the JSON types (IntEnum, StrEnum, OrderedDict): JSON has no class."""
+    for base in (bool, str, int, float, dict, list, tuple):
+        if isinstance(value, base):
+            _check(base(value), path, depth)
+            return
+    raise NotJsonError(path, f"{type(value).__name__} is not a JSON value{_advice(value)}")
+
+
+def _advice(value: object) -> str:
+    if hasattr(value, "isoformat"):
+        return "; store value.isoformat()"
+    if isinstance(value, bytes | bytearray):
+        return "; store text, for example base64"
+    if isinstance(value, set | frozenset):
+        return "; store sorted(value)"
+    if hasattr(value, "__dataclass_fields__"):
+        return "; store dataclasses.asdict(value)"
+    return ""
