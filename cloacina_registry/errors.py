@@ -1,18 +1,17 @@
 """The registry's branch of the error tree.
 
     RegistryError
-    ├─ WheelRejectedError     a wheel breaks the rules; `problems` names every one   (InputError)
-    ├─ PackageBuildError      a project can't be made into a package                 (InputError)
-    ├─ TrustError             what was signed, by whom, with what                    (NotAllowedError)
-    │  ├─ SignatureError      the signature is missing, malformed or wrong
-    │  ├─ UntrustedSignerError  the signature is right, but nobody trusts the signer with this
+    ├─ WheelRejectedError     InputError: a wheel breaks the rules, `problems` names every one
+    ├─ PackageBuildError      InputError: a project can't be made into a package
+    ├─ TrustError             NotAllowedError
+    │  ├─ SignatureError      a signature is missing, malformed or wrong
+    │  ├─ UntrustedSignerError  it is right, but nobody trusts its key with this package
     │  └─ KeyFileError        a key file can't be used
-    ├─ ReleaseExistsError     the version was published before                       (ConflictError)
-    ├─ TamperedError          stored bytes aren't what they were                     (NotAllowedError)
+    ├─ ReleaseExistsError     ConflictError: the version was published before
+    ├─ TamperedError          NotAllowedError: stored bytes aren't what they were
     └─ LoadError              a release's code can't be imported
 
-Each also descends from the branch of `cloacina_core.errors` named at its right, which gives it the
-exit status.
+The branch of `cloacina_core.errors` named first is its second base, and gives the exit status.
 """
 
 from collections.abc import Sequence
