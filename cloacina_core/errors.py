@@ -159,7 +159,9 @@ class UnknownWorkflowError(NotFoundError):
 
     code = "unknown-workflow"
 
-    def __init__(self, workflow: str, where: str, known: Sequence[str], near: Sequence[str]) -> None:
+    def __init__(
+        self, workflow: str, where: str, known: Sequence[str], near: Sequence[str]
+    ) -> None:
         hint = _did_you_mean(near) or (
             f"its workflows: {', '.join(known)}" if known else "it has no workflows"
         )

@@ -63,9 +63,7 @@ def decode_strict(text: str | bytes) -> JsonValue:
         NotJsonError: the text isn't JSON, or breaks a rule of this module.
     """
     try:
-        value = json.loads(
-            text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant
-        )
+        value = json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant)
     except NotJsonError:
         raise
     except RecursionError:
@@ -140,7 +138,8 @@ def _check_integer(value: int, path: str) -> None:
 
 def _check_subclass(value: JsonValue, path: str, depth: int) -> None:
     """Accept subclasses of the JSON types (IntEnum, StrEnum, OrderedDict): JSON has no class."""
-    for base in (bool, str, int, float, dict, list, tuple):
+    bases: tuple[Any, ...] = (bool, str, int, float, dict, list, tuple)
+    for base in bases:
         if isinstance(value, base):
             _check(base(value), path, depth)
             return

@@ -1,0 +1,39 @@
+"""Durable workflows, shipped as signed wheels. This is what authors of workflows need.
+
+Importing this package imports the standard library only; `Runtime` and its companions are loaded
+when they are first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from cloacina_core.model import rules
+from cloacina_core.model.context import Context
+from cloacina_core.model.retry import RetryPolicy, TransientError
+from cloacina_core.model.workflow import Task, Workflow, task
+
+if TYPE_CHECKING:
+    from cloacina_core.runtime import AsyncRuntime, RunHandle, RunResult, Runtime
+
+__all__ = [
+    "AsyncRuntime",
+    "Context",
+    "RetryPolicy",
+    "RunHandle",
+    "RunResult",
+    "Runtime",
+    "Task",
+    "TransientError",
+    "Workflow",
+    "rules",
+    "task",
+]
+
+_HEAVY = frozenset({"AsyncRuntime", "RunHandle", "RunResult", "Runtime"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HEAVY:
+        from cloacina_core import runtime  # noqa: PLC0415 - a worker must not pay for SQLAlchemy
+
+        return getattr(runtime, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,192 @@
+"""What every command shares: common options, output, errors.
+
+Results go to stdout, talk goes to stderr. With `--json`, stdout carries exactly one JSON document
+and an error is a JSON object on stderr.
+"""
+
+import functools
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cloacina_core.errors import CloacinaError
+from cloacina_core.foundation.clock import Clock, SystemClock
+from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.settings import ResolvedSettings, Settings, read_settings
+
+if TYPE_CHECKING:
+    from cloacina_core.plugin.interfaces import RuntimeView
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_INTERNAL = 70
+EXIT_INTERRUPTED = 130
+
+_COMMON = (
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
+    click.option("--home", type=click.Path(path_type=Path), help="Use this home folder."),
+    click.option("--database-url", metavar="URL", help="Use this store."),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors."),
+    click.option("--debug", is_flag=True, help="Show tracebacks."),
+)
+
+
+class Console:
+    """A command's way to the world."""
+
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        debug: bool = False,
+        flags: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.debug = debug
+        self._flags = dict(flags or {})
+
+    @cached_property
+    def resolved_settings(self) -> ResolvedSettings:
+        """The settings with their origins."""
+        return read_settings(os.environ, Path.cwd(), self._flags)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.resolved_settings.settings
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of this host."""
+        return SystemClock()
+
+    @cached_property
+    def view(self) -> "RuntimeView":
+        """The view that plugins have of the runtime; the store is opened when it is first used."""
+        from cloacina_core.runtime import open_view  # noqa: PLC0415 - most commands don't need it
+
+        return open_view(self.settings)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person sees stderr, so that moving pictures make sense."""
+        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    @property
+    def has_colour(self) -> bool:
+        """Whether stderr may be coloured; see no-color.org."""
+        return self.is_terminal and not os.environ.get("NO_COLOR")
+
+    def emit(self, value: JsonValue, text: str | None = None) -> None:
+        """Print the result: the value with `--json`, else the text (if any)."""
+        if self.as_json:
+            click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        elif text is not None:
+            click.echo(text)
+
+    def say(self, text: str) -> None:
+        """Tell a person something, on stderr; not with `--quiet`."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def warn(self, text: str) -> None:
+        """Warn, on stderr, also with `--quiet`."""
+        click.echo(f"{self._style('warning:', 'yellow')} {text}", err=True)
+
+    def table(self, headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+        """Return a table in plain text, columns as wide as their widest cell."""
+        cells = [list(headers), *([str(cell) for cell in row] for row in rows)]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+        lines = (
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in cells
+        )
+        return "\n".join(lines)
+
+    def report(self, error: CloacinaError) -> int:
+        """Tell an error, and return the exit status that it asks for."""
+        if self.debug:
+            traceback.print_exception(error)
+        if self.as_json:
+            click.echo(json.dumps({"error": _error_json(error)}, ensure_ascii=False), err=True)
+            return error.exit_status
+        click.echo(f"{self._style(f'error[{error.code}]:', 'red')} {error.message}", err=True)
+        for problem in error.problems:
+            click.echo(f"  - {problem}", err=True)
+        if error.hint:
+            click.echo(f"{self._style('help:', 'cyan')} {error.hint}", err=True)
+        return error.exit_status
+
+    def report_internal(self, error: Exception) -> int:
+        """Tell an error that is our own fault, and return its exit status."""
+        if self.debug:
+            traceback.print_exception(error)
+        else:
+            click.echo(
+                f"error[internal]: {type(error).__name__}: {error}\n"
+                "help: this is a fault of Cloacina; --debug shows where it is",
+                err=True,
+            )
+        return EXIT_INTERNAL
+
+    def _style(self, text: str, colour: str) -> str:
+        return click.style(text, fg=colour, bold=True) if self.has_colour else text
+
+
+def _error_json(error: CloacinaError) -> dict[str, JsonValue]:
+    return {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "problems": [problem.to_json() for problem in error.problems],
+        "exit_status": error.exit_status,
+    }
+
+
+def command_options(function: F) -> F:
+    """Add the options that every command has. Stands above `pass_console`."""
+    for option in reversed(_COMMON):
+        function = option(function)
+    return function
+
+
+def pass_console(function: Callable[..., Any]) -> Callable[..., None]:
+    """Pass a `Console` as first argument, tell errors, and end with their exit status.
+
+    A command that returns a number ends with it.
+    """
+
+    @functools.wraps(function)
+    def command(**options: Any) -> None:
+        console = Console(
+            as_json=options.pop("as_json"),
+            quiet=options.pop("quiet"),
+            debug=options.pop("debug"),
+            flags={"home": options.pop("home"), "database_url": options.pop("database_url")},
+        )
+        click.get_current_context().exit(_call(console, function, options))
+
+    return command
+
+
+def _call(console: Console, function: Callable[..., Any], options: dict[str, Any]) -> int:
+    try:
+        return function(console, **options) or 0
+    except CloacinaError as error:
+        return console.report(error)
+    except (KeyboardInterrupt, click.Abort):
+        console.say("interrupted")
+        return EXIT_INTERRUPTED
+    except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the last place that can speak to the user
+        return console.report_internal(error)

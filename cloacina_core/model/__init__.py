@@ -1,0 +1,1 @@
+"""What things are: workflows, tasks, contexts, rules, runs. Pure, standard library only."""

@@ -1,0 +1,230 @@
+"""What a task reads and writes: the JSON that tasks hand on, the params, and who is asking."""
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar, overload
+
+from cloacina_core.errors import ContextValueError
+from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode, encode
+from cloacina_core.model.release import Release
+from cloacina_core.model.typed import convert
+
+T = TypeVar("T")
+
+MAX_KEY_LENGTH = 200
+
+
+class Params(Mapping[str, Any]):
+    """A run's params, read-only: `params["day"]` and `params.day` are the same.
+
+    When the workflow declares its params with a dataclass or TypedDict, the values have the types
+    declared there.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            return self._values[name]
+        except KeyError:
+            known = ", ".join(self._values) or "none"
+            raise AttributeError(f"there is no param {name!r}; params are: {known}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Params({self._values!r})"
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskInfo:
+    """Which attempt of which task of which run a context belongs to."""
+
+    run_id: str = "local"
+    workflow: str = ""
+    task: str = ""
+    attempt: int = 1
+    """Counted from 1."""
+    deadline: datetime | None = None
+    """When the attempt is given up; aware, UTC."""
+    release: Release | None = None
+    """What the workflow was resolved to; None for a workflow that isn't packaged."""
+    cancelled: Callable[[], bool] = _never
+
+    @property
+    def idempotency_token(self) -> str:
+        """The same for every attempt of this task of this run: give it to outside services."""
+        return f"{self.run_id}/{self.task}"
+
+
+class Context(MutableMapping[str, JsonValue]):
+    """JSON values by key, as the tasks before left them. What a task changes here is handed on.
+
+    A plain `Context({"rows": []})` is enough to call a task's function in a test.
+    """
+
+    __slots__ = ("_gone", "_texts", "_values", "info", "params")
+
+    def __init__(
+        self,
+        values: Mapping[str, JsonValue] | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        info: TaskInfo | None = None,
+    ) -> None:
+        self.params = params if isinstance(params, Params) else Params(params or {})
+        self.info = info or TaskInfo()
+        self._texts: dict[str, str] = {}
+        self._values: dict[str, JsonValue] = {}
+        self._gone: set[str] = set()
+        for key, value in (values or {}).items():
+            self[key] = value
+
+    @classmethod
+    def of_texts(
+        cls, texts: Mapping[str, str], *, params: Mapping[str, Any], info: TaskInfo
+    ) -> "Context":
+        """Return a context over values in encoded form, decoded when they are first asked for."""
+        context = cls(params=params, info=info)
+        context._texts.update(texts)
+        return context
+
+    def changes(self) -> dict[str, str | None]:
+        """Return what was changed: encoded values by key, None for a key that was deleted.
+
+        A value that was only read, or set to what it was, is not a change; one that was mutated in
+        place is.
+
+        Raises:
+            ContextValueError: a value can't be stored as JSON.
+        """
+        changed: dict[str, str | None] = dict.fromkeys(self._gone & self._texts.keys())
+        for key, value in self._values.items():
+            try:
+                text = encode(value, where=key)
+            except NotJsonError as error:
+                raise ContextValueError(error.path, error.reason) from None
+            if self._texts.get(key) != text:
+                changed[key] = text
+        return changed
+
+    def __getitem__(self, key: str) -> JsonValue:
+        if key in self._values:
+            return self._values[key]
+        if key in self._gone or key not in self._texts:
+            raise KeyError(key)
+        value = self._values[key] = decode(self._texts[key])
+        return value
+
+    def __setitem__(self, key: str, value: JsonValue) -> None:
+        if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
+            raise ContextValueError(
+                repr(key)[:80], f"a key is a string of 1 to {MAX_KEY_LENGTH} characters"
+            )
+        self._values[key] = value
+        self._gone.discard(key)
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self._values.pop(key, None)
+        self._gone.add(key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values or (key in self._texts and key not in self._gone)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (key for key in self._texts if key not in self._gone)
+        yield from (key for key in self._values if key not in self._texts)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @overload
+    def get(self, key: str, default: Any = None) -> Any: ...
+    @overload
+    def get(self, key: str, default: Any = None, *, type: type[T]) -> T: ...  # noqa: A002
+    def get(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
+        """Return the value of a key, or `default` without it.
+
+        Args:
+            key: the key.
+            default: what to return when there is no such key; it is not checked.
+            type: a type such as `list[Row]`, with `Row` a dataclass or TypedDict; the value is
+                validated and converted to it. A converted value is a copy.
+
+        Raises:
+            ContextValueError: the value isn't of that type; the message tells every fault.
+        """
+        try:
+            value = self[key]
+        except KeyError:
+            return default
+        if type is None:
+            return value
+        converted, problems = convert(value, type, key)
+        if problems:
+            raise ContextValueError(key, "; ".join(map(str, problems)))
+        return converted
+
+    def params_as(self, kind: type[T]) -> T:
+        """Return the params as the dataclass or TypedDict that the workflow declares them with."""
+        return kind(**self.params)
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run; `local` outside of one."""
+        return self.info.run_id
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        return self.info.task
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt, counted from 1."""
+        return self.info.attempt
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the attempt is given up (aware, UTC), or None."""
+        return self.info.deadline
+
+    @property
+    def release(self) -> Release | None:
+        """The release that the run is pinned to; None when the workflow isn't packaged."""
+        return self.info.release
+
+    @property
+    def idempotency_token(self) -> str:
+        """The same for every attempt of this task of this run: give it to outside services."""
+        return self.info.idempotency_token
+
+    def cancelled(self) -> bool:
+        """Whether the attempt was given up (deadline, cancel): a long task should stop then."""
+        return self.info.cancelled()
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return all values as a new dict."""
+        return {key: self[key] for key in self}
+
+    def __repr__(self) -> str:
+        return f"Context({self.to_dict()!r})"

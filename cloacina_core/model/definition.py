@@ -1,0 +1,111 @@
+"""What a workflow is, as data: enough to plan, list, compare and check it without its code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+from cloacina_core.model.retry import RetryPolicy
+from cloacina_core.model.rules import Rule, rule_from_json
+
+MergePolicy: TypeAlias = Literal["later", "concat", "error"]
+"""When two tasks before this one wrote different values of a key: the later in `after` wins, both
+lists are joined in that order, or the task fails."""
+
+EVERY_KEY = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDefinition:
+    """One task, without its code."""
+
+    name: str
+    after: tuple[str, ...]
+    """The tasks that come before, in the order that decides merges."""
+    rule: Rule
+    retry: RetryPolicy
+    timeout: timedelta | None
+    """How long one attempt may take; None means no limit."""
+    merge: Mapping[str, MergePolicy]
+    """The merge policy of each key; that of `*` holds for the keys not named."""
+    resources: tuple[str, ...]
+    """Tags that an engine must offer to run the task."""
+    description: str
+    fingerprint: str
+    """Changes when the task's code, closure constants, retry or shape change; hex."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the definition as a JSON object; lengths of time are in seconds."""
+        return {
+            "name": self.name,
+            "after": list(self.after),
+            "when": self.rule.to_json(),
+            "retry": self.retry.to_json(),
+            "timeout": None if self.timeout is None else self.timeout.total_seconds(),
+            "merge": dict(self.merge),
+            "resources": list(self.resources),
+            "description": self.description,
+            "fingerprint": self.fingerprint,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "TaskDefinition":
+        """Return the definition that `to_json` described."""
+        return cls(
+            name=data["name"],
+            after=tuple(data["after"]),
+            rule=rule_from_json(data["when"]),
+            retry=RetryPolicy.from_json(data["retry"]),
+            timeout=None if data["timeout"] is None else timedelta(seconds=data["timeout"]),
+            merge=dict(data["merge"]),
+            resources=tuple(data["resources"]),
+            description=data["description"],
+            fingerprint=data["fingerprint"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkflowDefinition:
+    """One workflow, without its code."""
+
+    name: str
+    description: str
+    params_schema: Mapping[str, Any] | None
+    """JSON Schema (2020-12) of the params object; None: any object will do."""
+    tags: Mapping[str, str]
+    timeout: timedelta | None
+    """How long a run may take, from its first start; None means no limit."""
+    tasks: tuple[TaskDefinition, ...]
+    fingerprint: str
+    """Changes when any task's fingerprint or the params schema changes; hex."""
+
+    @cached_property
+    def by_name(self) -> Mapping[str, TaskDefinition]:
+        """The tasks by their names."""
+        return {task.name: task for task in self.tasks}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the definition as a JSON object; lengths of time are in seconds."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "params_schema": self.params_schema,
+            "tags": dict(self.tags),
+            "timeout": None if self.timeout is None else self.timeout.total_seconds(),
+            "tasks": [task.to_json() for task in self.tasks],
+            "fingerprint": self.fingerprint,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "WorkflowDefinition":
+        """Return the definition that `to_json` described."""
+        return cls(
+            name=data["name"],
+            description=data["description"],
+            params_schema=data["params_schema"],
+            tags=dict(data["tags"]),
+            timeout=None if data["timeout"] is None else timedelta(seconds=data["timeout"]),
+            tasks=tuple(TaskDefinition.from_json(task) for task in data["tasks"]),
+            fingerprint=data["fingerprint"],
+        )

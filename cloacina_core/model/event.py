@@ -1,0 +1,61 @@
+"""The history of a run: what happened, in order."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from cloacina_core.foundation.clock import iso
+from cloacina_core.foundation.ids import RunId
+
+
+class EventType(StrEnum):
+    """What can happen in the life of a run."""
+
+    SUBMITTED = "submitted"
+    CLAIMED = "claimed"
+    """An engine took the run: at once, or after another engine died."""
+    TASK_STARTED = "task_started"
+    TASK_SUCCEEDED = "task_succeeded"
+    ATTEMPT_FAILED = "attempt_failed"
+    """The attempt failed or ran out of time; another one will follow."""
+    TASK_FAILED = "task_failed"
+    TASK_SKIPPED = "task_skipped"
+    TASK_CANCELLED = "task_cancelled"
+    ATTEMPT_LOST = "attempt_lost"
+    """The engine died during the attempt."""
+    COMMIT_REJECTED = "commit_rejected"
+    """A late result was refused: its attempt was no longer the current one."""
+    CALLBACK_FAILED = "callback_failed"
+    CANCEL_REQUESTED = "cancel_requested"
+    RUN_SUCCEEDED = "run_succeeded"
+    RUN_FAILED = "run_failed"
+    RUN_CANCELLED = "run_cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent:
+    """One entry of a run's history."""
+
+    run_id: RunId
+    seq: int
+    """Counted from 1 within the run, without holes."""
+    at: datetime
+    """On the database's clock; aware, UTC."""
+    type: EventType
+    task: str | None = None
+    attempt: int | None = None
+    engine: str | None = None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the event as a JSON object, as `runs events --json` prints it."""
+        return {
+            "run_id": self.run_id,
+            "seq": self.seq,
+            "at": iso(self.at),
+            "type": self.type.value,
+            "task": self.task,
+            "attempt": self.attempt,
+            "engine": self.engine,
+            "reason": self.reason,
+        }

@@ -1,0 +1,126 @@
+"""Everything a plugin may implement or is handed, on one page."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cloacina_core.foundation.clock import Clock
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.release import Release
+
+if TYPE_CHECKING:
+    from cloacina_core.model.workflow import Workflow
+    from cloacina_core.settings import Settings
+
+
+class RuntimeView(Protocol):
+    """The narrow view of the runtime that plugins are given."""
+
+    @property
+    def settings(self) -> "Settings":
+        """The settings in force."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The clock to ask for the time."""
+        ...
+
+    @property
+    def home(self) -> Path:
+        """The folder for keys, trust and packages; it exists."""
+        ...
+
+    def begin(self) -> AbstractContextManager[Any]:
+        """Open a write transaction on the store and yield a `sqlalchemy.Connection`.
+
+        It is committed when the block ends and rolled back when the block raises. A plugin keeps
+        its own tables there, prefixed with its name, and never touches others.
+
+        Raises:
+            StoreUnavailableError: the database can't be reached or written.
+        """
+        ...
+
+    def read(self) -> AbstractContextManager[Any]:
+        """Open a read-only transaction and yield a `sqlalchemy.Connection`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedWorkflow:
+    """A workflow with its code, and the release it came from."""
+
+    workflow: "Workflow"
+    release: Release
+
+
+class WorkflowSource(Protocol):
+    """Where workflows come from: the registry, installed distributions, a plugin.
+
+    Methods may be called from any thread.
+    """
+
+    @property
+    def name(self) -> str:
+        """A short word, unique among the sources; runs store it."""
+        ...
+
+    def packages(self) -> Sequence[str]:
+        """Return the normalised names of all packages, sorted."""
+        ...
+
+    def releases(self, package: str) -> Sequence[Release]:
+        """Return all releases of a package, in any order; none for an unknown package."""
+        ...
+
+    def definition(self, release: Release, workflow: str) -> WorkflowDefinition:
+        """Return what a release says of one of its workflows.
+
+        Package code isn't run where the source can avoid it.
+
+        Raises:
+            UnknownWorkflowError: the release has no such workflow.
+            CloacinaError: the release is refused, for example because its trust was revoked.
+        """
+        ...
+
+    def load(self, release: Release, workflow: str) -> LoadedWorkflow:
+        """Return a workflow with its code; verified again, in the release's own namespace.
+
+        Loading a release twice gives the same objects.
+
+        Raises:
+            CloacinaError: the release is refused or its code can't be imported.
+        """
+        ...
+
+    def find(self, package: str, digest: str) -> Release | None:
+        """Return the release with this content, also when it is yanked; None if there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """A command for the `cloacina` program, imported only when it is called."""
+
+    name: str
+    """The word on the command line."""
+    target: str
+    """`module:attribute` of a `click.Command`."""
+    help: str
+    """One line for `cloacina --help`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HomeReport:
+    """What a plugin did to a new home, for `cloacina init` to tell."""
+
+    what: str
+    """As `key`, `trust`."""
+    detail: str
+    """One line for people."""
+    facts: dict[str, Any]
+    """The same for `--json`."""

@@ -1,0 +1,70 @@
+"""Every hook, with its contract. Three kinds: contributions, observers and wrappers.
+
+Implementations take only the arguments that they want. Names in `docs/reference/hooks.md` and
+signatures there are held to this page by a test.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from cloacina_core.plugin.markers import hookspec
+
+if TYPE_CHECKING:
+    from cloacina_core.model.event import RunEvent
+    from cloacina_core.plugin.interfaces import (
+        CommandSpec,
+        HomeReport,
+        RuntimeView,
+        WorkflowSource,
+    )
+
+
+@hookspec
+def cloacina_commands() -> "Sequence[CommandSpec]":  # type: ignore[empty-body]
+    """Contribute commands to the `cloacina` program.
+
+    Called when the command line is built, so it must be fast: name the commands, import nothing.
+    Two plugins with a command of one name are an error that names both.
+    """
+
+
+@hookspec
+def cloacina_workflow_sources(view: "RuntimeView") -> "Sequence[WorkflowSource]":  # type: ignore[empty-body]
+    """Contribute places where workflows come from. This is how the registry enters.
+
+    Called once when a runtime opens. Names of sources must differ.
+    """
+
+
+@hookspec
+def cloacina_tables() -> Sequence[Any]:  # type: ignore[empty-body]
+    """Contribute tables to the store: `sqlalchemy.Table` objects, names prefixed by the plugin's.
+
+    They are created beside the core's when a store is made or opened.
+    """
+
+
+@hookspec
+def cloacina_prepare_home(view: "RuntimeView", passphrase: str | None) -> "Sequence[HomeReport]":  # type: ignore[empty-body]
+    """Contribute to `cloacina init`: put what the plugin needs into a new home.
+
+    Must do nothing to what is already there. `passphrase` protects private keys; None means that
+    they are kept unencrypted, guarded by file modes alone.
+    """
+
+
+@hookspec
+def cloacina_run_event(event: "RunEvent") -> None:
+    """Observe an event of a run's history, after it was committed.
+
+    Called on a thread of its own, in order for each run; an exception is logged and the work goes
+    on.
+    """
+
+
+@hookspec
+def cloacina_run_task(call: Any) -> Any:
+    """Wrap one attempt: implement it as a pluggy wrapper that yields once.
+
+    Called in the executor around the task's function. `call` is the attempt's `TaskCall`.
+    """
