@@ -6,7 +6,12 @@
     ├─ TrustError             NotAllowedError
     │  ├─ SignatureError      a signature is missing, malformed or wrong
     │  ├─ UntrustedSignerError  it is right, but nobody trusts its key with this package
-    │  └─ KeyFileError        a key file can't be used
+    │  ├─ KeyFileError        a key file can't be used
+    │  ├─ WeakKeyError        anyone could sign for the key
+    │  └─ TrustDocumentError  the document of trusted keys can't be used
+    ├─ PublicKeyError         InputError: what was given isn't an Ed25519 public key
+    ├─ UnknownKeyError        NotFoundError: no key has the name
+    ├─ KeyConflictError       ConflictError: the name, or the key, is there already
     ├─ ReleaseExistsError     ConflictError: the version was published before
     ├─ TamperedError          NotAllowedError: stored bytes aren't what they were
     └─ LoadError              a release's code can't be imported
@@ -21,6 +26,7 @@ from cloacina_core.errors import (
     ConflictError,
     InputError,
     NotAllowedError,
+    NotFoundError,
     Problem,
 )
 
@@ -76,6 +82,55 @@ class KeyFileError(TrustError):
     """A key file can't be used: its modes, its passphrase, or what is in it."""
 
     code = "key-file"
+
+
+class WeakKeyError(TrustError):
+    """Anyone could write signatures that verify under the key."""
+
+    code = "key-weak"
+
+
+class TrustDocumentError(TrustError):
+    """The document of trusted keys can't be used: its modes, or what is in it."""
+
+    code = "trust-document"
+
+
+class PublicKeyError(RegistryError, InputError):
+    """What was given isn't an Ed25519 public key."""
+
+    code = "bad-public-key"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"not an Ed25519 public key: {reason}",
+            hint="its owner shows it with: cloacina key show NAME",
+        )
+
+
+class UnknownKeyError(RegistryError, NotFoundError):
+    """There is no key of the name.
+
+    Attributes:
+        name: the name that was asked for.
+        nearest: the names there are that are most like it.
+    """
+
+    code = "unknown-key"
+
+    def __init__(self, name: str, nearest: Sequence[str], *, hint: str) -> None:
+        super().__init__(
+            f"there is no key {name!r}",
+            hint=f"did you mean {' or '.join(nearest)}?" if nearest else hint,
+        )
+        self.name = name
+        self.nearest = tuple(nearest)
+
+
+class KeyConflictError(RegistryError, ConflictError):
+    """The name of a key, or the key itself, is there already."""
+
+    code = "key-conflict"
 
 
 class ReleaseExistsError(RegistryError, ConflictError):
