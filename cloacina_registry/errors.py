@@ -13,7 +13,10 @@
     ├─ UnknownKeyError        NotFoundError: no key has the name
     ├─ KeyConflictError       ConflictError: the name, or the key, is there already
     ├─ ReleaseExistsError     ConflictError: the version was published before
+    │  └─ FilenameReusedError   and deleted since
     ├─ TamperedError          NotAllowedError: stored bytes aren't what they were
+    ├─ BlobMissingError       StoreError: stored bytes are gone
+    ├─ IncompatibleReleaseError  InputError: a release that can't run on this host
     └─ LoadError              a release's code can't be imported
 
 The branch of `cloacina_core.errors` named first is its second base, and gives the exit status.
@@ -28,6 +31,7 @@ from cloacina_core.errors import (
     NotAllowedError,
     NotFoundError,
     Problem,
+    StoreError,
 )
 
 
@@ -134,17 +138,34 @@ class KeyConflictError(RegistryError, ConflictError):
 
 
 class ReleaseExistsError(RegistryError, ConflictError):
-    """The version was published before, with other bytes. Published versions never change."""
+    """The version was published before, with other bytes. Published versions never change.
+
+    Attributes:
+        package: the package's normalised name.
+        version: the version as it was published; 1.0 and 1.0.0 are the same (PEP 440).
+        published: the digest of what was published.
+        offered: the digest of what was refused.
+    """
 
     code = "release-exists"
+    _what_happened = "is published already, with other contents"
 
-    def __init__(self, package: str, version: str) -> None:
+    def __init__(self, package: str, version: str, *, published: str, offered: str) -> None:
         super().__init__(
-            f"{package} {version} is published already, with other contents",
+            f"{package} {version} {self._what_happened}: it has {published}, this is {offered}",
             hint="a version is never overwritten: raise the version and build again",
         )
         self.package = package
         self.version = version
+        self.published = published
+        self.offered = offered
+
+
+class FilenameReusedError(ReleaseExistsError):
+    """The version was published with other bytes, and deleted. It still can't mean other bytes."""
+
+    code = "filename-reused"
+    _what_happened = "was published with other contents, and deleted"
 
 
 class TamperedError(RegistryError, NotAllowedError):
@@ -166,6 +187,43 @@ class TamperedError(RegistryError, NotAllowedError):
         self.what = what
         self.expected = expected
         self.found = found
+
+
+class BlobMissingError(RegistryError, StoreError):
+    """Stored bytes are gone.
+
+    Attributes:
+        digest: what they were stored under.
+    """
+
+    code = "blob-missing"
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(
+            f"the stored file {digest} is gone",
+            hint="upload the original file again, or restore the folder from a backup",
+        )
+        self.digest = digest
+
+
+class IncompatibleReleaseError(RegistryError, InputError):
+    """A release can't run on this host: it wants another Python or another Cloacina.
+
+    Attributes:
+        package: the package's normalised name.
+        version: the release's version.
+    """
+
+    code = "incompatible"
+
+    def __init__(self, package: str, version: str, problems: Sequence[Problem]) -> None:
+        super().__init__(
+            f"{package} {version} can't run here",
+            hint=f"ask for a version that can, as {package}<{version}, or upgrade this host",
+            problems=problems,
+        )
+        self.package = package
+        self.version = version
 
 
 class LoadError(RegistryError):
