@@ -1,0 +1,1 @@
+"""A greeting, as a packaged workflow."""

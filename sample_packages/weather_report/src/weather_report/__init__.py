@@ -1,0 +1,1 @@
+"""A year of daily weather observations as an HTML report."""
