@@ -1,0 +1,1 @@
+"""Keys, signed envelopes, trust, and the verification that joins them."""

@@ -1,0 +1,255 @@
+"""Verification: who answers for these bytes, and do we trust them with this package?
+
+The rules, in the order in which they are asked. The kind of problem stands behind each.
+
+ 1. There is an envelope.                                                    signature-missing
+ 2. It is well-formed and within its limits (see `envelope`).                envelope
+ 3. A signature counts for the trusted key that it verifies under. Key ids
+    only say which key to try first. One that names a trusted key and
+    doesn't verify is forged: refused, whatever else the envelope holds.     signature-invalid
+ 4. A signature under which no trusted key verifies doesn't count.           signer-untrusted
+ 5. A key that was revoked or has expired doesn't count.                     key-revoked
+ 6. A key that isn't trusted with this package doesn't count.                not-delegated
+ 7. As many different keys count as the policy asks for, at least one.
+    Keys are told apart by their bytes, not by names or key ids.             threshold
+ 8. What was signed is a statement about one release (see `statement`).      statement
+ 9. It is about this very wheel: file name, digest, package and version.     subject-mismatch
+10. Its digests of manifest and dependency lock are those in the wheel.
+    Asked when the wheel is at hand; rule 9 implies it otherwise.            subject-mismatch
+
+Keys that anyone could sign for (key-weak) don't get here: neither a `PublicKey` nor a trust
+document can hold one.
+
+At level `warn`, rules 1, 4, 6 and 7 don't refuse but leave a warning: nobody vouches for the
+release, yet nothing speaks against it. The other rules refuse at every level. A policy without
+keys refuses everything at level `strict`.
+
+The payload isn't looked at before rule 7 is met, except at level `warn`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import KW_ONLY, InitVar, dataclass, replace
+from datetime import datetime
+from operator import attrgetter
+from typing import Final
+
+from cloacina_core.errors import Problem
+from cloacina_registry.errors import SignatureError, TrustError, UntrustedSignerError
+from cloacina_registry.trust.envelope import PAYLOAD_TYPE, Envelope, Signature
+from cloacina_registry.trust.keys import KeyId
+from cloacina_registry.trust.policy import TrustedKey, TrustLevel, TrustPolicy
+from cloacina_registry.trust.statement import Statement, Subject
+from cloacina_registry.wheel.checked import CheckedWheel
+
+_FORGED = "signature-invalid"
+_ABOUT_THE_SIGNER = frozenset({"signer-untrusted", "key-revoked", "not-delegated", "threshold"})
+_FORGIVEN_AT_WARN = frozenset(
+    {"signature-missing", "signer-untrusted", "not-delegated", "threshold"}
+)
+_ADVICE = (
+    (_FORGED, "don't use it: the file was changed after it was signed, or the signature is forged"),
+    ("subject-mismatch", "give the signature file that was made for this wheel"),
+    ("statement", "sign the wheel with: cloacina package build"),
+    ("signature-missing", "give its signature file too, or sign it with: cloacina package build"),
+    ("key-revoked", "have the release signed anew, with a key that is trusted now"),
+    ("not-delegated", "see which key is trusted with what: cloacina trust list"),
+    (
+        "signer-untrusted",
+        "ask its author for the public key, then: cloacina trust add NAME --key KEY",
+    ),
+    ("threshold", "have it signed by more of the keys in: cloacina trust list"),
+)
+"""What to do next, by kind of problem; the first that fits is told."""
+
+_PROOF: Final = object()
+"""Known in this module alone, so that verified things are made here and nowhere else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A trusted key whose signature counted."""
+
+    name: str
+    key_id: KeyId
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedRelease:
+    """A release that passed the rules just now. Only this module makes one."""
+
+    _: KW_ONLY
+    proof: InitVar[object]
+    subject: Subject
+    signers: tuple[Signer, ...]
+    """Who answers for it, sorted by name; nobody only at level `warn`."""
+    warnings: tuple[Problem, ...]
+    """What would have refused it at level `strict`."""
+
+    def __post_init__(self, proof: object) -> None:
+        _require_proof(proof)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedWheel:
+    """A wheel that passed the rules just now. Only this module makes one."""
+
+    _: KW_ONLY
+    proof: InitVar[object]
+    wheel: CheckedWheel
+    envelope: bytes | None
+    """The very bytes that were verified, to be stored beside the wheel."""
+    signers: tuple[Signer, ...]
+    """Who answers for it, sorted by name; nobody only at level `warn`."""
+    warnings: tuple[Problem, ...]
+    """What would have refused it at level `strict`."""
+
+    def __post_init__(self, proof: object) -> None:
+        _require_proof(proof)
+
+
+def _require_proof(proof: object) -> None:
+    if proof is not _PROOF:
+        raise TypeError("what is verified is made by verify_wheel and verify_release alone")
+
+
+def verify_wheel(
+    wheel: CheckedWheel, envelope: bytes | None, trust: TrustPolicy, now: datetime
+) -> VerifiedWheel:
+    """Return a wheel as verified, by all rules of this module.
+
+    Args:
+        wheel: what came in.
+        envelope: what came in beside it, if anything.
+        trust: whom we trust.
+        now: the moment at which keys must not have expired.
+
+    Raises:
+        SignatureError: the envelope is missing, malformed, forged, or about something else.
+        UntrustedSignerError: it is right, but its keys don't count, or not enough of them.
+    """
+    evidence = _examine(Subject.of(wheel), envelope, trust, now)
+    if evidence.statement is not None:  # (10)
+        _refuse_if_any(wheel.filename, evidence.statement.differences_inside(wheel))
+    return VerifiedWheel(
+        proof=_PROOF,
+        wheel=wheel,
+        envelope=envelope,
+        signers=evidence.signers,
+        warnings=evidence.warnings,
+    )
+
+
+def verify_release(
+    subject: Subject, envelope: bytes | None, trust: TrustPolicy, now: datetime
+) -> VerifiedRelease:
+    """Return a stored release as verified again, by rules 1 to 9: trust may have changed.
+
+    The caller answers for the subject's digest being that of the bytes it will use.
+
+    Args:
+        subject: the release as it was stored.
+        envelope: what was stored beside it, if anything.
+        trust: whom we trust now.
+        now: the moment at which keys must not have expired.
+
+    Raises:
+        SignatureError: the envelope is missing, malformed, forged, or about something else.
+        UntrustedSignerError: it is right, but its keys don't count, or not enough of them.
+    """
+    evidence = _examine(subject, envelope, trust, now)
+    return VerifiedRelease(
+        proof=_PROOF, subject=subject, signers=evidence.signers, warnings=evidence.warnings
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    signers: tuple[Signer, ...]
+    warnings: tuple[Problem, ...]
+    statement: Statement | None
+
+
+def _examine(subject: Subject, data: bytes | None, trust: TrustPolicy, now: datetime) -> _Evidence:
+    name = subject.filename
+    if data is None:  # (1)
+        missing = (Problem("signature-missing", "there is no signature file beside it"),)
+        _refuse_unless_forgiven(name, missing, trust.level)
+        return _Evidence((), missing, None)
+    envelope = Envelope.parse(data, of=name)  # (2)
+    signers, problems = _count(envelope, subject.package, trust, now)  # (3) to (6)
+    _refuse_if_any(name, (problem for problem in problems if problem.kind == _FORGED))
+    warnings = tuple(_shortfall(len(signers), trust.threshold, problems))  # (7)
+    _refuse_unless_forgiven(name, warnings, trust.level)
+    statement = _statement_in(envelope, name)  # (8)
+    _refuse_if_any(name, statement.differences(subject))  # (9)
+    return _Evidence(tuple(sorted(signers, key=attrgetter("name"))), warnings, statement)
+
+
+def _count(
+    envelope: Envelope, package: str, trust: TrustPolicy, now: datetime
+) -> tuple[frozenset[Signer], list[Problem]]:
+    """Return the signers that count, and why the other signatures don't."""
+    signers = set()
+    problems = []
+    for place, signature in enumerate(envelope.signatures):
+        where = f"signatures[{place}]"
+        key = _key_under_which_it_verifies(signature, envelope.signed_bytes, trust)
+        if key is None:
+            problems.append(_unverified(signature, trust, where))  # (3), (4)
+        elif refusal := key.refusal(package, now):
+            problems.append(replace(refusal, where=where))  # (5), (6)
+        else:
+            signers.add(Signer(key.name, key.public.key_id))
+    return frozenset(signers), problems
+
+
+def _key_under_which_it_verifies(
+    signature: Signature, message: bytes, trust: TrustPolicy
+) -> TrustedKey | None:
+    hinted_first = sorted(trust.keys, key=lambda key: key.public.key_id != signature.key_hint)
+    return next(
+        (key for key in hinted_first if key.public.verifies(signature.signature, message)), None
+    )
+
+
+def _unverified(signature: Signature, trust: TrustPolicy, where: str) -> Problem:
+    hint = signature.key_hint
+    if hint is not None and (claimed := trust.by_id(hint)):
+        return Problem(_FORGED, f"it names key {claimed.name!r}, which didn't make it", where)
+    claim = "it doesn't say by which key" if hint is None else f"it names {hint[:100]!r}"
+    return Problem("signer-untrusted", f"no trusted key made it; {claim}", where)
+
+
+def _shortfall(count: int, threshold: int, problems: list[Problem]) -> Iterator[Problem]:
+    """Yield why too few keys count; nothing when enough do."""
+    if count >= threshold:
+        return
+    yield from problems
+    if threshold > 1:
+        yield Problem("threshold", f"{count} of {threshold} trusted keys have signed it")
+
+
+def _statement_in(envelope: Envelope, name: str) -> Statement:
+    if envelope.payload_type != PAYLOAD_TYPE:
+        other = f"its payload is of type {envelope.payload_type[:100]!r}, not {PAYLOAD_TYPE!r}"
+        raise _refusal(name, (Problem("statement", other),))
+    return Statement.parse(envelope.payload, of=name)
+
+
+def _refuse_unless_forgiven(name: str, problems: tuple[Problem, ...], level: TrustLevel) -> None:
+    if level is TrustLevel.WARN:
+        _refuse_if_any(name, (p for p in problems if p.kind not in _FORGIVEN_AT_WARN))
+    else:
+        _refuse_if_any(name, problems)
+
+
+def _refuse_if_any(name: str, problems: Iterable[Problem]) -> None:
+    if found := tuple(problems):
+        raise _refusal(name, found)
+
+
+def _refusal(name: str, problems: tuple[Problem, ...]) -> TrustError:
+    kinds = {problem.kind for problem in problems}
+    error = UntrustedSignerError if kinds <= _ABOUT_THE_SIGNER else SignatureError
+    hint = next(advice for kind, advice in _ADVICE if kind in kinds)
+    return error(f"{name} can't be trusted", hint=hint, problems=problems)
