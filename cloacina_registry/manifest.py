@@ -1,0 +1,388 @@
+"""The static manifest: what a package offers, readable without running any of its code.
+
+`package build` writes it to `cloacina.json` in the wheel's dist-info. Its schema is closed: a key
+that isn't known here is refused, so that nobody relies on a promise that isn't kept.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Final, Literal, TypeAlias
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import is_normalized_name
+from packaging.version import InvalidVersion, Version
+
+from cloacina_core.errors import Problem
+from cloacina_core.foundation.digest import Digest, parse_digest
+from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode_strict
+from cloacina_core.foundation.names import name_problem
+from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
+from cloacina_core.model.graph import find_cycle
+from cloacina_core.model.rules import rule_from_json
+from cloacina_registry.errors import WheelRejectedError
+
+MANIFEST_NAME = "cloacina.json"
+API = "1"
+"""Raised when an older reader would misread the manifest; anything else is refused."""
+
+MAX_MANIFEST_BYTES = 1024 * 1024
+"""Room for some thousand tasks; JSON of any size would let an upload fill the memory."""
+
+Isolation: TypeAlias = Literal["auto", "thread", "process"]
+"""Where the package wishes its tasks to run. Operators may ask for more isolation, never less."""
+
+_LONGEST_SECONDS = timedelta.max // timedelta(seconds=1)
+_ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_FINGERPRINT = re.compile(r"[0-9a-f]+")
+_MESSAGE_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestWorkflow:
+    """One workflow of a package: where its code is, and what it is."""
+
+    entry_point: str
+    """`module:attribute` of the `Workflow` object."""
+    definition: WorkflowDefinition
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the workflow as a JSON object."""
+        return {"entry_point": self.entry_point, "definition": self.definition.to_json()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a package says of itself."""
+
+    package: str
+    """Normalised as PEP 503 says."""
+    version: str
+    """In the canonical form of PEP 440."""
+    requires_core: str
+    """PEP 440 specifier of the versions of Cloacina that can run the package."""
+    requires_python: str | None
+    """PEP 440 specifier of the versions of Python; None: any."""
+    isolation: Isolation = "auto"
+    capabilities: tuple[str, ...] = ()
+    """What the package needs beyond computing, in the words of the operator's policy."""
+    lock: Digest | None = None
+    """Digest of the `pylock.toml` beside the manifest; None: no dependencies are locked."""
+    workflows: tuple[ManifestWorkflow, ...]
+    api: str = API
+
+    @cached_property
+    def by_name(self) -> Mapping[str, ManifestWorkflow]:
+        """The workflows by their names."""
+        return {workflow.definition.name: workflow for workflow in self.workflows}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as a JSON object."""
+        return {
+            "api": self.api,
+            "package": self.package,
+            "version": self.version,
+            "requires_core": self.requires_core,
+            "requires_python": self.requires_python,
+            "isolation": self.isolation,
+            "capabilities": list(self.capabilities),
+            "lock": self.lock,
+            "workflows": [workflow.to_json() for workflow in self.workflows],
+        }
+
+    def to_bytes(self) -> bytes:
+        """Return the file's bytes: equal manifests give equal bytes, so builds are reproducible."""
+        text = json.dumps(self.to_json(), ensure_ascii=False, indent=1, sort_keys=True)
+        return f"{text}\n".encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Manifest":
+        """Return the manifest that some bytes hold.
+
+        Raises:
+            WheelRejectedError: they don't hold one; `problems` names every fault, of kind
+                "manifest", with its path.
+        """
+        value = _decode(data)
+        _refuse(_shape_problems(value))
+        _refuse(_rule_problems(value))
+        manifest = cls._from_json(value)
+        _refuse(_manifest_problems(manifest))
+        return manifest
+
+    @classmethod
+    def _from_json(cls, data: Mapping[str, Any]) -> "Manifest":
+        return cls(
+            api=data["api"],
+            package=data["package"],
+            version=data["version"],
+            requires_core=data["requires_core"],
+            requires_python=data["requires_python"],
+            isolation=data["isolation"],
+            capabilities=tuple(data["capabilities"]),
+            lock=data["lock"],
+            workflows=tuple(
+                ManifestWorkflow(
+                    entry_point=workflow["entry_point"],
+                    definition=WorkflowDefinition.from_json(workflow["definition"]),
+                )
+                for workflow in data["workflows"]
+            ),
+        )
+
+
+def _refuse(problems: Iterator[Problem]) -> None:
+    found = list(problems)
+    if found:
+        raise WheelRejectedError(MANIFEST_NAME, found)
+
+
+def _problem(message: str, where: str = "") -> Problem:
+    return Problem("manifest", message, f"{MANIFEST_NAME} {where}".rstrip())
+
+
+def _decode(data: bytes) -> JsonValue:
+    if len(data) > MAX_MANIFEST_BYTES:
+        message = f"{len(data)} bytes are too many; {MAX_MANIFEST_BYTES} are allowed"
+        raise WheelRejectedError(MANIFEST_NAME, [_problem(message)])
+    try:
+        # As text: from bytes, the json module would guess UTF-16 and UTF-32 too.
+        return decode_strict(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8 at byte {error.start}"
+        raise WheelRejectedError(MANIFEST_NAME, [_problem(message)]) from error
+    except NotJsonError as error:
+        raise WheelRejectedError(MANIFEST_NAME, [_problem(error.reason, error.path)]) from error
+
+
+def _object(**properties: JsonValue) -> JsonValue:
+    """Return the schema of an object that has exactly these keys."""
+    return {
+        "type": "object",
+        "required": list(properties),
+        "additionalProperties": False,
+        "properties": properties,
+    }
+
+
+def _list_of(items: JsonValue) -> JsonValue:
+    return {"type": "array", "items": items}
+
+
+_TEXT: Final = {"type": "string"}
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+_SECONDS: Final = {"type": "number", "minimum": 0, "maximum": _LONGEST_SECONDS}
+_SECONDS_OR_NULL: Final = {
+    "type": ["number", "null"],
+    "exclusiveMinimum": 0,
+    "maximum": _LONGEST_SECONDS,
+}
+_RETRY: Final = _object(
+    max_attempts={"type": "integer"},
+    first_delay=_SECONDS,
+    longest_delay=_SECONDS,
+    backoff=_TEXT,
+    factor={"type": "number"},
+    jitter={"type": "number"},
+    retry_on=_list_of(_TEXT),
+    retry_on_message=_list_of(_TEXT),
+)
+_TASK: Final = _object(
+    name=_TEXT,
+    after=_list_of(_TEXT),
+    when={"type": ["string", "object"]},
+    retry=_RETRY,
+    timeout=_SECONDS_OR_NULL,
+    merge={"type": "object", "additionalProperties": {"enum": ["later", "concat", "error"]}},
+    resources=_list_of(_TEXT),
+    description=_TEXT,
+    fingerprint=_TEXT,
+)
+_WORKFLOW: Final = _object(
+    name=_TEXT,
+    description=_TEXT,
+    params_schema={"type": ["object", "null"]},
+    tags={"type": "object", "additionalProperties": _TEXT},
+    timeout=_SECONDS_OR_NULL,
+    tasks={**_list_of(_TASK), "minItems": 1},
+    fingerprint=_TEXT,
+)
+SCHEMA: Final[Mapping[str, JsonValue]] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "The manifest of a Cloacina package",
+    **_object(
+        api={"const": API},
+        package=_TEXT,
+        version=_TEXT,
+        requires_core=_TEXT,
+        requires_python=_TEXT_OR_NULL,
+        isolation={"enum": ["auto", "thread", "process"]},
+        capabilities=_list_of(_TEXT),
+        lock=_TEXT_OR_NULL,
+        workflows={
+            **_list_of(_object(entry_point=_TEXT, definition=_WORKFLOW)),
+            "minItems": 1,
+        },
+    ),
+}
+"""The shape of a manifest, as JSON Schema. What a schema can't say is checked after it."""
+
+
+def _shape_problems(value: JsonValue) -> Iterator[Problem]:
+    if isinstance(value, dict) and isinstance(value.get("api"), str) and value["api"] != API:
+        yield _problem(f"api {value['api'][:20]!r} isn't known here; this is api {API!r}", "$.api")
+        return  # another api has another shape: more complaints would only mislead
+    for error in Draft202012Validator(SCHEMA).iter_errors(value):
+        yield _problem(_shortened(error.message), error.json_path)
+
+
+def _shortened(message: str) -> str:
+    """Return a message that quotes a value of any length, at a length that can be read."""
+    if len(message) <= _MESSAGE_LENGTH:
+        return message
+    return f"{message[: _MESSAGE_LENGTH // 2]} ... {message[-_MESSAGE_LENGTH // 2 :]}"
+
+
+def _rule_problems(value: JsonValue) -> Iterator[Problem]:
+    for workflow_index, workflow in enumerate(value["workflows"]):
+        for task_index, task in enumerate(workflow["definition"]["tasks"]):
+            where = f"$.workflows[{workflow_index}].definition.tasks[{task_index}].when"
+            try:
+                understood = rule_from_json(task["when"]).to_json()
+            except ValueError as error:
+                yield _problem(_shortened(str(error)), where)
+                continue
+            if understood != task["when"]:
+                yield _problem("the rule has more in it than is known here", where)
+
+
+def _manifest_problems(manifest: Manifest) -> Iterator[Problem]:
+    yield from _identity_problems(manifest)
+    for capability in manifest.capabilities:
+        if message := name_problem(capability, "capability"):
+            yield _problem(message, "$.capabilities")
+    names = [workflow.definition.name for workflow in manifest.workflows]
+    for name in _repeated(names):
+        yield _problem(f"two workflows are named {name!r}", "$.workflows")
+    for index, workflow in enumerate(manifest.workflows):
+        where = f"$.workflows[{index}]"
+        if not _ENTRY_POINT.fullmatch(workflow.entry_point):
+            message = f"{workflow.entry_point[:80]!r} isn't written 'module:attribute'"
+            yield _problem(message, f"{where}.entry_point")
+        yield from _definition_problems(workflow.definition, f"{where}.definition")
+
+
+def _identity_problems(manifest: Manifest) -> Iterator[Problem]:
+    if not is_normalized_name(manifest.package):
+        yield _problem(f"{manifest.package[:80]!r} isn't a normalised name", "$.package")
+    if not is_canonical_version(manifest.version):
+        yield _problem(f"{manifest.version[:80]!r} isn't a canonical version", "$.version")
+    for field in ("requires_core", "requires_python"):
+        specifier = getattr(manifest, field)
+        if specifier is not None and not _is_specifier(specifier):
+            yield _problem(f"{specifier[:80]!r} isn't a version specifier", f"$.{field}")
+    if manifest.lock is not None:
+        try:
+            parse_digest(manifest.lock)
+        except ValueError as error:
+            yield _problem(str(error), "$.lock")
+
+
+def is_canonical_version(text: str) -> bool:
+    """Whether a text is a version exactly as PEP 440 normalises it.
+
+    "1.0 ", "v1.0" and "1.0-1" are versions too, but each is another spelling of one that has its
+    own: two spellings would be two file names for one release.
+    """
+    try:
+        return str(Version(text)) == text
+    except InvalidVersion:
+        return False
+
+
+def _is_specifier(text: str) -> bool:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        return False
+    return True
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted(name for name, times in Counter(names).items() if times > 1)
+
+
+def _definition_problems(definition: WorkflowDefinition, where: str) -> Iterator[Problem]:
+    if message := name_problem(definition.name, "workflow"):
+        yield _problem(message, f"{where}.name")
+    yield from _fingerprint_problems(definition.fingerprint, where)
+    if definition.params_schema is not None:
+        yield from _params_schema_problems(definition.params_schema, f"{where}.params_schema")
+    names = [task.name for task in definition.tasks]
+    for name in _repeated(names):
+        yield _problem(f"two tasks are named {name!r}", f"{where}.tasks")
+    for index, task in enumerate(definition.tasks):
+        yield from _task_problems(task, frozenset(names), f"{where}.tasks[{index}]")
+    yield from _cycle_problems(definition, where)
+
+
+def _fingerprint_problems(fingerprint: str, where: str) -> Iterator[Problem]:
+    if not _FINGERPRINT.fullmatch(fingerprint):
+        yield _problem(f"{fingerprint[:80]!r} isn't lower-case hex", f"{where}.fingerprint")
+
+
+def _task_problems(task: TaskDefinition, known: frozenset[str], where: str) -> Iterator[Problem]:
+    if message := name_problem(task.name, "task"):
+        yield _problem(message, f"{where}.name")
+    yield from _fingerprint_problems(task.fingerprint, where)
+    for name in task.after:
+        if name not in known:
+            yield _problem(f"there is no task {name[:80]!r}", f"{where}.after")
+    for name in _repeated(task.after):
+        yield _problem(f"the task {name[:80]!r} stands twice", f"{where}.after")
+    for name in task.rule.tasks():
+        if name not in task.after:
+            yield _problem(f"the rule's task {name[:80]!r} isn't in `after`", f"{where}.when")
+    for message in task.rule.problems():
+        yield _problem(message, f"{where}.when")
+    for message in task.retry.problems():
+        yield _problem(message, f"{where}.retry")
+
+
+def _cycle_problems(definition: WorkflowDefinition, where: str) -> Iterator[Problem]:
+    path = find_cycle({task.name: task.after for task in definition.tasks})
+    if path:
+        message = f"tasks come after each other: {_shortened(' -> '.join(path))}"
+        yield _problem(message, f"{where}.tasks")
+
+
+def _params_schema_problems(schema: Mapping[str, JsonValue], where: str) -> Iterator[Problem]:
+    try:
+        # With the format checker, so that regular expressions are compiled now, not in a run.
+        Draft202012Validator.check_schema(
+            schema, format_checker=Draft202012Validator.FORMAT_CHECKER
+        )
+    except SchemaError as error:
+        path = f"{where}{error.json_path.removeprefix('$')}"
+        yield _problem(f"not a JSON Schema: {_shortened(error.message)}", path)
+    yield from _foreign_references(schema, where)
+
+
+def _foreign_references(schema: JsonValue, where: str) -> Iterator[Problem]:
+    """Yield references that leave the schema: a validator would fetch them from the network."""
+    if isinstance(schema, list):
+        for index, item in enumerate(schema):
+            yield from _foreign_references(item, f"{where}[{index}]")
+    elif isinstance(schema, Mapping):
+        for key, item in schema.items():
+            if key in {"$ref", "$dynamicRef"} and isinstance(item, str) and item[:1] != "#":
+                yield _problem(f"{item[:80]!r} lies outside the schema", f"{where}.{key}")
+            elif key == "$id" and isinstance(item, str):
+                yield _problem("an $id would change what references mean", f"{where}.{key}")
+            yield from _foreign_references(item, f"{where}.{key}")

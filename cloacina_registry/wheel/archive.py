@@ -1,0 +1,120 @@
+"""The contents of a zip file, unpacked in memory from the very bytes that were hashed."""
+
+import stat
+import zlib
+from collections.abc import Iterator, Sequence
+
+from cloacina_core.errors import Problem
+from cloacina_registry.errors import WheelRejectedError
+from cloacina_registry.wheel.framing import STORED, Entry, read_entries
+from cloacina_registry.wheel.paths import duplicate_problems, path_problems
+
+MAX_ARCHIVE_BYTES = 64 * 1024 * 1024
+"""A wheel is held in memory while it is checked; several may be at once."""
+
+MAX_UNPACKED_BYTES = 64 * 1024 * 1024
+"""All contents together, for the same reason. Larger data belongs in a store, not in a package."""
+
+MAX_RATIO = 50
+"""Code shrinks to a fifth, monotonous data to a thirtieth; beyond it, files are made to explode."""
+
+RATIO_GRACE_BYTES = 1024 * 1024
+"""Contents up to this size are harmless whatever their ratio."""
+
+_UNIX_MODE_SHIFT = 16
+_DOS_DIRECTORY = 0x10
+_DOS_VOLUME = 0x08
+
+
+def unpack(data: bytes, filename: str) -> dict[str, bytes]:
+    """Return the files of an archive by their names, in their order; directories are left out.
+
+    Raises:
+        WheelRejectedError: the archive breaks a rule of this module or of those it stands on;
+            kinds "path", "duplicate", "file-type", "too-large", "bomb", "zip-data", and those of
+            `framing.read_entries`.
+    """
+    if len(data) > MAX_ARCHIVE_BYTES:
+        message = f"{len(data)} bytes are too many; {MAX_ARCHIVE_BYTES} are allowed"
+        raise WheelRejectedError(filename, [Problem("too-large", message)])
+    entries = read_entries(data, filename)
+    _refuse(_entry_problems(entries), filename)
+    _refuse(_size_problems(entries, len(data)), filename)
+    files: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    for entry in entries:
+        content = _content(data, entry)
+        if isinstance(content, Problem):
+            problems.append(content)
+        elif not _is_directory(entry):
+            files[entry.name] = content
+    _refuse(iter(problems), filename)
+    return files
+
+
+def _refuse(problems: Iterator[Problem], filename: str) -> None:
+    found = list(problems)
+    if found:
+        raise WheelRejectedError(filename, found)
+
+
+def _is_directory(entry: Entry) -> bool:
+    return entry.raw_name.endswith(b"/")
+
+
+def _entry_problems(entries: Sequence[Entry]) -> Iterator[Problem]:
+    for entry in entries:
+        yield from path_problems(entry.raw_name)
+        yield from _type_problems(entry)
+        if _is_directory(entry) and (entry.size or entry.packed_size or entry.checksum):
+            yield Problem("zip-layout", "a directory has data", entry.name)
+    yield from duplicate_problems([entry.name for entry in entries])
+
+
+def _type_problems(entry: Entry) -> Iterator[Problem]:
+    mode = entry.attributes >> _UNIX_MODE_SHIFT
+    expected = stat.S_IFDIR if _is_directory(entry) else stat.S_IFREG
+    if stat.S_IFMT(mode) not in (0, expected):
+        message = "only regular files and directories are accepted, no links or devices"
+        yield Problem("file-type", message, entry.name)
+    if mode & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX):
+        yield Problem("file-type", "the setuid, setgid or sticky bit is set", entry.name)
+    called_directory = bool(entry.attributes & _DOS_DIRECTORY)
+    if entry.attributes & _DOS_VOLUME or (called_directory and not _is_directory(entry)):
+        message = "its attributes say that it is a directory or a volume"
+        yield Problem("file-type", message, entry.name)
+
+
+def _size_problems(entries: Sequence[Entry], archive_bytes: int) -> Iterator[Problem]:
+    """Judge the declared sizes, before anything is inflated; `_content` holds them to it."""
+    total = sum(entry.size for entry in entries)
+    if total > MAX_UNPACKED_BYTES:
+        message = f"the contents have {total} bytes; {MAX_UNPACKED_BYTES} are allowed"
+        yield Problem("too-large", message)
+    if total > max(RATIO_GRACE_BYTES, MAX_RATIO * archive_bytes):
+        message = f"the contents are more than {MAX_RATIO} times larger than the archive"
+        yield Problem("bomb", message)
+
+
+def _content(data: bytes, entry: Entry) -> bytes | Problem:
+    packed = data[entry.data_at : entry.ends_at]
+    content = packed if entry.method == STORED else _inflated(packed, entry.size)
+    if content is None or len(content) != entry.size:
+        message = f"the data doesn't unpack to exactly its {entry.size} bytes"
+        return Problem("zip-data", message, entry.name)
+    if zlib.crc32(content) != entry.checksum:
+        return Problem("zip-data", "the checksum is wrong", entry.name)
+    return content
+
+
+def _inflated(packed: bytes, size: int) -> bytes | None:
+    """Return what a deflate stream holds, or None if it isn't one whole stream of about that size.
+
+    Never makes more than one byte beyond the declared size.
+    """
+    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    try:
+        content = inflater.decompress(packed, size + 1)
+    except zlib.error:
+        return None
+    return content if inflater.eof and not inflater.unused_data else None

@@ -1,0 +1,252 @@
+"""The only road from bytes to the contents of a wheel.
+
+`open_wheel` takes bytes from anyone and returns a `CheckedWheel`, or refuses with every problem it
+found. A `CheckedWheel` is well-formed, consistent in itself and fit to be loaded. It isn't trusted:
+who made it is for `cloacina_registry.trust` to say.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from cloacina_core.errors import Problem
+from cloacina_core.foundation.digest import Digest, digest_of
+from cloacina_registry.errors import WheelRejectedError
+from cloacina_registry.manifest import MANIFEST_NAME, Manifest
+from cloacina_registry.wheel.archive import unpack
+from cloacina_registry.wheel.entry_points import EntryPoints, read_entry_points, target_problems
+from cloacina_registry.wheel.filename import parse_filename
+from cloacina_registry.wheel.metadata import CoreMetadata, read_core_metadata, wheel_file_problems
+from cloacina_registry.wheel.profile import (
+    content_problems,
+    dist_info_problems,
+    name_problems,
+    top_levels,
+)
+from cloacina_registry.wheel.record import record_path, record_problems
+from cloacina_registry.wheel.sources import source_problems
+from cloacina_registry.wheel.text import text_of
+
+LOCK_NAME = "pylock.toml"
+"""The lock of the dependencies (PEP 751), in dist-info beside the manifest."""
+
+_WRITTEN_OTHERWISE = frozenset({"zip-flags", "zip-framing", "zip-layout", "zip-method"})
+"""Kinds of problems that a sound wheel can have because of the tool that zipped it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnsealedWheel:
+    """A wheel that passed all checks but those of manifest and lock, which it may lack.
+
+    Made by `open_unsealed_wheel`, for `package build` and `package seal`.
+    """
+
+    filename: str
+    digest: Digest
+    """Of the whole file."""
+    size: int
+    """Of the whole file, in bytes."""
+    name: str
+    """Normalised as PEP 503 says."""
+    version: str
+    """In the canonical form of PEP 440."""
+    requires_python: str | None
+    """PEP 440 specifier; None: any version."""
+    requires: tuple[str, ...]
+    """The requirements (PEP 508) of METADATA."""
+    dist_info: str
+    """The folder of the metadata, as `acme_etl-1.0.dist-info`."""
+    files: Mapping[str, bytes]
+    """The contents by path, in the order of the archive."""
+    top_levels: tuple[str, ...]
+    """The names its modules are imported under."""
+    entry_points: Mapping[str, str]
+    """`module:attribute` of each workflow by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedWheel(UnsealedWheel):
+    """A wheel that passed all checks. Made by `open_wheel` alone."""
+
+    manifest: Manifest
+    lock: bytes | None
+    """The contents of `pylock.toml`; None: no dependencies are locked."""
+
+
+def open_wheel(data: bytes, filename: str) -> CheckedWheel:
+    """Return the checked wheel that some bytes from anywhere are.
+
+    Raises:
+        WheelRejectedError: they aren't one; `problems` names every fault that could be found. What
+            is in an archive is looked at only when the archive is sound.
+    """
+    examination = _Examination(data, filename)
+    wheel = examination.wheel()
+    manifest = examination.manifest()
+    if examination.problems or manifest is None:
+        raise WheelRejectedError(filename, examination.problems, hint=examination.hint)
+    return CheckedWheel(
+        **vars(wheel), manifest=manifest, lock=wheel.files.get(f"{wheel.dist_info}/{LOCK_NAME}")
+    )
+
+
+def open_unsealed_wheel(data: bytes, filename: str) -> UnsealedWheel:
+    """Return a wheel as `open_wheel` does, without looking at manifest and lock.
+
+    Raises:
+        WheelRejectedError: as for `open_wheel`.
+    """
+    examination = _Examination(data, filename)
+    wheel = examination.wheel()
+    if examination.problems:
+        raise WheelRejectedError(filename, examination.problems)
+    return wheel
+
+
+class _Examination:
+    """Looks at one wheel from all sides, and keeps a list of what is wrong with it."""
+
+    def __init__(self, data: bytes, filename: str) -> None:
+        self._data = data
+        self._filename = filename
+        self._wheel_name = parse_filename(filename)
+        self._dist_info = self._wheel_name.dist_info
+        self._files = _unpacked(data, filename)
+        self.problems = list(dist_info_problems(self._files, self._dist_info))
+        self.hint: str | None = None
+        self._metadata = self._read_metadata()
+        self._entry_points = self._read_entry_points()
+
+    def wheel(self) -> UnsealedWheel:
+        """Return the wheel, adding everything wrong with it to the problems."""
+        names = top_levels(self._files)
+        self._check_wheel_file()
+        if record_path(self._dist_info) in self._files:
+            self.problems += record_problems(self._files, self._dist_info)
+        self.problems += content_problems(self._files)
+        self.problems += name_problems(self._files, self._declared_names())
+        self.problems += source_problems(self._files)
+        return UnsealedWheel(
+            filename=self._filename,
+            digest=digest_of(self._data),
+            size=len(self._data),
+            name=self._wheel_name.name,
+            version=self._wheel_name.version,
+            requires_python=self._metadata.requires_python,
+            requires=self._metadata.requires,
+            dist_info=self._dist_info,
+            files=MappingProxyType(self._files),
+            top_levels=names,
+            entry_points=MappingProxyType(dict(self._entry_points.workflows)),
+        )
+
+    def manifest(self) -> Manifest | None:
+        """Return the manifest, adding everything wrong with it and the lock to the problems."""
+        path = f"{self._dist_info}/{MANIFEST_NAME}"
+        if path not in self._files:
+            self.problems.append(Problem("manifest", f"{MANIFEST_NAME} is missing", path))
+            self.hint = f"add it with: cloacina package seal {self._filename}"
+            return None
+        try:
+            manifest = Manifest.parse(self._files[path])
+        except WheelRejectedError as error:
+            self.problems += error.problems
+            return None
+        self.problems += self._manifest_problems(manifest, path)
+        self.problems += self._lock_problems(manifest)
+        return manifest
+
+    def _text(self, name: str) -> str | None:
+        """Return the text of a file in dist-info; None if it isn't there or isn't text."""
+        path = f"{self._dist_info}/{name}"
+        if path not in self._files:
+            return None
+        text = text_of(self._files, path)
+        if isinstance(text, Problem):
+            self.problems.append(text)
+            return None
+        return text
+
+    def _read_metadata(self) -> CoreMetadata:
+        text = self._text("METADATA")
+        if text is None:
+            return CoreMetadata()
+        where = f"{self._dist_info}/METADATA"
+        metadata = read_core_metadata(text, self._wheel_name, where)
+        self.problems += metadata.problems
+        return metadata
+
+    def _read_entry_points(self) -> EntryPoints:
+        where = f"{self._dist_info}/entry_points.txt"
+        if where not in self._files:
+            message = f"{where} is missing: the package has no workflows"
+            self.problems.append(Problem("entry-points", message, where))
+        text = self._text("entry_points.txt")
+        if text is None:
+            return EntryPoints()
+        entry_points = read_entry_points(text, where)
+        self.problems += entry_points.problems
+        self.problems += target_problems(entry_points.workflows, self._files, where)
+        return entry_points
+
+    def _check_wheel_file(self) -> None:
+        text = self._text("WHEEL")
+        if text is not None:
+            where = f"{self._dist_info}/WHEEL"
+            self.problems += wheel_file_problems(text, self._wheel_name, where)
+
+    def _declared_names(self) -> frozenset[str]:
+        return frozenset(
+            {
+                self._wheel_name.name.replace("-", "_"),
+                *self._metadata.import_names,
+                *(target.partition(".")[0].partition(":")[0] for target in self._targets()),
+                *(self._text("top_level.txt") or "").split(),
+            }
+        )
+
+    def _targets(self) -> Iterable[str]:
+        return self._entry_points.workflows.values()
+
+    def _manifest_problems(self, manifest: Manifest, where: str) -> Iterator[Problem]:
+        """Yield what the manifest says otherwise than the rest of the wheel."""
+        said_twice = (
+            ("package", manifest.package, self._wheel_name.name),
+            ("version", manifest.version, self._wheel_name.version),
+            ("requires_python", manifest.requires_python, self._metadata.requires_python),
+        )
+        for field, in_manifest, in_wheel in said_twice:
+            if in_manifest != in_wheel:
+                message = f"{field} is {in_manifest!r}, the wheel's metadata say {in_wheel!r}"
+                yield Problem("manifest", message, where)
+        workflows = {
+            workflow.definition.name: workflow.entry_point for workflow in manifest.workflows
+        }
+        for name in sorted(workflows.keys() | self._entry_points.workflows.keys()):
+            in_manifest, in_wheel = workflows.get(name), self._entry_points.workflows.get(name)
+            if in_manifest != in_wheel:
+                message = (
+                    f"workflow {name!r} is {in_manifest or 'missing'} here, "
+                    f"{in_wheel or 'missing'} in entry_points.txt"
+                )
+                yield Problem("manifest", message, where)
+
+    def _lock_problems(self, manifest: Manifest) -> Iterator[Problem]:
+        where = f"{self._dist_info}/{LOCK_NAME}"
+        lock = self._files.get(where)
+        found = None if lock is None else digest_of(lock)
+        if found != manifest.lock:
+            message = f"the manifest says {manifest.lock or 'none'}, there is {found or 'none'}"
+            yield Problem("lock", message, where)
+
+
+def _unpacked(data: bytes, filename: str) -> dict[str, bytes]:
+    try:
+        return unpack(data, filename)
+    except WheelRejectedError as error:
+        if {problem.kind for problem in error.problems} <= _WRITTEN_OTHERWISE:
+            error.hint = (
+                "if the tool that built it writes such files, write it anew with: "
+                f"cloacina package seal {filename}"
+            )
+        raise

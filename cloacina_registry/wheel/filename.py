@@ -1,0 +1,72 @@
+"""What the file name of a wheel says, in the one spelling that is accepted.
+
+See the PyPA specification "Binary distribution format" (PEP 427), with the names of PEP 503.
+"""
+
+import re
+from dataclasses import dataclass
+
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from cloacina_core.errors import Problem
+from cloacina_registry.errors import WheelRejectedError
+
+_INTERPRETER = re.compile(r"py[23][0-9]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelName:
+    """The parts of a wheel's file name."""
+
+    name: str
+    """Normalised as PEP 503 says, as `acme-etl`."""
+    version: str
+    """Canonical."""
+    tags: frozenset[str]
+    """Compatibility tags (PEP 425), expanded, as `py3-none-any`."""
+
+    @property
+    def stem(self) -> str:
+        """The beginning that the file name shares with the names of the wheel's own folders."""
+        return f"{self.name.replace('-', '_')}-{self.version}"
+
+    @property
+    def dist_info(self) -> str:
+        """The folder of the metadata."""
+        return f"{self.stem}.dist-info"
+
+
+def parse_filename(filename: str) -> WheelName:
+    """Return the parts of the file name of a pure wheel.
+
+    Raises:
+        WheelRejectedError: it is no such name, or not in its normalised spelling; kinds
+            "filename" and "not-pure".
+    """
+    try:
+        name, version, build, tags = parse_wheel_filename(filename)
+    except InvalidWheelFilename as error:
+        raise _refused(filename, f"not the name of a wheel: {error}") from error
+    wheel_name = WheelName(
+        name=canonicalize_name(name), version=str(version), tags=frozenset(map(str, tags))
+    )
+    if build:
+        raise _refused(filename, "a build number isn't accepted: raise the version instead")
+    if version.local:
+        raise _refused(filename, "a local version isn't accepted in a registry (PEP 440)")
+    # The parser normalises: two file names must not be two spellings of one release.
+    if not filename.isascii() or not filename.startswith(f"{wheel_name.stem}-"):
+        raise _refused(filename, f"not in its normalised spelling: {wheel_name.stem}-...")
+    if not all(_is_pure(tag) for tag in wheel_name.tags):
+        message = "only pure Python wheels are accepted, with the tag py3-none-any"
+        raise WheelRejectedError(filename, [Problem("not-pure", message, filename)])
+    return wheel_name
+
+
+def _refused(filename: str, message: str) -> WheelRejectedError:
+    return WheelRejectedError(filename, [Problem("filename", message, filename)])
+
+
+def _is_pure(tag: str) -> bool:
+    interpreter, abi, platform = tag.split("-")
+    return bool(_INTERPRETER.fullmatch(interpreter)) and (abi, platform) == ("none", "any")

@@ -1,0 +1,133 @@
+"""What METADATA and WHEEL say, and that it agrees with the wheel's file name.
+
+METADATA: PyPA "Core metadata specifications". WHEEL: PyPA "Binary distribution format".
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.parser import HeaderParser
+from itertools import product
+
+from packaging.metadata import Metadata, RawMetadata, parse_email
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from cloacina_core.errors import Problem
+from cloacina_registry.manifest import is_canonical_version
+from cloacina_registry.wheel.filename import WheelName
+
+_ONCE = ("Wheel-Version", "Root-Is-Purelib", "Generator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreMetadata:
+    """What the registry needs of METADATA, and everything that is wrong with it."""
+
+    requires_python: str | None = None
+    """PEP 440 specifier, as METADATA spells it."""
+    requires: tuple[str, ...] = ()
+    """Requirements (PEP 508)."""
+    import_names: frozenset[str] = frozenset()
+    """Top-level names that the author declares to provide (PEP 794)."""
+    problems: tuple[Problem, ...] = ()
+
+
+def read_core_metadata(text: str, wheel_name: WheelName, where: str) -> CoreMetadata:
+    """Return what METADATA says; it must agree with the wheel's file name."""
+    raw, unparsed = parse_email(text)
+    return CoreMetadata(
+        requires_python=raw.get("requires_python") or None,
+        requires=tuple(raw.get("requires_dist", ())),
+        import_names=frozenset(
+            name.partition(";")[0].strip().partition(".")[0]
+            for name in (*raw.get("import_names", ()), *raw.get("import_namespaces", ()))
+        ),
+        problems=(
+            *_unparsed_problems(unparsed, where),
+            *_field_problems(raw, wheel_name, where),
+        ),
+    )
+
+
+def _unparsed_problems(unparsed: Mapping[str, list[str]], where: str) -> Iterator[Problem]:
+    for field in sorted(unparsed):
+        message = f"the field {field[:80]!r} stands twice, is malformed or isn't known"
+        yield Problem("metadata", message, where)
+
+
+def _field_problems(raw: RawMetadata, wheel_name: WheelName, where: str) -> Iterator[Problem]:
+    for error in _validation_errors(raw):
+        yield Problem("metadata", str(error), where)
+    name = raw.get("name", "")
+    if canonicalize_name(name) != wheel_name.name:
+        message = f"Name is {name!r}, the file name says {wheel_name.name!r}"
+        yield Problem("metadata", message, where)
+    yield from _version_problems(raw.get("version", ""), wheel_name, where)
+    for requirement in raw.get("requires_dist", ()):
+        if _is_direct_reference(requirement):
+            message = f"{requirement!r}: a direct reference can't be locked or mirrored"
+            yield Problem("metadata", message, where)
+
+
+def _validation_errors(raw: RawMetadata) -> list[Exception]:
+    try:
+        Metadata.from_raw(_without_early_license_files(raw))
+    except ExceptionGroup as group:
+        return list(group.exceptions)
+    return []
+
+
+def _without_early_license_files(raw: RawMetadata) -> RawMetadata:
+    """Return metadata without the field that setuptools before 77 wrote before it was defined.
+
+    It wrote License-File into Metadata-Version 2.1; the field came with 2.4 (PEP 639).
+    """
+    if raw.get("metadata_version") not in {"2.1", "2.2", "2.3"}:
+        return raw
+    accepted = raw.copy()
+    accepted.pop("license_files", None)
+    return accepted
+
+
+def _version_problems(version: str, wheel_name: WheelName, where: str) -> Iterator[Problem]:
+    if not is_canonical_version(version):
+        yield Problem("version", f"{version!r} isn't a canonical version (PEP 440)", where)
+    if version != wheel_name.version:
+        message = f"Version is {version!r}, the file name says {wheel_name.version!r}"
+        yield Problem("metadata", message, where)
+
+
+def _is_direct_reference(requirement: str) -> bool:
+    try:
+        return Requirement(requirement).url is not None
+    except InvalidRequirement:  # told by the validation already
+        return False
+
+
+def wheel_file_problems(text: str, wheel_name: WheelName, where: str) -> Iterator[Problem]:
+    """Yield what is wrong with the file WHEEL, or differs from the wheel's file name."""
+    headers = HeaderParser().parsestr(text)
+    for field in _ONCE:
+        if len(headers.get_all(field, ())) > 1:
+            yield Problem("wheel-file", f"{field} stands more than once", where)
+    version = str(headers.get("Wheel-Version", ""))
+    if version.partition(".")[0] != "1":
+        message = f"Wheel-Version is {version!r}; only 1.x is known"
+        yield Problem("wheel-file", message, where)
+    if str(headers.get("Root-Is-Purelib", "")).lower() != "true":
+        yield Problem("not-pure", "Root-Is-Purelib isn't true", where)
+    if headers.get("Build") is not None:
+        yield Problem("wheel-file", "there is a Build, the file name has none", where)
+    tags = {tag for line in headers.get_all("Tag", ()) for tag in _expanded(str(line))}
+    if tags != wheel_name.tags:
+        message = (
+            f"Tag is {', '.join(sorted(tags)) or 'missing'}, "
+            f"the file name says {', '.join(sorted(wheel_name.tags))}"
+        )
+        yield Problem("wheel-file", message, where)
+
+
+def _expanded(tag: str) -> Iterator[str]:
+    """Yield the single tags of a compressed tag set, as `py2.py3-none-any` (PEP 425)."""
+    for parts in product(*(part.split(".") for part in tag.strip().split("-"))):
+        yield "-".join(parts)
