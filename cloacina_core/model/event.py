@@ -23,6 +23,8 @@ class EventType(StrEnum):
     TASK_CANCELLED = "task_cancelled"
     ATTEMPT_LOST = "attempt_lost"
     """The engine died during the attempt."""
+    RELEASED = "released"
+    """The engine stopped in good order and gave the run back."""
     COMMIT_REJECTED = "commit_rejected"
     """A late result was refused: its attempt was no longer the current one."""
     CALLBACK_FAILED = "callback_failed"

@@ -49,6 +49,8 @@ class AttemptOutcome(StrEnum):
     TIMED_OUT = "timed_out"
     LOST = "lost"
     """Its engine died before the outcome was recorded."""
+    RELEASED = "released"
+    """Its engine stopped in good order and gave the run back."""
     CANCELLED = "cancelled"
 
 

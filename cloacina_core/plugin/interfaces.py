@@ -1,6 +1,6 @@
 """Everything a plugin may implement or is handed, on one page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,9 @@ class LoadedWorkflow:
 
     workflow: "Workflow"
     release: Release
+    plain: Callable[[str], str] = str
+    """Makes module names in tracebacks those that the author wrote, when the release's modules
+    carry other names here."""
 
 
 class WorkflowSource(Protocol):

@@ -1,0 +1,1 @@
+"""What happens next: plan purely, write, then act."""

@@ -1,0 +1,56 @@
+"""A task as data: what to run, with what, until when; and how it ended. Never pickled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.release import Release
+from cloacina_core.model.run import Failure
+from cloacina_core.model.status import AttemptOutcome
+
+AttemptKey: TypeAlias = tuple[RunId, int, int]
+"""Run, number of the task in its workflow, number of the attempt."""
+
+LogEntry: TypeAlias = tuple[int, str, str]
+"""Moment in microseconds since 1970, stream, line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCall:
+    """One attempt, to be run anywhere."""
+
+    key: AttemptKey
+    workflow: str
+    fingerprint: str
+    """Of the workflow's definition."""
+    task: str
+    release: Release | None
+    """None for a workflow that isn't packaged."""
+    params: Mapping[str, JsonValue]
+    context: Mapping[str, str]
+    """Encoded values by key."""
+    deadline: datetime | None
+    """When the attempt is given up; aware, UTC."""
+    is_last: bool
+    """Whether the retry policy has no attempt left after this one."""
+    max_value_bytes: int
+    """How many bytes the changes may have, encoded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one attempt ended."""
+
+    key: AttemptKey
+    outcome: AttemptOutcome
+    changes: Mapping[str, str | None] | None = None
+    """On success, encoded values by key; None for a key that was deleted."""
+    failure: Failure | None = None
+    may_retry: bool = False
+    """Whether the failure is one that the task's retry policy speaks of."""
+    callback_error: str | None = None
+    """What `on_success` or `on_failure` raised."""
+    logs: tuple[LogEntry, ...] = ()

@@ -1,0 +1,65 @@
+"""The code of workflows: found by release in the sources, or among those handed in."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from cloacina_core.engine.call import TaskCall
+from cloacina_core.errors import NotFoundError
+from cloacina_core.model.workflow import Task, Workflow
+from cloacina_core.plugin.interfaces import WorkflowSource
+
+
+class MissingCodeError(NotFoundError):
+    """No source here has the code of a run's workflow."""
+
+    code = "missing-code"
+
+
+class WorkflowLibrary:
+    """Finds the code for task calls. Used by the executors' threads."""
+
+    def __init__(self, sources: Iterable[WorkflowSource]) -> None:
+        self.sources: Mapping[str, WorkflowSource] = {source.name: source for source in sources}
+        self._by_fingerprint: dict[str, Workflow] = {}
+
+    def register(self, workflow: Workflow) -> None:
+        """Make a workflow that isn't packaged known, so that its runs can go on here."""
+        self._by_fingerprint[workflow.definition().fingerprint] = workflow
+
+    def has(self, fingerprint: str, source: str | None) -> bool:
+        """Whether runs of a definition can go on here."""
+        return fingerprint in self._by_fingerprint if source is None else source in self.sources
+
+    def find(self, call: TaskCall) -> "TaskCode":
+        """Return the code of a call's task. May import it, which may take its time.
+
+        Raises:
+            MissingCodeError: it isn't here.
+            CloacinaError: its release is refused, or can't be imported.
+        """
+        if call.release is None:
+            workflow = self._by_fingerprint.get(call.fingerprint)
+            if workflow is None:
+                raise MissingCodeError(
+                    f"workflow {call.workflow!r} isn't packaged, and its code isn't here",
+                    hint="open the runtime with workflows=[...], with the code unchanged",
+                )
+            return TaskCode(workflow, call.task, str)
+        source = self.sources.get(call.release.source)
+        if source is None:
+            raise MissingCodeError(
+                f"release {call.release} came from source {call.release.source!r}, "
+                "which isn't here",
+                hint="see which plugins are loaded with: cloacina plugins list",
+            )
+        loaded = source.load(call.release, call.workflow)
+        return TaskCode(loaded.workflow, call.task, loaded.plain)
+
+
+class TaskCode:
+    """A task with its code."""
+
+    def __init__(self, workflow: Workflow, task: str, plain: Callable[[str], str]) -> None:
+        self.workflow = workflow
+        self.task: Task[..., object] = workflow.tasks[task]
+        self.plain = plain
+        """Makes names in tracebacks those that the author wrote."""

@@ -1,0 +1,217 @@
+"""Decides what happens next in a run. No I/O, no clock, no chance: all of it is handed in.
+
+Each function takes a run and what happened to it, brings the run's state forward and returns the
+decisions, in order. Work over a whole run is proportional to its edges: a task's rule is looked at
+when a task before it ends, and only then.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from cloacina_core.engine.run_state import RunState, Upstream
+from cloacina_core.engine.views import MergeConflictError
+from cloacina_core.model.run import Failure
+from cloacina_core.model.status import RunStatus, TaskStatus
+
+MAX_ENGINE_DEATHS = 3
+"""A run that was there when so many engines died is taken for the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The task may start."""
+
+    task: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """The attempt failed; the task is tried again at a set time."""
+
+    task: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The task has ended."""
+
+    task: int
+    status: TaskStatus
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The run has ended."""
+
+    status: RunStatus
+    error: Failure | None = None
+
+
+Decision: TypeAlias = Ready | Sleep | End | Finish
+
+
+def begin(run: RunState) -> list[Decision]:
+    """Decide what a new run starts with."""
+    decisions: list[Decision] = []
+    _consider(run, range(len(run.tasks)), decisions)
+    _finish_if_done(run, decisions)
+    return decisions
+
+
+def take_up(run: RunState) -> list[Decision]:
+    """Decide how a run goes on whose engine is gone.
+
+    Tasks that were running are ready again; their lost attempts don't count as failures. A task
+    that sleeps stays asleep.
+    """
+    if run.engine_deaths >= MAX_ENGINE_DEATHS:
+        error = Failure(
+            type="engine-deaths",
+            message=f"{run.engine_deaths} engines died while they ran it; it is not tried again",
+        )
+        return end_early(run, RunStatus.FAILED, error, "the run was given up")
+    decisions: list[Decision] = []
+    for number, task in enumerate(run.tasks):
+        if task.status in (TaskStatus.RUNNING, TaskStatus.READY):
+            task.status = TaskStatus.READY
+            decisions.append(Ready(number))
+    _consider(run, range(len(run.tasks)), decisions)
+    _finish_if_done(run, decisions)
+    return decisions
+
+
+def attempt_succeeded(run: RunState, number: int) -> list[Decision]:
+    """Decide what follows the success of a task."""
+    return _end(run, number, TaskStatus.SUCCEEDED)
+
+
+def attempt_failed(
+    run: RunState, number: int, *, may_retry: bool, now: datetime, chance: float
+) -> list[Decision]:
+    """Decide what follows a failed attempt, which must be in the task's attempts already.
+
+    Args:
+        run: the run.
+        number: the task.
+        may_retry: whether the failure is one that the task's retry policy speaks of.
+        now: the current moment.
+        chance: a random number in [0, 1), for the jitter of the pause.
+    """
+    task = run.tasks[number]
+    policy = run.plan.tasks[number].retry
+    delay = policy.delay_after(task.failed_attempts, chance=chance) if may_retry else None
+    if delay is None:
+        return _end(run, number, TaskStatus.FAILED)
+    task.status = TaskStatus.SLEEPING
+    task.wake_at = now + delay
+    return [Sleep(number, task.wake_at)]
+
+
+def wake(run: RunState, number: int) -> list[Decision]:
+    """Decide what to do when a sleeping task's time has come."""
+    task = run.tasks[number]
+    if task.status is not TaskStatus.SLEEPING:
+        return []
+    task.status = TaskStatus.READY
+    task.wake_at = None
+    return [Ready(number)]
+
+
+def end_early(
+    run: RunState, status: RunStatus, error: Failure | None, reason: str
+) -> list[Decision]:
+    """Decide how a run ends before its tasks did: those that haven't ended are cancelled."""
+    decisions: list[Decision] = []
+    for number, task in enumerate(run.tasks):
+        if not task.status.is_final:
+            task.status = TaskStatus.CANCELLED
+            task.reason = reason
+            decisions.append(End(number, TaskStatus.CANCELLED, reason))
+    run.unfinished = 0
+    decisions.append(Finish(status, error))
+    return decisions
+
+
+def _end(
+    run: RunState, number: int, status: TaskStatus, reason: str | None = None
+) -> list[Decision]:
+    decisions: list[Decision] = [_ended(run, number, status, reason)]
+    _consider(run, run.plan.behind[number], decisions)
+    _finish_if_done(run, decisions)
+    return decisions
+
+
+def _ended(run: RunState, number: int, status: TaskStatus, reason: str | None) -> End:
+    task = run.tasks[number]
+    task.status = status
+    task.reason = reason
+    run.count_ending(number)
+    return End(number, status, reason)
+
+
+def _consider(run: RunState, numbers: Iterable[int], decisions: list[Decision]) -> None:
+    """Look at waiting tasks; one that is skipped makes those behind it worth a look."""
+    pending = list(numbers)[::-1]
+    while pending:
+        number = pending.pop()
+        task = run.tasks[number]
+        if task.status is not TaskStatus.WAITING:
+            continue
+        try:
+            verdict = run.plan.tasks[number].rule.decide(Upstream(run, number))
+        except MergeConflictError as conflict:
+            decisions.append(_ended(run, number, TaskStatus.FAILED, f"merge conflict: {conflict}"))
+            pending += reversed(run.plan.behind[number])
+            continue
+        if verdict is True:
+            task.status = TaskStatus.READY
+            decisions.append(Ready(number))
+        elif verdict is False:
+            reason = _why_skipped(run, number)
+            decisions.append(_ended(run, number, TaskStatus.SKIPPED, reason))
+            pending += reversed(run.plan.behind[number])
+
+
+def _why_skipped(run: RunState, number: int) -> str:
+    endings = [
+        f"{run.plan.tasks[before].name} {run.tasks[before].status.value}"
+        for before in run.plan.before[number]
+        if run.tasks[before].status.is_final
+        and run.tasks[before].status is not TaskStatus.SUCCEEDED
+    ]
+    told = ", ".join(endings[:3]) + (", ..." if len(endings) > 3 else "")  # noqa: PLR2004
+    return f"its rule can't hold: {told}" if told else "its rule doesn't hold"
+
+
+def _finish_if_done(run: RunState, decisions: list[Decision]) -> None:
+    if run.unfinished:
+        return
+    failed = [
+        (_failed_at(run, number), number)
+        for number, task in enumerate(run.tasks)
+        if task.status is TaskStatus.FAILED
+    ]
+    if not failed:
+        decisions.append(Finish(RunStatus.SUCCEEDED))
+        return
+    _, first = min(failed)
+    decisions.append(Finish(RunStatus.FAILED, _error_of(run, first)))
+
+
+def _failed_at(run: RunState, number: int) -> float:
+    attempts = run.tasks[number].attempts
+    finished = attempts[-1].finished_at if attempts else None
+    return finished.timestamp() if finished else float("inf")
+
+
+def _error_of(run: RunState, number: int) -> Failure:
+    task = run.tasks[number]
+    name = run.plan.tasks[number].name
+    error = task.attempts[-1].error if task.attempts else None
+    if error is None:
+        return Failure(type="task-failed", message=task.reason or "", task=name)
+    return Failure(type=error.type, message=error.message, traceback=error.traceback, task=name)

@@ -1,0 +1,222 @@
+"""A live run in memory: what the planner decides on. The store can always make it again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cloacina_core.engine.plan import Plan
+from cloacina_core.engine.views import (
+    View,
+    initial_view,
+    merged,
+    texts_of,
+    with_changes,
+)
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.foundation.json_value import JsonValue, decode
+from cloacina_core.model.definition import MergePolicy
+from cloacina_core.model.run import AttemptResult, RunResult, RunSummary, TaskResult
+from cloacina_core.model.status import RunStatus, TaskStatus
+from cloacina_core.store.reading import StoredRun
+
+
+class TaskState:
+    """One task of a live run."""
+
+    __slots__ = ("attempts", "changes", "endings", "is_stored", "reason", "status", "wake_at")
+
+    def __init__(self) -> None:
+        self.status = TaskStatus.WAITING
+        self.attempts: list[AttemptResult] = []
+        self.reason: str | None = None
+        self.wake_at: datetime | None = None
+        self.changes: Mapping[str, str | None] | None = None
+        """What it changed in the context, once it succeeded."""
+        self.endings: dict[TaskStatus, int] = {}
+        """How many of the tasks before it ended how."""
+        self.is_stored = False
+        """Whether the store has a row of it."""
+
+    @property
+    def failed_attempts(self) -> int:
+        """How many attempts ended by their own fault: the death of an engine doesn't count."""
+        return sum(
+            1
+            for attempt in self.attempts
+            if attempt.outcome is not None and attempt.outcome.value in ("failed", "timed_out")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """What a task's rule may look at."""
+
+    run: "RunState"
+    number: int
+
+    @property
+    def total(self) -> int:
+        """How many tasks stand before."""
+        return len(self.run.plan.before[self.number])
+
+    def count(self, status: TaskStatus) -> int:
+        """How many of them ended so."""
+        return self.run.tasks[self.number].endings.get(status, 0)
+
+    def status(self, task: str) -> TaskStatus:
+        """How one of them stands."""
+        return self.run.tasks[self.run.plan.number[task]].status
+
+    def value(self, key: str) -> JsonValue:
+        """Return the merged context's value of a key."""
+        entry = self.run.view_before(self.number)[key]
+        if entry.text is None:
+            raise KeyError(key)
+        return decode(entry.text)
+
+
+class RunState:
+    """One live run."""
+
+    __slots__ = (
+        "_views",
+        "engine_deaths",
+        "initial",
+        "params",
+        "plan",
+        "seq",
+        "source",
+        "summary",
+        "tasks",
+        "unfinished",
+    )
+
+    def __init__(
+        self,
+        plan: Plan,
+        summary: RunSummary,
+        *,
+        source: str | None,
+        params: Mapping[str, JsonValue],
+        context: Mapping[str, str],
+    ) -> None:
+        self.plan = plan
+        self.summary = summary
+        self.source = source
+        self.params = params
+        self.initial = initial_view(context)
+        self.tasks = [TaskState() for _ in plan.tasks]
+        self.unfinished = len(plan.tasks)
+        self.seq = 0
+        """The number of the last event."""
+        self.engine_deaths = 0
+        self._views: dict[int, View] = {}
+
+    @classmethod
+    def restore(cls, plan: Plan, stored: StoredRun) -> "RunState":
+        """Return a run as the store knows it."""
+        state = cls(
+            plan,
+            stored.summary,
+            source=stored.source,
+            params=stored.params,
+            context=stored.context,
+        )
+        state.seq = stored.last_seq
+        state.engine_deaths = stored.engine_deaths
+        for name, row in stored.tasks.items():
+            number = plan.number[name]
+            task = state.tasks[number]
+            task.is_stored = True
+            task.attempts = list(row.attempts)
+            task.reason = row.reason
+            task.wake_at = row.wake_at
+            task.changes = stored.outputs.get(name)
+            task.status = row.status
+            if row.status.is_final:
+                state.count_ending(number)
+        return state
+
+    @property
+    def run_id(self) -> RunId:
+        """The id of the run."""
+        return self.summary.run_id
+
+    @property
+    def status(self) -> RunStatus:
+        """Where the run stands."""
+        return self.summary.status
+
+    def change(self, **changes: object) -> None:
+        """Change facts of the run's summary."""
+        self.summary = replace(self.summary, **changes)  # type: ignore[arg-type]
+
+    def count_ending(self, number: int) -> None:
+        """Tell the tasks behind a task that it has ended."""
+        status = self.tasks[number].status
+        self.unfinished -= 1
+        for behind in self.plan.behind[number]:
+            endings = self.tasks[behind].endings
+            endings[status] = endings.get(status, 0) + 1
+
+    def view_before(self, number: int) -> View:
+        """Return what a task sees: the merge of what the tasks before it left.
+
+        A task that started early, by `any_succeeded`, sees those that have ended.
+
+        Raises:
+            MergeConflictError: the task's merge policy doesn't settle a conflict.
+        """
+        return self._merge(self._ended_before(number), self.plan.tasks[number].merge)
+
+    def final_view(self) -> View:
+        """Return the merge, in declared order, of what the last tasks left."""
+        left = []
+        for leaf in self.plan.leaves:
+            left += [leaf] if self.tasks[leaf].status.is_final else self._ended_before(leaf)
+        return self._merge(left, {})
+
+    def _ended_before(self, number: int) -> list[int]:
+        return [n for n in self.plan.before[number] if self.tasks[n].status.is_final]
+
+    def _merge(self, numbers: Sequence[int], policies: Mapping[str, MergePolicy]) -> View:
+        if not numbers:
+            return self.initial
+        return merged(self.plan, [self._view_after(number) for number in numbers], policies)
+
+    def _view_after(self, number: int) -> View:
+        """Return what an ended task leaves; one that didn't succeed passes on what was there.
+
+        Walks back without recursion: a chain may be longer than Python's stack.
+        """
+        pending = [number]
+        while pending:
+            task = pending[-1]
+            before = self._ended_before(task)
+            missing = [n for n in before if n not in self._views]
+            if missing and task not in self._views:
+                pending += missing
+                continue
+            pending.pop()
+            if task not in self._views:
+                succeeded = self.tasks[task].status is TaskStatus.SUCCEEDED
+                seen = self._merge(before, self.plan.tasks[task].merge if succeeded else {})
+                self._views[task] = with_changes(seen, task, self.tasks[task].changes)
+        return self._views[number]
+
+    def result(self) -> RunResult:
+        """Return the run as it is told to users."""
+        return RunResult(
+            summary=self.summary,
+            params=dict(self.params),
+            context={key: decode(text) for key, text in texts_of(self.final_view()).items()},
+            tasks={
+                definition.name: TaskResult(
+                    name=definition.name,
+                    status=task.status,
+                    attempts=tuple(task.attempts),
+                    reason=task.reason,
+                )
+                for definition, task in zip(self.plan.tasks, self.tasks, strict=True)
+            },
+        )

@@ -1,0 +1,104 @@
+"""Views: what a task sees of the context, and how the views of several tasks become one.
+
+A view holds, for each key, who wrote it last and the encoded value. A value that a task only passed
+on never hides one that another task wrote: what counts is who wrote, not who comes last. Only
+values written by tasks of which neither comes before the other are in conflict, and the merge
+policy of the task decides.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from cloacina_core.engine.plan import Plan
+from cloacina_core.foundation.json_value import decode
+from cloacina_core.model.definition import EVERY_KEY, MergePolicy
+
+SUBMITTER = -1
+"""The writer of the values that a run was submitted with."""
+
+
+class Entry(NamedTuple):
+    """One value of a view."""
+
+    writer: int
+    """The number of the task that wrote it, or `SUBMITTER`."""
+    text: str | None
+    """The encoded value; None when the key was deleted."""
+
+
+View: TypeAlias = Mapping[str, Entry]
+
+
+class MergeConflictError(Exception):
+    """Tasks wrote values of one key that the merge policy doesn't allow to differ."""
+
+
+def initial_view(texts: Mapping[str, str]) -> View:
+    """Return the view of a run's first tasks."""
+    return {key: Entry(SUBMITTER, text) for key, text in texts.items()}
+
+
+def with_changes(view: View, writer: int, changes: Mapping[str, str | None] | None) -> View:
+    """Return a view after a task changed it."""
+    if not changes:
+        return view
+    return {**view, **{key: Entry(writer, text) for key, text in changes.items()}}
+
+
+def texts_of(view: View) -> dict[str, str]:
+    """Return the encoded values of a view, without deleted keys."""
+    return {key: entry.text for key, entry in view.items() if entry.text is not None}
+
+
+def merged(plan: Plan, views: Sequence[View], policies: Mapping[str, MergePolicy]) -> View:
+    """Return several views as one, in the order given.
+
+    Raises:
+        MergeConflictError: the policy of a key is `error` and values differ, or `concat` and one
+            isn't a list.
+    """
+    if len(views) == 1:
+        return views[0]
+    result: dict[str, Entry] = {}
+    rivals: dict[str, list[Entry]] = {}
+    for view in views:
+        for key, entry in view.items():
+            held = result.get(key)
+            if held is None:
+                result[key] = entry
+            elif held.writer != entry.writer:
+                rivals.setdefault(key, [held]).append(entry)
+    for key, entries in rivals.items():
+        newest = _newest(plan, entries)
+        policy = policies.get(key, policies.get(EVERY_KEY, "later"))
+        result[key] = newest[-1] if len(newest) == 1 else _settle(plan, key, newest, policy)
+    return result
+
+
+def _newest(plan: Plan, entries: Iterable[Entry]) -> list[Entry]:
+    """Return the entries that no other entry was written after, in order, each writer once."""
+    unique = list({entry.writer: entry for entry in entries}.values())
+    return [
+        entry
+        for entry in unique
+        if not any(_precedes(plan, entry.writer, other.writer) for other in unique)
+    ]
+
+
+def _precedes(plan: Plan, earlier: int, later: int) -> bool:
+    if earlier == later or later == SUBMITTER:
+        return False
+    return earlier == SUBMITTER or plan.is_before(earlier, later)
+
+
+def _settle(plan: Plan, key: str, entries: list[Entry], policy: MergePolicy) -> Entry:
+    if policy == "later" or len({entry.text for entry in entries}) == 1:
+        return entries[-1]
+    writers = " and ".join(plan.tasks[entry.writer].name for entry in entries)
+    if policy == "error":
+        raise MergeConflictError(f"key {key!r} was written differently by {writers}")
+    lists = [None if entry.text is None else decode(entry.text) for entry in entries]
+    if not all(isinstance(items, list) for items in lists):
+        raise MergeConflictError(f"key {key!r} can't be joined: {writers} didn't all write lists")
+    bodies = [text[1:-1] for entry in entries if (text := entry.text) not in (None, "[]")]
+    return Entry(entries[-1].writer, f"[{','.join(bodies)}]")  # type: ignore[arg-type]

@@ -1,0 +1,194 @@
+"""Runs as they are told to users: the run, its tasks, their attempts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cloacina_core.foundation.clock import iso
+from cloacina_core.foundation.ids import EngineId, RunId
+from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.release import Release
+from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an attempt, a task or a run failed. A task's exception as data."""
+
+    type: str
+    """The exception's class with its module (without `builtins`), or a reason such as `timeout`."""
+    message: str
+    traceback: str = ""
+    """As Python prints it, without the frames of the engine; empty when there was none."""
+    task: str | None = None
+    """On a run's error: the task that failed first."""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the failure as a JSON object."""
+        return {
+            "type": self.type,
+            "message": self.message,
+            "traceback": self.traceback,
+            "task": self.task,
+        }
+
+    def __str__(self) -> str:
+        where = f"task {self.task}: " if self.task else ""
+        return f"{where}{self.type}: {self.message}" if self.message else f"{where}{self.type}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptResult:
+    """One attempt at a task."""
+
+    number: int
+    """Counted from 1, without holes."""
+    engine: EngineId
+    started_at: datetime
+    finished_at: datetime | None = None
+    """None while it runs."""
+    outcome: AttemptOutcome | None = None
+    """None while it runs."""
+    error: Failure | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the attempt as a JSON object."""
+        return {
+            "number": self.number,
+            "engine": self.engine,
+            "started_at": iso(self.started_at),
+            "finished_at": _iso(self.finished_at),
+            "outcome": self.outcome and self.outcome.value,
+            "error": self.error and self.error.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResult:
+    """One task of a run."""
+
+    name: str
+    status: TaskStatus
+    attempts: tuple[AttemptResult, ...] = ()
+    reason: str | None = None
+    """Why it was skipped or cancelled, or until when it sleeps."""
+
+    @property
+    def error(self) -> Failure | None:
+        """The error of the last attempt."""
+        return self.attempts[-1].error if self.attempts else None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the task as a JSON object."""
+        return {
+            "name": self.name,
+            "status": self.status.value,
+            "reason": self.reason,
+            "attempts": [attempt.to_json() for attempt in self.attempts],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """A run as listings show it."""
+
+    run_id: RunId
+    status: RunStatus
+    workflow: str
+    reference: str
+    """What was asked for."""
+    release: Release | None
+    """What it was resolved to; None for a workflow that isn't packaged."""
+    priority: int
+    idempotency_key: str | None
+    engine: EngineId | None
+    """Who works on it, or worked on it last."""
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: Failure | None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the run as a JSON object, as `runs list --json` prints it."""
+        return {
+            "run_id": self.run_id,
+            "status": self.status.value,
+            "reference": self.reference,
+            "workflow": self.workflow,
+            "release": self.release and self.release.to_json(),
+            "priority": self.priority,
+            "idempotency_key": self.idempotency_key,
+            "engine": self.engine,
+            "created_at": iso(self.created_at),
+            "started_at": _iso(self.started_at),
+            "finished_at": _iso(self.finished_at),
+            "error": self.error and self.error.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A run with its tasks and context, while it goes on or after it ended."""
+
+    summary: RunSummary
+    params: Mapping[str, JsonValue]
+    context: Mapping[str, JsonValue]
+    """The merge of what the last tasks left, in declared order."""
+    tasks: Mapping[str, TaskResult]
+    """By name, in declared order."""
+
+    @property
+    def run_id(self) -> RunId:
+        """The id of the run."""
+        return self.summary.run_id
+
+    @property
+    def status(self) -> RunStatus:
+        """Where the run stands."""
+        return self.summary.status
+
+    @property
+    def release(self) -> Release | None:
+        """The release that the run is pinned to; None for a workflow that isn't packaged."""
+        return self.summary.release
+
+    @property
+    def error(self) -> Failure | None:
+        """Why the run failed; None otherwise."""
+        return self.summary.error
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the run as a JSON object, as `run --json` and `runs show --json` print it."""
+        return {
+            **self.summary.to_json(),
+            "params": dict(self.params),
+            "context": dict(self.context),
+            "tasks": [task.to_json() for task in self.tasks.values()],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line that a task printed or logged."""
+
+    task: str
+    attempt: int
+    at: datetime
+    stream: str
+    """`stdout`, `stderr`, or the level of a log record in lower case."""
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the line as a JSON object."""
+        return {
+            "task": self.task,
+            "attempt": self.attempt,
+            "at": iso(self.at),
+            "stream": self.stream,
+            "text": self.text,
+        }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else iso(moment)

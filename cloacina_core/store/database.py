@@ -1,0 +1,227 @@
+"""The database: opened by URL, at the right schema, told apart when it can't be used."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, inspect, select
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from cloacina_core.errors import (
+    ConfigurationError,
+    SchemaVersionError,
+    StoreError,
+    StoreUnavailableError,
+)
+from cloacina_core.foundation.clock import Clock, to_micros
+from cloacina_core.store import schema, sqlite
+from cloacina_core.store.migrations.runner import HEAD, KNOWN, upgrade, version_table
+
+IN_MEMORY = "sqlite://"
+_SYNCHRONOUS = ("FULL", "NORMAL", "EXTRA")
+
+
+class Database:
+    """A store's database, open. Safe to use from any thread."""
+
+    def __init__(self, url: str, clock: Clock, extra_tables: Iterable[Table] = ()) -> None:
+        """Open a database, made or brought to the current schema if need be.
+
+        Args:
+            url: `sqlite:///PATH[?synchronous=NORMAL]`, `sqlite://` (in memory) or
+                `postgresql+psycopg://...`.
+            clock: tells the time where the database is on this host and has no clock of its own.
+            extra_tables: tables of plugins, made when they aren't there.
+
+        Raises:
+            ConfigurationError: the URL can't be used.
+            StoreUnavailableError: the database can't be opened, read or written.
+            SchemaVersionError: a newer version of Cloacina wrote it.
+        """
+        self._clock = clock
+        self.url = _parsed(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.description = self.url.render_as_string(hide_password=True)
+        self._engine = self._connect()
+        self._prepare(tuple(extra_tables))
+
+    def _connect(self) -> Engine:
+        if not self.is_sqlite:
+            return _create_engine(self.url)
+        query = dict(self.url.query)
+        synchronous = str(query.pop("synchronous", "FULL")).upper()
+        if synchronous not in _SYNCHRONOUS or query:
+            raise ConfigurationError(
+                f"database URL {self.description} has an option that isn't known",
+                hint="the option is synchronous=FULL (the default), NORMAL or EXTRA",
+            )
+        library = sqlite.choose_library()
+        options: dict[str, Any] = {"module": library.module}
+        if self.url.database in (None, "", ":memory:"):
+            options |= {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+        else:
+            self._check_folder(Path(str(self.url.database)))
+            options |= {"connect_args": {"check_same_thread": False}}
+        engine = _create_engine(self.url.set(query={}), **options)
+        sqlite.configure(engine, library, synchronous)
+        return engine
+
+    def _check_folder(self, path: Path) -> None:
+        if path.is_dir():
+            raise StoreUnavailableError(f"database {path} is a folder, not a file")
+        if not path.parent.is_dir():
+            raise StoreUnavailableError(
+                f"database {path} can't be opened: there is no folder {path.parent}",
+                hint="make a home with: cloacina init",
+            )
+
+    def _prepare(self, extra_tables: tuple[Table, ...]) -> None:
+        with self.read() as connection:
+            found = inspect(connection).get_table_names()
+            version = _schema_version(connection, found)
+        missing = [table for table in extra_tables if table.name not in found]
+        if version == HEAD and not missing:
+            return
+        with self.begin() as connection:
+            # Another process may have been faster: look again under the lock.
+            found = inspect(connection).get_table_names()
+            version = _schema_version(connection, found)
+            if version is None:
+                if found:
+                    self._refuse_foreign(found)
+                schema.metadata.create_all(connection)
+                version_table.create(connection)
+                connection.execute(version_table.insert().values(version_num=HEAD))
+            elif version != HEAD:
+                upgrade(connection)
+            for table in extra_tables:
+                table.create(connection, checkfirst=True)
+
+    def _refuse_foreign(self, found: list[str]) -> None:
+        ours = set(schema.metadata.tables) & set(found)
+        if ours:
+            raise StoreError(
+                f"database {self.description} has tables of ours but no schema version",
+                hint="restore it from a backup, or use another database",
+            )
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Yield a connection in a write transaction, committed at the end of the block."""
+        with self._translated(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Yield a connection in a read-only transaction."""
+        with self._translated(), self._engine.connect() as connection:
+            yield connection.execution_options(writes=False)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._translate(error) from error
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(f"database {self.description}: {error}") from error
+        except SQLAlchemyError as error:
+            raise StoreError(f"database {self.description}: {error}") from error
+
+    def _translate(self, error: DBAPIError) -> StoreError:
+        reason = str(error.orig)
+        for text, what, hint in _REASONS:
+            if text in reason:
+                return StoreUnavailableError(f"database {self.description} {what}", hint=hint)
+        return StoreUnavailableError(f"database {self.description} can't be used: {reason}")
+
+    def now_micros(self, connection: Connection) -> int:
+        """Return the time on the database's clock, in microseconds since 1970."""
+        if self.is_sqlite:  # it lives on this host: the clocks are one
+            return to_micros(self._clock.now())
+        micros = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint"
+        return int(connection.exec_driver_sql(micros).scalar_one())
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+_REASONS = (
+    (
+        "database is locked",
+        f"is locked by another program for more than {sqlite.BUSY_TIMEOUT_SECONDS} s",
+        "find out who holds it open, and try again",
+    ),
+    (
+        "readonly database",
+        "is read-only",
+        "give the user who runs this the right to write the file and its folder",
+    ),
+    (
+        "unable to open database file",
+        "can't be opened",
+        "check that its folder exists and may be written",
+    ),
+    (
+        "disk is full",
+        "can't be written: the disk is full",
+        "free some space, and try again; nothing of this was stored",
+    ),
+    (
+        "file is not a database",
+        "is not a database",
+        "name another file with --database-url or CLOACINA_DATABASE_URL",
+    ),
+    (
+        "malformed",
+        "is damaged",
+        "restore it from a backup",
+    ),
+)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError(f"database URL {url!r} can't be read: {error}") from error
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigurationError(
+            f"database URL names {parsed.get_backend_name()!r}",
+            hint="use sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
+        )
+    return parsed
+
+
+def _create_engine(url: URL, **options: Any) -> Engine:
+    try:
+        return create_engine(url, **options)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise ConfigurationError(
+            f"the driver for {url.drivername} isn't installed: {error}",
+            hint="install it with: pip install 'cloacina[postgres]'",
+        ) from error
+
+
+def _schema_version(connection: Connection, found: list[str]) -> str | None:
+    """Return the schema version of a database, None for an empty one.
+
+    Raises:
+        SchemaVersionError: it isn't one that this code knows.
+    """
+    if version_table.name not in found:
+        return None
+    version: str | None = connection.execute(select(version_table.c.version_num)).scalar()
+    if version is not None and version not in KNOWN:
+        raise SchemaVersionError(
+            f"the database has schema {version}, which is newer than this version of Cloacina",
+            hint="upgrade Cloacina, or use another database; nothing was changed",
+        )
+    return version

@@ -1,0 +1,286 @@
+"""Reads runs: whole ones, listings, histories, logs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from cloacina_core.errors import InputError, StoreError, UnknownRunError
+from cloacina_core.foundation.clock import from_micros
+from cloacina_core.foundation.digest import Digest, digest_of_text
+from cloacina_core.foundation.ids import EngineId, RunId, is_id_prefix
+from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.event import EventType, RunEvent
+from cloacina_core.model.release import Release
+from cloacina_core.model.run import AttemptResult, Failure, LogLine, RunSummary
+from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
+from cloacina_core.store import schema
+from cloacina_core.store.database import Database
+
+_runs, _payloads = schema.runs, schema.payloads
+_LATER_THAN_ANY_ID = "~"  # sorts behind every letter of an id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTask:
+    """A task of a stored run that has left the waiting state."""
+
+    name: str
+    status: TaskStatus
+    attempts: tuple[AttemptResult, ...]
+    wake_at: datetime | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """All that the store knows of a run."""
+
+    summary: RunSummary
+    definition: WorkflowDefinition
+    source: str | None
+    params: dict[str, JsonValue]
+    context: dict[str, str]
+    """As submitted: encoded values by key."""
+    outputs: dict[str, dict[str, str | None]]
+    """For each task, the encoded values it changed; None for a key it deleted."""
+    tasks: dict[str, StoredTask]
+    last_seq: int
+    engine_deaths: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs to list; None means any."""
+
+    status: RunStatus | None = None
+    package: str | None = None
+    workflow: str | None = None
+
+
+class RunReader:
+    """Reads what engines wrote."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, prefix: str) -> RunId:
+        """Return the id of the run that an id, or the unique beginning of one, names.
+
+        Raises:
+            UnknownRunError: there is none.
+            InputError: there are several.
+        """
+        prefix = prefix.strip().lower()
+        if not is_id_prefix(prefix):
+            raise UnknownRunError(prefix)
+        query = select(_runs.c.id).where(_runs.c.id >= prefix).order_by(_runs.c.id).limit(2)
+        query = query.where(_runs.c.id < prefix + _LATER_THAN_ANY_ID)
+        with self._database.read() as connection:
+            found = connection.execute(query).scalars().all()
+        if not found:
+            raise UnknownRunError(prefix)
+        if len(found) > 1:
+            raise InputError(
+                f"more than one run begins with {prefix!r}", hint="give more of its id"
+            )
+        return RunId(found[0])
+
+    def summary(self, run_id: RunId) -> RunSummary:
+        """Return one run as listings show it.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+        """
+        with self._database.read() as connection:
+            return _summary(_run_row(connection, run_id))
+
+    def summaries(
+        self, wanted: RunFilter, *, before: RunId | None = None, limit: int = 50
+    ) -> list[RunSummary]:
+        """Return runs, newest first.
+
+        Args:
+            wanted: which runs.
+            before: give only older runs than this one: the last of the page before.
+            limit: how many at most.
+        """
+        query = _filtered(select(_runs), wanted).order_by(_runs.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(_runs.c.id < before)
+        with self._database.read() as connection:
+            return [_summary(row) for row in connection.execute(query)]
+
+    def load(self, run_id: RunId) -> StoredRun:
+        """Return everything about a run.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+            StoreError: a stored payload isn't what was written.
+        """
+        with self._database.read() as connection:
+            row = _run_row(connection, run_id)
+            body = connection.execute(
+                select(schema.definitions.c.body).where(
+                    schema.definitions.c.fingerprint == row.definition
+                )
+            ).scalar_one()
+            texts = _payload_texts(connection, run_id)
+            return StoredRun(
+                summary=_summary(row),
+                definition=WorkflowDefinition.from_json(json.loads(body)),
+                source=row.source,
+                params=json.loads(texts.pop(("params", ""), "{}")),
+                context=json.loads(texts.pop(("context", ""), "{}")),
+                outputs={task: json.loads(text) for (_, task), text in texts.items()},
+                tasks=_tasks(connection, run_id),
+                last_seq=_last_seq(connection, run_id),
+                engine_deaths=row.engine_deaths,
+            )
+
+    def events(self, run_id: RunId, *, after: int = 0, limit: int = 1000) -> list[RunEvent]:
+        """Return the history of a run, oldest first, from behind the number `after`."""
+        table = schema.events
+        query = select(table).where(table.c.run_id == run_id, table.c.seq > after)
+        with self._database.read() as connection:
+            return [
+                RunEvent(
+                    run_id=RunId(row.run_id),
+                    seq=row.seq,
+                    at=from_micros(row.at),
+                    type=EventType(row.type),
+                    task=row.task,
+                    attempt=row.attempt,
+                    engine=row.engine,
+                    reason=row.reason,
+                )
+                for row in connection.execute(query.order_by(table.c.seq).limit(limit))
+            ]
+
+    def logs(self, run_id: RunId, *, task: str | None = None) -> list[LogLine]:
+        """Return what the tasks of a run printed and logged, in order of time."""
+        table = schema.logs
+        query = select(table).where(table.c.run_id == run_id)
+        if task is not None:
+            query = query.where(table.c.task == task)
+        lines: list[LogLine] = []
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                lines += [
+                    LogLine(
+                        task=row.task,
+                        attempt=row.attempt,
+                        at=from_micros(at),
+                        stream=stream,
+                        text=text,
+                    )
+                    for at, stream, text in json.loads(row.body)
+                ]
+        return sorted(lines, key=lambda line: line.at)
+
+
+def _filtered(query: Select[Any], wanted: RunFilter) -> Select[Any]:
+    if wanted.status is not None:
+        query = query.where(_runs.c.status == wanted.status.value)
+    if wanted.package is not None:
+        query = query.where(_runs.c.package == wanted.package)
+    if wanted.workflow is not None:
+        query = query.where(_runs.c.workflow == wanted.workflow)
+    return query
+
+
+def _run_row(connection: Connection, run_id: RunId) -> Row[Any]:
+    row = connection.execute(select(_runs).where(_runs.c.id == run_id)).one_or_none()
+    if row is None:
+        raise UnknownRunError(run_id)
+    return row
+
+
+def _summary(row: Row[Any]) -> RunSummary:
+    return RunSummary(
+        run_id=RunId(row.id),
+        status=RunStatus(row.status),
+        workflow=row.workflow,
+        reference=row.reference,
+        release=_release(row),
+        priority=row.priority,
+        idempotency_key=row.idempotency_key,
+        engine=row.engine,
+        created_at=from_micros(row.created_at),
+        started_at=_moment(row.started_at),
+        finished_at=_moment(row.finished_at),
+        error=_failure(row.error),
+    )
+
+
+def _release(row: Row[Any]) -> Release | None:
+    if row.package is None:
+        return None
+    return Release(
+        source=row.source,
+        package=row.package,
+        version=row.version,
+        digest=Digest(row.digest),
+        workflows=(row.workflow,),
+        signed_by=tuple(json.loads(row.signed_by)),
+    )
+
+
+def _payload_texts(connection: Connection, run_id: RunId) -> dict[tuple[str, str], str]:
+    texts = {}
+    for row in connection.execute(select(_payloads).where(_payloads.c.run_id == run_id)):
+        if digest_of_text(row.body) != row.digest:
+            raise StoreError(
+                f"the {row.kind} of run {run_id} {row.task} was changed in the database",
+                hint="restore the database from a backup",
+            )
+        texts[row.kind, row.task] = row.body
+    return texts
+
+
+def _tasks(connection: Connection, run_id: RunId) -> dict[str, StoredTask]:
+    attempts: dict[str, list[AttemptResult]] = {}
+    table = schema.attempts
+    query = select(table).where(table.c.run_id == run_id).order_by(table.c.number)
+    for row in connection.execute(query):
+        attempts.setdefault(row.task, []).append(
+            AttemptResult(
+                number=row.number,
+                engine=EngineId(row.engine),
+                started_at=from_micros(row.started_at),
+                finished_at=_moment(row.finished_at),
+                outcome=row.outcome and AttemptOutcome(row.outcome),
+                error=_failure(row.error),
+            )
+        )
+    rows: Sequence[Row[Any]] = connection.execute(
+        select(schema.tasks).where(schema.tasks.c.run_id == run_id)
+    ).all()
+    return {
+        row.name: StoredTask(
+            name=row.name,
+            status=TaskStatus(row.status),
+            attempts=tuple(attempts.get(row.name, ())),
+            wake_at=_moment(row.wake_at),
+            reason=row.reason,
+        )
+        for row in rows
+    }
+
+
+def _last_seq(connection: Connection, run_id: RunId) -> int:
+    table = schema.events
+    query = select(table.c.seq).where(table.c.run_id == run_id)
+    return connection.execute(query.order_by(table.c.seq.desc()).limit(1)).scalar() or 0
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
+
+
+def _failure(text: str | None) -> Failure | None:
+    return None if text is None else Failure(**json.loads(text))

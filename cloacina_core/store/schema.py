@@ -1,0 +1,152 @@
+"""All tables of the core.
+
+Moments are whole microseconds since 1970 (UTC) in BIGINT columns: the same for every database, and
+sorted. Payloads stand apart, so that no listing reads them.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+LIVE = text("status in ('queued', 'running', 'paused')")
+
+engines = Table(
+    "engines",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("host", String(300), nullable=False),
+    Column("pid", Integer, nullable=False),
+    # Tells a process from a later one of the same number.
+    Column("process_started", String(50), nullable=False),
+    Column("version", String(50), nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("lease_until", BigInteger, nullable=False),
+    # Once set, nothing this engine writes is accepted any more.
+    Column("stopped_at", BigInteger),
+)
+
+# What workflows looked like when runs of them began; shared by all runs of one fingerprint.
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("status", String(20), nullable=False),
+    Column("workflow", String(100), nullable=False),
+    Column("definition", String(64), nullable=False),
+    Column("reference", String(500), nullable=False),
+    Column("source", String(50)),
+    Column("package", String(200)),
+    Column("version", String(100)),
+    Column("digest", String(71)),
+    Column("signed_by", Text),
+    Column("priority", Integer, nullable=False),
+    Column("idempotency_key", String(255), unique=True),
+    # Digest of what was asked for: the same key must not stand for two things.
+    Column("request_digest", String(71)),
+    Column("engine", String(26)),
+    Column("engine_deaths", Integer, nullable=False, server_default="0"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("error", Text),
+    CheckConstraint(
+        "status in ('queued', 'running', 'paused', 'succeeded', 'failed', 'cancelled')",
+        name="status",
+    ),
+    # Small however long the history is: what engines look for.
+    Index("ix_runs_live", "engine", "id", sqlite_where=LIVE, postgresql_where=LIVE),
+    Index("ix_runs_status", "status", "id"),
+    Index("ix_runs_package", "package", "workflow", "id"),
+)
+
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("run_id", String(26), primary_key=True),
+    # 'params', 'context' (as submitted) or 'output' (what a task changed).
+    Column("kind", String(10), primary_key=True),
+    Column("task", String(100), primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("digest", String(71), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# A task without a row waits: its rule isn't decided, or no slot was free for its first attempt.
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("run_id", String(26), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("status", String(20), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("wake_at", BigInteger),
+    Column("reason", Text),
+    CheckConstraint(
+        "status in ('ready', 'running', 'sleeping', 'succeeded', 'failed', 'skipped', 'cancelled')",
+        name="status",
+    ),
+    sqlite_with_rowid=False,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("run_id", String(26), primary_key=True),
+    Column("task", String(100), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("engine", String(26), nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("outcome", String(20)),
+    Column("error", Text),
+    sqlite_with_rowid=False,
+)
+
+# What tasks printed and logged; a row for each attempt that said something.
+logs = Table(
+    "logs",
+    metadata,
+    Column("run_id", String(26), primary_key=True),
+    Column("task", String(100), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("run_id", String(26), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("type", String(30), nullable=False),
+    Column("task", String(100)),
+    Column("attempt", Integer),
+    Column("engine", String(26)),
+    Column("reason", Text),
+    sqlite_with_rowid=False,
+)
