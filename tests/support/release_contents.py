@@ -1,0 +1,50 @@
+"""Builds what `NamespaceLoader` loads: the files of a release of `acme`, from a dictionary."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cloacina_core.foundation.digest import digest_of
+from cloacina_registry.loading.contents import ReleaseContents
+
+ACME = {
+    "acme/__init__.py": "VERSION = '{version}'\n",
+    "acme/consts.py": "VERSION = '{version}'\n__all__ = ['VERSION']\n",
+    "acme/sub/__init__.py": "",
+    "acme/sub/deep.py": "from ..consts import VERSION\nfrom .. import consts\n",
+    "acme/data/region.txt": "{version}",
+    "helperlib/__init__.py": "import helperlib.inner\nVERSION = helperlib.inner.VERSION\n",
+    "helperlib/inner.py": "VERSION = '{version}'\n",
+    "acme-{version}.dist-info/METADATA": (
+        "Metadata-Version: 2.1\nName: acme\nVersion: {version}\n"
+        "Requires-Dist: helperlib=={version}\n"
+    ),
+    "acme-{version}.dist-info/entry_points.txt": (
+        "[cloacina.workflows]\nnightly = acme.consts:VERSION\n"
+    ),
+    "acme-{version}.dist-info/RECORD": "acme/data/region.txt,,\n",
+}
+"""A package that vendors a library; wherever one looks, it tells its version."""
+
+
+def make_contents(
+    version: str = "1.0",
+    files: Mapping[str, str] | None = None,
+    *,
+    package: str = "acme",
+    top_levels: tuple[str, ...] = ("acme", "helperlib"),
+    folder: Path | None = None,
+) -> ReleaseContents:
+    """Return a release of `ACME` with more files; `{version}` is filled in, in `ACME` only."""
+    members = {
+        path.format(version=version): text.format(version=version) for path, text in ACME.items()
+    }
+    members |= files or {}
+    listing = "\n".join(f"{path} {text}" for path, text in sorted(members.items()))
+    return ReleaseContents(
+        package=package,
+        version=version,
+        digest=digest_of(f"{package} {version} {listing}".encode()),
+        files={path: text.encode() for path, text in members.items()},
+        top_levels=top_levels,
+        folder=folder,
+    )
