@@ -44,4 +44,5 @@ def from_micros(micros: int) -> datetime:
 
 def iso(moment: datetime) -> str:
     """Return a moment as RFC 3339 text in UTC, always with microseconds, so that it sorts."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    utc = EPOCH + (moment - EPOCH)  # unlike astimezone, it refuses a moment that isn't aware
+    return utc.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import NewType
 
-from cloacina_core.foundation.clock import Clock
+from cloacina_core.foundation.clock import Clock, to_micros
 
 RunId = NewType("RunId", str)
 EngineId = NewType("EngineId", str)
@@ -28,7 +28,7 @@ class IdFactory:
         self._lock = threading.Lock()
 
     def _new(self) -> str:
-        milliseconds = int(self._clock.now().timestamp() * 1000)
+        milliseconds = to_micros(self._clock.now()) // 1000
         fresh = (milliseconds << _RANDOM_BITS) | int.from_bytes(self._entropy(10), "big")
         with self._lock:
             if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:

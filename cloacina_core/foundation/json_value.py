@@ -11,7 +11,7 @@ Rules, each with its reason:
 
 import json
 import math
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 JsonValue: TypeAlias = Any
 """None, bool, int, float, str, list[JsonValue] or dict[str, JsonValue]."""
@@ -46,7 +46,11 @@ def encode(value: JsonValue, *, where: str = "$") -> str:
 
 
 def canonical(value: JsonValue) -> str:
-    """Return compact JSON text with sorted keys: equal values give equal text, for digests."""
+    """Return compact JSON text with sorted keys, for digests: the order of keys doesn't matter.
+
+    Raises:
+        NotJsonError: the value breaks a rule of this module; the error holds the path.
+    """
     _check(value, "$", 0)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
@@ -59,10 +63,14 @@ def decode(text: str | bytes) -> JsonValue:
 def decode_strict(text: str | bytes) -> JsonValue:
     """Return the value of JSON text from outside: no duplicate keys, no NaN, all rules apply.
 
+    Bytes must be UTF-8 without a byte order mark (RFC 8259, 8.1).
+
     Raises:
         NotJsonError: the text isn't JSON, or breaks a rule of this module.
     """
     try:
+        if not isinstance(text, str):
+            text = text.decode()
         value = json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant)
     except NotJsonError:
         raise
@@ -137,12 +145,26 @@ def _check_integer(value: int, path: str) -> None:
 
 
 def _check_subclass(value: JsonValue, path: str, depth: int) -> None:
-    """Accept subclasses of the JSON types (IntEnum, StrEnum, OrderedDict): JSON has no class."""
-    bases: tuple[Any, ...] = (bool, str, int, float, dict, list, tuple)
-    for base in bases:
-        if isinstance(value, base):
-            _check(base(value), path, depth)
-            return
+    """Accept subclasses of the JSON types (IntEnum, StrEnum, OrderedDict): JSON has no class.
+
+    What is checked is what `json` writes: it ignores what a subclass makes of `__str__` and its
+    like, and asks dicts for their `items()`.
+    """
+    if isinstance(value, str):
+        _check_text(str.__str__(value), path)
+    elif isinstance(value, int):
+        _check_integer(int.__int__(value), path)
+    elif isinstance(value, float):
+        _check(float.__float__(value), path, depth)
+    elif isinstance(value, dict):
+        _check_object(dict(value.items()), path, depth)
+    elif isinstance(value, list | tuple):
+        _check(list(value), path, depth)
+    else:
+        _refuse(value, path)
+
+
+def _refuse(value: object, path: str) -> NoReturn:
     raise NotJsonError(path, f"{type(value).__name__} is not a JSON value{_advice(value)}")
 
 

@@ -12,7 +12,7 @@ def name_problem(name: object, what: str) -> str | None:
     """Return what is wrong with a name, or None.
 
     Names end up in file names, URLs, SQL values and logs; they are kept to ASCII letters, digits,
-    `_`, `.` and `-`, begin with a letter or `_`, and have at most 100 characters.
+    `_`, `.` and `-`, begin with a letter or `_`, have at most 100 characters and no `..`.
     """
     if not isinstance(name, str):
         return f"the name of a {what} must be a string, not {type(name).__name__}"
@@ -21,15 +21,25 @@ def name_problem(name: object, what: str) -> str | None:
     if not _NAME.fullmatch(name) or ".." in name:
         return (
             f"{what} name {name!r} must be ASCII letters, digits, '_', '.' or '-', "
-            "and begin with a letter or '_'"
+            "begin with a letter or '_', and have no '..'"
         )
     return None
 
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
     """Return the known names most like `name`, best first, for "did you mean"."""
-    by_fold = {candidate.casefold(): candidate for candidate in known}
-    return [
-        by_fold[match]
-        for match in difflib.get_close_matches(name.casefold(), by_fold, n=limit, cutoff=0.5)
-    ]
+    by_fold: dict[str, list[str]] = {}
+    for candidate in sorted(known):
+        by_fold.setdefault(candidate.casefold(), []).append(candidate)
+    matches = difflib.get_close_matches(name.casefold(), by_fold, n=limit, cutoff=0.5)
+    return [candidate for match in matches for candidate in by_fold[match]][:limit]
+
+
+NAMESPACE_ROOT = "_cloacina"
+"""Modules of a loaded release are real modules named `_cloacina.<release>.<their own name>`."""
+
+
+def plain_module(name: str) -> str:
+    """Return a module's name as its author knows it, without the namespace of a loaded release."""
+    root, _, rest = name.partition(".")
+    return rest.partition(".")[2] if root == NAMESPACE_ROOT else name
