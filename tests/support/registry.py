@@ -1,0 +1,136 @@
+"""A registry with real storage, real signatures and packages that can be run, for tests."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Connection
+from support.signing import StoppedClock, make_key
+from support.wheels import SOURCES, WORKFLOWS, build_wheel, make_manifest, wheel_filename
+
+from cloacina_core.foundation.clock import Clock
+from cloacina_core.foundation.digest import digest_of
+from cloacina_core.model.workflow import Workflow
+from cloacina_core.settings import Settings
+from cloacina_core.store.database import Database
+from cloacina_registry.loading.contents import ReleaseContents
+from cloacina_registry.loading.loader import NamespaceLoader
+from cloacina_registry.manifest import Manifest, ManifestWorkflow
+from cloacina_registry.registry import Registry, Upload
+from cloacina_registry.storage.catalog import TABLES
+from cloacina_registry.trust.keys import PrivateKey
+from cloacina_registry.trust.signing import sign_wheel
+from cloacina_registry.trust.store import TrustStore
+from cloacina_registry.wheel.checked import open_wheel
+
+OWNER = make_key(1)
+"""The key that a new home trusts."""
+STRANGER = make_key(9)
+"""A key that it doesn't."""
+
+
+class StoreView:
+    """A `RuntimeView` of a home with a store, and nothing else."""
+
+    def __init__(self, home: Path, clock: Clock | None = None, url: str | None = None) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.home = home
+        self.clock: Clock = clock or StoppedClock()
+        self.settings = Settings(home=home, database_url=url or f"sqlite:///{home / 'cloacina.db'}")
+        self.database = Database(self.settings.database_url, self.clock, TABLES)
+
+    def begin(self) -> AbstractContextManager[Connection]:
+        """Open a write transaction."""
+        return self.database.begin()
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """Open a read-only transaction."""
+        return self.database.read()
+
+
+def open_home(home: Path) -> Iterator[StoreView]:
+    """Yield a view of a new home that trusts `OWNER` with every package; close it in the end."""
+    view = StoreView(home)
+    TrustStore(view.home, view.clock).add("owner", OWNER.public)
+    yield view
+    view.database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class SignedWheel:
+    """A wheel with its attestation, as they lie in a `dist` folder."""
+
+    filename: str
+    data: bytes
+    attestation: bytes
+
+    @property
+    def digest(self) -> str:
+        """The digest of the wheel."""
+        return digest_of(self.data)
+
+    def upload_to(self, registry: Registry) -> Upload:
+        """Publish it."""
+        return registry.upload(self.data, self.filename, self.attestation)
+
+    def save_in(self, folder: Path) -> Path:
+        """Write both files, and return the wheel's."""
+        path = folder / self.filename
+        path.write_bytes(self.data)
+        path.with_name(f"{self.filename}.release.attestation").write_bytes(self.attestation)
+        return path
+
+
+def signed_wheel(
+    version: str = "1.0",
+    *,
+    name: str = "acme-etl",
+    sources: Mapping[str, bytes] = SOURCES,
+    workflows: Mapping[str, str] = WORKFLOWS,
+    manifest: Manifest | None = None,
+    key: PrivateKey = OWNER,
+    **manifest_changes: Any,
+) -> SignedWheel:
+    """Return a signed wheel; by default its manifest tells the truth about its code."""
+    manifest = manifest or honest_manifest(sources, name, version, workflows)
+    manifest = replace(manifest, **manifest_changes)
+    data = build_wheel(sources, name=name, version=version, workflows=workflows, manifest=manifest)
+    filename = wheel_filename(name, version)
+    return SignedWheel(filename, data, sign_wheel(open_wheel(data, filename), key))
+
+
+def honest_manifest(
+    sources: Mapping[str, bytes], name: str, version: str, workflows: Mapping[str, str]
+) -> Manifest:
+    """Return the manifest that `package build` would write for some sources."""
+    contents = ReleaseContents(
+        package=name,
+        version=version,
+        digest=digest_of(b"".join(sources.values())),
+        files=sources,
+        top_levels=tuple({path.partition("/")[0] for path in sources}),
+    )
+    with NamespaceLoader() as loader:
+        namespace = loader.load(contents)
+        described = tuple(
+            ManifestWorkflow(target, cast(Workflow, namespace.resolve(target)).definition())
+            for target in workflows.values()
+        )
+    return replace(make_manifest(name, version, workflows), workflows=described)
+
+
+def flows_returning(value: str) -> dict[str, bytes]:
+    """Return the sources of a package whose only task, `extract`, returns a value."""
+    return {
+        "acme_etl/__init__.py": f"VALUE = {value!r}\n".encode(),
+        "acme_etl/flows.py": (
+            b"from cloacina_core import Context, Workflow\n\n"
+            b"import acme_etl\n\n"
+            b'nightly = Workflow("nightly")\n\n\n'
+            b"@nightly.task\n"
+            b"def extract(context: Context) -> dict[str, str]:\n"
+            b'    return {"value": acme_etl.VALUE}\n'
+        ),
+    }
