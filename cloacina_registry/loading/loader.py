@@ -112,6 +112,8 @@ class Namespace:
         hint = None
         if missing is not None and not self._names.owns(self._names.plain(missing)):
             hint = f"the package needs {missing!r}, which isn't installed here"
+        elif self.warnings:
+            hint = f"perhaps because of this: {self.warnings[0]}"
         return LoadError(plain_name(f"{failed}: {error}"), hint=hint)
 
     def forget(self) -> None:

@@ -1,4 +1,6 @@
+import builtins
 import gc
+import importlib
 import inspect
 import linecache
 import logging
@@ -173,6 +175,17 @@ raise DefinitionError("nightly", [Problem("cycle", "a waits for itself", "a")])
     assert isinstance(failure.value.__cause__, DefinitionError)
 
 
+def test_a_pitfall_in_the_source_is_given_as_a_possible_reason(loader: NamespaceLoader):
+    files = {"acme/flows.py": "import sys\nimport acme.consts\nsys.modules['acme.consts']\n"}
+    namespace = loader.load(make_contents(files=files))
+
+    with pytest.raises(LoadError, match=r"raised KeyError: 'acme\.consts'") as failure:
+        namespace.import_module("acme.flows")
+
+    assert failure.value.hint is not None
+    assert failure.value.hint.startswith("perhaps because of this: acme/flows.py:3: sys.modules")
+
+
 def test_an_interrupt_is_not_swallowed(loader: NamespaceLoader):
     files = {"acme/flows.py": "import acme.consts\nraise KeyboardInterrupt"}
     namespace = loader.load(make_contents(files=files))
@@ -268,6 +281,36 @@ def test_a_declared_encoding_is_obeyed(loader: NamespaceLoader):
     assert namespace.resolve("acme.flows:text") == "é"
 
 
+@pytest.mark.usefixtures("host_acme")
+def test_a_workflow_has_the_fingerprint_that_it_has_when_installed(
+    loader: NamespaceLoader, tmp_path: Path
+):
+    source = """
+from cloacina_core import Workflow
+from acme.consts import VERSION
+
+def rate(amount):
+    return amount * 3
+
+nightly = Workflow("nightly")
+
+@nightly.task
+def total(context):
+    return {"total": rate(7), "by": VERSION}
+"""
+    (tmp_path / "acme" / "flows.py").write_text(source)
+    installed = importlib.import_module("acme.flows").nightly
+    same_code = make_contents("0.host", {"acme/flows.py": source})
+    other_constant = make_contents("2.0", {"acme/flows.py": source})
+    loaded, other = (
+        loader.load(contents).resolve("acme.flows:nightly")
+        for contents in (same_code, other_constant)
+    )
+
+    assert loaded.definition().fingerprint == installed.definition().fingerprint
+    assert loaded.definition().fingerprint != other.definition().fingerprint
+
+
 def test_loggers_are_below_one_parent_and_reported_plainly(
     loader: NamespaceLoader, caplog: pytest.LogCaptureFixture
 ):
@@ -278,6 +321,35 @@ def test_loggers_are_below_one_parent_and_reported_plainly(
     (record,) = caplog.records
     assert record.name.startswith(f"{ROOT}.")
     assert plain_name(record.name) == "acme.flows"
+
+
+def test_a_limit_the_logger_of_the_plain_name_is_no_parent(loader: NamespaceLoader):
+    files = {"acme/flows.py": "import logging\nlogger = logging.getLogger(__name__)\n"}
+    logger = loader.load(make_contents(files=files)).resolve("acme.flows:logger")
+
+    assert logger.parent is not logging.getLogger("acme")
+    assert logger.parent in {logging.getLogger(ROOT), logging.getLogger()}
+
+
+def test_a_limit_names_added_to_builtins_later_are_not_seen(
+    loader: NamespaceLoader, monkeypatch: pytest.MonkeyPatch
+):
+    files = {"acme/flows.py": "def run():\n    return translated('day')\n"}
+    run = loader.load(make_contents(files=files)).resolve("acme.flows:run")
+    monkeypatch.setattr(builtins, "translated", str.upper, raising=False)
+
+    with pytest.raises(NameError):
+        run()
+
+
+def test_a_limit_there_is_nothing_beside_the_module_without_a_folder(loader: NamespaceLoader):
+    namespace = loader.load(make_contents(files={"acme/flows.py": "open(__file__)"}))
+
+    with pytest.raises(LoadError, match="FileNotFoundError") as failure:
+        namespace.import_module("acme.flows")
+
+    assert failure.value.hint is not None
+    assert "importlib.resources.files" in failure.value.hint
 
 
 def test_no_file_is_written_or_read_in_a_folder(loader: NamespaceLoader, tmp_path: Path):
