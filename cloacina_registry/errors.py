@@ -34,6 +34,9 @@ from cloacina_core.errors import (
     StoreError,
 )
 
+MAX_PROBLEMS = 100
+"""How many problems of one sort are told: a hostile file could have millions, nobody reads them."""
+
 
 class RegistryError(CloacinaError):
     """Something the registry refuses or can't do."""

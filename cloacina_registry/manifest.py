@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
 
 from jsonschema import Draft202012Validator
@@ -26,7 +27,7 @@ from cloacina_core.foundation.names import name_problem
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
 from cloacina_core.model.graph import find_cycle
 from cloacina_core.model.rules import rule_from_json
-from cloacina_registry.errors import WheelRejectedError
+from cloacina_registry.errors import MAX_PROBLEMS, WheelRejectedError
 
 MANIFEST_NAME = "cloacina.json"
 API = "1"
@@ -138,7 +139,7 @@ class Manifest:
 
 
 def _refuse(problems: Iterator[Problem]) -> None:
-    found = list(problems)
+    found = list(islice(problems, MAX_PROBLEMS))
     if found:
         raise WheelRejectedError(MANIFEST_NAME, found)
 
@@ -371,6 +372,8 @@ def _params_schema_problems(schema: Mapping[str, JsonValue], where: str) -> Iter
     except SchemaError as error:
         path = f"{where}{error.json_path.removeprefix('$')}"
         yield _problem(f"not a JSON Schema: {_shortened(error.message)}", path)
+    except (OverflowError, RecursionError) as error:  # from regular expressions, or from depth
+        yield _problem(f"a JSON Schema that can't be judged: {error}", where)
     yield from _foreign_references(schema, where)
 
 

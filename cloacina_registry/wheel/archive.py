@@ -3,9 +3,10 @@
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from cloacina_core.errors import Problem
-from cloacina_registry.errors import WheelRejectedError
+from cloacina_registry.errors import MAX_PROBLEMS, WheelRejectedError
 from cloacina_registry.wheel.framing import STORED, Entry, read_entries
 from cloacina_registry.wheel.paths import duplicate_problems, path_problems
 
@@ -53,7 +54,7 @@ def unpack(data: bytes, filename: str) -> dict[str, bytes]:
 
 
 def _refuse(problems: Iterator[Problem], filename: str) -> None:
-    found = list(problems)
+    found = list(islice(problems, MAX_PROBLEMS))
     if found:
         raise WheelRejectedError(filename, found)
 

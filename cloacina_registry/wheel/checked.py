@@ -7,14 +7,20 @@ who made it is for `cloacina_registry.trust` to say.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 
 from cloacina_core.errors import Problem
 from cloacina_core.foundation.digest import Digest, digest_of
-from cloacina_registry.errors import WheelRejectedError
+from cloacina_registry.errors import MAX_PROBLEMS, WheelRejectedError
 from cloacina_registry.manifest import MANIFEST_NAME, Manifest
 from cloacina_registry.wheel.archive import unpack
-from cloacina_registry.wheel.entry_points import EntryPoints, read_entry_points, target_problems
+from cloacina_registry.wheel.entry_points import (
+    NO_WORKFLOWS,
+    EntryPoints,
+    read_entry_points,
+    target_problems,
+)
 from cloacina_registry.wheel.filename import parse_filename
 from cloacina_registry.wheel.metadata import CoreMetadata, read_core_metadata, wheel_file_problems
 from cloacina_registry.wheel.profile import (
@@ -25,7 +31,7 @@ from cloacina_registry.wheel.profile import (
 )
 from cloacina_registry.wheel.record import record_path, record_problems
 from cloacina_registry.wheel.sources import source_problems
-from cloacina_registry.wheel.text import text_of
+from cloacina_registry.wheel.text import MAX_ENTRY_POINTS_BYTES, MAX_METADATA_BYTES, text_of
 
 LOCK_NAME = "pylock.toml"
 """The lock of the dependencies (PEP 751), in dist-info beside the manifest."""
@@ -112,8 +118,9 @@ class _Examination:
         self._wheel_name = parse_filename(filename)
         self._dist_info = self._wheel_name.dist_info
         self._files = _unpacked(data, filename)
-        self.problems = list(dist_info_problems(self._files, self._dist_info))
+        self.problems: list[Problem] = []
         self.hint: str | None = None
+        self._add(dist_info_problems(self._files, self._dist_info))
         self._metadata = self._read_metadata()
         self._entry_points = self._read_entry_points()
 
@@ -122,10 +129,10 @@ class _Examination:
         names = top_levels(self._files)
         self._check_wheel_file()
         if record_path(self._dist_info) in self._files:
-            self.problems += record_problems(self._files, self._dist_info)
-        self.problems += content_problems(self._files)
-        self.problems += name_problems(self._files, self._declared_names())
-        self.problems += source_problems(self._files)
+            self._add(record_problems(self._files, self._dist_info))
+        self._add(content_problems(self._files))
+        self._add(name_problems(self._files, self._declared_names()))
+        self._add(source_problems(self._files))
         return UnsealedWheel(
             filename=self._filename,
             digest=digest_of(self._data),
@@ -144,26 +151,29 @@ class _Examination:
         """Return the manifest, adding everything wrong with it and the lock to the problems."""
         path = f"{self._dist_info}/{MANIFEST_NAME}"
         if path not in self._files:
-            self.problems.append(Problem("manifest", f"{MANIFEST_NAME} is missing", path))
+            self._add([Problem("manifest", f"{MANIFEST_NAME} is missing", path)])
             self.hint = f"add it with: cloacina package seal {self._filename}"
             return None
         try:
             manifest = Manifest.parse(self._files[path])
         except WheelRejectedError as error:
-            self.problems += error.problems
+            self._add(error.problems)
             return None
-        self.problems += self._manifest_problems(manifest, path)
-        self.problems += self._lock_problems(manifest)
+        self._add(self._manifest_problems(manifest, path))
+        self._add(self._lock_problems(manifest))
         return manifest
 
-    def _text(self, name: str) -> str | None:
+    def _add(self, problems: Iterable[Problem]) -> None:
+        self.problems += islice(problems, MAX_PROBLEMS)
+
+    def _text(self, name: str, limit: int = MAX_METADATA_BYTES) -> str | None:
         """Return the text of a file in dist-info; None if it isn't there or isn't text."""
         path = f"{self._dist_info}/{name}"
         if path not in self._files:
             return None
-        text = text_of(self._files, path)
+        text = text_of(self._files, path, limit)
         if isinstance(text, Problem):
-            self.problems.append(text)
+            self._add([text])
             return None
         return text
 
@@ -173,27 +183,26 @@ class _Examination:
             return CoreMetadata()
         where = f"{self._dist_info}/METADATA"
         metadata = read_core_metadata(text, self._wheel_name, where)
-        self.problems += metadata.problems
+        self._add(metadata.problems)
         return metadata
 
     def _read_entry_points(self) -> EntryPoints:
         where = f"{self._dist_info}/entry_points.txt"
         if where not in self._files:
-            message = f"{where} is missing: the package has no workflows"
-            self.problems.append(Problem("entry-points", message, where))
-        text = self._text("entry_points.txt")
+            self._add([Problem("entry-points", NO_WORKFLOWS, where)])
+        text = self._text("entry_points.txt", MAX_ENTRY_POINTS_BYTES)
         if text is None:
             return EntryPoints()
         entry_points = read_entry_points(text, where)
-        self.problems += entry_points.problems
-        self.problems += target_problems(entry_points.workflows, self._files, where)
+        self._add(entry_points.problems)
+        self._add(target_problems(entry_points.workflows, self._files, where))
         return entry_points
 
     def _check_wheel_file(self) -> None:
         text = self._text("WHEEL")
         if text is not None:
             where = f"{self._dist_info}/WHEEL"
-            self.problems += wheel_file_problems(text, self._wheel_name, where)
+            self._add(wheel_file_problems(text, self._wheel_name, where))
 
     def _declared_names(self) -> frozenset[str]:
         return frozenset(

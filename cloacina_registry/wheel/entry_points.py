@@ -13,6 +13,7 @@ from cloacina_core.errors import Problem
 from cloacina_core.foundation.names import name_problem
 
 GROUP = "cloacina.workflows"
+NO_WORKFLOWS = f"the package has no workflows; name them in [project.entry-points.{GROUP!r}]"
 
 _SECTION = re.compile(r"\[([^\[\]]+)\]")
 _ENTRY = re.compile(r"([^=\s]+)\s*=\s*(\S+)")
@@ -32,18 +33,21 @@ class EntryPoints:
 def read_entry_points(text: str, where: str) -> EntryPoints:
     """Return the entry points in the text of entry_points.txt."""
     workflows: dict[str, str] = {}
+    foreign: set[str] = set()
     problems: list[Problem] = []
     for group, name, target in _entries(text, where, problems):
         if group != GROUP:
-            message = f"entry points of group {group!r} aren't accepted, only of {GROUP!r}"
-            problems.append(Problem("entry-points", message, where))
+            foreign.add(group)
         elif name in workflows:
             problems.append(Problem("entry-points", f"{name!r} stands twice", where))
         else:
             workflows[name] = target
             problems.extend(_entry_problems(name, target, where))
-    if not workflows and not problems:
-        problems.append(Problem("entry-points", f"there are none of group {GROUP!r}", where))
+    for group in sorted(foreign):
+        message = f"entry points of group {group[:80]!r} aren't accepted, only of {GROUP!r}"
+        problems.append(Problem("entry-points", message, where))
+    if not workflows:
+        problems.append(Problem("entry-points", NO_WORKFLOWS, where))
     return EntryPoints(workflows, tuple(problems))
 
 

@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from cloacina_core.errors import Problem
 from cloacina_registry.wheel.text import text_of
@@ -40,22 +40,21 @@ def record_problems(files: Mapping[str, bytes], dist_info: str) -> Iterator[Prob
     if isinstance(text, Problem):
         yield text
         return
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        yield from _row_problems(rows, files, where)
     except csv.Error as error:
         yield Problem("record", f"not CSV: {error}", where)
-        return
-    yield from _row_problems(rows, files, where)
 
 
 def _row_problems(
-    rows: list[list[str]], files: Mapping[str, bytes], where: str
+    rows: Iterable[list[str]], files: Mapping[str, bytes], where: str
 ) -> Iterator[Problem]:
     seen: set[str] = set()
     for row in rows:
         path = row[0] if row else ""
         if path in seen:
-            yield Problem("record", f"{path!r} stands twice", where)
+            yield Problem("record", f"{path[:240]!r} stands twice", where)
         seen.add(path)
         if path not in files:
             yield Problem("record", f"{path[:240]!r} isn't in the wheel", where)

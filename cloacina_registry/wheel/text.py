@@ -4,15 +4,21 @@ from collections.abc import Mapping
 
 from cloacina_core.errors import Problem
 
-MAX_METADATA_BYTES = 1024 * 1024
-"""Of one metadata file. The longest README files in METADATA have some hundred kilobytes."""
+MAX_METADATA_BYTES = 2 * 1024 * 1024
+"""The longest README files in METADATA have some hundred kilobytes; RECORD has a row for each of
+the 5,000 entries that a wheel may have."""
+
+MAX_ENTRY_POINTS_BYTES = 64 * 1024
+"""Enough for a thousand workflows."""
 
 
-def text_of(files: Mapping[str, bytes], path: str) -> str | Problem:
+def text_of(
+    files: Mapping[str, bytes], path: str, limit: int = MAX_METADATA_BYTES
+) -> str | Problem:
     """Return the text of a file that is there, or why it can't be had."""
     content = files[path]
-    if len(content) > MAX_METADATA_BYTES:
-        message = f"{len(content)} bytes are too many; {MAX_METADATA_BYTES} are allowed"
+    if len(content) > limit:
+        message = f"{len(content)} bytes are too many; {limit} are allowed"
         return Problem("too-large", message, path)
     try:
         return content.decode("utf-8")

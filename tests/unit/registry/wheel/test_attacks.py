@@ -21,6 +21,8 @@ from cloacina_registry.errors import WheelRejectedError
 from cloacina_registry.manifest import MAX_MANIFEST_BYTES
 from cloacina_registry.wheel.checked import open_wheel
 from cloacina_registry.wheel.framing import MAX_ENTRIES
+from cloacina_registry.wheel.sources import MAX_SOURCE_BYTES
+from cloacina_registry.wheel.text import MAX_METADATA_BYTES
 from cloacina_registry.wheel.writer import with_record, write_wheel
 
 DIST_INFO = dist_info_of()
@@ -223,7 +225,7 @@ METADATA_ATTACKS: Mapping[str, tuple[str, Attack]] = {
     ),
     "42 huge METADATA": (
         "too-large",
-        with_metadata("METADATA", b"Name:", b"Author: " + noise(1_100_000) + b"\nName:"),
+        with_metadata("METADATA", b"Name:", b"Author: " + noise(MAX_METADATA_BYTES) + b"\nName:"),
     ),
     "43 METADATA not UTF-8": ("encoding", with_metadata("METADATA", b"tests", b"t\xe9sts")),
     "43 entry points not UTF-8": (
@@ -334,7 +336,7 @@ CONTENT_ATTACKS: Mapping[str, tuple[str, Attack]] = {
         with_file("acme_etl/bad.py", b"# coding: utf-7\n+AGkAbQBwAG8AcgB0- os\n"),
     ),
     "58 not UTF-8": ("source", with_file("acme_etl/bad.py", b"x = '\xe9'\n")),
-    "58 too large": ("source", with_file("acme_etl/bad.py", b"# " + noise(1_100_000))),
+    "58 too large": ("source", with_file("acme_etl/bad.py", b"# " + noise(MAX_SOURCE_BYTES))),
     "84 lock of other bytes": (
         "lock",
         lambda: write_wheel(
