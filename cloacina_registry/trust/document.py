@@ -66,8 +66,12 @@ def key_to_json(key: TrustedKey) -> dict[str, Any]:
     }
 
 
-def policy_from_json(document: Any) -> TrustPolicy:
+def policy_from_json(document: Any, *, where: str = "the trust document") -> TrustPolicy:
     """Return the policy of a trust document.
+
+    Args:
+        document: the JSON value that was read.
+        where: what to call it in errors.
 
     Raises:
         TrustDocumentError: `problems` names every fault; a key that anyone could sign for is one
@@ -75,7 +79,7 @@ def policy_from_json(document: Any) -> TrustPolicy:
     """
     if problems := list(_document_problems(document)):
         raise TrustDocumentError(
-            "the trust document is damaged",
+            f"{where} is damaged",
             hint="restore it from a backup, or remove it and trust the keys again",
             problems=problems,
         )

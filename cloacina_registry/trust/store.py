@@ -62,7 +62,7 @@ class TrustStore:
         except FileNotFoundError:
             return TrustPolicy()
         try:
-            return policy_from_json(decode_strict(data.decode()))
+            return policy_from_json(decode_strict(data.decode()), where=str(self.path))
         except (NotJsonError, UnicodeDecodeError) as error:
             raise TrustDocumentError(
                 f"{self.path} is damaged: {error}",
