@@ -1,12 +1,10 @@
 """Bytes are kept whole, for their owner alone, and are never handed out changed."""
 
-import multiprocessing
-import os
-import resource
 import stat
 from pathlib import Path
 
 import pytest
+from support.registry_processes import PATIENCE, SPAWN, put_with_little_room
 
 from cloacina_core.errors import StoreUnavailableError
 from cloacina_core.foundation.digest import digest_of, hex_of
@@ -124,25 +122,12 @@ def test_bytes_that_cannot_be_read_make_the_store_unavailable(blobs: FileBlobSto
         blobs.get(DIGEST)
 
 
-def put_with_little_room(folder: Path, size: int, answers: "multiprocessing.Queue[str]") -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, hard))
-    try:
-        FileBlobStore(folder).put(os.urandom(size))
-    except StoreUnavailableError as error:
-        answers.put(error.message)
-    else:
-        answers.put("stored")
-
-
 def test_when_the_room_ends_in_the_middle_nothing_is_left(folder: Path):
-    # The limit on the size of files stops a write half-way, as a full disk does.
-    spawn = multiprocessing.get_context("spawn")
-    answers = spawn.Queue()
-    process = spawn.Process(target=put_with_little_room, args=(folder, 100_000, answers))
+    answers = SPAWN.Queue()
+    process = SPAWN.Process(target=put_with_little_room, args=(folder, 100_000, answers))
     process.start()
-    answer = answers.get(timeout=60)
-    process.join(timeout=60)
+    answer = answers.get(timeout=PATIENCE)
+    process.join(timeout=PATIENCE)
 
     assert "can't be written: File too large" in answer
     assert files_below(folder) == []
