@@ -16,7 +16,7 @@ What doesn't work, because code of others sees the plain name, and how to write 
 
 - `sys.modules["acme_etl.flows"]`: write `importlib.import_module("acme_etl.flows")`.
 - Plain names that other libraries resolve, as in `logging.config.dictConfig`, `unittest.mock.patch`
-  or pydantic's `ImportString`: hand over the object, or a name made with `__name__`.
+  or pydantic's `ImportString`: hand over the object, or a name made with `__package__`.
 - `builtins.__import__`: write `__import__`.
 - `logging.getLogger("acme_etl")` is no parent of `getLogger(__name__)`: write `__package__`.
 - Names added to `builtins` after the load (`gettext.install`, `mock.patch("builtins.open")`) aren't

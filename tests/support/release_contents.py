@@ -10,7 +10,7 @@ ACME = {
     "acme/__init__.py": "VERSION = '{version}'\n",
     "acme/consts.py": "VERSION = '{version}'\n__all__ = ['VERSION']\n",
     "acme/sub/__init__.py": "",
-    "acme/sub/deep.py": "from ..consts import VERSION\nfrom .. import consts\n",
+    "acme/sub/deep.py": "from .. import consts\nfrom acme.consts import VERSION\n",
     "acme/data/region.txt": "{version}",
     "helperlib/__init__.py": "import helperlib.inner\nVERSION = helperlib.inner.VERSION\n",
     "helperlib/inner.py": "VERSION = '{version}'\n",

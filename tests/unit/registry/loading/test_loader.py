@@ -9,7 +9,7 @@ import threading
 import traceback
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,6 +228,34 @@ if "ACME_READY" not in os.environ:
         module = namespace.import_module("acme.flows")
 
     assert module.acme.consts is namespace.import_module("acme.consts")
+
+
+def test_nobody_gets_a_module_of_an_import_that_may_yet_fail(loader: NamespaceLoader):
+    source = """
+import acme.consts
+import acme
+
+def fail_when_told():
+    acme.imported.set()
+    acme.go_on.wait()
+    raise OSError("too late")
+
+fail_when_told()
+"""
+    namespace = loader.load(make_contents(files={"acme/flows.py": source}))
+    acme = namespace.import_module("acme")
+    acme.imported, acme.go_on = threading.Event(), threading.Event()
+
+    with ThreadPoolExecutor(2) as pool:
+        failing = pool.submit(namespace.import_module, "acme.flows")
+        acme.imported.wait()
+        waiting = pool.submit(namespace.import_module, "acme.consts")
+        wait([waiting], timeout=0.2)  # time to do the wrong thing
+        acme.go_on.set()
+        consts = waiting.result()
+
+    assert isinstance(failing.exception(), LoadError)
+    assert consts is namespace.import_module("acme.consts")
 
 
 def test_a_lazy_attribute_that_fails_is_a_load_error(loader: NamespaceLoader):

@@ -74,6 +74,16 @@ PATTERNS = {
             import acme
             return acme.VERSION if missing == "acme.turbo" else missing
     """,
+    "submodule-of-a-module": """
+        try:
+            import acme.consts.turbo
+        except ModuleNotFoundError as error:
+            told = str(error)
+        def probe():
+            import acme
+            expected = "No module named 'acme.consts.turbo'; 'acme.consts' is not a package"
+            return acme.VERSION if told == expected else told
+    """,
     "optional-name-missing": """
         try:
             from acme import turbo
@@ -195,6 +205,14 @@ PATTERNS = {
         from importlib.resources import files
         def probe(): return (files("acme.data") / "region.txt").read_text()
     """,
+    "resources-older-functions": """
+        import warnings
+        from importlib import resources
+        def probe():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # in some versions of Python
+                return resources.read_text("acme.data", "region.txt")
+    """,
     "resources-as-file": """
         from importlib.resources import as_file, files
         def probe():
@@ -204,6 +222,10 @@ PATTERNS = {
     "pkgutil-get-data": """
         import pkgutil
         def probe(): return pkgutil.get_data("acme", "data/region.txt").decode()
+    """,
+    "pkgutil-get-data-by-keywords": """
+        from pkgutil import get_data
+        def probe(): return get_data(resource="data/region.txt", package="acme").decode()
     """,
     "pkgutil-walk-packages": """
         import importlib, pkgutil
@@ -316,6 +338,15 @@ PATTERNS = {
         class Mark: version = acme.VERSION
         def probe(): return pickle._loads(pickle._dumps(Mark())).version
     """,
+    "names-made-with-package": """
+        import logging.config
+        from unittest import mock
+        from acme import consts
+        def probe():
+            with mock.patch(f"{__package__}.consts.VERSION", consts.VERSION + "!"):
+                config = logging.config.DictConfigurator({"version": 1})
+                return config.resolve(f"{__package__}.consts.VERSION").removesuffix("!")
+    """,
     "get-source": """
         import inspect
         from acme import sub
@@ -328,7 +359,7 @@ PATTERNS = {
         def probe(): return acme.probe.consts.VERSION
     """,
     "stand-ins-are-otherwise-the-host": """
-        import importlib, importlib.machinery, importlib.util, pkgutil
+        import importlib, importlib.machinery, importlib.util, json, pkgutil
         import acme
         def probe():
             assert importlib.import_module("importlib") is importlib
@@ -338,6 +369,7 @@ PATTERNS = {
             assert importlib.util.find_spec("json").name == "json"
             assert "loads" in dir(pkgutil.resolve_name("json"))
             assert {"acme", "json"} <= {info.name for info in pkgutil.iter_modules()}
+            assert "decoder" in {info.name for info in pkgutil.iter_modules(json.__path__)}
             assert importlib.metadata.version("pytest") == __import__("pytest").__version__
             return acme.VERSION
     """,
@@ -427,3 +459,37 @@ def test_a_limit_a_spawned_process_lacks_the_modules(
 
     assert child.exitcode == 1
     assert "No module named '_cloacina'" in capfd.readouterr().err
+
+
+WALK = """
+import pkgutil
+import acme
+
+def walk(**options):
+    return [info.name for info in pkgutil.walk_packages(acme.__path__, "acme.", **options)]
+"""
+
+
+def test_a_walk_passes_over_a_package_that_lacks_something(loader: NamespaceLoader):
+    files = {"acme/bad/__init__.py": "import not_installed", "acme/bad/x.py": "", "acme/w.py": WALK}
+    walk = loader.load(make_contents(files=files)).resolve("acme.w:walk")
+
+    assert walk() == ["acme.bad", "acme.consts", "acme.sub", "acme.sub.deep", "acme.w"]
+
+
+def test_a_walk_does_not_hide_other_errors(loader: NamespaceLoader):
+    files = {"acme/bad/__init__.py": "1 / 0", "acme/w.py": WALK}
+    walk = loader.load(make_contents(files=files)).resolve("acme.w:walk")
+
+    with pytest.raises(ZeroDivisionError):
+        walk()
+
+
+def test_a_walk_tells_errors_to_who_asks(loader: NamespaceLoader):
+    files = {"acme/bad/__init__.py": "1 / 0", "acme/w.py": WALK}
+    walk = loader.load(make_contents(files=files)).resolve("acme.w:walk")
+    told: list[str] = []
+
+    walk(onerror=told.append)
+
+    assert told == ["acme.bad"]

@@ -27,6 +27,12 @@ def test_it_is_a_traversable(acme: MemberPath):
     assert isinstance(acme, Traversable)
 
 
+def test_the_topmost_folder_is_reached_from_below(acme: MemberPath):
+    names = [path.name for path in (acme / "..").iterdir()]
+
+    assert names == ["acme", "acme-1.0.dist-info", "helperlib"]
+
+
 def test_a_file_is_read_as_bytes_and_as_text(acme: MemberPath):
     file = acme / "data" / "menü.txt"
 
