@@ -1,0 +1,135 @@
+"""From any wheel of workflows to a package: manifest and lock in it, a signature beside it."""
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from cloacina_core.foundation.digest import digest_of
+from cloacina_registry.errors import PackageBuildError, WheelRejectedError
+from cloacina_registry.manifest import MANIFEST_NAME, Manifest
+from cloacina_registry.package.advice import advice_for
+from cloacina_registry.package.lock import HOST_PACKAGE, Lock
+from cloacina_registry.package.progress import Progress
+from cloacina_registry.package.reader import IMPORT_LIMIT, read_workflows
+from cloacina_registry.trust.keys import PrivateKey
+from cloacina_registry.trust.signing import sign_wheel
+from cloacina_registry.wheel.checked import (
+    LOCK_NAME,
+    CheckedWheel,
+    UnsealedWheel,
+    open_unsealed_wheel,
+    open_wheel,
+)
+from cloacina_registry.wheel.filename import parse_filename
+from cloacina_registry.wheel.reading import read_leniently
+from cloacina_registry.wheel.writer import with_record, write_wheel
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedPackage:
+    """A package, ready to be uploaded."""
+
+    wheel: CheckedWheel
+    data: bytes
+    """The wheel's file."""
+    lock: Lock
+    attestation: bytes | None
+    """The signature's file; None: it wasn't signed."""
+
+
+def seal_wheel(
+    data: bytes,
+    filename: str,
+    *,
+    lock_of: Callable[[UnsealedWheel], Lock],
+    key: PrivateKey | None,
+    progress: Progress,
+    project: Path | None = None,
+    limit: timedelta = IMPORT_LIMIT,
+) -> SealedPackage:
+    """Return a wheel with manifest and lock, signed. The same wheel and lock give the same bytes.
+
+    The package's code is imported, in a process of its own.
+
+    Args:
+        data: the wheel, from any build backend; one that was sealed before is sealed anew.
+        filename: the wheel's name.
+        lock_of: says what the package's dependencies are locked to.
+        key: what to sign with; None: don't.
+        progress: who wants to know.
+        project: the folder that it was built from, to name the author's own files in errors.
+        limit: how long each entry point may take to import.
+
+    Raises:
+        PackageBuildError: it can't be a package; `problems` names every fault.
+    """
+    dist_info = _in_the_authors_words(lambda: parse_filename(filename), filename, {}).dist_info
+    files = _in_the_authors_words(lambda: read_leniently(data, filename), filename, {})
+    for name in (MANIFEST_NAME, LOCK_NAME):
+        files.pop(f"{dist_info}/{name}", None)
+    unsealed = _in_the_authors_words(
+        lambda: open_unsealed_wheel(write_wheel(with_record(files, dist_info)), filename),
+        filename,
+        files,
+    )
+    with progress.step("reading the workflows"):
+        reading = read_workflows(unsealed, project=project, limit=limit)
+    progress.output("the package, while it was imported,", reading.output)
+    lock = lock_of(unsealed)
+    lock_file = lock.to_bytes()
+    manifest = Manifest(
+        package=unsealed.name,
+        version=unsealed.version,
+        requires_core=_requires_core(unsealed),
+        requires_python=unsealed.requires_python,
+        lock=digest_of(lock_file),
+        workflows=reading.workflows,
+    )
+    files[f"{dist_info}/{MANIFEST_NAME}"] = manifest.to_bytes()
+    files[f"{dist_info}/{LOCK_NAME}"] = lock_file
+    sealed = write_wheel(with_record(files, dist_info))
+    wheel = _in_the_authors_words(lambda: open_wheel(sealed, filename), filename, files)
+    return SealedPackage(wheel=wheel, data=sealed, lock=lock, attestation=_signed(wheel, key))
+
+
+def _signed(wheel: CheckedWheel, key: PrivateKey | None) -> bytes | None:
+    return None if key is None else sign_wheel(wheel, key)
+
+
+def _in_the_authors_words(work: Callable[[], T], filename: str, files: Mapping[str, bytes]) -> T:
+    """Return what some work returns; what is wrong with the wheel is told to its author."""
+    try:
+        return work()
+    except WheelRejectedError as error:
+        raise PackageBuildError(
+            f"{filename} can't be a package",
+            problems=error.problems,
+            hint=advice_for(error.problems, files),
+        ) from error
+
+
+def _requires_core(wheel: UnsealedWheel) -> str:
+    """Return which versions of Cloacina can run a package, as a PEP 440 specifier.
+
+    What the package requires of `cloacina` in its metadata holds; otherwise, no older minor version
+    than the one it is built with. Later ones aren't excluded: that they don't fit isn't known.
+    """
+    for requirement in map(Requirement, wheel.requires):
+        if canonicalize_name(requirement.name) == HOST_PACKAGE:
+            return str(requirement.specifier)
+    try:
+        version = Version(importlib.metadata.version(HOST_PACKAGE))
+    except importlib.metadata.PackageNotFoundError:
+        return ""  # run from its sources, which have no version: any will do
+    if version.is_prerelease:  # it is older than its own minor version
+        return f">={version.public}"
+    return f">={version.major}.{version.minor}"

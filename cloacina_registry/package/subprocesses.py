@@ -1,0 +1,21 @@
+"""What the programs that we start may know of our environment."""
+
+import os
+
+_SECRET = "CLOACINA_PASSPHRASE"  # noqa: S105 - the name of a variable, not its value
+
+
+def environment() -> dict[str, str]:
+    """Return our environment variables without the passphrase of the signing key.
+
+    Build backends and package code are other people's programs; signing isn't their business.
+    """
+    return {name: value for name, value in os.environ.items() if name != _SECRET}
+
+
+def last_lines(text: str, limit: int = 40) -> str:
+    """Return the end of what a program wrote, which is where it says what went wrong."""
+    lines = text.rstrip().splitlines()
+    left_out = len(lines) - limit
+    shown = lines[-limit:]
+    return "\n".join([f"... {left_out} lines before", *shown] if left_out > 0 else shown)
