@@ -104,9 +104,7 @@ class Namespace:
 
     def _import_failure(self, name: str, error: BaseException) -> LoadError:
         failed = f"{self} can't be loaded: importing {name!r} raised {type(error).__name__}"
-        if isinstance(
-            error, CloacinaError
-        ):  # as a DefinitionError: what it tells is for the author
+        if isinstance(error, CloacinaError):  # as DefinitionError: it tells its author what to do
             return LoadError(f"{failed}: {error.message}", hint=error.hint, problems=error.problems)
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         hint = None
