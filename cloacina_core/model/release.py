@@ -16,6 +16,7 @@ _REFERENCE = re.compile(
     """,
     re.VERBOSE,
 )
+_CLAUSE = re.compile(r"(===|~=|==|!=|<=|>=|<|>)\s*([A-Za-z0-9.*+!_-]+)")
 MAX_REFERENCE_LENGTH = 500
 
 
@@ -28,7 +29,7 @@ class Reference:
     workflow: str | None = None
     """None: the package's only workflow."""
     specifier: str = ""
-    """PEP 440 version specifiers, as `>=1.2,<2`; empty: any version."""
+    """PEP 440 version specifiers without spaces, as `>=1.2,<2`; empty: any version."""
 
     @classmethod
     def parse(cls, text: str) -> "Reference":
@@ -48,12 +49,25 @@ class Reference:
                 f"{text[:80]!r} is not a reference",
                 hint="write PACKAGE/WORKFLOW with an optional specifier, as acme-etl/nightly>=1.2",
             )
-        specifier = (match["specifier"] or "").strip()
+        specifier = _tidy_specifier(match["specifier"] or "", text)
         return cls(normalized_package(match["package"]), match["workflow"], specifier)
 
     def __str__(self) -> str:
         workflow = f"/{self.workflow}" if self.workflow else ""
         return f"{self.package}{workflow}{self.specifier}"
+
+
+def _tidy_specifier(specifier: str, text: str) -> str:
+    """Return the clauses of a specifier without spaces. PEP 440 itself is left to the resolver."""
+    if not specifier:
+        return ""
+    clauses = [_CLAUSE.fullmatch(clause.strip()) for clause in specifier.split(",")]
+    if not all(clauses):
+        raise ReferenceSyntaxError(
+            f"{text[:80]!r} ends with something that isn't a version specifier",
+            hint="write clauses with commas between them, as acme-etl/nightly>=1.2,<2",
+        )
+    return ",".join(f"{clause[1]}{clause[2]}" for clause in clauses if clause)
 
 
 def normalized_package(name: str) -> str:

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
+from cloacina_core.foundation.names import plain_module
+
+LONGEST = timedelta(days=3650)
+"""No pause or time limit is longer: further ahead, dates come to an end."""
+
 TRANSIENT = "transient"
 """In `retry_on`: failures that time may mend, see `is_transient`."""
 
@@ -24,10 +29,12 @@ def is_transient(error: BaseException) -> bool:
     True for `TransientError`, for the standard library's connection and time-out errors, and for
     an error whose attribute `transient` is true.
     """
-    return (
-        isinstance(error, (TransientError, *_TRANSIENT_TYPES))
-        or getattr(error, "transient", None) is True
-    )
+    if isinstance(error, (TransientError, *_TRANSIENT_TYPES)):
+        return True
+    try:
+        return getattr(error, "transient", None) is True
+    except Exception:  # noqa: BLE001 - a user's property may raise anything
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +70,8 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         for name in ("retry_on", "retry_on_message"):
             given = getattr(self, name)
-            if isinstance(given, str | type):
-                object.__setattr__(self, name, (given,))
-            elif not isinstance(given, tuple):
-                object.__setattr__(self, name, tuple(given))
+            several = isinstance(given, Iterable) and not isinstance(given, str | type)
+            object.__setattr__(self, name, tuple(given) if several else (given,))
 
     def problems(self) -> Iterable[str]:
         """Yield what is wrong with the policy."""
@@ -76,19 +81,22 @@ class RetryPolicy:
             delay = getattr(self, name)
             if not isinstance(delay, timedelta):
                 yield f"{name} must be a timedelta, not {delay!r}"
-            elif delay < timedelta(0):
-                yield f"{name} can't be negative"
-        if self.backoff not in {"exponential", "linear", "constant"}:
+            elif not timedelta(0) <= delay <= LONGEST:
+                yield f"{name} must be between nothing and {LONGEST.days} days"
+        if self.backoff not in ("exponential", "linear", "constant"):
             yield f"backoff must be 'exponential', 'linear' or 'constant', not {self.backoff!r}"
-        if not 1 <= self.factor <= 1000:  # noqa: PLR2004 - the bounds are said in the message
+        if not _is_between(1, self.factor, 1000):
             yield f"factor must be between 1 and 1000, not {self.factor!r}"
-        if not 0 <= self.jitter <= 1:
+        if not _is_between(0, self.jitter, 1):
             yield f"jitter must be between 0 and 1, not {self.jitter!r}"
         for condition in self.retry_on:
             if not isinstance(condition, str) and not (
                 isinstance(condition, type) and issubclass(condition, BaseException)
             ):
                 yield f"retry_on takes exception classes and names, not {condition!r}"
+        for text in self.retry_on_message:
+            if not isinstance(text, str):
+                yield f"retry_on_message takes texts, not {text!r}"
 
     def delay_after(self, attempt: int, *, chance: float) -> timedelta | None:
         """Return the pause after a failed attempt, or None to give up.
@@ -144,6 +152,12 @@ class RetryPolicy:
         )
 
 
+def _is_between(least: float, number: object, most: float) -> bool:
+    return (
+        isinstance(number, int | float) and not isinstance(number, bool) and least <= number <= most
+    )
+
+
 def _condition_name(condition: type[BaseException] | str) -> str:
     if isinstance(condition, str):
         return condition
@@ -151,10 +165,9 @@ def _condition_name(condition: type[BaseException] | str) -> str:
 
 
 def qualified_name(kind: type) -> str:
-    """Return a class's name with its module, but without `builtins`."""
-    if kind.__module__ == "builtins":
-        return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
+    """Return a class's name with its module as its author knows it, but without `builtins`."""
+    module = plain_module(kind.__module__)
+    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
 
 
 def _matches(error: BaseException, condition: type[BaseException] | str) -> bool:

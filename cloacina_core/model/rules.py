@@ -6,11 +6,11 @@ Rules combine with `&`, `|` and `~`, and nest. Each is decided as soon as its ou
 
 import itertools
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cloacina_core.foundation.json_value import JsonValue, NotJsonError, encode
+from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode, encode
 from cloacina_core.model.status import TaskStatus
 
 
@@ -60,22 +60,28 @@ class Rule:
         raise NotImplementedError
 
     def __and__(self, other: "Rule") -> "Rule":
-        return _Both(_checked(self), _checked(other))
+        return _AllOf((*_parts(self, _AllOf), *_parts(other, _AllOf)))
 
     def __or__(self, other: "Rule") -> "Rule":
-        return _Either(_checked(self), _checked(other))
+        return _AnyOf((*_parts(self, _AnyOf), *_parts(other, _AnyOf)))
 
     def __invert__(self) -> "Rule":
         return _Not(self)
 
     def __bool__(self) -> bool:
-        raise TypeError("combine rules with & | ~, not with and, or, not")
+        raise TypeError(_NO_TRUTH)
 
 
-def _checked(rule: object) -> Rule:
+_NO_TRUTH = "combine rules with & | ~, not with and, or, not, and don't chain comparisons"
+
+
+def _parts(rule: object, kind: "type[_AllOf | _AnyOf]") -> tuple[Rule, ...]:
+    """Return the rules that `a & b & c` combines, side by side: nested, they would be deep."""
+    if isinstance(rule, kind):
+        return rule.parts
     if not isinstance(rule, Rule):
         raise TypeError(f"a rule combines with a rule, not with {rule!r}")
-    return rule
+    return (rule,)
 
 
 def _ended(upstream: Upstream) -> int:
@@ -142,9 +148,9 @@ class _TaskEnded(Rule):
 
 
 def _contains(value: JsonValue, wanted: JsonValue) -> bool:
-    if isinstance(value, str):
+    if isinstance(value, str | dict):
         return isinstance(wanted, str) and wanted in value
-    return isinstance(value, list | dict) and wanted in value
+    return isinstance(value, list) and wanted in value
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[JsonValue, JsonValue], bool]:
@@ -188,6 +194,8 @@ class _ValueIs(Rule):
         return _OPERATORS[self.comparison](value, self.wanted)
 
     def problems(self) -> Iterator[str]:
+        if not isinstance(self.key, str):
+            yield f"value() takes the key of a context value, not {self.key!r}"
         try:
             encode(self.wanted)
         except NotJsonError as error:
@@ -198,49 +206,40 @@ class _ValueIs(Rule):
 
 
 @dataclass(frozen=True, slots=True)
-class _Both(Rule):
-    left: Rule
-    right: Rule
-
-    def decide(self, upstream: Upstream) -> bool | None:
-        left, right = self.left.decide(upstream), self.right.decide(upstream)
-        if left is False or right is False:
-            return False
-        return True if left and right else None
+class _Combined(Rule):
+    parts: tuple[Rule, ...]
 
     def tasks(self) -> Iterator[str]:
-        yield from self.left.tasks()
-        yield from self.right.tasks()
+        for part in self.parts:
+            yield from part.tasks()
 
     def problems(self) -> Iterator[str]:
-        yield from self.left.problems()
-        yield from self.right.problems()
-
-    def to_json(self) -> JsonValue:
-        return {"and": [self.left.to_json(), self.right.to_json()]}
+        for part in self.parts:
+            yield from part.problems()
 
 
 @dataclass(frozen=True, slots=True)
-class _Either(Rule):
-    left: Rule
-    right: Rule
-
+class _AllOf(_Combined):
     def decide(self, upstream: Upstream) -> bool | None:
-        left, right = self.left.decide(upstream), self.right.decide(upstream)
-        if left or right:
-            return True
-        return False if left is False and right is False else None
-
-    def tasks(self) -> Iterator[str]:
-        yield from self.left.tasks()
-        yield from self.right.tasks()
-
-    def problems(self) -> Iterator[str]:
-        yield from self.left.problems()
-        yield from self.right.problems()
+        decisions = {part.decide(upstream) for part in self.parts}
+        if False in decisions:
+            return False
+        return None if None in decisions else True
 
     def to_json(self) -> JsonValue:
-        return {"or": [self.left.to_json(), self.right.to_json()]}
+        return {"and": [part.to_json() for part in self.parts]}
+
+
+@dataclass(frozen=True, slots=True)
+class _AnyOf(_Combined):
+    def decide(self, upstream: Upstream) -> bool | None:
+        decisions = {part.decide(upstream) for part in self.parts}
+        if True in decisions:
+            return True
+        return None if None in decisions else False
+
+    def to_json(self) -> JsonValue:
+        return {"or": [part.to_json() for part in self.parts]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +296,14 @@ def skipped(task: object) -> Rule:
     return _TaskEnded(_task_name(task), TaskStatus.SKIPPED)
 
 
+def _compared(key: str, comparison: str, wanted: JsonValue) -> Rule:
+    """Return the rule with what is wanted in its JSON form: tuples never equal a stored list."""
+    try:
+        return _ValueIs(key, comparison, decode(encode(wanted)))
+    except NotJsonError:
+        return _ValueIs(key, comparison, wanted)  # told by `problems`
+
+
 class ValueProbe:
     """A context value that a rule compares; see `value`."""
 
@@ -307,30 +314,37 @@ class ValueProbe:
         self._key = key
 
     def __eq__(self, wanted: object) -> Rule:  # type: ignore[override]
-        return _ValueIs(self._key, "==", wanted)
+        return _compared(self._key, "==", wanted)
 
     def __ne__(self, wanted: object) -> Rule:  # type: ignore[override]
-        return _ValueIs(self._key, "!=", wanted)
+        return _compared(self._key, "!=", wanted)
 
     def __lt__(self, wanted: JsonValue) -> Rule:
-        return _ValueIs(self._key, "<", wanted)
+        return _compared(self._key, "<", wanted)
 
     def __le__(self, wanted: JsonValue) -> Rule:
-        return _ValueIs(self._key, "<=", wanted)
+        return _compared(self._key, "<=", wanted)
 
     def __gt__(self, wanted: JsonValue) -> Rule:
-        return _ValueIs(self._key, ">", wanted)
+        return _compared(self._key, ">", wanted)
 
     def __ge__(self, wanted: JsonValue) -> Rule:
-        return _ValueIs(self._key, ">=", wanted)
+        return _compared(self._key, ">=", wanted)
 
-    def is_in(self, choices: list[JsonValue]) -> Rule:
+    def __bool__(self) -> bool:
+        raise TypeError(_NO_TRUTH)
+
+    def is_in(self, choices: Collection[JsonValue]) -> Rule:
         """Return the rule: the value is one of these."""
-        return _ValueIs(self._key, "in", list(choices))
+        if isinstance(choices, str | bytes | Mapping):
+            raise TypeError(f"is_in takes a list of values, not {choices!r}")
+        if isinstance(choices, set | frozenset):
+            choices = sorted(choices, key=repr)  # a set has another order in each process
+        return _compared(self._key, "in", list(choices))
 
     def contains(self, item: JsonValue) -> Rule:
         """Return the rule: the value, a list, object or text, holds this item, key or text."""
-        return _ValueIs(self._key, "contains", item)
+        return _compared(self._key, "contains", item)
 
     def exists(self) -> Rule:
         """Return the rule: the key is there, whatever its value."""
@@ -391,14 +405,24 @@ def _possible(rule: Rule, endings: _Endings) -> set[bool]:
             return {True, False}
         case _Not(inner):
             return {not outcome for outcome in _possible(inner, endings)}
-        case _Both(left, right):
-            sides = itertools.product(_possible(left, endings), _possible(right, endings))
-            return {one and other for one, other in sides}
-        case _Either(left, right):
-            sides = itertools.product(_possible(left, endings), _possible(right, endings))
-            return {one or other for one, other in sides}
+        case _AllOf(parts):
+            outcomes = [_possible(part, endings) for part in parts]
+            return _truths(
+                can_be_true=all(True in outcome for outcome in outcomes),
+                can_be_false=any(False in outcome for outcome in outcomes),
+            )
+        case _AnyOf(parts):
+            outcomes = [_possible(part, endings) for part in parts]
+            return _truths(
+                can_be_true=any(True in outcome for outcome in outcomes),
+                can_be_false=all(False in outcome for outcome in outcomes),
+            )
         case _:
             return {rule.decide(endings) is True}
+
+
+def _truths(*, can_be_true: bool, can_be_false: bool) -> set[bool]:
+    return {outcome for outcome, can in ((True, can_be_true), (False, can_be_false)) if can}
 
 
 _NAMED: Mapping[str, Rule] = {
@@ -418,17 +442,21 @@ def rule_from_json(data: JsonValue) -> Rule:
     match data:
         case str() if data in _NAMED:
             return _NAMED[data]
-        case {"and": [left, right]}:
-            return _Both(rule_from_json(left), rule_from_json(right))
-        case {"or": [left, right]}:
-            return _Either(rule_from_json(left), rule_from_json(right))
-        case {"not": inner}:
+        case {"and": [_, _, *_] as parts, **rest} if not rest:
+            return _AllOf(tuple(map(rule_from_json, parts)))
+        case {"or": [_, _, *_] as parts, **rest} if not rest:
+            return _AnyOf(tuple(map(rule_from_json, parts)))
+        case {"not": inner, **rest} if not rest:
             return _Not(rule_from_json(inner))
-        case {"value": str(key), "is": str(comparison), "than": wanted} if (
+        case {"value": str(key), "is": str(comparison), "than": wanted, **rest} if not rest and (
             comparison in _OPERATORS or comparison == "exists"
         ):
             return _ValueIs(key, comparison, wanted)
-        case {"succeeded": str(task)} | {"failed": str(task)} | {"skipped": str(task)}:
-            return _TaskEnded(task, TaskStatus(next(iter(data))))
+        case {"succeeded": str(task), **rest} if not rest:
+            return succeeded(task)
+        case {"failed": str(task), **rest} if not rest:
+            return failed(task)
+        case {"skipped": str(task), **rest} if not rest:
+            return skipped(task)
         case _:
             raise ValueError(f"not a rule: {data!r}")
