@@ -1,0 +1,77 @@
+"""How the registry enters the core: a plugin like any other.
+
+The command line imports this module at every start. What a hook needs, it imports when it is
+called.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cloacina_core.plugin import CommandSpec, HomeReport, RuntimeView, WorkflowSource, hookimpl
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+_COMMANDS = {
+    "package": "Make packages: new, build, inspect, verify, compare.",
+    "registry": "Publish packages: upload, list, show, download, yank, delete.",
+    "key": "Make and list the keys that packages are signed with.",
+    "trust": "Say whose signatures count, and for which packages.",
+    "demo": "See it all at work, in a minute.",
+}
+
+
+@hookimpl
+def cloacina_commands() -> Sequence[CommandSpec]:
+    """Contribute the nouns of packages."""
+    return [
+        CommandSpec(name, f"cloacina_registry.cli.{name}:{name}", text)
+        for name, text in _COMMANDS.items()
+    ]
+
+
+@hookimpl
+def cloacina_workflow_sources(view: RuntimeView) -> Sequence[WorkflowSource]:
+    """Contribute the uploaded packages."""
+    from cloacina_registry.source import RegistrySource  # noqa: PLC0415 - it imports cryptography
+
+    return [RegistrySource.of(view)]
+
+
+@hookimpl
+def cloacina_tables() -> "Sequence[Table]":
+    """Contribute the catalog of releases."""
+    from cloacina_registry.storage.catalog import TABLES  # noqa: PLC0415 - it imports SQLAlchemy
+
+    return TABLES
+
+
+@hookimpl
+def cloacina_prepare_home(view: RuntimeView, passphrase: str | None) -> Sequence[HomeReport]:
+    """Make the first key and trust it with every package, so that nothing runs unsigned."""
+    return [*_make_first_key(view, passphrase), *_trust_first_key(view)]
+
+
+def _make_first_key(view: RuntimeView, passphrase: str | None) -> Sequence[HomeReport]:
+    from cloacina_registry.trust.keyring import DEFAULT_KEY, KeyRing  # noqa: PLC0415 - cryptography
+
+    ring = KeyRing(view.home)
+    if ring.list():
+        return []
+    public = ring.new(DEFAULT_KEY, passphrase)
+    guard = "not encrypted, readable by you alone" if passphrase is None else "encrypted"
+    facts = {"name": DEFAULT_KEY, "key_id": public.key_id, "encrypted": passphrase is not None}
+    return [HomeReport("key", f"made key {DEFAULT_KEY!r} to sign packages with ({guard})", facts)]
+
+
+def _trust_first_key(view: RuntimeView) -> Sequence[HomeReport]:
+    from cloacina_registry.trust.keyring import DEFAULT_KEY, KeyRing  # noqa: PLC0415 - cryptography
+    from cloacina_registry.trust.store import TrustStore  # noqa: PLC0415 - cryptography
+
+    trust = TrustStore(view.home, view.clock)
+    own = [entry for entry in KeyRing(view.home).list() if entry.name == DEFAULT_KEY]
+    if trust.policy().keys or not own:
+        return []  # whoever decided about trust before knew better than a default
+    trusted = trust.add(DEFAULT_KEY, own[0].public)
+    facts = {"name": trusted.name, "packages": list(trusted.packages)}
+    return [HomeReport("trust", f"trusted key {DEFAULT_KEY!r} with every package", facts)]

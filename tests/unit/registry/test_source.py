@@ -1,0 +1,331 @@
+"""The engine gets definitions and code only of what is whole and trusted at that moment."""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.registry import StoreView, flows_returning, open_home, signed_wheel
+from support.wheels import make_manifest
+
+from cloacina_core import Context
+from cloacina_core.errors import (
+    CloacinaError,
+    UnknownReleaseError,
+    UnknownWorkflowError,
+)
+from cloacina_core.foundation.digest import Digest, hex_of
+from cloacina_core.model.release import Release
+from cloacina_core.plugin import LoadedWorkflow, WorkflowSource
+from cloacina_registry.errors import (
+    IncompatibleReleaseError,
+    LoadError,
+    TamperedError,
+    UntrustedSignerError,
+)
+from cloacina_registry.loading.loader import NamespaceLoader
+from cloacina_registry.registry import Registry
+from cloacina_registry.source import Host, RegistrySource
+from cloacina_registry.trust.store import TrustStore
+
+ONE = signed_wheel("1.0", sources=flows_returning("one"))
+TWO = signed_wheel("2.0", sources=flows_returning("two"))
+HOST = Host(python="3.11.7", core="0.1.0")
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> Iterator[StoreView]:
+    yield from open_home(tmp_path / "home")
+
+
+@pytest.fixture
+def registry(view: StoreView) -> Registry:
+    return Registry.of(view)
+
+
+@pytest.fixture
+def loader() -> Iterator[NamespaceLoader]:
+    with NamespaceLoader() as loader:
+        yield loader
+
+
+@pytest.fixture
+def source(registry: Registry, loader: NamespaceLoader) -> RegistrySource:
+    return RegistrySource(registry, loader, HOST)
+
+
+def release_of(source: WorkflowSource, version: str) -> Release:
+    """Return a release as the engine finds it."""
+    return next(one for one in source.releases("acme-etl") if one.version == version)
+
+
+def result_of(loaded: LoadedWorkflow) -> object:
+    """Return what the only task of a loaded workflow returns."""
+    (task,) = loaded.workflow.tasks.values()
+    return task(Context({}))
+
+
+def namespaces() -> list[str]:
+    return [name for name in sys.modules if name.startswith("_cloacina.acme_etl")]
+
+
+def test_releases_say_what_can_be_run_and_who_signed(registry: Registry, source: RegistrySource):
+    ONE.upload_to(registry)
+    TWO.upload_to(registry)
+    registry.yank("acme-etl", "1.0", "wrong totals")
+
+    releases = {release.version: release for release in source.releases("acme-etl")}
+
+    assert source.packages() == ["acme-etl"]
+    assert releases["2.0"] == Release(
+        source="registry",
+        package="acme-etl",
+        version="2.0",
+        digest=Digest(TWO.digest),
+        workflows=("nightly",),
+        signed_by=("owner",),
+        yanked=False,
+    )
+    assert releases["1.0"].yanked
+
+
+def test_an_unknown_package_has_no_releases(source: RegistrySource):
+    assert source.packages() == []
+    assert source.releases("acme-etl") == []
+    assert source.find("acme-etl", ONE.digest) is None
+
+
+def test_a_yanked_release_is_found_by_its_content(registry: Registry, source: RegistrySource):
+    ONE.upload_to(registry)
+    registry.yank("acme-etl", "1.0", "wrong totals")
+
+    found = source.find("acme-etl", ONE.digest)
+
+    assert found is not None
+    assert (found.version, found.yanked) == ("1.0", True)
+    assert result_of(source.load(found, "nightly")) == {"value": "one"}
+
+
+def test_a_definition_is_told_without_running_the_package(
+    registry: Registry, source: RegistrySource
+):
+    upload = ONE.upload_to(registry)
+
+    definition = source.definition(release_of(source, "1.0"), "nightly")
+
+    assert definition.name == "nightly"
+    assert [task.name for task in definition.tasks] == ["extract"]
+    assert upload.created
+    assert namespaces() == []
+
+
+def test_a_loaded_workflow_is_the_one_that_was_defined(registry: Registry, source: RegistrySource):
+    ONE.upload_to(registry)
+    release = release_of(source, "1.0")
+
+    loaded = source.load(release, "nightly")
+
+    assert loaded.release == release
+    assert loaded.workflow.definition() == source.definition(release, "nightly")
+    assert result_of(loaded) == {"value": "one"}
+
+
+def test_two_versions_live_side_by_side(registry: Registry, source: RegistrySource):
+    ONE.upload_to(registry)
+    TWO.upload_to(registry)
+
+    one = source.load(release_of(source, "1.0"), "nightly")
+    two = source.load(release_of(source, "2.0"), "nightly")
+
+    assert (result_of(one), result_of(two)) == ({"value": "one"}, {"value": "two"})
+
+
+def test_loading_twice_gives_the_same_objects(registry: Registry, source: RegistrySource):
+    ONE.upload_to(registry)
+    release = release_of(source, "1.0")
+
+    with ThreadPoolExecutor(4) as threads:
+        loaded = list(threads.map(lambda _: source.load(release, "nightly"), range(8)))
+
+    assert len({id(one.workflow) for one in loaded}) == 1
+
+
+def use_definition(source: RegistrySource, release: Release) -> object:
+    return source.definition(release, "nightly")
+
+
+def use_code(source: RegistrySource, release: Release) -> object:
+    return source.load(release, "nightly")
+
+
+every_use = pytest.mark.parametrize("use", [use_definition, use_code])
+Use = Callable[[RegistrySource, Release], object]
+
+
+@every_use
+def test_a_revoked_key_stops_the_next_use_of_what_is_loaded(
+    registry: Registry, source: RegistrySource, view: StoreView, use: Use
+):
+    ONE.upload_to(registry)
+    release = release_of(source, "1.0")
+    source.load(release, "nightly")
+
+    TrustStore(view.home, view.clock).remove("owner")
+
+    with pytest.raises(UntrustedSignerError) as caught:
+        use(source, release)
+    assert [problem.kind for problem in caught.value.problems] == ["key-revoked"]
+
+
+@every_use
+def test_a_wheel_changed_on_the_disk_is_refused(
+    registry: Registry, source: RegistrySource, view: StoreView, use: Use
+):
+    ONE.upload_to(registry)
+    name = hex_of(Digest(ONE.digest))
+    path = view.home / "blobs" / "sha256" / name[:2] / name
+    path.write_bytes(ONE.data.replace(b"PK", b"pk", 1))
+
+    with pytest.raises(TamperedError):
+        use(source, release_of(source, "1.0"))
+
+    assert namespaces() == []
+
+
+@every_use
+def test_a_deleted_release_cannot_be_used(registry: Registry, source: RegistrySource, use: Use):
+    ONE.upload_to(registry)
+    release = release_of(source, "1.0")
+    registry.delete("acme-etl", "1.0")
+
+    with pytest.raises(UnknownReleaseError):
+        use(source, release)
+
+
+@every_use
+def test_a_release_with_other_contents_than_asked_for_is_not_used(
+    registry: Registry, source: RegistrySource, use: Use
+):
+    ONE.upload_to(registry)
+    other = replace(release_of(source, "1.0"), digest=Digest(TWO.digest))
+
+    with pytest.raises(UnknownReleaseError):
+        use(source, other)
+
+
+@every_use
+def test_an_unknown_workflow_comes_with_the_nearest(
+    registry: Registry, source: RegistrySource, use: Use
+):
+    ONE.upload_to(registry)
+    release = release_of(source, "1.0")
+    call = source.definition if use is use_definition else source.load
+
+    with pytest.raises(UnknownWorkflowError) as caught:
+        call(release, "nigthly")
+
+    assert caught.value.known == ("nightly",)
+    assert "nightly" in str(caught.value.hint)
+
+
+@every_use
+@pytest.mark.parametrize(
+    ("host", "wanted"),
+    [
+        (Host(python="3.10.14", core="0.1.0"), "Python >=3.11"),
+        (Host(python="3.11.7", core="0.0.9"), "Cloacina >=0.1"),
+    ],
+)
+def test_a_release_that_needs_another_host_is_refused(
+    registry: Registry, loader: NamespaceLoader, use: Use, host: Host, wanted: str
+):
+    ONE.upload_to(registry)
+    source = RegistrySource(registry, loader, host)
+
+    with pytest.raises(IncompatibleReleaseError) as caught:
+        use(source, release_of(source, "1.0"))
+
+    (problem,) = caught.value.problems
+    assert problem.kind == "incompatible"
+    assert wanted in problem.message
+
+
+@pytest.mark.parametrize("core", ["0.2.0.dev3", None])
+def test_a_host_that_is_a_pre_release_or_runs_from_sources_will_do(
+    registry: Registry, loader: NamespaceLoader, core: str | None
+):
+    ONE.upload_to(registry)
+    source = RegistrySource(registry, loader, Host(python="3.14.0rc1", core=core))
+
+    assert use_code(source, release_of(source, "1.0"))
+
+
+def refused_load(source: RegistrySource) -> CloacinaError:
+    with pytest.raises(LoadError) as caught:
+        source.load(release_of(source, "1.0"), "nightly")
+    return caught.value
+
+
+def test_code_that_is_something_else_than_its_manifest_says_is_refused(
+    registry: Registry, source: RegistrySource
+):
+    told = signed_wheel("1.0", sources=flows_returning("one"), manifest=make_manifest())
+    told.upload_to(registry)
+
+    error = refused_load(source)
+
+    assert [problem.kind for problem in error.problems] == ["manifest-mismatch"]
+    assert [problem.where for problem in error.problems] == ["acme_etl.flows:nightly"]
+
+
+def with_flows(code: str) -> dict[str, bytes]:
+    return {"acme_etl/__init__.py": b"", "acme_etl/flows.py": code.encode()}
+
+
+def test_an_entry_point_that_is_no_workflow_is_refused(registry: Registry, source: RegistrySource):
+    wheel = signed_wheel(
+        "1.0", sources=with_flows("def nightly():\n    pass\n"), manifest=make_manifest()
+    )
+    wheel.upload_to(registry)
+
+    (problem,) = refused_load(source).problems
+
+    assert problem.kind == "manifest-mismatch"
+    assert "function" in problem.message
+
+
+def test_a_workflow_with_a_faulty_definition_is_refused_with_its_faults(
+    registry: Registry, source: RegistrySource
+):
+    code = (
+        "from cloacina_core import Workflow\n"
+        "nightly = Workflow('nightly')\n"
+        "@nightly.task(after=['nobody'])\n"
+        "def extract(context):\n"
+        "    pass\n"
+    )
+    signed_wheel("1.0", sources=with_flows(code), manifest=make_manifest()).upload_to(registry)
+
+    error = refused_load(source)
+
+    assert [problem.kind for problem in error.problems] == ["unknown-dependency"]
+
+
+def test_code_that_cannot_be_imported_is_told_and_leaves_nothing(
+    registry: Registry, source: RegistrySource
+):
+    wheel = signed_wheel(
+        "1.0", sources=with_flows("import nothing_of_this_name\n"), manifest=make_manifest()
+    )
+    wheel.upload_to(registry)
+
+    error = refused_load(source)
+
+    assert "nothing_of_this_name" in str(error)
+    assert not [name for name in namespaces() if name.endswith("flows")]
+
+
+def test_the_current_host_is_this_python():
+    assert Host.current().python == ".".join(map(str, sys.version_info[:3]))
