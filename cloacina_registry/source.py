@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from packaging.specifiers import SpecifierSet
 
@@ -14,6 +14,7 @@ from cloacina_core.errors import (
     UnknownReleaseError,
     UnknownWorkflowError,
 )
+from cloacina_core.foundation.json_value import canonical, decode
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.release import Release
@@ -168,28 +169,55 @@ def _contents(wheel: CheckedWheel) -> ReleaseContents:
 def _matching(found: object, entry: ManifestWorkflow, stored: StoredRelease) -> Workflow:
     """Return what an entry point gave, if it is the workflow that the manifest describes.
 
-    The manifest is what was planned with and shown to people: code that is something else than it
-    says must not run in its name.
+    The manifest is what was shown to people and what runs are planned with: code that makes
+    something else of itself here, by the environment or by chance, must not run in its name.
     """
     if not isinstance(found, Workflow):
-        raise _mismatch(stored, entry, f"it is {type(found).__name__}, not a Workflow")
+        message = f"it is {type(found).__name__}, not a Workflow"
+        raise _mismatch(stored, [Problem("manifest-mismatch", message, entry.entry_point)])
     try:
         definition = found.definition()
     except DefinitionError as error:
         raise LoadError(f"{stored}: {error.message}", problems=error.problems) from error
-    if definition.fingerprint != entry.definition.fingerprint:
-        raise _mismatch(
-            stored,
-            entry,
-            f"its fingerprint is {definition.fingerprint}, "
-            f"the manifest says {entry.definition.fingerprint}",
-        )
+    if problems := list(_differences(definition, entry.definition)):
+        raise _mismatch(stored, problems)
     return found
 
 
-def _mismatch(stored: StoredRelease, entry: ManifestWorkflow, message: str) -> LoadError:
+def _differences(found: WorkflowDefinition, told: WorkflowDefinition) -> Iterator[Problem]:
+    """Yield in what a workflow is another than the manifest tells.
+
+    Fingerprints aren't compared. They may differ between versions of Python, and there is no need:
+    the code is pinned by the digest of the wheel that it came in.
+    """
+    here, there = _parts(found), _parts(told)
+    for part in sorted(here.keys() | there.keys()):
+        if part not in there:
+            yield Problem("manifest-mismatch", "the manifest doesn't have it", part)
+        elif part not in here:
+            yield Problem("manifest-mismatch", "the code doesn't have it", part)
+        elif here[part] != there[part]:
+            fields = [field for field in here[part] if here[part][field] != there[part][field]]
+            yield Problem("manifest-mismatch", f"it differs in {', '.join(fields)}", part)
+
+
+def _parts(definition: WorkflowDefinition) -> dict[str, dict[str, Any]]:
+    """Return a workflow and each of its tasks, by what to call them, without what is for show."""
+    workflow = decode(canonical(definition.to_json()))  # a tuple is told as a list
+    tasks = workflow.pop("tasks")
+    workflow["tasks"] = [task["name"] for task in tasks]
+    parts = {
+        f"workflow {definition.name}": workflow,
+        **{f"task {task['name']}": task for task in tasks},
+    }
+    for part in parts.values():
+        del part["fingerprint"], part["description"]
+    return parts
+
+
+def _mismatch(stored: StoredRelease, problems: Sequence[Problem]) -> LoadError:
     return LoadError(
         f"{stored} isn't what its manifest says",
         hint="build it again with: cloacina package build, under a new version",
-        problems=[Problem("manifest-mismatch", message, entry.entry_point)],
+        problems=problems,
     )

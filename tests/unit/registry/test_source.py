@@ -7,8 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.registry import StoreView, flows_returning, open_home, signed_wheel
-from support.wheels import make_manifest
+from support.registry import (
+    StoreView,
+    flows_returning,
+    honest_manifest,
+    open_home,
+    signed_wheel,
+)
+from support.wheels import WORKFLOWS, make_manifest
 
 from cloacina_core import Context
 from cloacina_core.errors import (
@@ -268,16 +274,72 @@ def refused_load(source: RegistrySource) -> CloacinaError:
     return caught.value
 
 
-def test_code_that_is_something_else_than_its_manifest_says_is_refused(
-    registry: Registry, source: RegistrySource
+ENVIRONMENT_DEPENDENT = """
+import sys
+from cloacina_core import RetryPolicy, Workflow
+
+nightly = Workflow("nightly")
+often = RetryPolicy(max_attempts=getattr(sys, "attempts_in_this_test", 1))
+
+@nightly.task(retry=often)
+def extract(context):
+    pass
+
+if hasattr(sys, "attempts_in_this_test"):
+    @nightly.task(after=["extract"])
+    def summarise(context):
+        pass
+"""
+
+
+def test_code_that_is_something_else_here_than_where_it_was_built_is_refused(
+    registry: Registry, source: RegistrySource, monkeypatch: pytest.MonkeyPatch
 ):
-    told = signed_wheel("1.0", sources=flows_returning("one"), manifest=make_manifest())
-    told.upload_to(registry)
+    signed_wheel("1.0", sources=with_flows(ENVIRONMENT_DEPENDENT)).upload_to(registry)
+    monkeypatch.setattr(sys, "attempts_in_this_test", 3, raising=False)
 
     error = refused_load(source)
 
-    assert [problem.kind for problem in error.problems] == ["manifest-mismatch"]
-    assert [problem.where for problem in error.problems] == ["acme_etl.flows:nightly"]
+    assert {problem.kind for problem in error.problems} == {"manifest-mismatch"}
+    assert [str(problem) for problem in error.problems] == [
+        "task extract: it differs in retry",
+        "task summarise: the manifest doesn't have it",
+        "workflow nightly: it differs in tasks",
+    ]
+
+
+def test_a_schema_written_with_tuples_is_the_one_in_the_manifest(
+    registry: Registry, source: RegistrySource
+):
+    code = (
+        "from cloacina_core import Workflow\n"
+        "nightly = Workflow('nightly', params={'type': 'object', 'required': ('day',)})\n"
+        "@nightly.task\n"
+        "def extract(context):\n"
+        "    pass\n"
+    )
+    signed_wheel("1.0", sources=with_flows(code)).upload_to(registry)
+
+    loaded = source.load(release_of(source, "1.0"), "nightly")
+
+    assert loaded.workflow.name == "nightly"
+
+
+def test_a_package_built_by_another_python_is_loaded(registry: Registry, source: RegistrySource):
+    # The same sources can have other syntax trees there, and so other fingerprints.
+    manifest = honest_manifest(flows_returning("one"), "acme-etl", "1.0", WORKFLOWS)
+    (workflow,) = manifest.workflows
+    (task,) = workflow.definition.tasks
+    definition = replace(
+        workflow.definition, tasks=(replace(task, fingerprint="00"),), fingerprint="11"
+    )
+    elsewhere = replace(manifest, workflows=(replace(workflow, definition=definition),))
+    wheel = signed_wheel("1.0", sources=flows_returning("one"), manifest=elsewhere)
+    wheel.upload_to(registry)
+
+    loaded = source.load(release_of(source, "1.0"), "nightly")
+
+    assert result_of(loaded) == {"value": "one"}
 
 
 def with_flows(code: str) -> dict[str, bytes]:
