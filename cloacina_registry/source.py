@@ -14,6 +14,7 @@ from cloacina_core.errors import (
     UnknownReleaseError,
     UnknownWorkflowError,
 )
+from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.json_value import canonical, decode
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.definition import WorkflowDefinition
@@ -76,6 +77,8 @@ class RegistrySource:
         self._registry = registry
         self._loader = loader
         self._host = host
+        # Found to be what their manifests say, which stays true: neither of the two changes.
+        self._matched: dict[tuple[Digest, str], Workflow] = {}
 
     @classmethod
     def of(cls, view: RuntimeView) -> Self:
@@ -118,10 +121,14 @@ class RegistrySource:
             CloacinaError: the release is refused; see `definition`.
         """
         stored, verified = self._verified(release)
-        entry = _entry(verified.wheel, workflow)
-        namespace = self._loader.load(_contents(verified.wheel))
-        found = _matching(namespace.resolve(entry.entry_point), entry, stored)
-        return LoadedWorkflow(found, _release(stored, verified.signers))
+        key = (stored.digest, workflow)
+        if key not in self._matched:
+            self._matched[key] = self._import(verified.wheel, _entry(verified.wheel, workflow))
+        return LoadedWorkflow(self._matched[key], _release(stored, verified.signers))
+
+    def _import(self, wheel: CheckedWheel, entry: ManifestWorkflow) -> Workflow:
+        namespace = self._loader.load(_contents(wheel))
+        return _matching(namespace.resolve(entry.entry_point), entry, wheel)
 
     def _verified(self, release: Release) -> tuple[StoredRelease, VerifiedWheel]:
         stored = self._registry.find(release.package, release.digest)
@@ -150,9 +157,7 @@ def _release(stored: StoredRelease, signers: Sequence[Signer]) -> Release:
 def _entry(wheel: CheckedWheel, workflow: str) -> ManifestWorkflow:
     known = wheel.manifest.by_name
     if workflow not in known:
-        raise UnknownWorkflowError(
-            workflow, f"{wheel.name} {wheel.version}", sorted(known), nearest(workflow, known)
-        )
+        raise UnknownWorkflowError(workflow, _told(wheel), sorted(known), nearest(workflow, known))
     return known[workflow]
 
 
@@ -166,7 +171,7 @@ def _contents(wheel: CheckedWheel) -> ReleaseContents:
     )
 
 
-def _matching(found: object, entry: ManifestWorkflow, stored: StoredRelease) -> Workflow:
+def _matching(found: object, entry: ManifestWorkflow, wheel: CheckedWheel) -> Workflow:
     """Return what an entry point gave, if it is the workflow that the manifest describes.
 
     The manifest is what was shown to people and what runs are planned with: code that makes
@@ -174,13 +179,13 @@ def _matching(found: object, entry: ManifestWorkflow, stored: StoredRelease) -> 
     """
     if not isinstance(found, Workflow):
         message = f"it is {type(found).__name__}, not a Workflow"
-        raise _mismatch(stored, [Problem("manifest-mismatch", message, entry.entry_point)])
+        raise _mismatch(wheel, [Problem("manifest-mismatch", message, entry.entry_point)])
     try:
         definition = found.definition()
     except DefinitionError as error:
-        raise LoadError(f"{stored}: {error.message}", problems=error.problems) from error
+        raise LoadError(f"{_told(wheel)}: {error.message}", problems=error.problems) from error
     if problems := list(_differences(definition, entry.definition)):
-        raise _mismatch(stored, problems)
+        raise _mismatch(wheel, problems)
     return found
 
 
@@ -215,9 +220,13 @@ def _parts(definition: WorkflowDefinition) -> dict[str, dict[str, Any]]:
     return parts
 
 
-def _mismatch(stored: StoredRelease, problems: Sequence[Problem]) -> LoadError:
+def _told(wheel: CheckedWheel) -> str:
+    return f"{wheel.name} {wheel.version}"
+
+
+def _mismatch(wheel: CheckedWheel, problems: Sequence[Problem]) -> LoadError:
     return LoadError(
-        f"{stored} isn't what its manifest says",
+        f"{_told(wheel)} isn't what its manifest says",
         hint="build it again with: cloacina package build, under a new version",
         problems=problems,
     )
