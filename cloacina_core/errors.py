@@ -3,7 +3,7 @@
     CloacinaError
     ├─ DefinitionError        the author of a workflow
     ├─ InputError             the caller gave something that can't be used
-    │  ├─ ReferenceSyntaxError · ParamsError · ContextValueError
+    │  ├─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownRunError
     ├─ NotAllowedError        trust, modes of files
@@ -221,6 +221,12 @@ class IdempotencyConflictError(ConflictError):
         )
         self.key = key
         self.run_id = run_id
+
+
+class WorkflowLoadError(InputError):
+    """A workflow's code can't be imported, or isn't a workflow."""
+
+    code = "load-failed"
 
 
 class IllegalTransitionError(ConflictError):

@@ -142,7 +142,7 @@ class Capture:
             _TaskStream("stdout", sys.stdout, pass_on=self._pass_on),
             _TaskStream("stderr", sys.stderr, pass_on=self._pass_on),
         )
-        sys.stdout, sys.stderr = self._streams  # type: ignore[assignment]
+        sys.stdout, sys.stderr = self._streams
         logging.getLogger().addHandler(self._handler)
 
     def stop(self) -> None:

@@ -52,6 +52,11 @@ class WorkflowLibrary:
                 hint="see which plugins are loaded with: cloacina plugins list",
             )
         loaded = source.load(call.release, call.workflow)
+        if loaded.workflow.definition().fingerprint != call.fingerprint:
+            raise MissingCodeError(
+                f"the code of {call.release}/{call.workflow} isn't what the run began with",
+                hint="install or upload that version again, or start a new run",
+            )
         return TaskCode(loaded.workflow, call.task, loaded.plain)
 
 

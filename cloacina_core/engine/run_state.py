@@ -17,13 +17,13 @@ from cloacina_core.foundation.json_value import JsonValue, decode
 from cloacina_core.model.definition import MergePolicy
 from cloacina_core.model.run import AttemptResult, RunResult, RunSummary, TaskResult
 from cloacina_core.model.status import RunStatus, TaskStatus
-from cloacina_core.store.reading import StoredRun
+from cloacina_core.model.stored import StoredRun
 
 
 class TaskState:
     """One task of a live run."""
 
-    __slots__ = ("attempts", "changes", "endings", "is_stored", "reason", "status", "wake_at")
+    __slots__ = ("attempts", "changes", "endings", "reason", "status", "stored", "wake_at")
 
     def __init__(self) -> None:
         self.status = TaskStatus.WAITING
@@ -34,8 +34,8 @@ class TaskState:
         """What it changed in the context, once it succeeded."""
         self.endings: dict[TaskStatus, int] = {}
         """How many of the tasks before it ended how."""
-        self.is_stored = False
-        """Whether the store has a row of it."""
+        self.stored: tuple[TaskStatus, int] | None = None
+        """The status and the number of attempts in the store's row; None when there is no row."""
 
     @property
     def failed_attempts(self) -> int:
@@ -85,7 +85,6 @@ class RunState:
         "params",
         "plan",
         "seq",
-        "source",
         "summary",
         "tasks",
         "unfinished",
@@ -96,13 +95,11 @@ class RunState:
         plan: Plan,
         summary: RunSummary,
         *,
-        source: str | None,
         params: Mapping[str, JsonValue],
         context: Mapping[str, str],
     ) -> None:
         self.plan = plan
         self.summary = summary
-        self.source = source
         self.params = params
         self.initial = initial_view(context)
         self.tasks = [TaskState() for _ in plan.tasks]
@@ -118,7 +115,6 @@ class RunState:
         state = cls(
             plan,
             stored.summary,
-            source=stored.source,
             params=stored.params,
             context=stored.context,
         )
@@ -127,7 +123,7 @@ class RunState:
         for name, row in stored.tasks.items():
             number = plan.number[name]
             task = state.tasks[number]
-            task.is_stored = True
+            task.stored = (row.status, len(row.attempts))
             task.attempts = list(row.attempts)
             task.reason = row.reason
             task.wake_at = row.wake_at

@@ -86,7 +86,7 @@ def _newest(plan: Plan, entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _precedes(plan: Plan, earlier: int, later: int) -> bool:
-    if earlier == later or later == SUBMITTER:
+    if later in (earlier, SUBMITTER):
         return False
     return earlier == SUBMITTER or plan.is_before(earlier, later)
 
@@ -101,4 +101,4 @@ def _settle(plan: Plan, key: str, entries: list[Entry], policy: MergePolicy) -> 
     if not all(isinstance(items, list) for items in lists):
         raise MergeConflictError(f"key {key!r} can't be joined: {writers} didn't all write lists")
     bodies = [text[1:-1] for entry in entries if (text := entry.text) not in (None, "[]")]
-    return Entry(entries[-1].writer, f"[{','.join(bodies)}]")  # type: ignore[arg-type]
+    return Entry(entries[-1].writer, f"[{','.join(bodies)}]")

@@ -160,7 +160,7 @@ class Context(MutableMapping[str, JsonValue]):
     @overload
     def get(self, key: str, default: Any = None) -> Any: ...
     @overload
-    def get(self, key: str, default: Any = None, *, type: type[T]) -> T: ...  # noqa: A002
+    def get(self, key: str, default: Any = None, *, type: type[T]) -> T: ...
     def get(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
         """Return the value of a key, or `default` without it.
 

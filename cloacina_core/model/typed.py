@@ -3,27 +3,30 @@
 Supported: None, bool, int, float, str, Any, date, datetime, time, timedelta (seconds), Decimal
 (text), UUID, pathlib.Path, Enum, Literal, list, tuple, set, dict with str keys, Optional and Union,
 dataclasses and TypedDict, nested.
+
+A schema accepts exactly the values that can be converted, but for two things that JSON Schema
+can't say: whether a date is in the calendar, and what a dataclass checks in `__post_init__`.
 """
 
 import dataclasses
 import enum
+import functools
+import re
+import sys
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any, Literal, NotRequired, Required, TypeAlias, Union
-from uuid import UUID
 
 from cloacina_core.errors import Problem
-from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.foundation.json_value import JsonValue, canonical
 
 Schema: TypeAlias = dict[str, Any]
 
 
 class UnsupportedTypeError(TypeError):
-    """A type has no JSON form; the message names the type and the field."""
+    """A type, or a field's default, has no JSON form; the message names the type and the field."""
 
 
 class _MismatchError(Exception):
@@ -40,33 +43,61 @@ class _Scalar:
 
     schema: Schema
     parse: Callable[[Any], Any]
+    """Raises ValueError or OverflowError for what the schema can't exclude."""
     write: Callable[[Any], JsonValue]
 
+    def accepts(self, value: JsonValue) -> bool:
+        """Whether a value of the right JSON type has the right form."""
+        if self.schema["type"] == "number":
+            return bool(abs(value) <= self.schema["maximum"])
+        return re.search(self.schema.get("pattern", ""), value) is not None
 
-def _seconds(number: float) -> timedelta:
-    return timedelta(seconds=number)
+
+def _text(pattern: str, **more: str) -> Schema:
+    # In Python `$` also matches before a last line feed; in ECMA 262, of JSON Schema, it doesn't.
+    return {"type": "string", "pattern": rf"^({pattern})$(?!\n)", **more}
 
 
-_DECIMAL_PATTERN = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_HOUR = "([01][0-9]|2[0-3]):[0-5][0-9]"
+_TIME = rf"{_HOUR}(:[0-5][0-9](\.[0-9]{{1,6}})?)?(Z|[+-]{_HOUR})?"
+_DECIMAL = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,6})?"
+_UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_MOST_SECONDS = timedelta.max.days * 86_400
 
-_SCALARS: Mapping[type, _Scalar] = {
-    date: _Scalar({"type": "string", "format": "date"}, date.fromisoformat, date.isoformat),
-    datetime: _Scalar(
-        {"type": "string", "format": "date-time"}, datetime.fromisoformat, datetime.isoformat
-    ),
-    time: _Scalar({"type": "string", "format": "time"}, time.fromisoformat, time.isoformat),
-    timedelta: _Scalar({"type": "number"}, _seconds, timedelta.total_seconds),
-    Decimal: _Scalar({"type": "string", "pattern": _DECIMAL_PATTERN}, Decimal, str),
-    UUID: _Scalar({"type": "string", "format": "uuid"}, UUID, str),
-    Path: _Scalar({"type": "string"}, Path, str),
-}
-_PLAIN: Mapping[Any, str] = {
+
+@functools.cache
+def _scalars() -> Mapping[type, _Scalar]:
+    """Return the types of single values; their modules are loaded by the first who needs them."""
+    from decimal import Decimal  # noqa: PLC0415 - with the next two a third of the import's time
+    from pathlib import Path  # noqa: PLC0415
+    from uuid import UUID  # noqa: PLC0415
+
+    return {
+        date: _Scalar(_text(_DATE, format="date"), date.fromisoformat, date.isoformat),
+        datetime: _Scalar(
+            _text(f"{_DATE}T{_TIME}", format="date-time"),
+            datetime.fromisoformat,
+            datetime.isoformat,
+        ),
+        time: _Scalar(_text(_TIME, format="time"), time.fromisoformat, time.isoformat),
+        timedelta: _Scalar(
+            {"type": "number", "minimum": -_MOST_SECONDS, "maximum": _MOST_SECONDS},
+            lambda seconds: timedelta(seconds=seconds),
+            timedelta.total_seconds,
+        ),
+        Decimal: _Scalar(_text(_DECIMAL), Decimal, str),
+        UUID: _Scalar(_text(_UUID, format="uuid"), UUID, str),
+        Path: _Scalar({"type": "string"}, Path, str),
+    }
+
+
+_PLAIN: Mapping[type, str] = {
     bool: "boolean",
     int: "integer",
     float: "number",
     str: "string",
-    type(None): "null",
-    None: "null",
+    types.NoneType: "null",
 }
 
 
@@ -80,62 +111,95 @@ def schema_of(kind: Any, where: str = "$") -> Schema:
 
     Raises:
         UnsupportedTypeError: the type, or that of a field in it, has no JSON form.
+        NameError: an annotation names what its module doesn't have.
     """
+    return _schema(kind, where, ())
+
+
+def _schema(kind: Any, where: str, inside: tuple[type, ...]) -> Schema:
+    """Return the schema of a type that stands inside these records."""
     if kind is Any or kind is object:
         return {}
-    if kind in _PLAIN:
-        return {"type": _PLAIN[kind]}
+    if kind is None:
+        return {"type": "null"}
     if isinstance(kind, type):
-        if kind in _SCALARS:
-            return dict(_SCALARS[kind].schema)
+        if kind in _PLAIN:
+            return {"type": _PLAIN[kind]}
+        if kind in _scalars():
+            return dict(_scalars()[kind].schema)
         if issubclass(kind, enum.Enum):
-            return {"enum": [member.value for member in kind]}
+            return _schema_of_choices(_choices_of(kind), where)
         if is_record_type(kind):
-            return _schema_of_record(kind, where)
-    return _schema_of_generic(kind, where)
+            return _schema_of_record(kind, where, inside)
+    return _schema_of_generic(kind, where, inside)
 
 
-def _schema_of_generic(kind: Any, where: str) -> Schema:
+def _schema_of_generic(kind: Any, where: str, inside: tuple[type, ...]) -> Schema:
     origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
     if origin is Literal:
-        return {"enum": list(arguments)}
+        return _schema_of_choices(_choices_of(kind), where)
     if origin in (Union, types.UnionType):
-        return {"anyOf": [schema_of(argument, where) for argument in arguments]}
+        return {"anyOf": [_schema(argument, where, inside) for argument in arguments]}
     if origin in (Required, NotRequired, typing.Annotated, typing.Final):
-        return schema_of(arguments[0], where)
+        return _schema(arguments[0], where, inside)
     if origin in (list, set, frozenset, Sequence):
-        items = schema_of(arguments[0], f"{where}[]") if arguments else {}
-        unique = {"uniqueItems": True} if origin in (set, frozenset) else {}
-        return {"type": "array", "items": items, **unique}
+        if origin in (set, frozenset) and not _is_hashable(*arguments or [Any]):
+            raise UnsupportedTypeError(f"{where}: the items of {kind!r} may not fit in a set")
+        items = _schema(arguments[0], f"{where}[]", inside) if arguments else {}
+        return {"type": "array", "items": items}
     if origin is tuple:
-        return _schema_of_tuple(arguments, where)
+        return _schema_of_tuple(arguments, where, inside)
     if origin in (dict, Mapping):
-        values = schema_of(arguments[1], f"{where}.*") if arguments else {}
+        if arguments and arguments[0] not in (str, Any):
+            raise UnsupportedTypeError(f"{where}: the keys of {kind!r} must be str")
+        values = _schema(arguments[1], f"{where}.*", inside) if arguments else {}
         return {"type": "object", "additionalProperties": values}
     raise UnsupportedTypeError(f"{where}: the type {kind!r} has no JSON form")
 
 
-def _schema_of_tuple(arguments: tuple[Any, ...], where: str) -> Schema:
+def _is_hashable(kind: Any) -> bool:
+    origin = typing.get_origin(kind) or kind
+    may_be_any = origin in (Any, object, Sequence, Mapping)
+    return not may_be_any and getattr(origin, "__hash__", None) is not None
+
+
+def _choices_of(kind: Any) -> list[tuple[JsonValue, Any]]:
+    """Return each value of an Enum or a Literal in its JSON form and as it is."""
+    is_enum = isinstance(kind, enum.EnumType)
+    choices: Iterable[Any] = kind if is_enum else typing.get_args(kind)
+    return [(to_json(choice), choice) for choice in choices]
+
+
+def _schema_of_choices(choices: Sequence[tuple[JsonValue, Any]], where: str) -> Schema:
+    for plain, choice in choices:
+        if type(plain) not in _PLAIN:
+            raise UnsupportedTypeError(f"{where}: the choice {choice!r} has no JSON form")
+    return {"enum": [plain for plain, _ in choices]}
+
+
+def _schema_of_tuple(arguments: tuple[Any, ...], where: str, inside: tuple[type, ...]) -> Schema:
     if not arguments:
         return {"type": "array"}
     if len(arguments) == 2 and arguments[1] is Ellipsis:  # noqa: PLR2004 - tuple[T, ...]
-        return {"type": "array", "items": schema_of(arguments[0], f"{where}[]")}
+        return {"type": "array", "items": _schema(arguments[0], f"{where}[]", inside)}
     return {
         "type": "array",
-        "prefixItems": [schema_of(item, f"{where}[{n}]") for n, item in enumerate(arguments)],
+        "prefixItems": [_schema(item, f"{where}[{n}]", inside) for n, item in enumerate(arguments)],
         "minItems": len(arguments),
         "maxItems": len(arguments),
     }
 
 
-def _schema_of_record(kind: type, where: str) -> Schema:
+def _schema_of_record(kind: type, where: str, inside: tuple[type, ...]) -> Schema:
+    if kind in inside:
+        raise UnsupportedTypeError(f"{where}: {kind.__name__} holds itself, which has no end")
     properties: dict[str, Schema] = {}
     required: list[str] = []
     for field in _fields(kind):
-        schema = schema_of(field.kind, f"{where}.{field.name}")
+        place = f"{where}.{field.name}"
+        schema = _schema(field.kind, place, (*inside, kind))
         if field.has_default:
-            default = to_json(field.make_default())
-            schema = {**schema, "default": default}
+            schema = {**schema, "default": _default_of(field, place)}
         elif field.required:
             required.append(field.name)
         properties[field.name] = schema
@@ -143,6 +207,33 @@ def _schema_of_record(kind: type, where: str) -> Schema:
     if required:
         result["required"] = required
     return result
+
+
+def _default_of(field: "_Field", where: str) -> JsonValue:
+    """Return a field's default in its JSON form, the same in every process and on every day."""
+    value = field.make_default()
+    default = to_json(value)
+    if field.factory is not dataclasses.MISSING and (
+        _tells_a_moment(value) or to_json(field.make_default()) != default
+    ):
+        raise UnsupportedTypeError(
+            f"{where}: its default_factory may give another value each time, but params are fixed "
+            "when a run is submitted; let the default be None, and choose in the first task"
+        )
+    problems = convert(default, field.kind, where)[1]
+    if problems:
+        raise UnsupportedTypeError(f"the default doesn't fit: {'; '.join(map(str, problems))}")
+    return default
+
+
+def _tells_a_moment(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_tells_a_moment, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_tells_a_moment, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return any(_tells_a_moment(getattr(value, f.name)) for f in dataclasses.fields(value))
+    return isinstance(value, date | time)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -176,27 +267,45 @@ def _fields(kind: type) -> list[_Field]:
             for field in dataclasses.fields(kind)
             if field.init
         ]
-    required = getattr(kind, "__required_keys__", frozenset(hints))
-    return [_Field(name, hint, required=name in required) for name, hint in hints.items()]
+    required: frozenset[str] = getattr(kind, "__required_keys__", frozenset())
+    return [
+        _Field(name, hint, required=_is_required(hint, default=name in required))
+        for name, hint in hints.items()
+    ]
+
+
+def _is_required(hint: Any, *, default: bool) -> bool:
+    """Whether a TypedDict's key is required.
+
+    `__required_keys__`, the default, alone doesn't know: it is made before annotations that are
+    text, as with `from __future__ import annotations`, are read.
+    """
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        return _is_required(typing.get_args(hint)[0], default=default)
+    return default if origin not in (Required, NotRequired) else origin is Required
 
 
 def to_json(value: Any) -> JsonValue:
     """Return a Python value of a supported type in its JSON form; others are left as they are."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
-            field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)
+            field.name: to_json(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.init
         }
     if isinstance(value, enum.Enum):
-        return value.value
+        return to_json(value.value)
     if isinstance(value, Mapping):
         return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, set | frozenset):
-        return sorted(to_json(item) for item in value)
+        return sorted(map(to_json, value), key=canonical)
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
-    for base in type(value).__mro__:
-        if base in _SCALARS:
-            return _SCALARS[base].write(value)
+    if type(value) not in _PLAIN:
+        for base in type(value).__mro__:
+            if base in _scalars():
+                return _scalars()[base].write(value)
     return value
 
 
@@ -204,6 +313,9 @@ def convert(value: JsonValue, kind: Any, where: str = "$") -> tuple[Any, tuple[P
     """Return a JSON value as a type, and what is wrong with it.
 
     With problems, the first item of the result is None.
+
+    Raises:
+        UnsupportedTypeError: the type has no JSON form.
     """
     try:
         return _convert(value, kind, where), ()
@@ -218,55 +330,57 @@ def _mismatch(where: str, message: str) -> _MismatchError:
 def _convert(value: Any, kind: Any, where: str) -> Any:
     if kind is Any or kind is object:
         return value
-    if kind in _PLAIN:
-        return _convert_plain(value, kind, where)
+    if kind is None:
+        kind = types.NoneType
     if isinstance(kind, type):
-        if kind in _SCALARS:
+        if kind in _PLAIN:
+            return _convert_plain(value, kind, where)
+        if kind in _scalars():
             return _convert_scalar(value, kind, where)
         if issubclass(kind, enum.Enum):
-            return _convert_enum(value, kind, where)
+            return _convert_choice(value, kind, where)
         if is_record_type(kind):
             return _convert_record(value, kind, where)
     return _convert_generic(value, kind, where)
 
 
-def _convert_plain(value: Any, kind: Any, where: str) -> Any:
-    if kind in (None, type(None)):
-        if value is None:
-            return None
-    elif kind is float:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-    elif type(value) is kind:
+def _convert_plain(value: Any, kind: type, where: str) -> Any:
+    found = _json_type(value)
+    if found == _PLAIN[kind]:
         return value
-    raise _mismatch(where, f"must be {_PLAIN[kind]}, not {_json_type(value)}")
+    if kind is int and found == "number" and value.is_integer():
+        return int(value)  # to JSON Schema, 1.0 is an integer
+    if kind is float and found == "integer" and abs(value) <= sys.float_info.max:
+        return float(value)
+    raise _mismatch(where, f"must be {_PLAIN[kind]}, not {found}")
 
 
 def _convert_scalar(value: Any, kind: type, where: str) -> Any:
-    wanted = _SCALARS[kind].schema["type"]
-    if _json_type(value) not in (wanted, "integer" if wanted == "number" else wanted):
-        raise _mismatch(where, f"must be {wanted} ({kind.__name__}), not {_json_type(value)}")
+    scalar, found = _scalars()[kind], _json_type(value)
+    wanted = scalar.schema["type"]
+    if found not in (wanted, "integer" if wanted == "number" else wanted):
+        raise _mismatch(where, f"must be {wanted} ({kind.__name__}), not {found}")
     try:
-        return _SCALARS[kind].parse(value)
-    except (ValueError, OverflowError, InvalidOperation):
-        raise _mismatch(where, f"{value!r} is not a {kind.__name__}") from None
+        if scalar.accepts(value):
+            return scalar.parse(value)
+    except (ValueError, OverflowError):
+        pass
+    raise _mismatch(where, f"{_shown(value)} is not a {kind.__name__}")
 
 
-def _convert_enum(value: Any, kind: type[enum.Enum], where: str) -> enum.Enum:
-    try:
-        return kind(value)
-    except ValueError:
-        choices = ", ".join(repr(member.value) for member in kind)
-        raise _mismatch(where, f"must be one of {choices}, not {value!r}") from None
+def _convert_choice(value: Any, kind: Any, where: str) -> Any:
+    choices = _choices_of(kind)
+    for plain, choice in choices:
+        if plain == value and isinstance(plain, bool) == isinstance(value, bool):
+            return choice
+    shown = ", ".join(repr(plain) for plain, _ in choices)
+    raise _mismatch(where, f"must be one of {shown}, not {_shown(value)}")
 
 
 def _convert_generic(value: Any, kind: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
     if origin is Literal:
-        for choice in arguments:
-            if type(choice) is type(value) and choice == value:
-                return value
-        raise _mismatch(where, f"must be one of {', '.join(map(repr, arguments))}, not {value!r}")
+        return _convert_choice(value, kind, where)
     if origin in (Union, types.UnionType):
         return _convert_union(value, arguments, where)
     if origin in (Required, NotRequired, typing.Annotated, typing.Final):
@@ -289,7 +403,10 @@ def _convert_union(value: Any, choices: tuple[Any, ...], where: str) -> Any:
         except _MismatchError as mismatch:
             if choice is not type(None):
                 collected.extend(mismatch.problems)
-    raise _MismatchError(collected[:1] if len(choices) == 2 else collected)  # noqa: PLR2004
+    if len([choice for choice in choices if choice is not type(None)]) == 1:
+        raise _MismatchError(collected)
+    reasons = " or ".join(dict.fromkeys(problem.message for problem in collected))
+    raise _mismatch(where, f"fits no choice: {reasons}")
 
 
 def _convert_array(value: Any, origin: Any, arguments: tuple[Any, ...], where: str) -> Any:
@@ -301,11 +418,13 @@ def _convert_array(value: Any, origin: Any, arguments: tuple[Any, ...], where: s
         kinds: Sequence[Any] = arguments
     else:
         kinds = [arguments[0] if arguments else Any] * len(value)
-    items = _each(
-        {n: (item, inner, f"{where}[{n}]") for n, (item, inner) in enumerate(zip(value, kinds))}  # noqa: B905 - same length by construction
-    )
+    pairs = enumerate(zip(value, kinds, strict=True))
+    items = _each({n: (item, inner, f"{where}[{n}]") for n, (item, inner) in pairs})
     make = list if origin is Sequence else origin
-    return make(items.values())
+    try:
+        return make(items.values())
+    except TypeError:  # lists and objects in a set of anything
+        raise _mismatch(where, "must have items that a set can hold") from None
 
 
 def _convert_record(value: Any, kind: type, where: str) -> Any:
@@ -325,7 +444,11 @@ def _convert_record(value: Any, kind: type, where: str) -> Any:
     given = {
         key: (value[key], fields[key].kind, f"{where}.{key}") for key in value if key in fields
     }
-    return kind(**_each(given, problems))
+    converted = _each(given, problems)
+    try:
+        return kind(**converted)
+    except Exception as error:
+        raise _MismatchError([Problem("invalid", str(error), where)]) from error
 
 
 def _each(
@@ -345,7 +468,7 @@ def _each(
 
 
 def convert_fields(value: Mapping[str, JsonValue], kind: type) -> dict[str, Any]:
-    """Return the fields of a record type, each converted; fields that aren't given are left out.
+    """Return the fields of a record type, each converted, with the defaults of those not given.
 
     Raises:
         ValueError: a field isn't of its type. The params schema was checked before, so this
@@ -353,11 +476,22 @@ def convert_fields(value: Mapping[str, JsonValue], kind: type) -> dict[str, Any]
     """
     record = {field.name: field for field in _fields(kind)}
     try:
-        return _each(
+        given = _each(
             {key: (item, record[key].kind, key) for key, item in value.items() if key in record}
         )
     except _MismatchError as mismatch:
         raise ValueError("; ".join(map(str, mismatch.problems))) from None
+    defaults = {
+        name: field.make_default()
+        for name, field in record.items()
+        if field.has_default and name not in given
+    }
+    return {**given, **defaults}
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, which a value of any length would make unreadable."""
+    return f"{value!r:.80}"
 
 
 def _json_type(value: Any) -> str:

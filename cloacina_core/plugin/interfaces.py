@@ -30,7 +30,7 @@ class RuntimeView(Protocol):
 
     @property
     def home(self) -> Path:
-        """The folder for keys, trust and packages; it exists."""
+        """The folder for keys, trust and packages; it may not exist yet."""
         ...
 
     def begin(self) -> AbstractContextManager[Any]:

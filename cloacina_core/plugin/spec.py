@@ -62,9 +62,10 @@ def cloacina_run_event(event: "RunEvent") -> None:
     """
 
 
-@hookspec
+@hookspec(firstresult=True)
 def cloacina_run_task(call: Any) -> Any:
-    """Wrap one attempt: implement it as a pluggy wrapper that yields once.
+    """Wrap one attempt: implement it with `@hookimpl(wrapper=True)`, yield once, return the result.
 
-    Called in the executor around the task's function. `call` is the attempt's `TaskCall`.
+    Called in the executor's thread around the task's function. `call` is the attempt's `TaskCall`.
+    What the wrapper raises fails the attempt.
     """

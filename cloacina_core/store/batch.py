@@ -1,6 +1,7 @@
 """What one flush writes: the transitions of many runs, gathered by statement."""
 
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from cloacina_core.foundation.ids import RunId
@@ -10,24 +11,48 @@ Row: TypeAlias = dict[str, Any]
 
 @dataclass(slots=True)
 class Batch:
-    """Rows to write in one transaction. The names of keys are those of columns.
+    """Rows to write in one transaction.
 
-    Keys that begin with `was_` are guards: what the row must still say for the write to count.
+    The keys of new rows are the names of columns. Rows that change something say which row they
+    mean, and with `was_...` what it must still hold for the change to count.
     """
 
     definitions: list[Row] = field(default_factory=list)
     new_runs: list[Row] = field(default_factory=list)
     run_changes: list[Row] = field(default_factory=list)
-    """id, was_status, status, started_at, finished_at, error."""
+    """run_id, was_engine, was_status, status, started_at, finished_at, error."""
     payloads: list[Row] = field(default_factory=list)
     new_tasks: list[Row] = field(default_factory=list)
     task_changes: list[Row] = field(default_factory=list)
-    """run_id, name, was_status, was_attempts, status, attempts, wake_at, reason."""
+    """in_run, task, was_status, was_attempts, status, attempts, wake_at, reason."""
     new_attempts: list[Row] = field(default_factory=list)
     attempt_ends: list[Row] = field(default_factory=list)
-    """run_id, task, number, finished_at, outcome, error."""
+    """in_run, of_task, attempt, was_engine, finished_at, outcome, error."""
     logs: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
+
+    def without(self, runs: Container[RunId]) -> "Batch":
+        """Return the batch without the rows of some runs."""
+        kept = Batch(definitions=self.definitions)
+        for run_id, part in self.by_run().items():
+            if run_id not in runs:
+                kept.add(part)
+        return kept
+
+    def by_run(self) -> dict[RunId, "Batch"]:
+        """Return a batch for each run."""
+        parts: dict[RunId, Batch] = {}
+        for name in _OF_RUNS:
+            for row in getattr(self, name):
+                run_id = RunId(row.get("run_id") or row.get("in_run") or row["id"])
+                part = parts.setdefault(run_id, Batch(definitions=self.definitions))
+                getattr(part, name).append(row)
+        return parts
+
+    def add(self, other: "Batch") -> None:
+        """Add the rows of another batch, but for its definitions."""
+        for name in _OF_RUNS:
+            getattr(self, name).extend(getattr(other, name))
 
     def __bool__(self) -> bool:
         return bool(
@@ -40,6 +65,9 @@ class Batch:
             or self.attempt_ends
             or self.events
         )
+
+
+_OF_RUNS = tuple(part.name for part in fields(Batch) if part.name != "definitions")
 
 
 class StaleEngineError(Exception):

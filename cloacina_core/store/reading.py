@@ -12,45 +12,17 @@ from cloacina_core.errors import InputError, StoreError, UnknownRunError
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.digest import Digest, digest_of_text
 from cloacina_core.foundation.ids import EngineId, RunId, is_id_prefix
-from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import AttemptResult, Failure, LogLine, RunSummary
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
+from cloacina_core.model.stored import StoredRun, StoredTask
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 
 _runs, _payloads = schema.runs, schema.payloads
 _LATER_THAN_ANY_ID = "~"  # sorts behind every letter of an id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredTask:
-    """A task of a stored run that has left the waiting state."""
-
-    name: str
-    status: TaskStatus
-    attempts: tuple[AttemptResult, ...]
-    wake_at: datetime | None
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRun:
-    """All that the store knows of a run."""
-
-    summary: RunSummary
-    definition: WorkflowDefinition
-    source: str | None
-    params: dict[str, JsonValue]
-    context: dict[str, str]
-    """As submitted: encoded values by key."""
-    outputs: dict[str, dict[str, str | None]]
-    """For each task, the encoded values it changed; None for a key it deleted."""
-    tasks: dict[str, StoredTask]
-    last_seq: int
-    engine_deaths: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +105,6 @@ class RunReader:
             return StoredRun(
                 summary=_summary(row),
                 definition=WorkflowDefinition.from_json(json.loads(body)),
-                source=row.source,
                 params=json.loads(texts.pop(("params", ""), "{}")),
                 context=json.loads(texts.pop(("context", ""), "{}")),
                 outputs={task: json.loads(text) for (_, task), text in texts.items()},

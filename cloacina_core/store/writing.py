@@ -1,7 +1,6 @@
 """Writes the transitions of runs: everything in a flush, or nothing of it."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 
 from sqlalchemy import Connection, Select, Table, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -78,16 +77,6 @@ class RunWriter:
             _change(connection, _CHANGE_TASK, batch.task_changes)
             _change(connection, _CHANGE_RUN, batch.run_changes)
 
-    def write_each(self, batch: Batch, engine: EngineId) -> set[RunId]:
-        """Write a batch run by run, and return the runs whose writes were refused by a guard."""
-        refused: set[RunId] = set()
-        for run_id, part in _by_run(batch).items():
-            try:
-                self.write(part, engine)
-            except GuardError:
-                refused.add(run_id)
-        return refused
-
     def keys_in_use(self, keys: Sequence[str]) -> dict[str, KnownKey]:
         """Return the runs that idempotency keys belong to."""
         query = select(_runs.c.idempotency_key, _runs.c.id, _runs.c.request_digest)
@@ -129,15 +118,3 @@ def _change(connection: Connection, statement: object, rows: list[Row]) -> None:
     result = connection.execute(statement, rows)  # type: ignore[call-overload]
     if result.rowcount != len(rows):
         raise GuardError
-
-
-def _by_run(batch: Batch) -> dict[RunId, Batch]:
-    parts: dict[RunId, Batch] = {}
-    for field in fields(Batch):
-        if field.name == "definitions":
-            continue
-        for row in getattr(batch, field.name):
-            run_id = row.get("run_id") or row.get("in_run") or row["id"]
-            part = parts.setdefault(RunId(run_id), Batch(definitions=batch.definitions))
-            getattr(part, field.name).append(row)
-    return parts

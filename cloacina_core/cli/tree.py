@@ -1,0 +1,120 @@
+"""The tree of commands: names and one-line helps are known here, modules are imported when called."""
+
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from importlib_metadata import version
+
+from cloacina_core.errors import CloacinaError
+from cloacina_core.plugin.interfaces import CommandSpec
+from cloacina_core.plugin.manager import Plugins
+from cloacina_core.settings import read_settings
+
+_OWN = (
+    CommandSpec("init", "cloacina_core.cli.init:init", "Make a home: a store, and what plugins need."),
+    CommandSpec("run", "cloacina_core.cli.run:run", "Run a workflow and wait for its result."),
+    CommandSpec("runs", "cloacina_core.cli.runs:runs", "List, show and resume runs."),
+    CommandSpec("workflow", "cloacina_core.cli.workflow:workflow", "List and show workflows."),
+    CommandSpec("engine", "cloacina_core.cli.engine:engine", "Run an engine until it is stopped."),
+    CommandSpec("plugins", "cloacina_core.cli.plugins:plugins", "List plugins, broken ones too."),
+    CommandSpec("config", "cloacina_core.cli.config:config", "Show settings and their origins."),
+    CommandSpec("doctor", "cloacina_core.cli.doctor:doctor", "Check this installation."),
+)
+RECOVERY = frozenset({"config", "plugins", "doctor"})
+"""Commands that must work whatever plugins do: they are found before any plugin is loaded."""
+
+
+class CommandTree(click.Group):
+    """Own commands first, then those of plugins. Nothing is imported to list them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return [*self._own(), *sorted(self._contributed(ctx))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        own = self._own()
+        spec = own.get(cmd_name) or self._contributed(ctx).get(cmd_name)
+        return None if spec is None else _load(spec)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        specs = [*self._own().values()]
+        specs += sorted(self._contributed(ctx).values(), key=lambda spec: spec.name)
+        with formatter.section("Commands"):
+            formatter.write_dl([(spec.name, spec.help) for spec in specs])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments begin with; offer near names for an unknown one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from cloacina_core.foundation.names import nearest  # noqa: PLC0415 - only on a mistake
+
+            near = nearest(args[0], self.list_commands(ctx))
+            if near:
+                error.message += f" Did you mean {' or '.join(near)}?"
+            raise
+
+    @staticmethod
+    def _own() -> Mapping[str, CommandSpec]:
+        return {spec.name: spec for spec in _OWN}
+
+    def _contributed(self, ctx: click.Context) -> Mapping[str, CommandSpec]:
+        if "cloacina.commands" not in ctx.meta:
+            specs = _environment_plugins().commands(taken=self._own())
+            ctx.meta["cloacina.commands"] = {spec.name: spec for spec in specs}
+        commands: Mapping[str, CommandSpec] = ctx.meta["cloacina.commands"]
+        return commands
+
+
+def _environment_plugins() -> Plugins:
+    try:
+        blocked = read_settings(os.environ, Path.cwd()).settings.blocked_plugins
+    except CloacinaError:
+        blocked = ()  # the command itself will tell
+    return Plugins.of_environment(blocked)
+
+
+def _load(spec: CommandSpec) -> click.Command:
+    module, _, attribute = spec.target.partition(":")
+    try:
+        command: Any = getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        raise click.ClickException(
+            f"command {spec.name!r} can't be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(command, click.Command):
+        raise click.ClickException(f"command {spec.name!r}: {spec.target} isn't a command")
+    return command
+
+
+def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"cloacina {version('cloacina')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=CommandTree,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version.",
+)
+def main() -> None:
+    """Durable workflows, shipped as signed wheels.
+
+    Begin with: cloacina demo
+    """

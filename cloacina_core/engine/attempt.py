@@ -1,0 +1,219 @@
+"""Runs one attempt: makes its context, calls the function, and turns however it ends into data."""
+
+import asyncio
+import inspect
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from cloacina_core.engine.call import Outcome, TaskCall
+from cloacina_core.engine.capture import LogSink, capturing, storable
+from cloacina_core.engine.library import TaskCode
+from cloacina_core.errors import CloacinaError, ContextValueError
+from cloacina_core.foundation.clock import Clock
+from cloacina_core.model.context import Context, TaskInfo
+from cloacina_core.model.retry import RetryPolicy, qualified_name
+from cloacina_core.model.run import Failure
+from cloacina_core.model.status import AttemptOutcome
+from cloacina_core.model.typed import convert_fields, is_record_type
+
+Wrap: TypeAlias = Callable[[TaskCall, Callable[[], Any]], Any]
+"""Calls a function on behalf of an attempt; plugins stand around it."""
+
+MAX_MESSAGE_LENGTH = 10_000
+MAX_TRACEBACK_LENGTH = 30_000
+
+
+class ResultTypeError(TypeError):
+    """A task returned something that isn't a mapping or None."""
+
+
+class ValueTooLargeError(ValueError):
+    """A task's changes to the context are larger than the limit."""
+
+
+def direct(_call: TaskCall, function: Callable[[], Any]) -> Any:
+    """Call a function without anything around it."""
+    return function()
+
+
+class AttemptRunner:
+    """Runs attempts in the thread, or on the event loop, of its caller."""
+
+    def __init__(
+        self, find: Callable[[TaskCall], TaskCode], clock: Clock, wrap: Wrap = direct
+    ) -> None:
+        self._find = find
+        self._clock = clock
+        self._wrap = wrap
+
+    def run(self, call: TaskCall, cancelled: Callable[[], bool]) -> Outcome:
+        """Run an attempt to its end. Never raises: also what a task raises to exit is data.
+
+        A coroutine runs on an event loop of its own.
+        """
+        with capturing(self._clock) as sink:
+            attempt = _Attempt(call, sink)
+            try:
+                code = self._find(call)
+                context = attempt.begin(code, cancelled)
+                returned = self._wrap(call, lambda: _finished(code.task.function(context)))
+                return attempt.succeeded(returned)
+            except BaseException as error:  # noqa: BLE001 - SystemExit too is this attempt's failure
+                return attempt.failed(error)
+
+    async def run_async(self, call: TaskCall, cancelled: Callable[[], bool]) -> Outcome:
+        """Run an attempt at an `async def` task on the running event loop."""
+        with capturing(self._clock) as sink:
+            attempt = _Attempt(call, sink)
+            try:
+                code = self._find(call)
+                context = attempt.begin(code, cancelled)
+                returned: Any = code.task.function(context)
+                returned = await returned
+                return attempt.succeeded(returned)
+            except BaseException as error:  # noqa: BLE001 - as above; cancelled coroutines too
+                return attempt.failed(error)
+
+    def wants_loop(self, call: TaskCall) -> bool:
+        """Whether the call's task may share an event loop with others: an `async def`.
+
+        With plugins around attempts it may not: they stand around a call in a thread. Nor may it
+        when its code can't be found: running it tells the reason, as its failure.
+        """
+        if self._wrap is not direct:
+            return False
+        try:
+            return self._find(call).task.is_async
+        except Exception:  # noqa: BLE001 - see above
+            return False
+
+
+def _finished(returned: Any) -> Any:
+    if not inspect.iscoroutine(returned):
+        return returned
+
+    async def wait() -> Any:
+        return await returned
+
+    return asyncio.run(wait())
+
+
+class _Attempt:
+    """One attempt from its context to its outcome."""
+
+    def __init__(self, call: TaskCall, sink: LogSink) -> None:
+        self._call = call
+        self._sink = sink
+        self._code: TaskCode | None = None
+        self._context: Context | None = None
+
+    def begin(self, code: TaskCode, cancelled: Callable[[], bool]) -> Context:
+        self._code = code
+        call, declared = self._call, code.workflow.params
+        params: Mapping[str, Any] = call.params
+        if isinstance(declared, type) and is_record_type(declared):
+            params = convert_fields(call.params, declared)
+        info = TaskInfo(
+            run_id=call.key[0],
+            workflow=call.workflow,
+            task=call.task,
+            attempt=call.key[2],
+            deadline=call.deadline,
+            release=call.release,
+            cancelled=cancelled,
+        )
+        self._context = Context.of_texts(call.context, params=params, info=info)
+        return self._context
+
+    def succeeded(self, returned: object) -> Outcome:
+        code, context = self._code, self._context
+        if code is None or context is None:
+            raise AssertionError("an attempt succeeds after it began")
+        if isinstance(returned, Mapping):
+            context.update(returned)
+        elif returned is not None:
+            raise ResultTypeError(
+                f"task {self._call.task!r} returned {type(returned).__name__}; "
+                "return a mapping, which is merged into the context, or None"
+            )
+        changes = context.changes()
+        self._check_size(changes)
+        callback_error = self._call_back(code.task.on_success, context)
+        return Outcome(
+            key=self._call.key,
+            outcome=AttemptOutcome.SUCCEEDED,
+            changes=changes,
+            callback_error=callback_error,
+            logs=self._sink.close(),
+        )
+
+    def _check_size(self, changes: Mapping[str, str | None]) -> None:
+        sizes = {key: len((text or "").encode()) for key, text in changes.items()}
+        total, limit = sum(sizes.values()), self._call.max_value_bytes
+        if total > limit:
+            largest = max(sizes, key=lambda key: sizes[key])
+            raise ValueTooLargeError(
+                f"task {self._call.task!r} changed {total} bytes of context, {sizes[largest]} of "
+                f"them in key {largest!r}; the limit is {limit} (setting max_value_bytes). "
+                "Store large data elsewhere and hand on where it is"
+            )
+
+    def failed(self, error: BaseException) -> Outcome:
+        policy = self._code.task.retry if self._code else RetryPolicy()
+        deterministic = isinstance(
+            error, ContextValueError | ResultTypeError | ValueTooLargeError | CloacinaError
+        )
+        may_retry = not deterministic and policy.wants(error)
+        callback_error = None
+        if self._code and self._context and (self._call.is_last or not may_retry):
+            callback_error = self._call_back(self._code.task.on_failure, self._context, error)
+        return Outcome(
+            key=self._call.key,
+            outcome=AttemptOutcome.FAILED,
+            failure=failure_of(error, self._code.plain if self._code else str),
+            may_retry=may_retry,
+            callback_error=callback_error,
+            logs=self._sink.close(),
+        )
+
+    @staticmethod
+    def _call_back(callback: Callable[..., object] | None, *arguments: object) -> str | None:
+        if callback is None:
+            return None
+        try:
+            callback(*arguments)
+        except BaseException as error:  # noqa: BLE001 - a callback changes nothing any more
+            failure = failure_of(error, str)
+            return f"{failure.type}: {failure.message}"
+        return None
+
+
+def failure_of(error: BaseException, plain: Callable[[str], str]) -> Failure:
+    """Return an exception as data.
+
+    Args:
+        error: the exception; its `__str__` may raise, and hold anything.
+        plain: makes module names those that the author wrote.
+    """
+    try:
+        message = error.message if isinstance(error, CloacinaError) else str(error)
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+        message = "(its message can't be read: __str__ raised)"
+    told = "" if isinstance(error, CloacinaError) else _traceback(error)
+    return Failure(
+        type=plain(qualified_name(type(error))),
+        message=storable(plain(message), MAX_MESSAGE_LENGTH),
+        traceback=storable(plain(told), MAX_TRACEBACK_LENGTH),
+    )
+
+
+def _traceback(error: BaseException) -> str:
+    """Return the traceback of the author's code: the first frames are ours."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(
+        ("cloacina_core.", "pluggy.")
+    ):
+        frames = frames.tb_next
+    told = traceback.TracebackException(type(error), error, frames, compact=True)
+    return "".join(told.format())

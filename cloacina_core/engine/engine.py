@@ -1,0 +1,551 @@
+"""The engine: takes what happens, plans, writes one transaction for all of it, and then acts.
+
+One thread owns the state of all live runs. Everything that happens to them, a submission, an
+outcome, a timer, comes to it through one queue. What came while it wrote is handled together next
+time, so under load many transitions share one commit, and a lone run is written at once.
+Nothing is acted on (a task started, a caller answered, an observer told) before it is durable.
+"""
+
+import heapq
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from queue import Empty, SimpleQueue
+from typing import TypeAlias
+
+from cloacina_core.engine import planner
+from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
+from cloacina_core.engine.executors.interface import Executor
+from cloacina_core.engine.journal import Journal
+from cloacina_core.engine.notifier import Notifier
+from cloacina_core.engine.plan import Plan
+from cloacina_core.engine.requests import (
+    Cancel,
+    Completion,
+    EngineStoppedError,
+    Stimulus,
+    Stop,
+    Submission,
+    TakeUp,
+)
+from cloacina_core.engine.run_state import RunState
+from cloacina_core.engine.timers import Timer, TimerKind, Timers
+from cloacina_core.engine.views import MergeConflictError, texts_of
+from cloacina_core.errors import IdempotencyConflictError, StoreError
+from cloacina_core.foundation.clock import Clock
+from cloacina_core.foundation.ids import EngineId, RunId
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.event import EventType
+from cloacina_core.model.run import Failure
+from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
+from cloacina_core.model.stored import StoredRun
+from cloacina_core.store.batch import Batch, GuardError, StaleEngineError
+from cloacina_core.store.ownership import Ownership
+from cloacina_core.store.writing import KeyTakenError, RunWriter
+
+_log = logging.getLogger(__name__)
+
+MAX_STIMULI = 500
+"""How many things that happened are handled in one flush: bounds its length, not its rate."""
+
+SHORTEST_PAUSE = timedelta(seconds=0.1)
+LONGEST_PAUSE = timedelta(seconds=5)
+"""How long to wait before trying again to write to a store that can't be written."""
+
+
+Act: TypeAlias = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """How much an engine takes on, and how long it may be silent."""
+
+    slots: int
+    """How many tasks run at a time."""
+    max_value_bytes: int
+    """How many bytes one task's changes to the context may have, encoded."""
+    lease: timedelta
+    """After how long without a renewal other engines take its runs."""
+
+
+class Engine:
+    """One incarnation of an engine. Owned by the runtime that starts and stops it."""
+
+    def __init__(
+        self,
+        engine_id: EngineId,
+        *,
+        writer: RunWriter,
+        ownership: Ownership,
+        executor: Executor,
+        notifier: Notifier,
+        clock: Clock,
+        chance: Callable[[], float],
+        limits: EngineLimits,
+    ) -> None:
+        self.id = engine_id
+        self._writer = writer
+        self._ownership = ownership
+        self._executor = executor
+        self._notifier = notifier
+        self._clock = clock
+        self._chance = chance
+        self._limits = limits
+        self._inbox: SimpleQueue[Stimulus] = SimpleQueue()
+        self._journal = Journal(engine_id, clock.now)
+        self._acts: list[tuple[RunId | None, Act]] = []
+        """What to do once the batch is written, and for which run."""
+        self._submissions: dict[RunId, Submission] = {}
+        """Those of the batch."""
+        self._runs: dict[RunId, Completion] = {}
+        self._plans: dict[str, Plan] = {}
+        self._ready: list[tuple[int, int, RunId, int]] = []
+        self._running: set[AttemptKey] = set()
+        self._timers = Timers(clock)
+        self._order = itertools.count()
+        self._stopping = threading.Event()
+        self._stopped = threading.Event()
+
+    # What other threads may call.
+
+    def plan_of(self, definition: WorkflowDefinition) -> Plan:
+        """Return the plan of a definition; runs of one definition share it."""
+        plan = self._plans.get(definition.fingerprint)
+        if plan is None:
+            plan = self._plans[definition.fingerprint] = Plan(definition)
+        return plan
+
+    def submit(self, submission: Submission) -> Completion | None:
+        """Accept a run; it is durable when this returns.
+
+        Returns None when the idempotency key belongs to a run already, see `reply.existing`.
+
+        Raises:
+            IdempotencyConflictError: the key was used for something else.
+            StoreError: the run couldn't be stored, and wasn't.
+        """
+        self._inbox.put(submission)
+        submission.reply.wait(self._is_alive)
+        return None if submission.reply.existing else self._completion(submission.run)
+
+    def take_up(self, stored: StoredRun) -> Completion:
+        """Go on with a run that was claimed for this engine."""
+        run = RunState.restore(self.plan_of(stored.definition), stored)
+        request = TakeUp(run)
+        self._inbox.put(request)
+        request.reply.wait(self._is_alive)
+        return self._completion(run)
+
+    def cancel(self, run_id: RunId, reason: str) -> None:
+        """End a run of this engine early; nothing happens when it has ended."""
+        request = Cancel(run_id, reason)
+        self._inbox.put(request)
+        request.reply.wait(self._is_alive)
+
+    def completion(self, run_id: RunId) -> Completion | None:
+        """Return what to wait on for a live run of this engine; None for others."""
+        return self._runs.get(run_id)
+
+    def report(self, outcome: Outcome) -> None:
+        """Take the outcome of a call: what executors are given to report to."""
+        self._inbox.put(outcome)
+
+    def request_stop(self) -> Stop:
+        """Ask the engine to give all its runs back and stop."""
+        self._stopping.set()
+        request = Stop()
+        self._inbox.put(request)
+        return request
+
+    def _is_alive(self) -> bool:
+        return not self._stopped.is_set()
+
+    def _completion(self, run: RunState) -> Completion:
+        completion = self._runs.get(run.run_id)
+        if completion is None:  # it has ended already
+            completion = Completion(run)
+            completion.complete()
+        return completion
+
+    # What only the engine's thread calls.
+
+    def run_forever(self) -> None:
+        """Step until the engine is stopped."""
+        self._executor.start(self.report)
+        self._keep_lease()
+        try:
+            while not self._stopped.is_set():
+                self.step(self.seconds_to_timer())
+        except Exception:
+            _log.exception("engine %s stopped by a fault of its own", self.id)
+            raise
+        finally:
+            self._let_go()
+
+    def seconds_to_timer(self) -> float | None:
+        """Return how long nothing will be due; None without timers."""
+        return self._timers.seconds_to_next()
+
+    def step(self, patience: float | None) -> bool:
+        """Handle what happened, write it, act on it; return whether anything happened.
+
+        Args:
+            patience: how many seconds to wait for something to happen; None for ever.
+        """
+        stimuli = self._gather(patience)
+        for stimulus in stimuli:
+            self._handle(stimulus)
+        fired = self._fire_timers()
+        started = self._fill_slots()
+        self._flush()
+        return bool(stimuli) or fired or started
+
+    def _gather(self, patience: float | None) -> list[Stimulus]:
+        stimuli: list[Stimulus] = []
+        try:
+            stimuli.append(self._inbox.get(timeout=patience))
+            while len(stimuli) < MAX_STIMULI:
+                stimuli.append(self._inbox.get_nowait())
+        except Empty:
+            pass
+        return stimuli
+
+    def _handle(self, stimulus: Stimulus) -> None:
+        match stimulus:
+            case Outcome():
+                self._on_outcome(stimulus)
+            case Submission():
+                self._on_submission(stimulus)
+            case TakeUp():
+                self._on_take_up(stimulus)
+            case Cancel():
+                self._on_cancel(stimulus)
+            case Stop():
+                self._on_stop(stimulus)
+
+    def _on_submission(self, submission: Submission) -> None:
+        run, key = submission.run, submission.run.summary.idempotency_key
+        if key is not None and self._is_known(submission, key):
+            return
+        self._submissions[run.run_id] = submission
+        self._journal.submitted(run, submission.request_digest)
+        if run.status is RunStatus.QUEUED:
+            self._then(submission.reply.accept, run)
+            return
+        self._runs[run.run_id] = Completion(run)
+        self._journal.event(run, EventType.CLAIMED, reason="submitted here")
+        self._start_run_timer(run)
+        self._decide(run, planner.begin(run))
+        self._then(submission.reply.accept, run)
+
+    def _is_known(self, submission: Submission, key: str) -> bool:
+        """Answer a submission whose idempotency key belongs to a run already."""
+        for other in self._submissions.values():
+            if other.run.summary.idempotency_key == key:
+                known = (other.run.run_id, other.request_digest)
+                break
+        else:
+            found = self._writer.keys_in_use([key]).get(key)
+            if found is None:
+                return False
+            known = (found.run_id, found.request_digest)
+        run_id, digest = known
+        if digest != submission.request_digest:
+            self._then(lambda: submission.reply.refuse(IdempotencyConflictError(key, run_id)))
+        else:
+            submission.reply.existing = run_id
+            self._then(submission.reply.accept)
+        return True
+
+    def _on_take_up(self, request: TakeUp) -> None:
+        run = request.run
+        self._runs[run.run_id] = Completion(run)
+        self._then(request.reply.accept, run)
+        self._journal.claimed(run, reason=f"taken up after {run.engine_deaths} engine deaths")
+        for number, task in enumerate(run.tasks):
+            if task.status is TaskStatus.RUNNING:
+                self._journal.attempt_lost(
+                    run, number, AttemptOutcome.LOST, "its engine ended during the attempt"
+                )
+            elif task.status is TaskStatus.SLEEPING and task.wake_at is not None:
+                self._sleep(run, number, task.wake_at)
+        self._start_run_timer(run)
+        self._decide(run, planner.take_up(run))
+
+    def _on_cancel(self, request: Cancel) -> None:
+        self._then(request.reply.accept)
+        completion = self._runs.get(request.run_id)
+        if completion is None:
+            return
+        run = completion.run
+        self._journal.event(run, EventType.CANCEL_REQUESTED, reason=request.reason)
+        self._end_early(run, RunStatus.CANCELLED, None, request.reason)
+
+    def _on_stop(self, request: Stop) -> None:
+        for completion in self._runs.values():
+            run = completion.run
+            for number, task in enumerate(run.tasks):
+                if task.status is TaskStatus.RUNNING:
+                    self._abandon(run, number)
+                    self._journal.attempt_lost(
+                        run, number, AttemptOutcome.RELEASED, "the engine stopped"
+                    )
+        self._ready.clear()
+        self._then(self._let_go)
+        self._then(request.reply.accept)
+
+    def _let_go(self) -> None:
+        """Stop, and wake all who wait for runs that this engine won't finish."""
+        self._stopped.set()
+        for completion in self._runs.values():
+            completion.complete()
+        self._runs.clear()
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        run_id, number, _ = outcome.key
+        completion = self._runs.get(run_id)
+        if completion is None:
+            return  # the run ended, or went to another engine
+        if outcome.key in self._running:
+            self._running.discard(outcome.key)
+            self._end_attempt(completion.run, number, outcome)
+        else:
+            self._journal.late_result(completion.run, outcome)
+
+    def _end_attempt(self, run: RunState, number: int, outcome: Outcome) -> None:
+        self._journal.attempt_ended(run, number, outcome)
+        if outcome.outcome is AttemptOutcome.SUCCEEDED:
+            decisions = planner.attempt_succeeded(run, number)
+        else:
+            decisions = planner.attempt_failed(
+                run,
+                number,
+                may_retry=outcome.may_retry,
+                now=self._clock.now(),
+                chance=self._chance(),
+            )
+        self._decide(run, decisions)
+
+    def _decide(self, run: RunState, decisions: list[planner.Decision]) -> None:
+        """Write decisions down, and prepare to act on them."""
+        for decision in decisions:
+            match decision:
+                case planner.Ready(number):
+                    order = next(self._order)
+                    entry = (-run.summary.priority, order, run.run_id, number)
+                    heapq.heappush(self._ready, entry)
+                case planner.Sleep(number, until):
+                    self._journal.task_sleeps(run, number)
+                    self._sleep(run, number, until)
+                case planner.End(number):
+                    self._journal.task_ended(run, number)
+                case planner.Finish(status, error):
+                    self._finish(run, status, error)
+
+    def _finish(self, run: RunState, status: RunStatus, error: Failure | None) -> None:
+        self._journal.finished(run, status, error)
+        self._then(lambda: self._release(run), run)
+
+    def _release(self, run: RunState) -> None:
+        completion = self._runs.pop(run.run_id, None)
+        if completion is not None:
+            completion.complete()
+
+    def _end_early(
+        self, run: RunState, status: RunStatus, error: Failure | None, reason: str
+    ) -> None:
+        for number, task in enumerate(run.tasks):
+            if task.status is TaskStatus.RUNNING:
+                self._abandon(run, number)
+                key = (run.run_id, number, len(task.attempts))
+                failure = Failure(type="cancelled", message=reason)
+                outcome = Outcome(key=key, outcome=AttemptOutcome.CANCELLED, failure=failure)
+                self._journal.attempt_ended(run, number, outcome)
+        self._decide(run, planner.end_early(run, status, error, reason))
+
+    def _abandon(self, run: RunState, number: int) -> None:
+        key = (run.run_id, number, len(run.tasks[number].attempts))
+        if key in self._running:
+            self._running.discard(key)
+            self._then(lambda: self._executor.abandon(key))
+
+    # Slots and calls.
+
+    def _fill_slots(self) -> bool:
+        """Start ready tasks, by priority and then in order, while slots are free."""
+        started = False
+        while self._ready and len(self._running) + self._executor.lost < self._limits.slots:
+            _, _, run_id, number = heapq.heappop(self._ready)
+            completion = self._runs.get(run_id)
+            if completion and completion.run.tasks[number].status is TaskStatus.READY:
+                self._start(completion.run, number)
+                started = True
+        return started
+
+    def _start(self, run: RunState, number: int) -> None:
+        task = run.plan.tasks[number]
+        attempt = self._journal.attempt_started(run, number)
+        key: AttemptKey = (run.run_id, number, attempt.number)
+        self._running.add(key)
+        try:
+            context = texts_of(run.view_before(number))
+        except MergeConflictError as conflict:
+            failure = Failure(type="merge-conflict", message=str(conflict))
+            self.report(Outcome(key=key, outcome=AttemptOutcome.FAILED, failure=failure))
+            return
+        deadline = None if task.timeout is None else attempt.started_at + task.timeout
+        call = TaskCall(
+            key=key,
+            workflow=run.summary.workflow,
+            fingerprint=run.plan.definition.fingerprint,
+            task=task.name,
+            release=run.summary.release,
+            params=run.params,
+            context=context,
+            deadline=deadline,
+            is_last=run.tasks[number].failed_attempts + 1 >= task.retry.max_attempts,
+            max_value_bytes=self._limits.max_value_bytes,
+        )
+        if task.timeout is not None:
+            timer = Timer(TimerKind.ATTEMPT_DEADLINE, run.run_id, number, attempt.number)
+            self._timers.add(task.timeout, timer)
+        self._then(lambda: self._executor.submit(call), run)
+
+    def _time_out(self, run: RunState, number: int, attempt: int) -> None:
+        key = (run.run_id, number, attempt)
+        if key not in self._running:
+            return
+        self._abandon(run, number)
+        timeout = run.plan.tasks[number].timeout
+        failure = Failure(
+            type="timeout",
+            message=f"the attempt took longer than {timeout}",
+        )
+        policy = run.plan.tasks[number].retry
+        may_retry = policy.wants(TimeoutError(failure.message))
+        outcome = Outcome(
+            key=key, outcome=AttemptOutcome.TIMED_OUT, failure=failure, may_retry=may_retry
+        )
+        self._end_attempt(run, number, outcome)
+
+    # Timers.
+
+    def _fire_timers(self) -> bool:
+        fired = False
+        for timer in self._timers.due():
+            fired = True
+            if timer.kind is TimerKind.LEASE:
+                self._keep_lease()
+            elif timer.run_id in self._runs:
+                self._fire(timer, self._runs[timer.run_id].run)
+        return fired
+
+    def _fire(self, timer: Timer, run: RunState) -> None:
+        if run.status.is_final:
+            return
+        if timer.kind is TimerKind.WAKE:
+            self._decide(run, planner.wake(run, timer.task))
+        elif timer.kind is TimerKind.ATTEMPT_DEADLINE:
+            self._time_out(run, timer.task, timer.attempt)
+        elif timer.kind is TimerKind.RUN_DEADLINE:
+            message = f"the run took longer than {run.plan.definition.timeout}"
+            error = Failure(type="timeout", message=message)
+            self._end_early(run, RunStatus.FAILED, error, message)
+
+    def _sleep(self, run: RunState, number: int, until: datetime) -> None:
+        timer = Timer(TimerKind.WAKE, run.run_id, number)
+        self._timers.add(until - self._clock.now(), timer)
+
+    def _start_run_timer(self, run: RunState) -> None:
+        timeout = run.plan.definition.timeout
+        if timeout is not None:
+            began = run.summary.started_at or self._clock.now()
+            timer = Timer(TimerKind.RUN_DEADLINE, run.run_id)
+            self._timers.add(began + timeout - self._clock.now(), timer)
+
+    def _keep_lease(self) -> None:
+        """Renew the engine's lease, and again after a third of it; sooner when that failed."""
+        again = self._limits.lease / 3
+        try:
+            if not self._ownership.renew(self.id):
+                self._fenced()
+        except StoreError as error:
+            _log.warning("the engine's lease can't be renewed: %s", error)
+            again = SHORTEST_PAUSE
+        self._timers.add(again, Timer(TimerKind.LEASE))
+
+    # Writing.
+
+    def _then(self, act: Act, run: RunState | None = None) -> None:
+        """Do something once the batch is written; not when the writes of its run are refused."""
+        self._acts.append((None if run is None else run.run_id, act))
+
+    def _flush(self) -> None:
+        """Write what was gathered, then act on it. Nothing is acted on before it is durable."""
+        pause = SHORTEST_PAUSE
+        while self._journal.batch and not self._stopped.is_set():
+            try:
+                self._write()
+                break
+            except StoreError as error:
+                self._refuse_submissions(error)
+                _log.warning("the store can't be written; trying again: %s", error)
+                if self._stopping.wait(pause.total_seconds()):
+                    self._let_go()
+                pause = min(pause * 2, LONGEST_PAUSE)
+        _, told = self._journal.take()
+        acts, self._acts = self._acts, []
+        self._submissions.clear()
+        for _, act in acts:
+            act()
+        self._notifier.tell(told)
+
+    def _write(self) -> None:
+        try:
+            self._writer.write(self._journal.batch, self.id)
+        except (GuardError, KeyTakenError):
+            self._write_each()
+        except StaleEngineError:
+            self._fenced()
+
+    def _write_each(self) -> None:
+        """Write run by run, because the writes of at least one run are refused."""
+        for run_id, part in self._journal.batch.by_run().items():
+            try:
+                self._writer.write(part, self.id)
+            except GuardError:
+                _log.error("run %s isn't as this engine left it; it is let go", run_id)
+                self._drop({run_id})
+            except KeyTakenError:
+                submission = self._submissions[run_id]
+                self._drop({run_id})
+                self._is_known(submission, str(submission.run.summary.idempotency_key))
+
+    def _refuse_submissions(self, error: StoreError) -> None:
+        """Answer those who submit that nothing was stored; what runs already is kept for later."""
+        refused = dict(self._submissions)
+        self._drop(refused)
+        for submission in refused.values():
+            submission.reply.refuse(error)
+
+    def _drop(self, runs: Container[RunId]) -> None:
+        """Forget runs whose writes aren't accepted."""
+        self._journal.batch = self._journal.batch.without(runs)
+        self._journal.told = [event for event in self._journal.told if event.run_id not in runs]
+        self._acts = [(run_id, act) for run_id, act in self._acts if run_id not in runs]
+        self._running = {key for key in self._running if key[0] not in runs}
+        for run_id in [run_id for run_id in self._runs if run_id in runs]:
+            self._runs.pop(run_id).complete()
+
+    def _fenced(self) -> None:
+        """Another engine declared this one dead and took its runs: nothing of ours counts."""
+        _log.error("engine %s was declared dead; what it did since is refused", self.id)
+        for submission in self._submissions.values():
+            submission.reply.refuse(EngineStoppedError("the engine lost its lease"))
+        self._journal.batch = Batch()
+        self._journal.told = []
+        self._acts = []
+        self._let_go()

@@ -1,0 +1,1 @@
+"""Where attempts run. An executor takes calls and reports outcomes; it decides nothing."""

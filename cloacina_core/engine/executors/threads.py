@@ -1,0 +1,138 @@
+"""Runs calls in threads of this process, and coroutines on one event loop."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from cloacina_core.engine.attempt import AttemptRunner
+from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
+from cloacina_core.engine.executors.interface import Report
+
+
+class _Running:
+    """A call that runs, and whether it was given up."""
+
+    __slots__ = ("abandoned", "call", "future")
+
+    def __init__(self, call: TaskCall) -> None:
+        self.call = call
+        self.abandoned = threading.Event()
+        self.future: asyncio.Task[Outcome] | None = None
+
+
+class ThreadExecutor:
+    """Runs each call in a thread of its own pool.
+
+    The threads are daemons: one that hangs must not keep the process from ending.
+    """
+
+    def __init__(self, runner: AttemptRunner) -> None:
+        self._runner = runner
+        self._report: Report | None = None
+        self._calls: SimpleQueue[_Running | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._running: dict[AttemptKey, _Running] = {}
+        self._idle = 0
+        self._lost = 0
+        self._loop = _LoopThread()
+
+    def start(self, report: Report) -> None:
+        """Begin to accept calls."""
+        self._report = report
+
+    def submit(self, call: TaskCall) -> None:
+        """Run a call, and report its outcome when it ended."""
+        running = _Running(call)
+        with self._lock:
+            self._running[call.key] = running
+            needs_thread = self._idle == 0
+            if not needs_thread:
+                self._idle -= 1
+        self._calls.put(running)
+        if needs_thread:
+            threading.Thread(target=self._work, name="cloacina-task", daemon=True).start()
+
+    def abandon(self, key: AttemptKey) -> None:
+        """Give up a call."""
+        with self._lock:
+            running = self._running.pop(key, None)
+            if running is None:
+                return
+            self._lost += 1
+            running.abandoned.set()
+            future = running.future
+        if future is not None:
+            self._loop.call(future.cancel)
+
+    @property
+    def lost(self) -> int:
+        """How many slots are taken by calls that were given up but still run."""
+        return self._lost
+
+    def stop(self) -> None:
+        """Let go of the threads as they become idle."""
+        with self._lock:
+            idle, self._idle = self._idle, 0
+        for _ in range(idle):
+            self._calls.put(None)
+        self._loop.stop()
+
+    def _work(self) -> None:
+        while (running := self._calls.get()) is not None:
+            if self._runner.wants_loop(running.call):
+                self._start_coroutine(running)
+                self._become_idle()
+            else:
+                outcome = self._runner.run(running.call, running.abandoned.is_set)
+                self._become_idle()  # before the report, which may bring this thread's next call
+                self._end(running, outcome)
+
+    def _become_idle(self) -> None:
+        with self._lock:
+            self._idle += 1
+
+    def _end(self, running: _Running, outcome: Outcome) -> None:
+        with self._lock:
+            if running.abandoned.is_set():
+                self._lost -= 1
+            else:
+                del self._running[running.call.key]
+        if self._report is not None:
+            self._report(outcome)
+
+    def _start_coroutine(self, running: _Running) -> None:
+        def begin() -> None:
+            task = asyncio.ensure_future(
+                self._runner.run_async(running.call, running.abandoned.is_set)
+            )
+            running.future = task
+            task.add_done_callback(lambda done: self._end(running, done.result()))
+            if running.abandoned.is_set():
+                task.cancel()
+
+        self._loop.call(begin)
+
+
+class _LoopThread:
+    """An event loop in a thread, started when it is first needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call a function on the loop, soon."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(
+                    target=self._loop.run_forever, name="cloacina-asyncio", daemon=True
+                ).start()
+        self._loop.call_soon_threadsafe(function)
+
+    def stop(self) -> None:
+        """End the loop; coroutines that still run are left behind."""
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)

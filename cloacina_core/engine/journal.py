@@ -1,0 +1,312 @@
+"""Turns what happens to runs into rows, and gathers the rows of many runs for one flush."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from cloacina_core.engine.call import Outcome
+from cloacina_core.engine.run_state import RunState
+from cloacina_core.foundation.clock import to_micros
+from cloacina_core.foundation.digest import digest_of_text
+from cloacina_core.foundation.ids import EngineId
+from cloacina_core.foundation.json_value import encode
+from cloacina_core.model.event import EventType, RunEvent
+from cloacina_core.model.run import AttemptResult, Failure
+from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
+from cloacina_core.store.batch import Batch
+
+
+class Journal:
+    """Writes down the transitions of runs for one engine. Nothing is durable before the flush."""
+
+    def __init__(self, engine: EngineId, now: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._now = now
+        self.batch = Batch()
+        self.told: list[RunEvent] = []
+        """The events of the batch, for observers."""
+
+    def take(self) -> tuple[Batch, list[RunEvent]]:
+        """Return what was gathered, and begin anew."""
+        taken = self.batch, self.told
+        self.batch, self.told = Batch(), []
+        return taken
+
+    def event(
+        self,
+        run: RunState,
+        event_type: EventType,
+        *,
+        task: str | None = None,
+        attempt: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Write the next event of a run's history."""
+        run.seq += 1
+        event = RunEvent(
+            run_id=run.run_id,
+            seq=run.seq,
+            at=self._now(),
+            type=event_type,
+            task=task,
+            attempt=attempt,
+            engine=self._engine,
+            reason=reason,
+        )
+        self.told.append(event)
+        self.batch.events.append(
+            {
+                "run_id": event.run_id,
+                "seq": event.seq,
+                "at": to_micros(event.at),
+                "type": event_type.value,
+                "task": task,
+                "attempt": attempt,
+                "engine": self._engine,
+                "reason": reason,
+            }
+        )
+
+    def submitted(self, run: RunState, request_digest: str | None) -> None:
+        """Write a new run, owned by this engine unless it is left queued."""
+        summary, release = run.summary, run.summary.release
+        definition = run.plan.definition
+        self.batch.definitions.append(
+            {"fingerprint": definition.fingerprint, "body": encode(definition.to_json())}
+        )
+        self.batch.new_runs.append(
+            {
+                "id": summary.run_id,
+                "status": summary.status.value,
+                "workflow": summary.workflow,
+                "definition": definition.fingerprint,
+                "reference": summary.reference,
+                "source": release and release.source,
+                "package": release and release.package,
+                "version": release and release.version,
+                "digest": release and release.digest,
+                "signed_by": release and json.dumps(release.signed_by),
+                "priority": summary.priority,
+                "idempotency_key": summary.idempotency_key,
+                "request_digest": request_digest,
+                "engine": summary.engine,
+                "created_at": to_micros(summary.created_at),
+                "started_at": _micros(summary.started_at),
+                "finished_at": None,
+                "error": None,
+            }
+        )
+        if run.params:
+            self._payload(run, "params", "", encode(dict(run.params)))
+        if run.initial:
+            texts = {key: entry.text or "null" for key, entry in run.initial.items()}
+            self._payload(run, "context", "", json.dumps(texts, ensure_ascii=False))
+        self.event(run, EventType.SUBMITTED, reason=summary.reference)
+
+    def claimed(self, run: RunState, reason: str) -> None:
+        """Write that this engine goes on with a run."""
+        before = run.status
+        run.change(
+            status=RunStatus.RUNNING,
+            engine=self._engine,
+            started_at=run.summary.started_at or self._now(),
+        )
+        self.event(run, EventType.CLAIMED, reason=reason)
+        if before is not RunStatus.RUNNING:
+            self._run_change(run, before)
+
+    def attempt_started(self, run: RunState, number: int) -> AttemptResult:
+        """Write the start of a task's next attempt, and return it."""
+        task, name = run.tasks[number], run.plan.tasks[number].name
+        attempt = AttemptResult(
+            number=len(task.attempts) + 1, engine=self._engine, started_at=self._now()
+        )
+        task.status = TaskStatus.RUNNING
+        task.attempts.append(attempt)
+        self._task(run, number)
+        self.batch.new_attempts.append(
+            {
+                "run_id": run.run_id,
+                "task": name,
+                "number": attempt.number,
+                "engine": self._engine,
+                "started_at": to_micros(attempt.started_at),
+            }
+        )
+        self.event(run, EventType.TASK_STARTED, task=name, attempt=attempt.number)
+        return attempt
+
+    def attempt_ended(self, run: RunState, number: int, outcome: Outcome) -> None:
+        """Write the end of a task's last attempt; what follows for the task is written apart."""
+        task, name = run.tasks[number], run.plan.tasks[number].name
+        attempt = replace(
+            task.attempts[-1],
+            finished_at=self._now(),
+            outcome=outcome.outcome,
+            error=outcome.failure,
+        )
+        task.attempts[-1] = attempt
+        self._attempt_end(run, name, attempt, was_engine=self._engine)
+        if outcome.changes:
+            task.changes = outcome.changes
+            self._payload(run, "output", name, json.dumps(outcome.changes, ensure_ascii=False))
+        if outcome.logs:
+            self.batch.logs.append(
+                {
+                    "run_id": run.run_id,
+                    "task": name,
+                    "attempt": attempt.number,
+                    "body": json.dumps(outcome.logs, ensure_ascii=False),
+                }
+            )
+        if outcome.callback_error is not None:
+            self.event(
+                run,
+                EventType.CALLBACK_FAILED,
+                task=name,
+                attempt=attempt.number,
+                reason=outcome.callback_error,
+            )
+
+    def attempt_lost(
+        self, run: RunState, number: int, outcome: AttemptOutcome, reason: str
+    ) -> None:
+        """Write that a task's last attempt has no outcome: its engine died or gave the run back."""
+        task, name = run.tasks[number], run.plan.tasks[number].name
+        owner = task.attempts[-1].engine
+        attempt = replace(
+            task.attempts[-1],
+            finished_at=self._now(),
+            outcome=outcome,
+            error=Failure(type=outcome.value, message=reason),
+        )
+        task.attempts[-1] = attempt
+        self._attempt_end(run, name, attempt, was_engine=owner)
+        lost = outcome is AttemptOutcome.LOST
+        event_type = EventType.ATTEMPT_LOST if lost else EventType.RELEASED
+        self.event(run, event_type, task=name, attempt=attempt.number, reason=reason)
+        task.status = TaskStatus.READY
+        self._task(run, number)
+
+    def task_sleeps(self, run: RunState, number: int) -> None:
+        """Write that a task will be tried again."""
+        task = run.tasks[number]
+        error = task.attempts[-1].error
+        self._task(run, number)
+        self.event(
+            run,
+            EventType.ATTEMPT_FAILED,
+            task=run.plan.tasks[number].name,
+            attempt=len(task.attempts),
+            reason=str(error)[:_REASON_LENGTH],
+        )
+
+    def task_ended(self, run: RunState, number: int) -> None:
+        """Write the end of a task."""
+        task = run.tasks[number]
+        self._task(run, number)
+        error = task.attempts[-1].error if task.attempts else None
+        reason = task.reason or (str(error)[:_REASON_LENGTH] if error else None)
+        self.event(
+            run,
+            _TASK_EVENTS[task.status],
+            task=run.plan.tasks[number].name,
+            attempt=len(task.attempts) or None,
+            reason=reason,
+        )
+
+    def late_result(self, run: RunState, outcome: Outcome) -> None:
+        """Write that a result came when nobody waited for it any more."""
+        self.event(
+            run,
+            EventType.COMMIT_REJECTED,
+            task=run.plan.tasks[outcome.key[1]].name,
+            attempt=outcome.key[2],
+            reason=f"the attempt {outcome.outcome.value} after it was given up",
+        )
+
+    def finished(self, run: RunState, status: RunStatus, error: Failure | None) -> None:
+        """Write the end of a run."""
+        before = run.status
+        run.change(status=status, finished_at=self._now(), error=error)
+        self._run_change(run, before)
+        self.event(
+            run, _RUN_EVENTS[status], reason=None if error is None else str(error)[:_REASON_LENGTH]
+        )
+
+    def _run_change(self, run: RunState, before: RunStatus) -> None:
+        summary = run.summary
+        self.batch.run_changes.append(
+            {
+                "run_id": run.run_id,
+                "was_engine": self._engine,
+                "was_status": before.value,
+                "status": summary.status.value,
+                "started_at": _micros(summary.started_at),
+                "finished_at": _micros(summary.finished_at),
+                "error": summary.error and encode(summary.error.to_json()),
+            }
+        )
+
+    def _attempt_end(
+        self, run: RunState, name: str, attempt: AttemptResult, *, was_engine: EngineId
+    ) -> None:
+        self.batch.attempt_ends.append(
+            {
+                "in_run": run.run_id,
+                "of_task": name,
+                "attempt": attempt.number,
+                "was_engine": was_engine,
+                "finished_at": _micros(attempt.finished_at),
+                "outcome": attempt.outcome and attempt.outcome.value,
+                "error": attempt.error and encode(attempt.error.to_json()),
+            }
+        )
+
+    def _task(self, run: RunState, number: int) -> None:
+        """Write a task's row: a new one, or a change guarded by what the row said."""
+        task, name = run.tasks[number], run.plan.tasks[number].name
+        row = {
+            "status": task.status.value,
+            "attempts": len(task.attempts),
+            "wake_at": _micros(task.wake_at),
+            "reason": task.reason,
+        }
+        if task.stored is None:
+            self.batch.new_tasks.append({"run_id": run.run_id, "name": name, **row})
+        else:
+            status, attempts = task.stored
+            guards = {"was_status": status.value, "was_attempts": attempts}
+            self.batch.task_changes.append({"in_run": run.run_id, "task": name, **guards, **row})
+        task.stored = (task.status, len(task.attempts))
+
+    def _payload(self, run: RunState, kind: str, task: str, body: str) -> None:
+        self.batch.payloads.append(
+            {
+                "run_id": run.run_id,
+                "kind": kind,
+                "task": task,
+                "body": body,
+                "digest": digest_of_text(body),
+            }
+        )
+
+
+_REASON_LENGTH = 500
+
+_TASK_EVENTS: Mapping[TaskStatus, EventType] = {
+    TaskStatus.SUCCEEDED: EventType.TASK_SUCCEEDED,
+    TaskStatus.FAILED: EventType.TASK_FAILED,
+    TaskStatus.SKIPPED: EventType.TASK_SKIPPED,
+    TaskStatus.CANCELLED: EventType.TASK_CANCELLED,
+}
+_RUN_EVENTS: Mapping[RunStatus, EventType] = {
+    RunStatus.SUCCEEDED: EventType.RUN_SUCCEEDED,
+    RunStatus.FAILED: EventType.RUN_FAILED,
+    RunStatus.CANCELLED: EventType.RUN_CANCELLED,
+}
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)

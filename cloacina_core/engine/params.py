@@ -1,0 +1,84 @@
+"""Params are checked against the workflow's schema before a run is accepted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cloacina_core.errors import ParamsError, Problem
+from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode, encode
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.typed import to_json
+
+
+def accept_params(
+    definition: WorkflowDefinition, given: Mapping[str, Any] | None
+) -> dict[str, JsonValue]:
+    """Return params as they are stored: JSON values, with the defaults of those not given.
+
+    Python values of the types that a schema can be made from (dates, enums, paths, dataclasses) are
+    brought to their JSON form.
+
+    Raises:
+        ParamsError: they don't fit the workflow's schema; every problem is named with its path.
+    """
+    try:
+        params: dict[str, JsonValue] = decode(encode(to_json(dict(given or {})), where="params"))
+    except NotJsonError as error:
+        problem = Problem("not-json", error.reason, error.path)
+        raise ParamsError(definition.name, [problem]) from None
+    schema = definition.params_schema
+    if schema is None:
+        return params
+    _fill_defaults(params, schema)
+    problems = _problems(params, schema)
+    if problems:
+        raise ParamsError(definition.name, problems)
+    return params
+
+
+def parse_param(definition: WorkflowDefinition, name: str, text: str) -> JsonValue:
+    """Return the value of a param that was given as text, as the schema asks.
+
+    Text stays text where a string is wanted; otherwise it is read as JSON where it is JSON.
+    """
+    wanted = (definition.params_schema or {}).get("properties", {}).get(name, {})
+    kinds = _kinds(wanted)
+    if kinds == {"string"}:
+        return text
+    try:
+        value = decode(text)
+    except ValueError:
+        return text
+    if "string" in kinds and type(value) in (int, float) and "integer" not in kinds | {"number"}:
+        return text
+    return value
+
+
+def _kinds(schema: Mapping[str, Any]) -> set[str]:
+    if "anyOf" in schema:
+        return set().union(*map(_kinds, schema["anyOf"]))
+    if "enum" in schema:
+        return {"string" if isinstance(item, str) else "any" for item in schema["enum"]}
+    kind = schema.get("type", "any")
+    return set(kind) if isinstance(kind, list) else {kind}
+
+
+def _fill_defaults(value: JsonValue, schema: Mapping[str, Any]) -> None:
+    if not isinstance(value, dict):
+        return
+    for name, part in schema.get("properties", {}).items():
+        if name not in value and isinstance(part, dict) and "default" in part:
+            value[name] = decode(encode(part["default"]))
+        if name in value and isinstance(part, dict):
+            _fill_defaults(value[name], part)
+
+
+def _problems(params: JsonValue, schema: Mapping[str, Any]) -> list[Problem]:
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - slow, and most runs have no params
+
+    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    found = sorted(validator.iter_errors(params), key=lambda error: error.json_path)
+    return [Problem(str(e.validator), _told(e.message), "params" + e.json_path[1:]) for e in found]
+
+
+def _told(message: str) -> str:
+    return message if len(message) <= 300 else message[:300] + "..."  # noqa: PLR2004 - one line

@@ -1,0 +1,124 @@
+"""What other threads ask of an engine, and how they wait for the answer."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from cloacina_core.engine.call import Outcome
+from cloacina_core.engine.run_state import RunState
+from cloacina_core.errors import StoreUnavailableError
+from cloacina_core.foundation.ids import RunId
+
+_LOOK_SECONDS = 1.0
+"""How often one who waits looks whether the engine is still there to answer."""
+
+
+class EngineStoppedError(StoreUnavailableError):
+    """The engine stopped before it could answer; whether it did what was asked isn't known."""
+
+    code = "engine-stopped"
+    exit_status = 7
+
+
+class Completion:
+    """Lets threads wait for the end of a run."""
+
+    __slots__ = ("_callbacks", "_done", "_lock", "run")
+
+    def __init__(self, run: RunState) -> None:
+        self.run = run
+        self._done = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], object]] = []
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until the engine has let go of the run; False when the time was not enough."""
+        return self._done.wait(seconds)
+
+    def on_complete(self, callback: Callable[[], object]) -> None:
+        """Call a function once the engine has let go of the run; at once when it has already."""
+        with self._lock:
+            if not self._done.is_set():
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def complete(self) -> None:
+        """Wake all who wait."""
+        with self._lock:
+            self._done.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+
+class Reply:
+    """The answer to a request; what was asked is durable before it is given."""
+
+    __slots__ = ("_done", "_error", "existing")
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self._error: Exception | None = None
+        self.existing: RunId | None = None
+        """The run that the submission's idempotency key belongs to already."""
+
+    def accept(self) -> None:
+        """Answer: done."""
+        self._done.set()
+
+    def refuse(self, error: Exception) -> None:
+        """Answer: not done, and why."""
+        self._error = error
+        self._done.set()
+
+    def wait(self, is_alive: Callable[[], bool]) -> None:
+        """Wait for the answer.
+
+        Raises:
+            EngineStoppedError: there will be none.
+            CloacinaError: the request was refused.
+        """
+        while not self._done.wait(_LOOK_SECONDS):
+            if not is_alive() and not self._done.is_set():
+                raise EngineStoppedError("the engine stopped before it answered")
+        if self._error is not None:
+            raise self._error
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Accept a run."""
+
+    run: RunState
+    request_digest: str | None
+    reply: Reply = field(default_factory=Reply)
+
+
+@dataclass(frozen=True, slots=True)
+class TakeUp:
+    """Go on with a run that was claimed for this engine."""
+
+    run: RunState
+    reply: Reply = field(default_factory=Reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End a run of this engine early."""
+
+    run_id: RunId
+    reason: str
+    reply: Reply = field(default_factory=Reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Give all runs back, and stop."""
+
+    reply: Reply = field(default_factory=Reply)
+
+
+Stimulus: TypeAlias = Submission | TakeUp | Cancel | Stop | Outcome
+"""All that can happen to an engine, but for time going by."""

@@ -1,0 +1,92 @@
+"""A thin adapter for asyncio: the same runtime, awaited."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from cloacina_core.errors import ResultTimeoutError
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.run import RunResult
+from cloacina_core.runtime.handle import RunHandle
+from cloacina_core.runtime.runtime import Runtime, What
+
+
+class AsyncRunHandle:
+    """A run, by its id."""
+
+    def __init__(self, handle: RunHandle) -> None:
+        self._handle = handle
+
+    @property
+    def id(self) -> RunId:
+        """The id of the run."""
+        return self._handle.id
+
+    async def result(self, timeout: float | None = None) -> RunResult:  # noqa: ASYNC109 - as `RunHandle.result`
+        """Wait until the run has ended, and return it; other coroutines go on meanwhile.
+
+        Raises:
+            ResultTimeoutError: it hasn't ended after `timeout` seconds; it goes on.
+        """
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        if self._handle.on_end(lambda: loop.call_soon_threadsafe(ended.set)):
+            try:
+                await asyncio.wait_for(ended.wait(), timeout)
+            except TimeoutError:
+                raise ResultTimeoutError(self.id, timeout or 0) from None
+        return await asyncio.to_thread(self._handle.result, timeout)
+
+
+class AsyncRuntime:
+    """Wraps a `Runtime`; use it as an async context manager."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    @classmethod
+    async def open(
+        cls, url: str | None = None, home: str | Path | None = None, **options: Any
+    ) -> "AsyncRuntime":
+        """Open a runtime; arguments are those of `Runtime.open`."""
+        return cls(await asyncio.to_thread(Runtime.open, url, home, **options))
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime that does the work."""
+        return self._runtime
+
+    async def submit(
+        self, what: What, params: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncRunHandle:
+        """Accept a run; arguments are those of `Runtime.submit`."""
+        handle = await asyncio.to_thread(self._runtime.submit, what, params, **options)
+        return AsyncRunHandle(handle)
+
+    async def run(
+        self,
+        what: What,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as `Runtime.run`
+        **options: Any,
+    ) -> RunResult:
+        """Submit a run and wait for its end; arguments are those of `Runtime.run`."""
+        return await (await self.submit(what, params, **options)).result(timeout)
+
+    async def close(self) -> None:
+        """Give live runs back and stop."""
+        await asyncio.to_thread(self._runtime.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        await self.close()

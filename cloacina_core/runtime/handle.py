@@ -1,0 +1,78 @@
+"""A run that was submitted: wait for it, look at it."""
+
+import time
+from collections.abc import Callable
+
+from cloacina_core.engine.requests import Completion
+from cloacina_core.engine.run_state import RunState
+from cloacina_core.errors import ResultTimeoutError
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.run import RunResult
+from cloacina_core.model.status import RunStatus
+
+_SHORTEST_LOOK = 0.05
+_LONGEST_LOOK = 1.0
+"""Seconds between looks at a run that another process works on."""
+
+
+class RunHandle:
+    """A run, by its id."""
+
+    def __init__(
+        self,
+        run_id: RunId,
+        *,
+        read: Callable[[RunId], RunResult],
+        completion: Completion | None,
+    ) -> None:
+        self.id = run_id
+        self._read = read
+        self._completion = completion
+
+    def result(self, timeout: float | None = None) -> RunResult:
+        """Wait until the run has ended, and return it with its tasks and context.
+
+        A failed run is a result, not an exception.
+
+        Args:
+            timeout: how many seconds to wait; None for ever.
+
+        Raises:
+            ResultTimeoutError: it hasn't ended by then; it goes on.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self._completion is not None:
+            if not self._completion.wait(timeout):
+                raise ResultTimeoutError(self.id, timeout or 0)
+            if self._completion.run.status.is_final:
+                return self._completion.run.result()
+        return self._watch(deadline, timeout or 0)
+
+    def status(self) -> RunStatus:
+        """Return where the run stands."""
+        return self._read(self.id).status
+
+    @property
+    def local(self) -> RunState | None:
+        """The run in memory, when this process works on it."""
+        return self._completion.run if self._completion else None
+
+    def on_end(self, callback: Callable[[], object]) -> bool:
+        """Call a function once this process has done with the run; False when it isn't its work."""
+        if self._completion is None:
+            return False
+        self._completion.on_complete(callback)
+        return True
+
+    def _watch(self, deadline: float | None, timeout: float) -> RunResult:
+        """Look at the store until the run has ended: another process works on it."""
+        pause = _SHORTEST_LOOK
+        while not (result := self._read(self.id)).status.is_final:
+            if deadline is not None and time.monotonic() + pause > deadline:
+                raise ResultTimeoutError(self.id, timeout)
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_LOOK)
+        return result
+
+    def __repr__(self) -> str:
+        return f"<run {self.id}>"

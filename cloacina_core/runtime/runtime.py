@@ -1,0 +1,368 @@
+"""The runtime: an engine on a store, with plugins and sources of workflows. It only delegates."""
+
+import os
+import random
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from importlib_metadata import version
+
+from cloacina_core.engine.attempt import AttemptRunner, direct
+from cloacina_core.engine.capture import Capture
+from cloacina_core.engine.engine import Engine, EngineLimits
+from cloacina_core.engine.executors.threads import ThreadExecutor
+from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
+from cloacina_core.engine.notifier import Notifier, Observer
+from cloacina_core.engine.params import accept_params
+from cloacina_core.engine.plan import Plan
+from cloacina_core.engine.requests import Submission
+from cloacina_core.engine.run_state import RunState
+from cloacina_core.errors import (
+    ContextValueError,
+    IllegalTransitionError,
+    InputError,
+    RunOwnedElsewhereError,
+)
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.foundation.digest import digest_of_text
+from cloacina_core.foundation.ids import IdFactory, RunId
+from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonical, encode
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.event import RunEvent
+from cloacina_core.model.release import Reference, Release
+from cloacina_core.model.run import LogLine, RunResult, RunSummary
+from cloacina_core.model.status import RunStatus
+from cloacina_core.model.workflow import Workflow
+from cloacina_core.plugin.installed import InstalledSource
+from cloacina_core.plugin.interfaces import WorkflowSource
+from cloacina_core.plugin.manager import Plugins
+from cloacina_core.plugin.resolution import Resolved, resolve
+from cloacina_core.runtime.handle import RunHandle
+from cloacina_core.runtime.view import StoreView
+from cloacina_core.services.recovery import RecoveryService
+from cloacina_core.settings import Settings, read_settings
+from cloacina_core.store.ownership import Ownership
+from cloacina_core.store.reading import RunFilter, RunReader
+from cloacina_core.store.writing import RunWriter
+
+What: TypeAlias = str | Workflow
+"""What to run: a reference such as `acme-etl/nightly>=1.2`, or a workflow object."""
+
+MAX_KEY_LENGTH = 255
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A workflow that was found, ready to be submitted."""
+
+    reference: str
+    definition: WorkflowDefinition
+    release: Release | None
+
+
+class Runtime:
+    """Runs workflows durably. Use it as a context manager: leaving it gives live runs back.
+
+    Methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        plugins: Plugins,
+        *,
+        workflows: Iterable[Workflow] = (),
+        recover: bool = True,
+        pass_output_on: bool = True,
+    ) -> None:
+        """Start an engine; see `open` for the usual way."""
+        clock = SystemClock()
+        self.settings = settings
+        self.plugins = plugins
+        self._clock = clock
+        self._ids = IdFactory(clock)
+        self._view = StoreView(settings, clock, plugins)
+        database = self._view.database
+        self._reader = RunReader(database)
+        self._ownership = Ownership(database, settings.lease)
+        installed: list[WorkflowSource] = [InstalledSource()]
+        self._sources = [*installed, *plugins.sources(self._view, [installed[0].name])]
+        self._library = WorkflowLibrary(self._sources)
+        for workflow in workflows:
+            self._library.register(workflow)
+        self._notifier = Notifier()
+        if (observer := plugins.observer()) is not None:
+            self._notifier.add(observer)
+        self._capture = Capture(pass_on=pass_output_on)
+        runner = AttemptRunner(self._library.find, clock, plugins.wrapper() or direct)
+        self._executor = ThreadExecutor(runner)
+        self._engine = Engine(
+            self._ids.engine_id(),
+            writer=RunWriter(database),
+            ownership=self._ownership,
+            executor=self._executor,
+            notifier=self._notifier,
+            clock=clock,
+            chance=random.random,
+            limits=EngineLimits(settings.slots, settings.max_value_bytes, settings.lease),
+        )
+        self._recovery = RecoveryService(self._take_up_all, settings.lease) if recover else None
+        self._thread = threading.Thread(
+            target=self._engine.run_forever, name="cloacina-engine", daemon=True
+        )
+        self._closed = False
+        self._start()
+
+    @classmethod
+    def open(
+        cls,
+        url: str | None = None,
+        home: str | Path | None = None,
+        *,
+        workflows: Iterable[Workflow] = (),
+        recover: bool = True,
+    ) -> "Runtime":
+        """Open a store and start an engine on it in this process.
+
+        Args:
+            url: `sqlite:///PATH`, `sqlite://` (in memory) or `postgresql+psycopg://...`. None: as
+                configured, by default a file in the home.
+            home: the folder of keys, trust and packages. None: as configured.
+            workflows: workflows that aren't packaged and whose unfinished runs should go on.
+            recover: whether to go on with runs whose engine is gone.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
+            StoreError: the store can't be opened.
+        """
+        flags = {"database_url": url, "home": home}
+        settings = read_settings(os.environ, Path.cwd(), flags).settings
+        plugins = Plugins.of_environment(settings.blocked_plugins)
+        return cls(settings, plugins, workflows=workflows, recover=recover)
+
+    def _start(self) -> None:
+        self._ownership.register(self._engine.id, version("cloacina"))
+        self._capture.start()
+        self._thread.start()
+        if self._recovery is not None:
+            self._recovery.start()
+
+    def close(self) -> None:
+        """Give live runs back and stop. Attempts that run are given up and will be repeated."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._recovery is not None:
+            self._recovery.stop()
+        self._engine.request_stop()
+        self._thread.join()
+        self._executor.stop()
+        self._notifier.stop()
+        self._capture.stop()
+        self._ownership.stop(self._engine.id)
+        self._view.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def submit(
+        self,
+        what: What,
+        params: Mapping[str, Any] | None = None,
+        *,
+        context: Mapping[str, JsonValue] | None = None,
+        idempotency_key: str | None = None,
+        priority: int = 0,
+        source: str | None = None,
+        detach: bool = False,
+    ) -> RunHandle:
+        """Accept a run; it is durable when this returns.
+
+        Args:
+            what: a reference, or a workflow object.
+            params: the run's params; checked against the workflow's schema, defaults filled.
+            context: values that the first tasks see.
+            idempotency_key: submitting again with the same key attaches to the run it made.
+            priority: runs with a higher one get free slots first.
+            source: the workflow source to look in, when several have the package.
+            detach: only record the run, for whichever engine comes first.
+
+        Raises:
+            InputError: the reference, params, context or key can't be used.
+            NotFoundError: there is no such package, release or workflow.
+            IdempotencyConflictError: the key stands for another request.
+            StoreError: the run couldn't be stored, and wasn't.
+        """
+        wanted = self._find(what, source)
+        accepted = accept_params(wanted.definition, params)
+        texts = _context_texts(context or {})
+        digest = None
+        if idempotency_key is not None:
+            if not 0 < len(idempotency_key) <= MAX_KEY_LENGTH:
+                raise InputError(f"an idempotency key has 1 to {MAX_KEY_LENGTH} characters")
+            digest = digest_of_text(canonical([wanted.reference, accepted, texts]))
+        now = self._clock.now()
+        summary = RunSummary(
+            run_id=self._ids.run_id(),
+            status=RunStatus.QUEUED if detach else RunStatus.RUNNING,
+            workflow=wanted.definition.name,
+            reference=wanted.reference,
+            release=wanted.release,
+            priority=priority,
+            idempotency_key=idempotency_key,
+            engine=None if detach else self._engine.id,
+            created_at=now,
+            started_at=None if detach else now,
+            finished_at=None,
+            error=None,
+        )
+        run = RunState(
+            self._engine.plan_of(wanted.definition), summary, params=accepted, context=texts
+        )
+        submission = Submission(run, digest)
+        completion = self._engine.submit(submission)
+        if submission.reply.existing is not None:
+            return self.attach(submission.reply.existing)
+        return RunHandle(summary.run_id, read=self.get, completion=completion)
+
+    def run(
+        self,
+        what: What,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> RunResult:
+        """Submit a run and wait for its end. Options are those of `submit`.
+
+        Raises:
+            ResultTimeoutError: it hasn't ended after `timeout` seconds; it goes on.
+        """
+        return self.submit(what, params, **options).result(timeout)
+
+    def attach(self, run_id: str) -> RunHandle:
+        """Return a handle on a run, and go on with it here if nobody works on it.
+
+        Args:
+            run_id: the id, or the unique beginning of one.
+        """
+        found = self._reader.find(run_id)
+        try:
+            return self.resume(found)
+        except (IllegalTransitionError, RunOwnedElsewhereError):
+            return self._handle(found)
+
+    def resume(self, run_id: str) -> RunHandle:
+        """Go on with a run that nobody works on.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+            IllegalTransitionError: it has ended.
+            RunOwnedElsewhereError: an engine that is alive works on it.
+            MissingCodeError: its code isn't here.
+        """
+        found = self._reader.find(run_id)
+        if self._engine.completion(found) is not None:
+            return self._handle(found)
+        stored = self._reader.load(found)
+        if not stored.summary.status.is_final:
+            self._check_code(stored.summary, stored.definition)
+        self._ownership.claim(found, self._engine.id)
+        completion = self._engine.take_up(self._reader.load(found))
+        return RunHandle(found, read=self.get, completion=completion)
+
+    def get(self, run_id: str) -> RunResult:
+        """Return a run as it stands.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+        """
+        stored = self._reader.load(self._reader.find(run_id))
+        return RunState.restore(Plan(stored.definition), stored).result()
+
+    def list(
+        self, wanted: RunFilter | None = None, *, before: RunId | None = None, limit: int = 50
+    ) -> Sequence[RunSummary]:
+        """Return runs, newest first; `before` is the last id of the page before."""
+        return self._reader.summaries(wanted or RunFilter(), before=before, limit=limit)
+
+    def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[RunEvent]:
+        """Return the history of a run, oldest first."""
+        return self._reader.events(self._reader.find(run_id), after=after, limit=limit)
+
+    def logs(self, run_id: str, *, task: str | None = None) -> Sequence[LogLine]:
+        """Return what the tasks of a run printed and logged."""
+        return self._reader.logs(self._reader.find(run_id), task=task)
+
+    def resolve(self, reference: str, source: str | None = None) -> Resolved:
+        """Return the release and workflow that a reference means now."""
+        sources = [s for s in self._sources if source is None or s.name == source]
+        if not sources:
+            names = ", ".join(s.name for s in self._sources)
+            raise InputError(f"there is no workflow source {source!r}", hint=f"sources: {names}")
+        return resolve(Reference.parse(reference), sources)
+
+    def definition(self, reference: str, source: str | None = None) -> WorkflowDefinition:
+        """Return what the workflow looks like that a reference means now."""
+        return self._find(reference, source).definition
+
+    @property
+    def sources(self) -> Sequence[WorkflowSource]:
+        """Where workflows come from."""
+        return tuple(self._sources)
+
+    def observe(self, observer: Observer) -> None:
+        """Tell a function of each event of this engine's runs, after it was committed."""
+        self._notifier.add(observer)
+
+    def _find(self, what: What, source: str | None) -> _Wanted:
+        if isinstance(what, Workflow):
+            definition = what.definition()
+            self._library.register(what)
+            return _Wanted(what.name, definition, None)
+        found = self.resolve(what, source)
+        definition = found.source.definition(found.release, found.workflow)
+        return _Wanted(what, definition, found.release)
+
+    def _handle(self, run_id: RunId) -> RunHandle:
+        return RunHandle(run_id, read=self.get, completion=self._engine.completion(run_id))
+
+    def _check_code(self, summary: RunSummary, definition: WorkflowDefinition) -> None:
+        source = summary.release.source if summary.release else None
+        if not self._library.has(definition.fingerprint, source):
+            raise MissingCodeError(
+                f"the code of run {summary.run_id} ({summary.reference}) isn't here",
+                hint="open the runtime with workflows=[...], with the code unchanged",
+            )
+
+    def _take_up_all(self) -> None:
+        """Go on with every run that nobody works on and whose code is here."""
+        for run_id in self._ownership.claimable(self._engine.id):
+            try:
+                self.resume(run_id)
+            except (IllegalTransitionError, RunOwnedElsewhereError, MissingCodeError):
+                continue  # ended or taken meanwhile, or another engine's to run
+
+
+def _context_texts(context: Mapping[str, JsonValue]) -> dict[str, str]:
+    texts = {}
+    for key, value in context.items():
+        if not isinstance(key, str) or not key:
+            raise ContextValueError(repr(key)[:80], "a key is a string that isn't empty")
+        try:
+            texts[key] = encode(value, where=key)
+        except NotJsonError as error:
+            raise ContextValueError(error.path, error.reason) from None
+    return texts

@@ -1,0 +1,58 @@
+"""The narrow view of the runtime that plugins are given."""
+
+import threading
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from cloacina_core.foundation.clock import Clock, SystemClock
+from cloacina_core.plugin.manager import Plugins
+from cloacina_core.settings import Settings
+from cloacina_core.store.database import Database
+
+
+class StoreView:
+    """Settings, clock, and the store, which is opened when it is first used."""
+
+    def __init__(self, settings: Settings, clock: Clock, plugins: Plugins) -> None:
+        self.settings = settings
+        self.clock = clock
+        self._plugins = plugins
+        self._database: Database | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def home(self) -> Path:
+        """The folder for keys, trust and packages; it may not exist yet."""
+        return self.settings.home
+
+    @property
+    def database(self) -> Database:
+        """The store's database, open."""
+        with self._lock:
+            if self._database is None:
+                url, tables = self.settings.database_url, self._plugins.tables()
+                self._database = Database(url, self.clock, tables)
+            return self._database
+
+    def begin(self) -> AbstractContextManager[Connection]:
+        """Open a write transaction on the store."""
+        return self.database.begin()
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """Open a read-only transaction on the store."""
+        return self.database.read()
+
+    def close(self) -> None:
+        """Close the store, if it was opened."""
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+
+def open_view(settings: Settings, plugins: Plugins | None = None) -> StoreView:
+    """Return a view for commands that need the store, but no engine."""
+    plugins = plugins or Plugins.of_environment(settings.blocked_plugins)
+    return StoreView(settings, SystemClock(), plugins)

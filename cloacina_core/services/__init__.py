@@ -1,0 +1,1 @@
+"""Companions of the engine, each with `start` and `stop`."""
