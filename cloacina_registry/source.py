@@ -24,6 +24,7 @@ from cloacina_core.plugin import LoadedWorkflow, RuntimeView
 from cloacina_registry.errors import IncompatibleReleaseError, LoadError
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
+from cloacina_registry.loading.namespace import plain_name
 from cloacina_registry.manifest import Manifest, ManifestWorkflow
 from cloacina_registry.registry import Registry
 from cloacina_registry.storage.catalog import ReleaseStatus, StoredRelease
@@ -124,7 +125,8 @@ class RegistrySource:
         key = (stored.digest, workflow)
         if key not in self._matched:
             self._matched[key] = self._import(verified.wheel, _entry(verified.wheel, workflow))
-        return LoadedWorkflow(self._matched[key], _release(stored, verified.signers))
+        found = _release(stored, verified.signers)
+        return LoadedWorkflow(self._matched[key], found, plain=plain_name)
 
     def _import(self, wheel: CheckedWheel, entry: ManifestWorkflow) -> Workflow:
         namespace = self._loader.load(_contents(wheel))

@@ -138,6 +138,17 @@ def test_a_loaded_workflow_is_the_one_that_was_defined(registry: Registry, sourc
     assert result_of(loaded) == {"value": "one"}
 
 
+def test_a_loaded_workflow_can_tell_names_as_its_author_wrote_them(
+    registry: Registry, source: RegistrySource
+):
+    ONE.upload_to(registry)
+
+    loaded = source.load(release_of(source, "1.0"), "nightly")
+
+    (task,) = loaded.workflow.tasks.values()
+    assert loaded.plain(task.function.__module__) == "acme_etl.flows"
+
+
 def test_two_versions_live_side_by_side(registry: Registry, source: RegistrySource):
     ONE.upload_to(registry)
     TWO.upload_to(registry)
