@@ -198,8 +198,8 @@ def _schema_of_record(kind: type, where: str, inside: tuple[type, ...]) -> Schem
     for field in _fields(kind):
         place = f"{where}.{field.name}"
         schema = _schema(field.kind, place, (*inside, kind))
-        if field.has_default:
-            schema = {**schema, "default": _default_of(field, place)}
+        if field.make_default is not None:
+            schema = {**schema, "default": _default_of(field, field.make_default, place)}
         elif field.required:
             required.append(field.name)
         properties[field.name] = schema
@@ -209,13 +209,11 @@ def _schema_of_record(kind: type, where: str, inside: tuple[type, ...]) -> Schem
     return result
 
 
-def _default_of(field: "_Field", where: str) -> JsonValue:
+def _default_of(field: "_Field", make: Callable[[], Any], where: str) -> JsonValue:
     """Return a field's default in its JSON form, the same in every process and on every day."""
-    value = field.make_default()
+    value = make()
     default = to_json(value)
-    if field.factory is not dataclasses.MISSING and (
-        _tells_a_moment(value) or to_json(field.make_default()) != default
-    ):
+    if field.is_made and (_tells_a_moment(value) or to_json(make()) != default):
         raise UnsupportedTypeError(
             f"{where}: its default_factory may give another value each time, but params are fixed "
             "when a run is submitted; let the default be None, and choose in the first task"
@@ -238,32 +236,21 @@ def _tells_a_moment(value: object) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Field:
+    """One field of a record."""
+
     name: str
     kind: Any
     required: bool
-    default: Any = dataclasses.MISSING
-    factory: Any = dataclasses.MISSING
-
-    @property
-    def has_default(self) -> bool:
-        return self.default is not dataclasses.MISSING or self.factory is not dataclasses.MISSING
-
-    def make_default(self) -> Any:
-        return self.default if self.default is not dataclasses.MISSING else self.factory()
+    make_default: Callable[[], Any] | None = None
+    is_made: bool = False
+    """Whether the author's own `default_factory` makes the default."""
 
 
 def _fields(kind: type) -> list[_Field]:
     hints = typing.get_type_hints(kind, include_extras=True)
     if dataclasses.is_dataclass(kind):
         return [
-            _Field(
-                field.name,
-                hints[field.name],
-                required=field.default is dataclasses.MISSING
-                and field.default_factory is dataclasses.MISSING,
-                default=field.default,
-                factory=field.default_factory,
-            )
+            _field_of_dataclass(field, hints[field.name])
             for field in dataclasses.fields(kind)
             if field.init
         ]
@@ -272,6 +259,16 @@ def _fields(kind: type) -> list[_Field]:
         _Field(name, hint, required=_is_required(hint, default=name in required))
         for name, hint in hints.items()
     ]
+
+
+def _field_of_dataclass(field: "dataclasses.Field[Any]", kind: Any) -> _Field:
+    if field.default_factory is not dataclasses.MISSING:
+        return _Field(
+            field.name, kind, required=False, make_default=field.default_factory, is_made=True
+        )
+    if field.default is not dataclasses.MISSING:
+        return _Field(field.name, kind, required=False, make_default=lambda: field.default)
+    return _Field(field.name, kind, required=True)
 
 
 def _is_required(hint: Any, *, default: bool) -> bool:
@@ -484,7 +481,7 @@ def convert_fields(value: Mapping[str, JsonValue], kind: type) -> dict[str, Any]
     defaults = {
         name: field.make_default()
         for name, field in record.items()
-        if field.has_default and name not in given
+        if field.make_default is not None and name not in given
     }
     return {**given, **defaults}
 
