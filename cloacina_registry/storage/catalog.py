@@ -123,6 +123,7 @@ class Catalog:
         """Return the release that `add` found in the way, locked until the transaction ends."""
         same_version = _is_version(release.package, release.version)
         query = select(_releases).where(or_(same_version, _c.filename == release.filename))
+        # One row at most: checked wheels have their version in their file name.
         return _release(self._connection.execute(query.with_for_update()).one())
 
     def update(self, release: StoredRelease) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -261,6 +262,20 @@ def test_nothing_is_deleted_unless_somebody_said_yes(home: Path, dist: Path):
     assert result.exit_code == 2
     assert "--yes" in result.stderr
     assert answer(home, "show", "acme-etl")["status"] == "published"
+
+
+@pytest.mark.parametrize(("typed", "status"), [("y\n", "deleted"), ("n\n", "published")])
+def test_on_a_terminal_it_is_asked_before_a_deletion(
+    home: Path, dist: Path, monkeypatch: pytest.MonkeyPatch, typed: str, status: str
+):
+    publish(home, dist, ONE)
+    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("cloacina_registry.cli.registry.sys", terminal)
+
+    result = call(home, "delete", "acme-etl==1.0", typed=typed)
+
+    assert "delete acme-etl==1.0?" in result.stderr
+    assert answer(home, "show", "acme-etl==1.0")["status"] == status
 
 
 def test_a_deletion_warns_and_keeps_the_version_taken(home: Path, dist: Path):
