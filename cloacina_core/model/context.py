@@ -74,6 +74,19 @@ class TaskInfo:
         return f"{self.run_id}/{self.task}"
 
 
+def _checked_key(key: object) -> str:
+    """Return a key as a plain string, without the class that a StrEnum or its like gave it."""
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise ContextValueError(
+            f"{key!r:.80}", f"a key is a string of 1 to {MAX_KEY_LENGTH} characters"
+        )
+    try:
+        encode(key)
+    except NotJsonError as error:
+        raise ContextValueError(f"{key!r:.80}", error.reason) from None
+    return str.__str__(key)
+
+
 class Context(MutableMapping[str, JsonValue]):
     """JSON values by key, as the tasks before left them. What a task changes here is handed on.
 
@@ -134,10 +147,7 @@ class Context(MutableMapping[str, JsonValue]):
         return value
 
     def __setitem__(self, key: str, value: JsonValue) -> None:
-        if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
-            raise ContextValueError(
-                repr(key)[:80], f"a key is a string of 1 to {MAX_KEY_LENGTH} characters"
-            )
+        key = _checked_key(key)
         self._values[key] = value
         self._gone.discard(key)
 
@@ -151,8 +161,8 @@ class Context(MutableMapping[str, JsonValue]):
         return key in self._values or (key in self._texts and key not in self._gone)
 
     def __iter__(self) -> Iterator[str]:
-        yield from (key for key in self._texts if key not in self._gone)
-        yield from (key for key in self._values if key not in self._texts)
+        yield from [key for key in self._texts if key not in self._gone]
+        yield from [key for key in self._values if key not in self._texts]
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
