@@ -22,7 +22,7 @@ from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.settings import ResolvedSettings, Settings, read_settings
 
 if TYPE_CHECKING:
-    from cloacina_core.plugin.interfaces import RuntimeView
+    from cloacina_core.runtime.view import StoreView
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,7 +70,7 @@ class Console:
         return SystemClock()
 
     @cached_property
-    def view(self) -> "RuntimeView":
+    def view(self) -> "StoreView":
         """The view that plugins have of the runtime; the store is opened when it is first used."""
         from cloacina_core.runtime import open_view  # noqa: PLC0415 - most commands don't need it
 

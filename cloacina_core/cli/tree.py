@@ -1,4 +1,4 @@
-"""The tree of commands: names and one-line helps are known here, modules are imported when called."""
+"""The tree of commands: names and helps are known here, modules are imported when called."""
 
 import importlib
 import os
@@ -15,7 +15,9 @@ from cloacina_core.plugin.manager import Plugins
 from cloacina_core.settings import read_settings
 
 _OWN = (
-    CommandSpec("init", "cloacina_core.cli.init:init", "Make a home: a store, and what plugins need."),
+    CommandSpec(
+        "init", "cloacina_core.cli.init:init", "Make a home: a store, and what plugins need."
+    ),
     CommandSpec("run", "cloacina_core.cli.run:run", "Run a workflow and wait for its result."),
     CommandSpec("runs", "cloacina_core.cli.runs:runs", "List, show and resume runs."),
     CommandSpec("workflow", "cloacina_core.cli.workflow:workflow", "List and show workflows."),
@@ -58,9 +60,8 @@ class CommandTree(click.Group):
             from cloacina_core.foundation.names import nearest  # noqa: PLC0415 - only on a mistake
 
             near = nearest(args[0], self.list_commands(ctx))
-            if near:
-                error.message += f" Did you mean {' or '.join(near)}?"
-            raise
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise click.UsageError(error.message + hint, ctx) from None
 
     @staticmethod
     def _own() -> Mapping[str, CommandSpec]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from cloacina_core.errors import DefinitionError, Problem
-from cloacina_core.foundation.json_value import canonical
+from cloacina_core.foundation.json_value import NotJsonError, canonical, encode
 from cloacina_core.foundation.names import name_problem, nearest
 from cloacina_core.model import fingerprint
 from cloacina_core.model.definition import (
@@ -17,9 +17,9 @@ from cloacina_core.model.definition import (
     WorkflowDefinition,
 )
 from cloacina_core.model.graph import find_cycle
-from cloacina_core.model.retry import RetryPolicy
+from cloacina_core.model.retry import LONGEST, RetryPolicy
 from cloacina_core.model.rules import Rule, all_succeeded, can_hold
-from cloacina_core.model.typed import Schema, UnsupportedTypeError, is_record_type, schema_of
+from cloacina_core.model.typed import Schema, is_record_type, schema_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,11 +45,11 @@ class Task(Generic[P, R]):
         on_failure: Callable[..., object] | None = None,
         resources: Iterable[str] = (),
     ) -> None:
+        if isinstance(function, Task):  # a task of one workflow becomes one of another
+            function = function.function
         self.function = function
         self.name: str = name if name is not None else getattr(function, "__name__", "")
-        self.after: Sequence[object] = (
-            tuple(after) if isinstance(after, list | tuple | set | frozenset) else (after,)
-        )
+        self.after: Sequence[object] = tuple(after) if isinstance(after, list | tuple) else (after,)
         self.retry = retry
         self.timeout = timeout
         self.when = when
@@ -68,8 +68,8 @@ class Task(Generic[P, R]):
 
     @property
     def is_async(self) -> bool:
-        """Whether the function is an `async def`."""
-        return inspect.iscoroutinefunction(self.function)
+        """Whether calling the function gives a coroutine."""
+        return _is_async(self.function)
 
     def merge_by_key(self) -> dict[str, MergePolicy]:
         """Return the merge policy of each key; that of `*` holds for the others."""
@@ -78,15 +78,25 @@ class Task(Generic[P, R]):
         return {EVERY_KEY: self.merge}
 
 
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(type(function), "__call__", None)  # an object with `async def __call__`
+    )
+
+
 @overload
 def task(function: Callable[P, R], /) -> Task[P, R]: ...
 @overload
 def task(**options: Any) -> "TaskDecorator": ...
 def task(function: Callable[P, R] | None = None, /, **options: Any) -> "Task[P, R] | TaskDecorator":
     """Make a function a task that any workflow can `add`. Options are those of `Workflow.task`."""
-    if function is not None:
-        return Task(function)
-    return TaskDecorator(options)
+    return TaskDecorator(options) if function is None else _plain_task(function)
+
+
+def _plain_task(function: Callable[P, R]) -> Task[P, R]:
+    if not callable(function):
+        raise TypeError(f"options of a task have names, as task(name={function!r})")
+    return Task(function)
 
 
 class TaskDecorator:
@@ -131,8 +141,10 @@ class Workflow:
         self.params = params
         self.tags = dict(tags or {})
         self.timeout = timeout
-        self._tasks: list[Task[..., Any]] = list(tasks)
+        self._tasks: list[Task[..., Any]] = []
         self._definition: WorkflowDefinition | None = None
+        for one in tasks:
+            self.add(one)
 
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
@@ -154,12 +166,14 @@ class Workflow:
                 succeeded or finally failed, whose own errors are only logged; `resources` (tags
                 that an engine must offer).
         """
-        if function is not None:
-            return self.add(Task(function))
-        return TaskDecorator(options, self)
+        if function is None:
+            return TaskDecorator(options, self)
+        return self.add(_plain_task(function))
 
     def add(self, added: Task[P, R]) -> Task[P, R]:
         """Add a task made with `task`, and return it."""
+        if not isinstance(added, Task):
+            raise TypeError(f"{added!r} is no task; make it one with cloacina_core.task")
         self._tasks.append(added)
         self._definition = None
         return added
@@ -202,13 +216,23 @@ def _name_of(thing: object) -> str:
     return name if isinstance(name, str) else repr(thing)
 
 
+def _names_a_task(thing: object) -> bool:
+    return isinstance(thing, str | Task) or (callable(thing) and hasattr(thing, "__name__"))
+
+
+def _not_a_dependency(thing: object) -> str:
+    if isinstance(thing, set | frozenset):
+        return "after takes a list, not a set: the order decides merges"
+    return f"after takes tasks, functions and names, not {thing!r}"
+
+
 class _Check:
     """Looks for every fault of a workflow."""
 
     def __init__(self, workflow: Workflow) -> None:
         self._workflow = workflow
         self._tasks = list(workflow._tasks)  # noqa: SLF001 - the check is part of the workflow
-        self._names = {task.name for task in self._tasks}
+        self._names = {task.name for task in self._tasks if isinstance(task.name, str)}
 
     def problems(self) -> Iterator[Problem]:
         """Yield every fault."""
@@ -218,11 +242,12 @@ class _Check:
             yield Problem("bad-name", wrong_name)
         if not self._tasks:
             yield Problem("empty", "the workflow has no tasks")
+        yield from _text_problems("bad-description", "the description", workflow.description, "")
         yield from _timeout_problems(workflow.timeout, "")
         yield from self._params_problems()
         for key, tag in workflow.tags.items():
-            if not isinstance(key, str) or not isinstance(tag, str):
-                yield Problem("bad-tag", f"tags map strings to strings, not {key!r} to {tag!r}")
+            yield from _text_problems("bad-tag", "the key of a tag", key, "")
+            yield from _text_problems("bad-tag", f"tag {key!r}", tag, "")
         yield from self._duplicates()
         for task in self._tasks:
             yield from self._task_problems(task)
@@ -230,15 +255,15 @@ class _Check:
 
     def _params_problems(self) -> Iterator[Problem]:
         try:
-            schema = params_schema(self._workflow.params)
-            if schema is not None:
-                canonical(schema)
-        except (UnsupportedTypeError, NameError, ValueError) as error:
+            canonical(params_schema(self._workflow.params))
+        except (TypeError, NameError, ValueError) as error:
             yield Problem("bad-params", f"params can't be described: {error}")
 
     def _duplicates(self) -> Iterator[Problem]:
         seen: set[str] = set()
         for task in self._tasks:
+            if not isinstance(task.name, str):
+                continue
             if task.name in seen:
                 yield Problem("duplicate-task", "two tasks have this name", f"task {task.name}")
             seen.add(task.name)
@@ -257,12 +282,20 @@ class _Check:
                 yield Problem("bad-retry", fault, where)
         yield from _timeout_problems(task.timeout, where)
         yield from _merge_problems(task, where)
-        yield from _signature_problems(task, where)
+        for tag in task.resources:
+            wrong_tag = name_problem(tag, "resource")
+            if wrong_tag:
+                yield Problem("bad-resource", wrong_tag, where)
+        yield from _text_problems("bad-description", "the docstring", _documentation(task), where)
+        yield from _function_problems(task.function, where)
+        yield from _callback_problems(task, where)
 
     def _dependency_problems(self, task: Task[..., Any], where: str) -> Iterator[Problem]:
         before = after_names(task)
-        for name in before:
-            if name == task.name:
+        for thing, name in zip(task.after, before, strict=True):
+            if not _names_a_task(thing):
+                yield Problem("bad-dependency", _not_a_dependency(thing), where)
+            elif name == task.name:
                 yield Problem("cycle", "it comes after itself", where)
             elif name not in self._names:
                 near = nearest(name, self._names)
@@ -280,10 +313,15 @@ class _Check:
         after = {
             task.name: [n for n in after_names(task) if n in self._names and n != task.name]
             for task in self._tasks
+            if isinstance(task.name, str)
         }
-        path = find_cycle(after)
-        if path:
+        while path := find_cycle(after):
             yield Problem("cycle", "tasks come after each other: " + " -> ".join(path))
+            after = {
+                name: [before for before in befores if before not in path]
+                for name, befores in after.items()
+                if name not in path
+            }
 
 
 def _timeout_problems(timeout: object, where: str) -> Iterator[Problem]:
@@ -293,10 +331,24 @@ def _timeout_problems(timeout: object, where: str) -> Iterator[Problem]:
         yield Problem("bad-timeout", f"timeout takes a timedelta, not {timeout!r}", where)
     elif timeout <= timedelta(0):
         yield Problem("bad-timeout", "timeout must be longer than nothing", where)
+    elif timeout > LONGEST:
+        message = f"timeout can't be longer than {LONGEST.days} days; None means no limit"
+        yield Problem("bad-timeout", message, where)
+
+
+def _text_problems(kind: str, what: str, text: object, where: str) -> Iterator[Problem]:
+    if not isinstance(text, str):
+        yield Problem(kind, f"{what} must be a string, not {text!r}", where)
+        return
+    try:
+        encode(text)
+    except NotJsonError as error:
+        yield Problem(kind, f"{what} can't be stored: {error.reason}", where)
 
 
 def _merge_problems(task: Task[..., Any], where: str) -> Iterator[Problem]:
     for key, policy in task.merge_by_key().items():
+        yield from _text_problems("bad-merge", "a key of merge", key, where)
         if policy not in _POLICIES:
             which = "merge" if key == EVERY_KEY else f"merge of key {key!r}"
             yield Problem("bad-merge", f"{which} is {policy!r}; it may be {_POLICIES}", where)
@@ -306,8 +358,14 @@ def _rule_problems(task: Task[..., Any], before: list[str], where: str) -> Itera
     if not isinstance(task.when, Rule):
         yield Problem("bad-rule", f"when takes a rule, not {task.when!r}", where)
         return
-    for fault in task.when.problems():
+    faults = list(task.when.problems())
+    for fault in faults:
         yield Problem("bad-rule", fault, where)
+    if not faults:
+        try:
+            encode(task.when.to_json())
+        except NotJsonError as error:
+            yield Problem("bad-rule", f"its rule can't be stored: {error.reason}", where)
     strangers = sorted(set(task.when.tasks()) - set(before))
     for name in strangers:
         yield Problem("bad-rule", f"its rule speaks of {name!r}, which isn't in after", where)
@@ -315,16 +373,45 @@ def _rule_problems(task: Task[..., Any], before: list[str], where: str) -> Itera
         yield Problem("unreachable", "its rule can never hold, so it would never run", where)
 
 
-def _signature_problems(task: Task[..., Any], where: str) -> Iterator[Problem]:
-    if not callable(task.function):
-        yield Problem("bad-task", f"{task.function!r} can't be called", where)
-        return
-    try:
-        inspect.signature(task.function).bind(None)
-    except TypeError:
+def _function_problems(function: Any, where: str) -> Iterator[Problem]:
+    if not callable(function):
+        yield Problem("bad-task", f"{function!r} can't be called", where)
+    elif not _takes(function, 1):
         yield Problem("bad-task", "the function must take one argument, the context", where)
+    elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        yield Problem("bad-task", "the function can't yield; return a mapping or None", where)
+
+
+def _callback_problems(task: Task[..., Any], where: str) -> Iterator[Problem]:
+    for name, callback, arguments in (
+        ("on_success", task.on_success, ("context",)),
+        ("on_failure", task.on_failure, ("context", "error")),
+    ):
+        if callback is None:
+            continue
+        if not callable(callback) or not _takes(callback, len(arguments)):
+            message = f"{name} takes a function of ({', '.join(arguments)}), not {callback!r}"
+            yield Problem("bad-callback", message, where)
+        elif _is_async(callback):
+            yield Problem("bad-callback", f"{name} can't be an async function", where)
+
+
+def _takes(function: Callable[..., object], count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
     except ValueError:  # a builtin without a signature: calling it will tell
-        return
+        return True
+    return True
+
+
+def _documentation(task: Task[..., Any]) -> object:
+    function: Any = task.function
+    while isinstance(function, functools.partial):  # its own docstring tells of `partial`
+        function = function.func
+    text = getattr(function, "__doc__", None) or ""
+    return inspect.cleandoc(text) if isinstance(text, str) else text
 
 
 def params_schema(params: type | Schema | None) -> Schema | None:
@@ -380,7 +467,7 @@ def _define_task(task: Task[..., Any]) -> TaskDefinition:
         timeout=task.timeout,
         merge=task.merge_by_key(),
         resources=task.resources,
-        description=inspect.cleandoc(task.function.__doc__ or ""),
+        description=str(_documentation(task)),
         fingerprint=fingerprint.combined(
             canonical(shape),
             fingerprint.of_callable(task.function),

@@ -18,7 +18,6 @@ from cloacina_core.engine.executors.threads import ThreadExecutor
 from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
 from cloacina_core.engine.notifier import Notifier, Observer
 from cloacina_core.engine.params import accept_params
-from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.requests import Submission
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import (
@@ -29,19 +28,18 @@ from cloacina_core.errors import (
 )
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of_text
-from cloacina_core.foundation.ids import IdFactory, RunId
+from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonical, encode
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import RunEvent
-from cloacina_core.model.release import Reference, Release
+from cloacina_core.model.release import Release
 from cloacina_core.model.run import LogLine, RunResult, RunSummary
 from cloacina_core.model.status import RunStatus
 from cloacina_core.model.workflow import Workflow
-from cloacina_core.plugin.installed import InstalledSource
-from cloacina_core.plugin.interfaces import WorkflowSource
 from cloacina_core.plugin.manager import Plugins
-from cloacina_core.plugin.resolution import Resolved, resolve
 from cloacina_core.runtime.handle import RunHandle
+from cloacina_core.runtime.history import read_result
+from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.services.recovery import RecoveryService
 from cloacina_core.settings import Settings, read_settings
@@ -89,9 +87,8 @@ class Runtime:
         database = self._view.database
         self._reader = RunReader(database)
         self._ownership = Ownership(database, settings.lease)
-        installed: list[WorkflowSource] = [InstalledSource()]
-        self._sources = [*installed, *plugins.sources(self._view, [installed[0].name])]
-        self._library = WorkflowLibrary(self._sources)
+        self._sources = Sources(self._view, plugins)
+        self._library = WorkflowLibrary(self._sources.all)
         for workflow in workflows:
             self._library.register(workflow)
         self._notifier = Notifier()
@@ -289,8 +286,7 @@ class Runtime:
         Raises:
             UnknownRunError: there is none with this id.
         """
-        stored = self._reader.load(self._reader.find(run_id))
-        return RunState.restore(Plan(stored.definition), stored).result()
+        return read_result(self._reader, run_id)
 
     def list(
         self, wanted: RunFilter | None = None, *, before: RunId | None = None, limit: int = 50
@@ -306,22 +302,23 @@ class Runtime:
         """Return what the tasks of a run printed and logged."""
         return self._reader.logs(self._reader.find(run_id), task=task)
 
-    def resolve(self, reference: str, source: str | None = None) -> Resolved:
-        """Return the release and workflow that a reference means now."""
-        sources = [s for s in self._sources if source is None or s.name == source]
-        if not sources:
-            names = ", ".join(s.name for s in self._sources)
-            raise InputError(f"there is no workflow source {source!r}", hint=f"sources: {names}")
-        return resolve(Reference.parse(reference), sources)
+    @property
+    def sources(self) -> Sources:
+        """Where workflows come from."""
+        return self._sources
 
     def definition(self, reference: str, source: str | None = None) -> WorkflowDefinition:
         """Return what the workflow looks like that a reference means now."""
         return self._find(reference, source).definition
 
+    def definition_of(self, run_id: str) -> WorkflowDefinition:
+        """Return what the workflow of a run looked like when the run began."""
+        return self._reader.load(self._reader.find(run_id)).definition
+
     @property
-    def sources(self) -> Sequence[WorkflowSource]:
-        """Where workflows come from."""
-        return tuple(self._sources)
+    def engine_id(self) -> EngineId:
+        """The id of this runtime's engine."""
+        return self._engine.id
 
     def observe(self, observer: Observer) -> None:
         """Tell a function of each event of this engine's runs, after it was committed."""
@@ -332,7 +329,7 @@ class Runtime:
             definition = what.definition()
             self._library.register(what)
             return _Wanted(what.name, definition, None)
-        found = self.resolve(what, source)
+        found = self._sources.resolve(what, source)
         definition = found.source.definition(found.release, found.workflow)
         return _Wanted(what, definition, found.release)
 

@@ -1,0 +1,97 @@
+"""`cloacina doctor`: is this installation fit to run?"""
+
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+
+from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.errors import CloacinaError
+from cloacina_core.plugin.manager import Plugins
+from cloacina_core.store.sqlite import choose_library, is_wal_safe
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    verdict: str
+    """`ok`, `warn` or `fail`."""
+    detail: str
+    mend: str | None = None
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return the finding as a JSON object."""
+        return {
+            "what": self.what,
+            "verdict": self.verdict,
+            "detail": self.detail,
+            "mend": self.mend,
+        }
+
+
+@click.command()
+@command_options
+@pass_console
+def doctor(console: Console) -> int:
+    """Check this installation; ends with 1 when something must be mended."""
+    findings = list(_look(console))
+    rows = [(item.verdict, item.what, item.detail, item.mend or "") for item in findings]
+    table = console.table(("", "what", "found", "mend"), rows)
+    console.emit([item.to_json() for item in findings], table)
+    return 1 if any(item.verdict == "fail" for item in findings) else 0
+
+
+def _look(console: Console) -> Iterator[Finding]:
+    yield Finding("python", "ok", sys.version.split()[0])
+    yield _sqlite()
+    yield _home(console)
+    yield _store(console)
+    yield from _plugins(console)
+
+
+def _sqlite() -> Finding:
+    library = choose_library()
+    detail = f"{library}, journal mode {library.journal_mode}"
+    if is_wal_safe(library.version):
+        return Finding("sqlite", "ok", detail)
+    return Finding(
+        "sqlite",
+        "warn",
+        f"{detail}: WAL mode of this version can corrupt a database, so it isn't used",
+        "install pysqlite3, or a Python with SQLite 3.51.3 or later",
+    )
+
+
+def _home(console: Console) -> Finding:
+    home = console.settings.home
+    if not home.is_dir():
+        return Finding("home", "fail", f"there is no folder {home}", "cloacina init")
+    mode = stat.S_IMODE(home.stat().st_mode)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return Finding("home", "fail", f"others may write {home}", f"chmod 700 {home}")
+    return Finding("home", "ok", str(home))
+
+
+def _store(console: Console) -> Finding:
+    try:
+        with console.view.read():
+            return Finding("store", "ok", console.view.database.description)
+    except CloacinaError as error:
+        return Finding("store", "fail", error.message, error.hint)
+
+
+def _plugins(console: Console) -> Iterator[Finding]:
+    found = Plugins.of_environment(console.settings.blocked_plugins)
+    found.commands()
+    for record in found.records():
+        what = f"plugin {record.name}"
+        if record.status == "failed":
+            mend = f"install {record.distribution} again, or block it: "
+            mend += f"CLOACINA_BLOCKED_PLUGINS={record.name}"
+            yield Finding(what, "fail", record.error or "", mend)
+        else:
+            yield Finding(what, "ok", f"{record.distribution} {record.version} {record.status}")

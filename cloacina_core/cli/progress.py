@@ -1,0 +1,127 @@
+"""How a run is watched: a live table on a terminal, one line for each event elsewhere."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+import click
+
+from cloacina_core.cli.console import Console
+from cloacina_core.foundation.clock import iso
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.event import EventType, RunEvent
+from cloacina_core.model.status import TaskStatus
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+MARKS = {
+    TaskStatus.WAITING: ("·", "dim"),
+    TaskStatus.READY: ("·", "dim"),
+    TaskStatus.RUNNING: ("▸", "cyan"),
+    TaskStatus.SLEEPING: ("z", "yellow"),
+    TaskStatus.SUCCEEDED: ("✓", "green"),
+    TaskStatus.FAILED: ("✗", "red"),
+    TaskStatus.SKIPPED: ("-", "dim"),
+    TaskStatus.CANCELLED: ("x", "yellow"),
+}
+_TABLE_ROWS = 30
+"""Taller tables don't fit on a terminal, and only the tasks that move are shown."""
+
+_TASK_STATUS = {
+    EventType.TASK_STARTED: TaskStatus.RUNNING,
+    EventType.ATTEMPT_FAILED: TaskStatus.SLEEPING,
+    EventType.ATTEMPT_LOST: TaskStatus.READY,
+    EventType.TASK_SUCCEEDED: TaskStatus.SUCCEEDED,
+    EventType.TASK_FAILED: TaskStatus.FAILED,
+    EventType.TASK_SKIPPED: TaskStatus.SKIPPED,
+    EventType.TASK_CANCELLED: TaskStatus.CANCELLED,
+}
+
+
+Display: TypeAlias = Callable[[RunEvent], None]
+"""Shows the events of a run as they are committed; called on one thread."""
+
+
+class EventLines:
+    """One line for each event."""
+
+    def __call__(self, event: RunEvent) -> None:
+        """Show an event."""
+        parts = [iso(event.at), event.type.value]
+        if event.task:
+            parts.append(f"{event.task}#{event.attempt}" if event.attempt else event.task)
+        if event.reason:
+            parts.append(f"({event.reason.splitlines()[0]})")
+        click.echo(" ".join(parts), err=True)
+
+
+class LiveTable:
+    """A table of the tasks that changes as they do."""
+
+    def __init__(self, definition: WorkflowDefinition, live: "Live") -> None:
+        self._definition = definition
+        self._live = live
+        self._lock = threading.Lock()
+        self._status = {task.name: TaskStatus.WAITING for task in definition.tasks}
+        self._note: dict[str, str] = {}
+        self._attempt: dict[str, int] = {}
+
+    def __call__(self, event: RunEvent) -> None:
+        """Show an event."""
+        status = _TASK_STATUS.get(event.type)
+        if event.task is None or status is None:
+            return
+        with self._lock:
+            self._status[event.task] = status
+            self._note[event.task] = (event.reason or "").partition("\n")[0]
+            if event.attempt:
+                self._attempt[event.task] = event.attempt
+            self._live.update(self.table())
+
+    def table(self) -> "Table":
+        """Return the table as it stands."""
+        from rich.table import Table  # noqa: PLC0415 - rich is imported when something is drawn
+        from rich.text import Text  # noqa: PLC0415
+
+        table = Table(box=None, pad_edge=False, show_header=False)
+        names = list(self._status)
+        if len(names) > _TABLE_ROWS:
+            moving = (TaskStatus.RUNNING, TaskStatus.SLEEPING, TaskStatus.FAILED)
+            names = [name for name in names if self._status[name] in moving][:_TABLE_ROWS]
+        for name in names:
+            status = self._status[name]
+            mark, style = MARKS[status]
+            attempt = self._attempt.get(name, 0)
+            tries = f"attempt {attempt}" if attempt > 1 else ""
+            note = self._note.get(name, "")
+            table.add_row(
+                Text(mark, style), Text(name), Text(status.value, style), tries, Text(note, "dim")
+            )
+        done = sum(status.is_final for status in self._status.values())
+        table.add_row("", Text(f"{done} of {len(self._status)} tasks done", "dim"), "", "", "")
+        return table
+
+
+def _ignore(_event: RunEvent) -> None:
+    """Show nothing."""
+
+
+@contextmanager
+def showing(console: Console, definition: WorkflowDefinition) -> Iterator[Display]:
+    """Yield what shows the events of a run: a table, lines, or nothing with `--quiet`."""
+    if console.quiet or (console.as_json and not console.is_terminal):
+        yield _ignore
+    elif not console.is_terminal:
+        yield EventLines()
+    else:
+        from rich.console import Console as RichConsole  # noqa: PLC0415 - see above
+        from rich.live import Live  # noqa: PLC0415
+
+        screen = RichConsole(stderr=True, no_color=not console.has_colour)
+        with Live(console=screen, refresh_per_second=8, transient=True) as live:
+            table = LiveTable(definition, live)
+            live.update(table.table())
+            yield table

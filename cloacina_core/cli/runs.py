@@ -1,0 +1,154 @@
+"""`cloacina runs`: list, show and resume runs."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.cli.results import exit_status, headline, told
+from cloacina_core.foundation.clock import iso
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.release import normalized_package
+from cloacina_core.model.status import RunStatus
+
+if TYPE_CHECKING:
+    from cloacina_core.store.reading import RunReader
+
+
+@click.group()
+def runs() -> None:
+    """List, show and resume runs.
+
+    A run is named by its id, or by the beginning of it that no other run shares.
+    """
+
+
+def _reader(console: Console) -> "RunReader":
+    from cloacina_core.store.reading import RunReader  # noqa: PLC0415 - not needed for --help
+
+    return RunReader(console.view.database)
+
+
+@runs.command("list")
+@click.option("--status", type=click.Choice([status.value for status in RunStatus]))
+@click.option("--package", help="Only runs of this package.")
+@click.option("--workflow", help="Only runs of workflows of this name.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--before", metavar="ID", help="Only runs older than this one: the next page.")
+@command_options
+@pass_console
+def list_runs(
+    console: Console,
+    *,
+    status: str | None,
+    package: str | None,
+    workflow: str | None,
+    limit: int,
+    before: str | None,
+) -> None:
+    """List runs, newest first."""
+    from cloacina_core.store.reading import RunFilter  # noqa: PLC0415 - not needed for --help
+
+    wanted = RunFilter(
+        status=RunStatus(status) if status else None,
+        package=normalized_package(package) if package else None,
+        workflow=workflow,
+    )
+    found = _reader(console).summaries(
+        wanted, before=RunId(before) if before else None, limit=limit
+    )
+    rows = [
+        (
+            run.run_id,
+            run.status.value,
+            f"{run.release}/{run.workflow}" if run.release else run.workflow,
+            iso(run.created_at)[:19] + "Z",
+            str(run.error).partition("\n")[0][:60] if run.error else "",
+        )
+        for run in found
+    ]
+    table = console.table(("id", "status", "workflow", "created", "error"), rows)
+    console.emit([run.to_json() for run in found], table if rows else "no runs")
+    if len(found) == limit:
+        console.say(f"there may be more: --before {found[-1].run_id}")
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@command_options
+@pass_console
+def show(console: Console, *, run_id: str) -> None:
+    """Show a run with its tasks, attempts and context."""
+    from cloacina_core.runtime.history import read_result  # noqa: PLC0415 - not needed for --help
+
+    result = read_result(_reader(console), run_id)
+    console.emit(result.to_json(), told(console, result))
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--after", type=click.IntRange(0), default=0, help="Only events behind this number.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+@command_options
+@pass_console
+def events(console: Console, *, run_id: str, after: int, limit: int) -> None:
+    """Show the history of a run: everything that happened, in order."""
+    reader = _reader(console)
+    found = reader.events(reader.find(run_id), after=after, limit=limit)
+    rows = [
+        (
+            event.seq,
+            iso(event.at),
+            event.type.value,
+            event.task or "",
+            event.attempt or "",
+            (event.reason or "").partition("\n")[0],
+        )
+        for event in found
+    ]
+    table = console.table(("seq", "at", "type", "task", "attempt", "reason"), rows)
+    console.emit([event.to_json() for event in found], table)
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--task", help="Only lines of this task.")
+@command_options
+@pass_console
+def logs(console: Console, *, run_id: str, task: str | None) -> None:
+    """Show what the tasks of a run printed and logged."""
+    reader = _reader(console)
+    lines = reader.logs(reader.find(run_id), task=task)
+    text = "\n".join(
+        f"{iso(line.at)} {line.task}#{line.attempt} {line.stream}: {line.text}" for line in lines
+    )
+    console.emit([line.to_json() for line in lines], text or "nothing was printed or logged")
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--timeout", type=float, metavar="SECONDS", help="How long to wait for the end.")
+@command_options
+@pass_console
+def resume(console: Console, *, run_id: str, timeout: float | None) -> int:
+    """Go on with a run whose engine is gone, here, and wait for its result.
+
+    What was done is kept: tasks that ended don't run again.
+    """
+    from cloacina_core.cli.progress import showing  # noqa: PLC0415 - not needed for --help
+    from cloacina_core.cli.waiting import wait_and_tell  # noqa: PLC0415
+    from cloacina_core.plugin.manager import Plugins  # noqa: PLC0415
+    from cloacina_core.runtime import Runtime  # noqa: PLC0415
+
+    plugins = Plugins.of_environment(console.settings.blocked_plugins)
+    with Runtime(console.settings, plugins, recover=False, pass_output_on=False) as runtime:
+        before = runtime.get(run_id)
+        if before.status.is_final:
+            console.say(f"{headline(before.summary)}; there is nothing to resume")
+            console.emit(before.to_json(), told(console, before))
+            return exit_status(before)
+        with showing(console, runtime.definition_of(before.run_id)) as display:
+            runtime.observe(display)
+            handle = runtime.resume(before.run_id)
+            status = wait_and_tell(console, handle, timeout)
+    return status

@@ -1,0 +1,60 @@
+"""`cloacina workflow`: which workflows can be run, and what they look like."""
+
+import click
+
+from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.model.drawing import draw_workflow
+from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime import open_view
+from cloacina_core.runtime.sources import Sources
+
+
+@click.group()
+def workflow() -> None:
+    """List and show workflows that can be run here."""
+
+
+def _sources(console: Console) -> Sources:
+    found = Plugins.of_environment(console.settings.blocked_plugins)
+    return Sources(open_view(console.settings, found), found)
+
+
+@workflow.command("list")
+@command_options
+@pass_console
+def list_workflows(console: Console) -> None:
+    """List the workflows of all installed distributions and of the registry."""
+    releases = [
+        release
+        for source in _sources(console).all
+        for package in source.packages()
+        for release in source.releases(package)
+    ]
+    listed = [
+        {
+            "reference": f"{release.package}/{name}=={release.version}",
+            "source": release.source,
+            "yanked": release.yanked,
+            **release.to_json(),
+        }
+        for release in releases
+        for name in release.workflows
+    ]
+    rows = [(item["reference"], item["source"], item["digest"][7:19]) for item in listed]
+    table = console.table(("reference", "source", "digest"), rows)
+    console.emit(listed, table if rows else "no workflows; upload one: cloacina registry upload")
+
+
+@workflow.command()
+@click.argument("reference")
+@click.option("--source", metavar="NAME", help="Look only in this source of workflows.")
+@command_options
+@pass_console
+def show(console: Console, *, reference: str, source: str | None) -> None:
+    """Show what REFERENCE means now: the release, the params, the tasks."""
+    found = _sources(console).resolve(reference, source)
+    definition = found.source.definition(found.release, found.workflow)
+    signers = ", ".join(found.release.signed_by) or "nobody"
+    text = f"{found.release} from {found.source.name}, signed by {signers}\n\n"
+    facts = {"source": found.source.name, "release": found.release.to_json()}
+    console.emit({**facts, **definition.to_json()}, text + draw_workflow(definition))

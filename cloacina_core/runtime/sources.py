@@ -1,0 +1,38 @@
+"""Where workflows come from: installed distributions first, then what plugins contribute."""
+
+from collections.abc import Sequence
+
+from cloacina_core.errors import InputError
+from cloacina_core.model.release import Reference
+from cloacina_core.plugin.installed import InstalledSource
+from cloacina_core.plugin.interfaces import RuntimeView, WorkflowSource
+from cloacina_core.plugin.manager import Plugins
+from cloacina_core.plugin.resolution import Resolved, resolve
+
+
+class Sources:
+    """All sources of workflows of a runtime."""
+
+    def __init__(self, view: RuntimeView, plugins: Plugins) -> None:
+        installed = InstalledSource()
+        self.all: Sequence[WorkflowSource] = (
+            installed,
+            *plugins.sources(view, taken=[installed.name]),
+        )
+
+    def resolve(self, reference: str, source: str | None = None) -> Resolved:
+        """Return the release and workflow that a reference means now.
+
+        Args:
+            reference: as `acme-etl/nightly>=1.2`.
+            source: the name of the only source to look in.
+
+        Raises:
+            InputError: the reference can't be read, or there is no such source.
+            NotFoundError: there is no such package, release or workflow.
+        """
+        chosen = [known for known in self.all if source in (None, known.name)]
+        if not chosen:
+            names = ", ".join(known.name for known in self.all)
+            raise InputError(f"there is no workflow source {source!r}", hint=f"there are: {names}")
+        return resolve(Reference.parse(reference), chosen)
