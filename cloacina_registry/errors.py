@@ -22,7 +22,7 @@
 The branch of `cloacina_core.errors` named first is its second base, and gives the exit status.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cloacina_core.errors import (
     CloacinaError,
@@ -37,6 +37,8 @@ from cloacina_core.errors import (
 MAX_PROBLEMS = 100
 """How many problems of one sort are told: a hostile file could have millions, nobody reads them."""
 
+_READABLE_LENGTH = 300
+
 
 class RegistryError(CloacinaError):
     """Something the registry refuses or can't do."""
@@ -47,6 +49,8 @@ class RegistryError(CloacinaError):
 class WheelRejectedError(RegistryError, InputError):
     """A wheel breaks the rules for packages; `problems` names every one that was found.
 
+    Problems quote what they refuse, which may be of any length: they are cut to what can be read.
+
     Attributes:
         filename: the wheel, or the part of it, that is refused.
     """
@@ -54,11 +58,22 @@ class WheelRejectedError(RegistryError, InputError):
     code = "wheel-rejected"
 
     def __init__(
-        self, filename: str, problems: Sequence[Problem], *, hint: str | None = None
+        self, filename: str, problems: Iterable[Problem], *, hint: str | None = None
     ) -> None:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__(f"{filename} is refused: {count}", hint=hint, problems=problems)
+        readable = [
+            Problem(problem.kind, _cut(problem.message), _cut(problem.where))
+            for problem in problems
+        ]
+        count = "1 problem" if len(readable) == 1 else f"{len(readable)} problems"
+        super().__init__(f"{filename} is refused: {count}", hint=hint, problems=readable)
         self.filename = filename
+
+
+def _cut(text: str) -> str:
+    """Return a text, without its middle if it is too long."""
+    if len(text) <= _READABLE_LENGTH:
+        return text
+    return f"{text[: _READABLE_LENGTH // 2]} ... {text[-_READABLE_LENGTH // 2 :]}"
 
 
 class PackageBuildError(RegistryError, InputError):

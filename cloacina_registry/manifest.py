@@ -42,7 +42,6 @@ Isolation: TypeAlias = Literal["auto", "thread", "process"]
 _LONGEST_SECONDS = timedelta.max // timedelta(seconds=1)
 _ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _FINGERPRINT = re.compile(r"[0-9a-f]+")
-_MESSAGE_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,14 +239,7 @@ def _shape_problems(value: JsonValue) -> Iterator[Problem]:
         yield _problem(f"api {value['api'][:20]!r} isn't known here; this is api {API!r}", "$.api")
         return  # another api has another shape: more complaints would only mislead
     for error in Draft202012Validator(SCHEMA).iter_errors(value):
-        yield _problem(_shortened(error.message), error.json_path)
-
-
-def _shortened(message: str) -> str:
-    """Return a message that quotes a value of any length, at a length that can be read."""
-    if len(message) <= _MESSAGE_LENGTH:
-        return message
-    return f"{message[: _MESSAGE_LENGTH // 2]} ... {message[-_MESSAGE_LENGTH // 2 :]}"
+        yield _problem(error.message, error.json_path)
 
 
 def _rule_problems(value: JsonValue) -> Iterator[Problem]:
@@ -257,7 +249,7 @@ def _rule_problems(value: JsonValue) -> Iterator[Problem]:
             try:
                 understood = rule_from_json(task["when"]).to_json()
             except ValueError as error:
-                yield _problem(_shortened(str(error)), where)
+                yield _problem(str(error), where)
                 continue
             if understood != task["when"]:
                 yield _problem("the rule has more in it than is known here", where)
@@ -359,7 +351,7 @@ def _task_problems(task: TaskDefinition, known: frozenset[str], where: str) -> I
 def _cycle_problems(definition: WorkflowDefinition, where: str) -> Iterator[Problem]:
     path = find_cycle({task.name: task.after for task in definition.tasks})
     if path:
-        message = f"tasks come after each other: {_shortened(' -> '.join(path))}"
+        message = f"tasks come after each other: {' -> '.join(path)}"
         yield _problem(message, f"{where}.tasks")
 
 
@@ -371,7 +363,7 @@ def _params_schema_problems(schema: Mapping[str, JsonValue], where: str) -> Iter
         )
     except SchemaError as error:
         path = f"{where}{error.json_path.removeprefix('$')}"
-        yield _problem(f"not a JSON Schema: {_shortened(error.message)}", path)
+        yield _problem(f"not a JSON Schema: {error.message}", path)
     except (OverflowError, RecursionError) as error:  # from regular expressions, or from depth
         yield _problem(f"a JSON Schema that can't be judged: {error}", where)
     yield from _foreign_references(schema, where)

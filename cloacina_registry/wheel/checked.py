@@ -123,6 +123,7 @@ class _Examination:
         self._add(dist_info_problems(self._files, self._dist_info))
         self._metadata = self._read_metadata()
         self._entry_points = self._read_entry_points()
+        self._is_comparable = not self.problems
 
     def wheel(self) -> UnsealedWheel:
         """Return the wheel, adding everything wrong with it to the problems."""
@@ -159,7 +160,8 @@ class _Examination:
         except WheelRejectedError as error:
             self._add(error.problems)
             return None
-        self._add(self._manifest_problems(manifest, path))
+        if self._is_comparable:  # else a difference would say nothing
+            self._add(self._manifest_problems(manifest, path))
         self._add(self._lock_problems(manifest))
         return manifest
 

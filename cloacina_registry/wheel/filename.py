@@ -11,6 +11,10 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import WheelRejectedError
 
+MAX_FILENAME_LENGTH = 200
+"""File systems stop at 255 bytes, and attestations add a suffix. It also bounds how many tags a
+compressed tag set can stand for."""
+
 _INTERPRETER = re.compile(r"py[23][0-9]*", re.ASCII)
 
 
@@ -43,6 +47,8 @@ def parse_filename(filename: str) -> WheelName:
         WheelRejectedError: it is no such name, or not in its normalised spelling; kinds
             "filename" and "not-pure".
     """
+    if len(filename) > MAX_FILENAME_LENGTH:
+        raise _refused(filename[:80], f"longer than {MAX_FILENAME_LENGTH} characters")
     try:
         name, version, build, tags = parse_wheel_filename(filename)
     except InvalidWheelFilename as error:

@@ -3,10 +3,11 @@
 METADATA: PyPA "Core metadata specifications". WHEEL: PyPA "Binary distribution format".
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.parser import HeaderParser
-from itertools import product
+from itertools import takewhile
 
 from packaging.metadata import Metadata, RawMetadata, parse_email
 from packaging.requirements import InvalidRequirement, Requirement
@@ -15,6 +16,13 @@ from packaging.utils import canonicalize_name
 from cloacina_core.errors import Problem
 from cloacina_registry.manifest import is_canonical_version
 from cloacina_registry.wheel.filename import WheelName
+
+MAX_FIELDS = 2_000
+"""Of METADATA. Parsing takes time with the square of their number; real packages have some dozens,
+and one for each requirement."""
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+"""What ends a line for the email package; `str.splitlines` knows more."""
 
 _ONCE = ("Wheel-Version", "Root-Is-Purelib", "Generator")
 
@@ -34,6 +42,9 @@ class CoreMetadata:
 
 def read_core_metadata(text: str, wheel_name: WheelName, where: str) -> CoreMetadata:
     """Return what METADATA says; it must agree with the wheel's file name."""
+    if _field_count(text) > MAX_FIELDS:
+        message = f"there are more than {MAX_FIELDS} fields"
+        return CoreMetadata(problems=(Problem("too-large", message, where),))
     raw, unparsed = parse_email(text)
     return CoreMetadata(
         requires_python=raw.get("requires_python") or None,
@@ -47,6 +58,11 @@ def read_core_metadata(text: str, wheel_name: WheelName, where: str) -> CoreMeta
             *_field_problems(raw, wheel_name, where),
         ),
     )
+
+
+def _field_count(text: str) -> int:
+    lines = takewhile(bool, _LINE_END.split(text))
+    return sum(not line.startswith((" ", "\t")) for line in lines)
 
 
 def _unparsed_problems(unparsed: Mapping[str, list[str]], where: str) -> Iterator[Problem]:
@@ -128,6 +144,11 @@ def wheel_file_problems(text: str, wheel_name: WheelName, where: str) -> Iterato
 
 
 def _expanded(tag: str) -> Iterator[str]:
-    """Yield the single tags of a compressed tag set, as `py2.py3-none-any` (PEP 425)."""
-    for parts in product(*(part.split(".") for part in tag.strip().split("-"))):
-        yield "-".join(parts)
+    """Yield the single tags of a tag compressed as `py2.py3-none-any` is (PEP 425).
+
+    Only the interpreters are told apart. The other two parts have one right value each, and the
+    product of three lists could have any size.
+    """
+    interpreters, _, rest = tag.strip().partition("-")
+    for interpreter in interpreters.split("."):
+        yield f"{interpreter}-{rest}"

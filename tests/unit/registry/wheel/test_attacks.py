@@ -227,6 +227,16 @@ METADATA_ATTACKS: Mapping[str, tuple[str, Attack]] = {
         "too-large",
         with_metadata("METADATA", b"Name:", b"Author: " + noise(MAX_METADATA_BYTES) + b"\nName:"),
     ),
+    "42 METADATA of countless fields": (
+        "too-large",
+        with_metadata(
+            "METADATA", b"Name:", b"".join(b"X%d: %d\n" % (n, n) for n in range(2_000)) + b"Name:"
+        ),
+    ),
+    "42 tags that expand to billions": (
+        "wheel-file",
+        with_metadata("WHEEL", b"py3-none-any", b"-".join([b".".join([b"a"] * 3_000)] * 3)),
+    ),
     "43 METADATA not UTF-8": ("encoding", with_metadata("METADATA", b"tests", b"t\xe9sts")),
     "43 entry points not UTF-8": (
         "encoding",
@@ -376,6 +386,10 @@ FILENAMES: Mapping[str, tuple[str, str]] = {
     "44 Cyrillic letter": ("filename", "\u0430cme_etl-1.0-py3-none-any.whl"),
     "44 path": ("filename", "../acme_etl-1.0-py3-none-any.whl"),
     "44 not a wheel": ("filename", "acme_etl-1.0.tar.gz"),
+    "44 tags that expand to billions": (
+        "filename",
+        f"acme_etl-1.0-{'-'.join(['.'.join(['a'] * 1_000)] * 3)}.whl",
+    ),
     "44 line end": ("filename", "acme_etl-1.0-py3-none-any.whl\n"),
 }
 
@@ -415,6 +429,18 @@ def test_no_attack_on_the_contents_is_refused_for_its_archive() -> None:
             open_wheel(make(), wheel_filename())
 
         assert not archive_kinds & {problem.kind for problem in refusal.value.problems}, kind
+
+
+def test_what_is_told_can_be_read_whatever_it_quotes() -> None:
+    files = wheel_files()
+    path = f"{DIST_INFO}/WHEEL"
+    tags = b"Tag: " + noise(1_000_000) + b"-none-any\n"
+    data = write_wheel(with_record({**files, path: files[path] + tags}, DIST_INFO))
+
+    with pytest.raises(WheelRejectedError) as refusal:
+        open_wheel(data, wheel_filename())
+
+    assert len(str(refusal.value)) < 1_000
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
