@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,11 +129,10 @@ class _Backend:
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
         """Run one step of the backend: the runner of PEP 517 hooks."""
-        epoch = os.environ.get(EPOCH_VARIABLE) or _EARLIEST_ZIP_TIME
         done = subprocess.run(  # noqa: S603 - the project's own backend is what is asked for
             cmd,
             cwd=cwd,
-            env={**environment(), EPOCH_VARIABLE: epoch, **(extra_environ or {})},
+            env={**_backend_environment(), **(extra_environ or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -152,6 +152,18 @@ class _Backend:
         return PackageBuildError(
             f"{self._project} can't be built: {reason}", problems=[Problem("backend", wrote)]
         )
+
+
+def _backend_environment() -> dict[str, str]:
+    """Return the environment variables of a backend that is installed here."""
+    variables = environment()
+    # Backends bring programs, which aren't found when Python is called by its path.
+    folders = (sysconfig.get_path("scripts"), variables.get("PATH"))
+    return {
+        **variables,
+        "PATH": os.pathsep.join(filter(None, folders)),
+        EPOCH_VARIABLE: variables.get(EPOCH_VARIABLE) or _EARLIEST_ZIP_TIME,
+    }
 
 
 def _missing(builder: ProjectBuilder) -> list[str]:

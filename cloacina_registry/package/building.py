@@ -101,13 +101,14 @@ def seal_file(
         PackageBuildError: it can't be a package; `problems` names every fault.
     """
     data = _read(path)
-    existing = (
-        _lock_inside(data, path.name)
+    given = (
+        None
         if lock_file is None
         else ExistingLock(str(lock_file), _read(lock_file), replaceable=False)
     )
 
     def lock_of(wheel: UnsealedWheel) -> Lock:
+        existing = given or _lock_inside(data, path.name)
         return choose_lock(wheel, existing, progress=progress).lock
 
     package = seal_wheel(data, path.name, lock_of=lock_of, key=key, progress=progress, limit=limit)

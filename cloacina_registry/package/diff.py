@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
+from cloacina_core.model.drawing import type_text
 from cloacina_registry.manifest import Manifest
-from cloacina_registry.package.drawing import type_text
 from cloacina_registry.package.lock import Lock
 
 _DECLARED = ("after", "when", "retry", "timeout", "merge", "resources")

@@ -7,24 +7,22 @@ the manifest, and everybody else reads that.
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from textwrap import indent
-from typing import Any, TypeAlias
+from typing import Any
 
 from cloacina_core.errors import Problem
-from cloacina_core.foundation.names import nearest
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_registry.errors import PackageBuildError
 from cloacina_registry.manifest import ManifestWorkflow
 from cloacina_registry.package import reader_child
+from cloacina_registry.package.reader_report import Fact, FindingsReport, hint_about
 from cloacina_registry.package.source_map import SourceMap
 from cloacina_registry.package.subprocesses import environment
 from cloacina_registry.wheel.checked import UnsealedWheel
@@ -34,9 +32,6 @@ IMPORT_LIMIT = timedelta(seconds=60)
 
 _GRACE_SECONDS = 10.0  # for a child that can't end itself
 _OUTPUT_LIMIT = 20_000  # characters; the end of it tells what went wrong
-_OWN_FRAME = re.compile(r'File "([^"]+)"(?:, line (\d+))?')
-
-Fact: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +45,13 @@ class Reading:
 
 
 def read_workflows(
-    wheel: UnsealedWheel, *, project: Path | None = None, limit: timedelta = IMPORT_LIMIT
+    wheel: UnsealedWheel, sources: SourceMap, *, limit: timedelta = IMPORT_LIMIT
 ) -> Reading:
     """Import a package's entry points and return the workflows that they are.
 
     Args:
         wheel: the package.
-        project: the folder that it was built from, to name the author's own files.
+        sources: where its files came from, to name the author's own.
         limit: how long each entry point may take to import.
 
     Raises:
@@ -66,13 +61,13 @@ def read_workflows(
         session = _Session(Path(folder).resolve(), wheel, limit)
         findings = session.findings()
         output = session.output()
-    report = _Report(wheel, SourceMap(wheel.files, project), limit)
+    report = FindingsReport(wheel, sources, limit, output)
     problems = [problem for finding in findings for problem in report.problems(finding)]
     if problems:
         raise PackageBuildError(
             f"the workflows of {wheel.name} {wheel.version} can't be read",
             problems=problems,
-            hint=_hint(findings, wheel),
+            hint=hint_about(findings, wheel),
         )
     return Reading(
         workflows=tuple(
@@ -199,106 +194,3 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
 
 def _text(path: Path) -> str:
     return path.read_text("utf-8", "replace") if path.exists() else ""
-
-
-class _Report:
-    """Puts what was found into the author's words."""
-
-    def __init__(self, wheel: UnsealedWheel, sources: SourceMap, limit: timedelta) -> None:
-        self._wheel = wheel
-        self._sources = sources
-        self._limit = limit
-        self._sentences: Mapping[str, Callable[[Fact], str]] = {
-            "missing-attribute": _missing_attribute,
-            "not-a-workflow": _not_a_workflow,
-            "name-mismatch": _name_mismatch,
-            "import-failed": self._import_failed,
-            "import-exit": self._import_exit,
-        }
-
-    def problems(self, finding: Fact) -> Iterator[Problem]:
-        """Yield the problems of one entry point."""
-        workflow = f"workflow {finding['entry_point']}"
-        for fact in finding.get("problems", ()):
-            if fact["kind"] == "import-ended":
-                yield self._import_ended(fact, workflow)
-            elif fact["kind"] in self._sentences:
-                yield Problem(fact["kind"], self._sentences[fact["kind"]](fact), workflow)
-            else:
-                yield Problem(fact["kind"], fact["message"], self._place(workflow, fact))
-
-    def _place(self, workflow: str, fact: Fact) -> str:
-        if not fact["where"]:
-            return workflow
-        if fact["line"] is None:
-            return f"{workflow}, {fact['where']}"
-        member, line = fact["line"]
-        return f"{workflow}, {fact['where']} ({self._sources.path_of(member)}:{line})"
-
-    def _import_failed(self, fact: Fact) -> str:
-        return f"it can't be imported: {fact['error']}{self._traceback(fact)}"
-
-    def _import_exit(self, fact: Fact) -> str:
-        return f"importing it exits, with status {fact['status']}{self._traceback(fact)}"
-
-    def _import_ended(self, fact: Fact, workflow: str) -> Problem:
-        frame = next(self._own_frames(fact["stack"]), None)
-        at = f", at {frame}" if frame else ""
-        if fact["status"] is None or fact["stack"].startswith("Timeout"):
-            seconds = f"{self._limit.total_seconds():g} s"
-            return Problem(
-                "import-timeout", f"importing it takes longer than {seconds}{at}", workflow
-            )
-        if fact["status"] < 0:
-            ended = f"is killed by {signal.Signals(-fact['status']).name}"
-        else:
-            ended = f"ends with status {fact['status']}"
-        return Problem("import-crash", f"the process {ended} while importing it{at}", workflow)
-
-    def _own_frames(self, stack: str) -> Iterator[str]:
-        """Yield the package's places in a stack that faulthandler wrote, innermost first."""
-        for path, line in _OWN_FRAME.findall(stack):
-            member = path.partition(f"{os.sep}package{os.sep}")[2].replace(os.sep, "/")
-            if member in self._wheel.files:
-                yield f"{self._sources.path_of(member)}:{line}"
-
-    def _traceback(self, fact: Fact) -> str:
-        def own_name(match: re.Match[str]) -> str:
-            member = match[1].replace(os.sep, "/")
-            return match[0].replace(match[1], self._sources.path_of(member))
-
-        text = _OWN_FRAME.sub(own_name, fact["traceback"].rstrip())
-        return "\n" + indent(text, "    ")
-
-
-def _missing_attribute(fact: Fact) -> str:
-    module = fact["target"].partition(":")[0]
-    message = f"{module} has no {fact['missing']!r}"
-    meant = nearest(fact["missing"], fact["known"]) or fact["known"]
-    return f"{message}; did you mean {' or '.join(meant)}?" if meant else message
-
-
-def _not_a_workflow(fact: Fact) -> str:
-    return f"{fact['target']} is of type {fact['found']}, not a Workflow"
-
-
-def _name_mismatch(fact: Fact) -> str:
-    return (
-        f"the entry point and the workflow must have one name; the workflow's is {fact['found']!r}"
-    )
-
-
-def _hint(findings: list[dict[str, Any]], wheel: UnsealedWheel) -> str | None:
-    """Return what to do about modules of other distributions that aren't installed."""
-    missing = {
-        fact["missing_module"].partition(".")[0]
-        for finding in findings
-        for fact in finding.get("problems", ())
-        if fact.get("missing_module")
-    }
-    foreign = sorted(missing.difference(wheel.top_levels))
-    if not foreign:
-        return None
-    return (
-        f"install what the package needs beside Cloacina ({', '.join(foreign)}), then build again"
-    )

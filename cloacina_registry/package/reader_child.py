@@ -86,8 +86,7 @@ def _described(name: str, target: str, thing: object, root: str) -> Answer:
     if thing.name != name:
         return _problem("name-mismatch", found=thing.name)
     try:
-        # Through JSON here, where a description that isn't text is told like any other fault.
-        return {"definition": json.loads(json.dumps(thing.definition().to_json()))}
+        return {"definition": thing.definition().to_json()}
     except DefinitionError as error:
         lines = {
             f"task {task.name}": _line_of(task.function, root) for task in thing.tasks.values()

@@ -1,11 +1,11 @@
 """From any wheel of workflows to a package: manifest and lock in it, a signature beside it."""
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -18,6 +18,7 @@ from cloacina_registry.package.advice import advice_for
 from cloacina_registry.package.lock import HOST_PACKAGE, Lock
 from cloacina_registry.package.progress import Progress
 from cloacina_registry.package.reader import IMPORT_LIMIT, read_workflows
+from cloacina_registry.package.source_map import SourceMap
 from cloacina_registry.trust.keys import PrivateKey
 from cloacina_registry.trust.signing import sign_wheel
 from cloacina_registry.wheel.checked import (
@@ -30,8 +31,6 @@ from cloacina_registry.wheel.checked import (
 from cloacina_registry.wheel.filename import parse_filename
 from cloacina_registry.wheel.reading import read_leniently
 from cloacina_registry.wheel.writer import with_record, write_wheel
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +71,16 @@ def seal_wheel(
     Raises:
         PackageBuildError: it can't be a package; `problems` names every fault.
     """
-    dist_info = _in_the_authors_words(lambda: parse_filename(filename), filename, {}).dist_info
-    files = _in_the_authors_words(lambda: read_leniently(data, filename), filename, {})
+    with _told_to_its_author(filename, SourceMap({}, project)):
+        dist_info = parse_filename(filename).dist_info
+        files = read_leniently(data, filename)
+    sources = SourceMap(files, project)
     for name in (MANIFEST_NAME, LOCK_NAME):
         files.pop(f"{dist_info}/{name}", None)
-    unsealed = _in_the_authors_words(
-        lambda: open_unsealed_wheel(write_wheel(with_record(files, dist_info)), filename),
-        filename,
-        files,
-    )
+    with _told_to_its_author(filename, sources):
+        unsealed = open_unsealed_wheel(write_wheel(with_record(files, dist_info)), filename)
     with progress.step("reading the workflows"):
-        reading = read_workflows(unsealed, project=project, limit=limit)
+        reading = read_workflows(unsealed, sources, limit=limit)
     progress.output("the package, while it was imported,", reading.output)
     lock = lock_of(unsealed)
     lock_file = lock.to_bytes()
@@ -97,23 +95,24 @@ def seal_wheel(
     files[f"{dist_info}/{MANIFEST_NAME}"] = manifest.to_bytes()
     files[f"{dist_info}/{LOCK_NAME}"] = lock_file
     sealed = write_wheel(with_record(files, dist_info))
-    wheel = _in_the_authors_words(lambda: open_wheel(sealed, filename), filename, files)
-    return SealedPackage(wheel=wheel, data=sealed, lock=lock, attestation=_signed(wheel, key))
+    with _told_to_its_author(filename, sources):
+        wheel = open_wheel(sealed, filename)
+    attestation = None if key is None else sign_wheel(wheel, key)
+    return SealedPackage(wheel=wheel, data=sealed, lock=lock, attestation=attestation)
 
 
-def _signed(wheel: CheckedWheel, key: PrivateKey | None) -> bytes | None:
-    return None if key is None else sign_wheel(wheel, key)
-
-
-def _in_the_authors_words(work: Callable[[], T], filename: str, files: Mapping[str, bytes]) -> T:
-    """Return what some work returns; what is wrong with the wheel is told to its author."""
+@contextmanager
+def _told_to_its_author(filename: str, sources: SourceMap) -> Iterator[None]:
+    """Tell what is wrong with a wheel by the author's own files, and with advice."""
     try:
-        return work()
+        yield
     except WheelRejectedError as error:
         raise PackageBuildError(
             f"{filename} can't be a package",
-            problems=error.problems,
-            hint=advice_for(error.problems, files),
+            problems=[
+                replace(problem, where=sources.path_of(problem.where)) for problem in error.problems
+            ],
+            hint=advice_for(error.problems, sources.files),
         ) from error
 
 

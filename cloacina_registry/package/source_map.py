@@ -16,7 +16,7 @@ class SourceMap:
             files: the contents of the wheel.
             project: the folder that it was built from; None when that isn't known.
         """
-        self._files = files
+        self.files = files
         self._project = project
 
     def path_of(self, member: str) -> str:
@@ -25,11 +25,11 @@ class SourceMap:
         A file counts only if it has the same bytes, so line numbers are right. When there is none,
         the member's own path is returned.
         """
-        if self._project is None or member not in self._files:
+        if self._project is None or member not in self.files:
             return member
         for layout in _LAYOUTS:
             path = Path(layout, member)
             candidate = self._project / path
-            if candidate.is_file() and candidate.read_bytes() == self._files[member]:
+            if candidate.is_file() and candidate.read_bytes() == self.files[member]:
                 return path.as_posix()
         return member

@@ -1,0 +1,324 @@
+"""`cloacina package`: make packages, and look into them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.errors import InputError
+from cloacina_core.model.drawing import draw_workflow
+from cloacina_registry.cli.passphrase import passphrase_options
+from cloacina_registry.errors import UnknownKeyError
+from cloacina_registry.package.building import (
+    WrittenPackage,
+    build_package,
+    seal_file,
+    write_package,
+)
+from cloacina_registry.package.comparison import Comparison, compare_files
+from cloacina_registry.package.inspection import Inspection, inspect_file
+from cloacina_registry.package.scaffold import make_project
+from cloacina_registry.package.sealing import SealedPackage
+from cloacina_registry.package.verdict import Verdict, judge
+from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX
+from cloacina_registry.trust.keyring import DEFAULT_KEY, KeyRing
+from cloacina_registry.trust.keys import PrivateKey
+from cloacina_registry.trust.policy import TrustPolicy
+from cloacina_registry.trust.store import TrustStore
+
+_REFUSED = 2
+_PATH = click.Path(path_type=Path)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group("package")
+def package() -> None:
+    """Make packages, and look into them."""
+
+
+@package.command("new")
+@click.argument("name")
+@click.option("--directory", type=_PATH, help="Where the project goes.  [default: ./NAME]")
+@command_options
+@pass_console
+def new(console: Console, *, name: str, directory: Path | None) -> None:
+    """Start a project: package NAME, with a small workflow and its test."""
+    made = make_project(name, directory)
+    console.emit(
+        {
+            "folder": str(made.folder),
+            "package": made.package,
+            "module": made.module,
+            "files": list(made.files),
+        },
+        str(made.folder),
+    )
+    console.say(f"made project {made.package}; next: cloacina package build {made.folder}")
+
+
+def _signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of the commands that sign. Stands above `command_options`."""
+    for option in (
+        click.option("--no-sign", is_flag=True, help="Leave the signature out."),
+        click.option(
+            "--key", "key_name", default=DEFAULT_KEY, show_default=True, help="Sign with this key."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@package.command("build")
+@click.argument("project", type=_PATH, default=Path())
+@click.option("--out", type=_FOLDER, help="The folder to write to.  [default: PROJECT/dist]")
+@click.option(
+    "--isolation/--no-isolation",
+    "isolated",
+    default=None,
+    help="Give the build backend an environment of its own.  [default: if something is missing]",
+)
+@click.option("--update-lock", is_flag=True, help="Lock the newest dependencies that fit.")
+@_signing_options
+@command_options
+@pass_console
+@passphrase_options(confirm=False)
+def build(
+    console: Console,
+    *,
+    project: Path,
+    out: Path | None,
+    isolated: bool | None,
+    update_lock: bool,
+    key_name: str,
+    no_sign: bool,
+    passphrase: str | None,
+) -> None:
+    """Build PROJECT into a signed package."""
+    key = None if no_sign else _signing_key(console, key_name, passphrase)
+    progress = _Teller(console)
+    built = build_package(
+        project, key=key, progress=progress, isolated=isolated, update_lock=update_lock
+    )
+    written = write_package(built, project / "dist" if out is None else out, progress)
+    _tell_package(console, built, written, key_name)
+
+
+@package.command("seal")
+@click.argument("wheel", type=_PATH)
+@click.option("--out", type=_FOLDER, help="The folder to write to.  [default: that of WHEEL]")
+@click.option("--lock", "lock_file", type=_PATH, help="Take this pylock.toml.")
+@_signing_options
+@command_options
+@pass_console
+@passphrase_options(confirm=False)
+def seal(
+    console: Console,
+    *,
+    wheel: Path,
+    out: Path | None,
+    lock_file: Path | None,
+    key_name: str,
+    no_sign: bool,
+    passphrase: str | None,
+) -> None:
+    """Make WHEEL a package: add manifest, lock and signature to what another tool built."""
+    key = None if no_sign else _signing_key(console, key_name, passphrase)
+    progress = _Teller(console)
+    sealed = seal_file(wheel, key=key, progress=progress, lock_file=lock_file)
+    written = write_package(sealed, wheel.parent if out is None else out, progress)
+    _tell_package(console, sealed, written, key_name)
+
+
+def _signing_key(console: Console, name: str, passphrase: str | None) -> PrivateKey:
+    # Before anything is built: without a key, the work would be for nothing.
+    try:
+        return KeyRing(console.settings.home).load_private(name, passphrase)
+    except UnknownKeyError as error:
+        makes = "cloacina init" if name == DEFAULT_KEY else f"cloacina key new {name}"
+        raise UnknownKeyError(
+            name, error.nearest, hint=f"make it with: {makes}; or leave it out with --no-sign"
+        ) from error
+
+
+def _tell_package(
+    console: Console, package: SealedPackage, written: WrittenPackage, key_name: str
+) -> None:
+    wheel = package.wheel
+    signed_by = None if package.attestation is None else key_name
+    workflows = list(wheel.manifest.by_name)
+    console.emit(
+        {
+            "file": str(written.wheel),
+            "attestation": None if written.attestation is None else str(written.attestation),
+            "package": wheel.name,
+            "version": wheel.version,
+            "digest": wheel.digest,
+            "size": wheel.size,
+            "workflows": workflows,
+            "signed_by": signed_by,
+            "lock": {"packages": len(package.lock.packages)},
+        },
+        str(written.wheel),
+    )
+    console.say(
+        f"built {wheel.name} {wheel.version} ({', '.join(workflows)}), "
+        + (f"signed by {signed_by}" if signed_by else "not signed")
+    )
+
+
+class _Teller:
+    """Tells a person how far the work is; other programs only what they must know."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Tell what is done, and how long it took."""
+        began = self._console.clock.monotonic()
+        yield
+        seconds = self._console.clock.monotonic() - began
+        if self._console.is_terminal:
+            self._console.say(f"{what} ({seconds:.1f} s)")
+
+    def note(self, text: str) -> None:
+        """Tell it, whoever listens."""
+        self._console.say(text)
+
+    def output(self, program: str, text: str) -> None:
+        """Show it only with --debug."""
+        if self._console.debug and text:
+            self._console.say(f"{program} wrote:\n{text.rstrip()}")
+
+
+@package.command("inspect")
+@click.argument("file", type=_PATH)
+@command_options
+@pass_console
+def inspect(console: Console, *, file: Path) -> None:
+    """Show what is in the package FILE. None of its code is run."""
+    found = inspect_file(file, _trust(console), console.clock.now())
+    console.emit(found.to_json(), _inspection_text(found))
+
+
+def _trust(console: Console) -> TrustPolicy:
+    return TrustStore(console.settings.home, console.clock).policy()
+
+
+def _inspection_text(found: Inspection) -> str:
+    wheel = found.wheel
+    lines = {
+        "package": f"{wheel.name} {wheel.version}",
+        "file": f"{wheel.filename}, {wheel.size} bytes",
+        "digest": wheel.digest,
+        "signed by": _signers_text(found),
+        "needs": f"Cloacina {wheel.manifest.requires_core or 'any'}, "
+        f"Python {wheel.requires_python or 'any'}",
+        "locked": _lock_text(found),
+    }
+    return "\n\n".join(
+        [
+            "\n".join(f"{name:<10} {value}" for name, value in lines.items()),
+            *(draw_workflow(workflow.definition) for workflow in wheel.manifest.workflows),
+            "files\n"
+            + "\n".join(f"  {len(data):>9}  {path}" for path, data in wheel.files.items()),
+        ]
+    )
+
+
+def _signers_text(found: Inspection) -> str:
+    names = ", ".join(f"{signer.name} ({signer.key_id})" for signer in found.signers)
+    reasons = "; ".join(problem.message for problem in found.trust_problems)
+    return "; ".join(filter(None, (names or "nobody we trust", reasons)))
+
+
+def _lock_text(found: Inspection) -> str:
+    if found.lock is None:
+        return "no lock that can be read"
+    packages = [f"{package.name} {package.version}" for package in found.lock.packages]
+    return ", ".join(packages) or "no dependencies"
+
+
+@package.command("verify")
+@click.argument("files", metavar="FILE...", type=_PATH, nargs=-1, required=True)
+@click.option("--content-only", is_flag=True, help="Don't ask who made it.")
+@click.option(
+    "--attestation", type=_PATH, help="The signature; found beside the file when not given."
+)
+@command_options
+@pass_console
+def verify(
+    console: Console, *, files: tuple[Path, ...], content_only: bool, attestation: Path | None
+) -> int:
+    """Say whether each FILE is a package that we would take. Ends with 2 if one isn't."""
+    wheels = [file for file in files if not file.name.endswith(ENVELOPE_SUFFIX)]
+    if not wheels:
+        raise InputError("there is no wheel among these files")
+    if attestation is not None and len(wheels) != 1:
+        raise InputError("--attestation goes with one file; several find theirs beside them")
+    trust = None if content_only else _trust(console)
+    now = console.clock.now()
+    verdicts = [judge(file, attestation=attestation, trust=trust, now=now) for file in wheels]
+    console.emit(
+        [verdict.to_json() for verdict in verdicts],
+        "\n".join(line for verdict in verdicts for line in _verdict_lines(verdict)),
+    )
+    return 0 if all(verdict.accepted for verdict in verdicts) else _REFUSED
+
+
+def _verdict_lines(verdict: Verdict) -> Iterator[str]:
+    signers = ", ".join(signer.name for signer in verdict.signers)
+    by = f", signed by {signers}" if signers else ""
+    yield f"{verdict.file}: {'accepted' if verdict.accepted else 'refused'}{by}"
+    for problem in verdict.problems:
+        yield f"  - {problem}"
+    for warning in verdict.warnings:
+        yield f"  - warning: {warning}"
+    if verdict.hint:
+        yield f"  help: {verdict.hint}"
+
+
+@package.command("diff")
+@click.argument("old", type=_PATH)
+@click.argument("new", type=_PATH)
+@command_options
+@pass_console
+def diff(console: Console, *, old: Path, new: Path) -> None:
+    """Say what changed between the packages OLD and NEW. None of their code is run."""
+    found = compare_files(old, new, _trust(console), console.clock.now())
+    console.emit(found.to_json(), "\n".join(_comparison_lines(found)) or "nothing changed")
+
+
+def _comparison_lines(found: Comparison) -> Iterator[str]:
+    yield from _change_lines("", found.manifest.changes)
+    yield from _name_lines("workflow", found.manifest.workflows.to_json())
+    for workflow in found.manifest.changed_workflows:
+        yield f"workflow {workflow.name}"
+        yield from _change_lines("  ", workflow.changes)
+        yield from _change_lines("  param ", workflow.params)
+        yield from _name_lines("  task", workflow.tasks.to_json())
+        for name, what in workflow.changed_tasks.items():
+            yield f"  task {name}: {', '.join(what)} changed"
+    yield from _change_lines("dependency ", found.dependencies)
+    yield from _change_lines("", found.signers)
+    yield from _name_lines("file", found.files)
+
+
+def _change_lines(prefix: str, changes: Sequence[Any]) -> Iterator[str]:
+    for change in changes:
+        yield f"{prefix}{change.what}: {_value_text(change.old)} -> {_value_text(change.new)}"
+
+
+def _value_text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _name_lines(kind: str, names: dict[str, list[str]]) -> Iterator[str]:
+    for word, found in names.items():
+        for name in found:
+            yield f"{kind} {name}: {word}"

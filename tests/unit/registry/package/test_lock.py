@@ -1,0 +1,218 @@
+"""Locks: what is read, what is written, and what fits."""
+
+import contextlib
+import tomllib
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.pylock import Pylock
+from packaging.requirements import Requirement
+
+from cloacina_registry.errors import PackageBuildError
+from cloacina_registry.package.lock import (
+    Lock,
+    LockedPackage,
+    LockedWheel,
+    own_requirements,
+)
+
+SHA256 = "ab" * 32
+URL = "https://files.example/{0}-{1}-py3-none-any.whl"
+
+
+def locked(name: str, version: str, marker: str | None = None) -> LockedPackage:
+    wheel = LockedWheel(url=URL.format(name.replace("-", "_"), version), sha256=SHA256, size=3)
+    return LockedPackage(
+        name=name, version=version, marker=marker, requires_python=None, wheels=(wheel,)
+    )
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    table: dict[str, Any] = {
+        "name": "rows",
+        "version": "1.0",
+        "wheels": [{"url": URL.format("rows", "1.0"), "hashes": {"sha256": SHA256}}],
+    }
+    table.update(changes)
+    return {key: value for key, value in table.items() if value is not None}
+
+
+def parse(**table: Any) -> Lock:
+    document = {"lock-version": "1.0", "created-by": "test", "packages": [], **table}
+    return Lock.parse(tomli_w.dumps(document).encode(), "pylock.toml")
+
+
+def refusal(**table: Any) -> PackageBuildError:
+    with pytest.raises(PackageBuildError) as caught:
+        parse(**table)
+    return caught.value
+
+
+def test_what_is_written_is_read_back():
+    lock = Lock(
+        requires_python=">=3.11",
+        environments=("sys_platform == 'linux'",),
+        packages=(locked("click", "8.1"), locked("colorama", "0.4", "sys_platform == 'win32'")),
+    )
+
+    assert Lock.parse(lock.to_bytes(), "pylock.toml") == lock
+
+
+def test_what_is_written_is_a_lock_by_the_standard():
+    lock = Lock(requires_python=">=3.11", packages=(locked("click", "8.1"),))
+
+    read = Pylock.from_dict(tomllib.loads(lock.to_bytes().decode()))
+
+    assert [(package.name, str(package.version)) for package in read.packages] == [("click", "8.1")]
+
+
+def test_the_order_of_packages_changes_nothing():
+    one, two = locked("one", "1"), locked("two", "2")
+
+    first = Lock(requires_python=None, packages=(one, two))
+    second = Lock(requires_python=None, packages=(two, one))
+
+    assert first.to_bytes() == second.to_bytes()
+
+
+def test_a_lock_of_nothing_is_a_lock():
+    assert Lock.parse(Lock(requires_python=None).to_bytes(), "pylock.toml").packages == ()
+
+
+def test_what_only_other_tools_need_is_left_out():
+    lock = parse(
+        packages=[entry(sdist={"url": "https://x.example/rows.tar.gz", "hashes": {}}, index="x")],
+        tool={"other": 1},
+    )
+
+    assert tomllib.loads(lock.to_bytes().decode())["packages"] == [entry()]
+
+
+def test_the_host_is_left_out():
+    lock = parse(packages=[entry(name="cloacina", wheels=None), entry()])
+
+    assert [package.name for package in lock.packages] == ["rows"]
+
+
+def test_all_faults_are_told_at_once():
+    error = refusal(
+        packages=[
+            entry(name="No_Name"),
+            entry(version=None),
+            entry(name="two", wheels=None),
+            entry(name="three", wheels=[{"path": "/home/me/three.whl"}]),
+            entry(name="four", marker="never"),
+        ]
+    )
+
+    assert [problem.where for problem in error.problems] == [
+        "packages",
+        "rows",
+        "two",
+        "three",
+        "three",
+        "four",
+    ]
+    assert {problem.kind for problem in error.problems} == {"lock"}
+    assert error.hint == "make a new one with: cloacina package build --update-lock"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"wheels": []},
+        {"wheels": [{"url": "file:///tmp/rows.whl", "hashes": {"sha256": SHA256}}]},
+        {"wheels": [{"url": URL, "hashes": {"md5": "00"}}]},
+        {"wheels": [{"url": URL, "hashes": {"sha256": "xyz"}}]},
+        {"wheels": [{"url": URL, "hashes": "sha256"}]},
+        {"wheels": [{"url": URL, "hashes": {"sha256": SHA256}, "size": "3"}]},
+        {"wheels": "rows.whl"},
+        {"version": "latest"},
+        {"requires-python": 3},
+        {"marker": 1},
+    ],
+    ids=str,
+)
+def test_an_entry_that_cannot_be_used_is_refused(changes: dict[str, Any]):
+    assert {problem.where for problem in refusal(packages=[entry(**changes)]).problems} == {"rows"}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"lock-version": "2.0"},
+        {"requires-python": 3},
+        {"environments": "linux"},
+        {"environments": ["no marker"]},
+        {"packages": "none"},
+        {"packages": ["rows"]},
+    ],
+    ids=str,
+)
+def test_a_document_of_another_shape_is_refused(table: dict[str, Any]):
+    assert len(refusal(**table).problems) == 1
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"not toml ["], ids=["not-utf8", "not-toml"])
+def test_a_file_that_is_no_toml_is_refused(data: bytes):
+    with pytest.raises(PackageBuildError, match="can't be read"):
+        Lock.parse(data, "pylock.toml")
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["name", "version", "marker", "wheels"]), _VALUES))
+def test_whatever_an_entry_holds_it_is_read_or_refused_by_our_own_error(changes: dict[str, Any]):
+    document = {"lock-version": "1.0", "packages": [{**entry(), **changes}]}
+    try:
+        data = tomli_w.dumps(document).encode()
+    except (TypeError, ValueError, UnicodeEncodeError):
+        return  # TOML has no null and no lone surrogates
+
+    with contextlib.suppress(PackageBuildError):
+        Lock.parse(data, "pylock.toml")
+
+
+def shortcomings(lock: Lock, *requirements: str) -> list[str]:
+    return list(lock.shortcomings(map(Requirement, requirements)))
+
+
+def test_a_lock_with_versions_that_fit_lacks_nothing():
+    lock = Lock(requires_python=None, packages=(locked("click", "8.1"),))
+
+    assert shortcomings(lock, "Click>=8") == []
+
+
+def test_a_pre_release_that_was_locked_fits():
+    lock = Lock(requires_python=None, packages=(locked("click", "9.0rc1"),))
+
+    assert shortcomings(lock, "click>=8") == []
+
+
+def test_a_requirement_that_is_not_locked_is_missing():
+    assert shortcomings(Lock(requires_python=None), "click>=8") == ["click isn't in it"]
+
+
+def test_a_requirement_for_other_environments_may_be_missing():
+    lock = Lock(requires_python=None)
+
+    assert shortcomings(lock, "colorama; sys_platform == 'atari'") == []
+
+
+def test_a_version_that_does_not_fit_is_told():
+    lock = Lock(requires_python=None, packages=(locked("click", "7.0"),))
+
+    assert shortcomings(lock, "click>=8") == ["it has click 7.0, and click>=8 is required"]
+
+
+def test_neither_the_host_nor_extras_are_requirements_of_its_own():
+    requires = ["cloacina>=0.1", "Cloacina[postgres]", "click", "pytest; extra == 'test'"]
+
+    assert [str(requirement) for requirement in own_requirements(requires)] == ["click"]
