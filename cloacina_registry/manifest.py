@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
@@ -39,7 +38,10 @@ MAX_MANIFEST_BYTES = 1024 * 1024
 Isolation: TypeAlias = Literal["auto", "thread", "process"]
 """Where the package wishes its tasks to run. Operators may ask for more isolation, never less."""
 
-_LONGEST_SECONDS = timedelta.max // timedelta(seconds=1)
+_LONGEST_SECONDS = 100 * 366 * 86_400
+"""A hundred years; in centuries, seconds as a float lose their microseconds."""
+_SHORTEST_TIMEOUT = 1e-6
+"""A microsecond: what is shorter would be read as no time at all."""
 _ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _FINGERPRINT = re.compile(r"[0-9a-f]+")
 
@@ -180,7 +182,7 @@ _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
 _SECONDS: Final = {"type": "number", "minimum": 0, "maximum": _LONGEST_SECONDS}
 _SECONDS_OR_NULL: Final = {
     "type": ["number", "null"],
-    "exclusiveMinimum": 0,
+    "minimum": _SHORTEST_TIMEOUT,
     "maximum": _LONGEST_SECONDS,
 }
 _RETRY: Final = _object(

@@ -9,6 +9,7 @@ the same limits, and passes `open_unsealed_wheel` after `write_wheel`, which che
 """
 
 import io
+import struct
 import zipfile
 import zlib
 
@@ -23,9 +24,12 @@ _UNREADABLE = (
     EOFError,
     NotImplementedError,  # a method or version that zipfile doesn't know
     RuntimeError,  # encrypted
+    IndexError,  # an empty name
+    struct.error,
     ValueError,
     OSError,
 )
+"""What zipfile is known to raise for files that are none, or not quite."""
 
 
 def read_leniently(data: bytes, filename: str) -> dict[str, bytes]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.wheels import make_manifest, task_definition, workflow_definition
 
@@ -297,6 +297,7 @@ PLACES: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
 ]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PLACES), JSON)
 def test_any_value_in_any_place_is_accepted_or_refused_but_never_a_crash(
     place: tuple[Callable[[dict[str, Any]], dict[str, Any]], str], new: object

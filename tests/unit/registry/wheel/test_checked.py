@@ -1,4 +1,6 @@
+import ast
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import pytest
 from support.wheels import (
@@ -10,6 +12,7 @@ from support.wheels import (
     wheel_files,
 )
 
+import cloacina_registry
 from cloacina_core.foundation.digest import digest_of
 from cloacina_registry.errors import WheelRejectedError
 from cloacina_registry.wheel.checked import open_unsealed_wheel, open_wheel
@@ -108,3 +111,17 @@ def test_several_workflows_must_all_be_in_the_manifest() -> None:
     [problem] = refusal.value.problems
     assert problem.kind == "manifest"
     assert "'hourly' is missing here" in problem.message
+
+
+def test_a_checked_wheel_is_made_in_one_place_only() -> None:
+    package = Path(cloacina_registry.__file__).parent
+    makers = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "CheckedWheel"
+    ]
+
+    assert makers == ["wheel/checked.py"]

@@ -25,7 +25,7 @@ def opened(data: bytes) -> CheckedWheel | None:
         return None
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.dictionaries(PLACES, st.integers(0, 255), min_size=1, max_size=4))
 def test_changed_bytes_never_change_the_contents(changes: dict[int, int]) -> None:
     data = bytearray(GOOD)
@@ -37,6 +37,7 @@ def test_changed_bytes_never_change_the_contents(changes: dict[int, int]) -> Non
     assert wheel is None or wheel.files == FILES
 
 
+@settings(deadline=None)
 @given(PLACES, PLACES)
 def test_a_wheel_with_a_part_cut_out_is_refused(one: int, other: int) -> None:
     start, end = sorted((one, other))
@@ -45,6 +46,7 @@ def test_a_wheel_with_a_part_cut_out_is_refused(one: int, other: int) -> None:
     assert opened(data) is None
 
 
+@settings(deadline=None)
 @given(PLACES, st.binary(min_size=1, max_size=64))
 def test_a_wheel_with_bytes_put_in_is_refused(place: int, inserted: bytes) -> None:
     data = GOOD[:place] + inserted + GOOD[place:]
@@ -52,11 +54,13 @@ def test_a_wheel_with_bytes_put_in_is_refused(place: int, inserted: bytes) -> No
     assert opened(data) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=4096))
 def test_arbitrary_bytes_are_refused(data: bytes) -> None:
     assert opened(data) is None
 
 
+@settings(deadline=None)
 @given(st.sampled_from(METADATA_FILES), st.binary(max_size=200) | st.text(max_size=200))
 def test_arbitrary_metadata_are_refused(path: str, content: bytes | str) -> None:
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
@@ -66,6 +70,7 @@ def test_arbitrary_metadata_are_refused(path: str, content: bytes | str) -> None
     assert wheel is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200))
 def test_an_arbitrary_source_is_judged(content: bytes | str) -> None:
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import IO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.wheels import (
     RawEntry,
@@ -76,9 +76,10 @@ def test_a_wrong_checksum_is_refused() -> None:
         ([RawEntry(name=b"a", size=2**31)], "too-large"),
         ([RawEntry(name=b"a", flags=1)], "zip-framing"),
         ([RawEntry(name=b"a", method=99)], "zip-framing"),
+        ([RawEntry(name=b"")], "zip-framing"),
         ([RawEntry(name=b"%d" % n) for n in range(5001)], "too-many-entries"),
     ],
-    ids=["duplicate", "too large", "encrypted", "unknown method", "too many"],
+    ids=["duplicate", "too large", "encrypted", "unknown method", "no name", "too many"],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_what_cannot_be_read_safely_is_refused(entries: list[RawEntry], kind: str) -> None:
@@ -97,9 +98,10 @@ def test_a_file_larger_than_the_limit_is_not_looked_at(monkeypatch: pytest.Monke
     assert [problem.kind for problem in refusal.value.problems] == ["too-large"]
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))
-def test_a_changed_byte_is_read_or_refused_but_never_a_crash(at: int, value: int) -> None:
+def test_a_changed_byte_raises_nothing_but_a_refusal(at: int, value: int) -> None:
     data = GOOD[:at] + bytes([value]) + GOOD[at + 1 :]
 
     with suppress(WheelRejectedError):
-        assert read_leniently(data, "x.whl")
+        read_leniently(data, "x.whl")
