@@ -1,14 +1,15 @@
 """How a run is told when it ended, or as it stands."""
 
-import json
 from datetime import datetime, timedelta
 
 from cloacina_core.cli.console import Console
 from cloacina_core.cli.progress import MARKS
+from cloacina_core.foundation.json_value import JsonValue, encode
 from cloacina_core.model.run import RunResult, RunSummary, TaskResult
 from cloacina_core.model.status import RunStatus
 
-MAX_CONTEXT_LENGTH = 4_000
+MAX_VALUE_LENGTH = 100
+"""How much of a context value a person is shown."""
 
 
 def exit_status(result: RunResult) -> int:
@@ -35,10 +36,8 @@ def told(console: Console, result: RunResult) -> str:
         if result.error.traceback:
             lines += ["", result.error.traceback.rstrip()]
     if result.context:
-        text = json.dumps(dict(result.context), indent=2, ensure_ascii=False)
-        if len(text) > MAX_CONTEXT_LENGTH:
-            text = text[:MAX_CONTEXT_LENGTH] + "\n... (cut; --json prints all of it)"
-        lines += ["", "context:", text]
+        lines += ["", "context (--json prints all of it):"]
+        lines += [f"  {key} = {_short(value)}" for key, value in result.context.items()]
     return "\n".join(lines)
 
 
@@ -69,3 +68,11 @@ def _note(task: TaskResult) -> str:
     if task.reason:
         return task.reason
     return str(task.error).partition("\n")[0] if task.error else ""
+
+
+def _short(value: JsonValue) -> str:
+    text = encode(value)
+    if len(text) <= MAX_VALUE_LENGTH:
+        return text
+    size = f"{len(value)} items" if isinstance(value, list | dict) else f"{len(value)} characters"
+    return f"{text[:MAX_VALUE_LENGTH]}... ({size})"

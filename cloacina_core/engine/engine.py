@@ -113,9 +113,9 @@ class Engine:
 
     def plan_of(self, definition: WorkflowDefinition) -> Plan:
         """Return the plan of a definition; runs of one definition share it."""
-        plan = self._plans.get(definition.fingerprint)
+        plan = self._plans.get(definition.digest)
         if plan is None:
-            plan = self._plans[definition.fingerprint] = Plan(definition)
+            plan = self._plans[definition.digest] = Plan(definition)
         return plan
 
     def submit(self, submission: Submission) -> Completion | None:

@@ -72,15 +72,13 @@ class Journal:
         """Write a new run, owned by this engine unless it is left queued."""
         summary, release = run.summary, run.summary.release
         definition = run.plan.definition
-        self.batch.definitions.append(
-            {"fingerprint": definition.fingerprint, "body": encode(definition.to_json())}
-        )
+        self.batch.definitions.append({"digest": definition.digest, "body": definition.body})
         self.batch.new_runs.append(
             {
                 "id": summary.run_id,
                 "status": summary.status.value,
                 "workflow": summary.workflow,
-                "definition": definition.fingerprint,
+                "definition": definition.digest,
                 "reference": summary.reference,
                 "source": release and release.source,
                 "package": release and release.package,

@@ -52,10 +52,10 @@ class WorkflowLibrary:
                 hint="see which plugins are loaded with: cloacina plugins list",
             )
         loaded = source.load(call.release, call.workflow)
-        if loaded.workflow.definition().fingerprint != call.fingerprint:
+        if call.task not in loaded.workflow.tasks:
             raise MissingCodeError(
-                f"the code of {call.release}/{call.workflow} isn't what the run began with",
-                hint="install or upload that version again, or start a new run",
+                f"{call.release}/{call.workflow} has no task {call.task!r} any more",
+                hint="its code was changed since the run began; start a new run",
             )
         return TaskCode(loaded.workflow, call.task, loaded.plain)
 

@@ -6,6 +6,8 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
+from cloacina_core.foundation.digest import Digest, digest_of_text
+from cloacina_core.foundation.json_value import canonical
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.rules import Rule, rule_from_json
 
@@ -79,6 +81,16 @@ class WorkflowDefinition:
     tasks: tuple[TaskDefinition, ...]
     fingerprint: str
     """Changes when any task's fingerprint or the params schema changes; hex."""
+
+    @cached_property
+    def body(self) -> str:
+        """The definition as JSON text; equal definitions have equal text."""
+        return canonical(self.to_json())
+
+    @cached_property
+    def digest(self) -> Digest:
+        """The digest of `body`: what the definition is stored under."""
+        return digest_of_text(self.body)
 
     @cached_property
     def by_name(self) -> Mapping[str, TaskDefinition]:

@@ -234,6 +234,24 @@ def _tells_a_moment(value: object) -> bool:
     return isinstance(value, date | time)
 
 
+def params_schema(params: type | Schema | None) -> Schema | None:
+    """Return the JSON Schema of a workflow's params.
+
+    Raises:
+        UnsupportedTypeError: a type has no JSON form.
+        ValueError: it is neither a record type nor a schema of an object.
+    """
+    if params is None:
+        return None
+    if isinstance(params, Mapping):
+        if params.get("type") != "object":
+            raise ValueError("a params schema describes an object: its type must be 'object'")
+        return dict(params)
+    if not is_record_type(params):
+        raise ValueError(f"params takes a dataclass, TypedDict or JSON Schema, not {params!r}")
+    return schema_of(params)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Field:
     """One field of a record."""

@@ -59,7 +59,17 @@ class InstalledSource:
         return self._workflow(release, workflow).definition()
 
     def load(self, release: Release, workflow: str) -> LoadedWorkflow:
-        """Return a workflow with its code; imports it."""
+        """Return a workflow with its code; imports it.
+
+        Raises:
+            WorkflowLoadError: another version of the distribution is installed by now, or its code
+                can't be imported.
+        """
+        if self.find(release.package, release.digest) is None:
+            raise WorkflowLoadError(
+                f"{release} isn't installed any more as it was when the run began",
+                hint="install that version again, or start a new run",
+            )
         return LoadedWorkflow(self._workflow(release, workflow), release)
 
     def _packages(self) -> dict[str, list[EntryPoint]]:

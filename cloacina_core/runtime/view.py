@@ -3,13 +3,15 @@
 import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
 from cloacina_core.foundation.clock import Clock, SystemClock
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.settings import Settings
 from cloacina_core.store.database import Database
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 class StoreView:
@@ -36,11 +38,11 @@ class StoreView:
                 self._database = Database(url, self.clock, tables)
             return self._database
 
-    def begin(self) -> AbstractContextManager[Connection]:
+    def begin(self) -> "AbstractContextManager[Connection]":
         """Open a write transaction on the store."""
         return self.database.begin()
 
-    def read(self) -> AbstractContextManager[Connection]:
+    def read(self) -> "AbstractContextManager[Connection]":
         """Open a read-only transaction on the store."""
         return self.database.read()
 

@@ -98,7 +98,7 @@ class RunReader:
             row = _run_row(connection, run_id)
             body = connection.execute(
                 select(schema.definitions.c.body).where(
-                    schema.definitions.c.fingerprint == row.definition
+                    schema.definitions.c.digest == row.definition
                 )
             ).scalar_one()
             texts = _payload_texts(connection, run_id)

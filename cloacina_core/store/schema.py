@@ -43,11 +43,11 @@ engines = Table(
     Column("stopped_at", BigInteger),
 )
 
-# What workflows looked like when runs of them began; shared by all runs of one fingerprint.
+# What workflows looked like when runs of them began; shared by all runs of one definition.
 definitions = Table(
     "definitions",
     metadata,
-    Column("fingerprint", String(64), primary_key=True),
+    Column("digest", String(71), primary_key=True),
     Column("body", Text, nullable=False),
 )
 
@@ -57,7 +57,7 @@ runs = Table(
     Column("id", String(26), primary_key=True),
     Column("status", String(20), nullable=False),
     Column("workflow", String(100), nullable=False),
-    Column("definition", String(64), nullable=False),
+    Column("definition", String(71), nullable=False),
     Column("reference", String(500), nullable=False),
     Column("source", String(50)),
     Column("package", String(200)),
