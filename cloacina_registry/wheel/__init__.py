@@ -8,10 +8,12 @@ times. Each module below it knows one part of the rules:
     paths       the names of the entries
     archive     sizes, and the contents themselves
     filename    what the wheel's file name says
+    text        the text files of dist-info
     metadata    what METADATA and WHEEL say
     entry_points  what entry_points.txt says
     record      that RECORD names exactly the contents
     profile     what may lie in a package at all
+    sources     that Python files are Python
 
 `writer` and `reading` serve those who build packages.
 """

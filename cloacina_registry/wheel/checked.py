@@ -230,11 +230,10 @@ class _Examination:
             if in_manifest != in_wheel:
                 message = f"{field} is {in_manifest!r}, the wheel's metadata say {in_wheel!r}"
                 yield Problem("manifest", message, where)
-        workflows = {
-            workflow.definition.name: workflow.entry_point for workflow in manifest.workflows
-        }
-        for name in sorted(workflows.keys() | self._entry_points.workflows.keys()):
-            in_manifest, in_wheel = workflows.get(name), self._entry_points.workflows.get(name)
+        described = {name: each.entry_point for name, each in manifest.by_name.items()}
+        declared = self._entry_points.workflows
+        for name in sorted(described.keys() | declared.keys()):
+            in_manifest, in_wheel = described.get(name), declared.get(name)
             if in_manifest != in_wheel:
                 message = (
                     f"workflow {name!r} is {in_manifest or 'missing'} here, "

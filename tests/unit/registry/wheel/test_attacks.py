@@ -4,6 +4,7 @@ import random
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from support.wheels import (
@@ -33,12 +34,12 @@ FLOWS = next(entry for entry in ENTRIES if entry.name == b"acme_etl/flows.py")
 Attack = Callable[[], bytes]
 
 
-def with_entry(**fields: object) -> Attack:
+def with_entry(**fields: Any) -> Attack:
     """The good archive, and one entry more."""
-    return lambda: write_zip([*ENTRIES, RawEntry(**fields)])  # type: ignore[arg-type]
+    return lambda: write_zip([*ENTRIES, RawEntry(**fields)])
 
 
-def with_flows(**changes: object) -> Attack:
+def with_flows(**changes: Any) -> Attack:
     """The good archive, in which the entry of flows.py says something else."""
     return lambda: write_zip(
         [replace(entry, **changes) if entry is FLOWS else entry for entry in ENTRIES]

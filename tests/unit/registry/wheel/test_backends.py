@@ -47,11 +47,11 @@ nightly = "acme_etl.flows:nightly"
 
 
 def run_quietly(
-    command: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+    cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
 ) -> None:
     """Run a hook with the programs of this environment on the path: uv_build calls its own."""
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
-    quiet_subprocess_runner(list(command), cwd, {**(extra_environ or {}), "PATH": path})
+    quiet_subprocess_runner(cmd, cwd, {**(extra_environ or {}), "PATH": path})
 
 
 def build(backend: str, project: Path) -> Path:
