@@ -119,7 +119,7 @@ def only_in_directory() -> bytes:
 
 def local_flag_hides_a_name() -> bytes:
     """The local header alone speaks of a data descriptor, and names another file."""
-    return with_flows(local={"flags": 0x08, "name": b"acme_etl/other.p"})()
+    return with_flows(local={"flags": 0x08, "name": b"acme_etl/other.py"})()
 
 
 ZIP_ATTACKS: Mapping[str, tuple[str, Attack]] = {
