@@ -1,6 +1,6 @@
 """Workflows drawn in plain characters, for terminals and logs of every kind."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -98,8 +98,3 @@ def rule_text(rule: JsonValue) -> str:
     if word in _OPERATORS:
         return f"({_OPERATORS[word].join(map(rule_text, inner))})"
     return f"~{rule_text(inner)}" if word == "not" else f"{word}({inner!r})"
-
-
-def indented(lines: Sequence[str], by: str = "  ") -> str:
-    """Return lines of text, each moved to the right."""
-    return "\n".join(f"{by}{line}" for line in lines)
