@@ -40,13 +40,13 @@ class BuiltWheel:
 
 
 def build_wheel(
-    project: Path, output: Path, *, isolated: bool | None, progress: Progress
+    project: Path, folder: Path, *, isolated: bool | None, progress: Progress
 ) -> BuiltWheel:
     """Have the project's own build backend make its wheel.
 
     Args:
         project: a folder with a `pyproject.toml`.
-        output: an empty folder that the backend may write to.
+        folder: an empty folder to work in.
         isolated: whether the backend gets an environment of its own, with what it requires
             installed; None: only if something that it requires is missing here.
         progress: who wants to know.
@@ -56,7 +56,7 @@ def build_wheel(
             backend wrote.
     """
     require_project(project)
-    backend = _Backend(project, output)
+    backend = _Backend(project, folder)
     try:
         path = backend.build(isolated=isolated, progress=progress)
     except (BuildException, InvalidRequirement) as error:
@@ -95,7 +95,8 @@ class _Backend:
 
     def __init__(self, project: Path, folder: Path) -> None:
         self._project = project
-        self._folder = folder
+        self._wheels = folder / "wheels"
+        self._variables = _backend_environment(folder)
         self.output = ""
 
     def build(self, *, isolated: bool | None, progress: Progress) -> Path:
@@ -112,7 +113,7 @@ class _Backend:
                 hint="install it, or have it installed for the build with --isolation",
             )
         with progress.step("building"):
-            return Path(here.build("wheel", self._folder))
+            return Path(here.build("wheel", self._wheels))
 
     def _build_isolated(self) -> Path:
         has_uv = importlib.util.find_spec("uv") is not None or shutil.which("uv") is not None
@@ -120,7 +121,7 @@ class _Backend:
             builder = ProjectBuilder.from_isolated_env(isolated, self._project, runner=self._run)
             isolated.install(builder.build_system_requires)
             isolated.install(builder.get_requires_for_build("wheel"))
-            return Path(builder.build("wheel", self._folder))
+            return Path(builder.build("wheel", self._wheels))
 
     def _run(
         self,
@@ -132,7 +133,7 @@ class _Backend:
         done = subprocess.run(  # noqa: S603 - the project's own backend is what is asked for
             cmd,
             cwd=cwd,
-            env={**_backend_environment(), **(extra_environ or {})},
+            env={**self._variables, **(extra_environ or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -154,9 +155,18 @@ class _Backend:
         )
 
 
-def _backend_environment() -> dict[str, str]:
-    """Return the environment variables of a backend that is installed here."""
-    variables = environment()
+def _backend_environment(folder: Path) -> dict[str, str]:
+    """Return the environment variables of a backend that is installed here.
+
+    Args:
+        folder: where it may keep what it needs until it is done.
+    """
+    # setuptools collects modules in PROJECT/build and never clears it: a module that was deleted
+    # from the project would be in the next wheel, and signed.
+    settings = folder / "setuptools.cfg"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(f"[build]\nbuild_base = {folder / 'build'}\n", encoding="utf-8")
+    variables = {"DIST_EXTRA_CONFIG": str(settings), **environment()}
     # Backends bring programs, which aren't found when Python is called by its path.
     folders = (sysconfig.get_path("scripts"), variables.get("PATH"))
     return {

@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.projects import Listener, write_project
+from support.projects import BACKENDS, Listener, write_project
 
 from cloacina_registry.errors import PackageBuildError
 from cloacina_registry.package.backend import build_wheel
 from cloacina_registry.package.progress import Silence
+from cloacina_registry.wheel.reading import read_leniently
 from cloacina_registry.wheel.writer import with_record, write_wheel
 
 BROKEN_BACKEND = """
@@ -49,6 +50,19 @@ def test_a_wheel_is_built(tmp_path: Path):
 
     assert built.filename == "acme_etl-1.0-py3-none-any.whl"
     assert built.data.startswith(b"PK")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_deleted_module_is_not_in_the_next_wheel(tmp_path: Path, backend: str):
+    project = write_project(tmp_path / "acme", backend=backend)
+    old = project / "src" / "acme_etl" / "old.py"
+    old.write_text("")
+    build_wheel(project, tmp_path / "one", isolated=False, progress=Silence())
+    old.unlink()
+
+    built = build_wheel(project, tmp_path / "two", isolated=False, progress=Silence())
+
+    assert "acme_etl/old.py" not in read_leniently(built.data, built.filename)
 
 
 def test_a_backend_that_is_here_is_used_from_here(tmp_path: Path):
