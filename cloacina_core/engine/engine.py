@@ -127,7 +127,7 @@ class Engine:
             IdempotencyConflictError: the key was used for something else.
             StoreError: the run couldn't be stored, and wasn't.
         """
-        self._inbox.put(submission)
+        self.post(submission)
         submission.reply.wait(self._is_alive)
         return None if submission.reply.existing else self._completion(submission.run)
 
@@ -135,29 +135,33 @@ class Engine:
         """Go on with a run that was claimed for this engine."""
         run = RunState.restore(self.plan_of(stored.definition), stored)
         request = TakeUp(run)
-        self._inbox.put(request)
+        self.post(request)
         request.reply.wait(self._is_alive)
         return self._completion(run)
 
     def cancel(self, run_id: RunId, reason: str) -> None:
         """End a run of this engine early; nothing happens when it has ended."""
         request = Cancel(run_id, reason)
-        self._inbox.put(request)
+        self.post(request)
         request.reply.wait(self._is_alive)
 
     def completion(self, run_id: RunId) -> Completion | None:
         """Return what to wait on for a live run of this engine; None for others."""
         return self._runs.get(run_id)
 
+    def post(self, stimulus: Stimulus) -> None:
+        """Hand in what happened, without waiting for an answer; the next `step` handles it."""
+        self._inbox.put(stimulus)
+
     def report(self, outcome: Outcome) -> None:
         """Take the outcome of a call: what executors are given to report to."""
-        self._inbox.put(outcome)
+        self.post(outcome)
 
     def request_stop(self) -> Stop:
         """Ask the engine to give all its runs back and stop."""
         self._stopping.set()
         request = Stop()
-        self._inbox.put(request)
+        self.post(request)
         return request
 
     def _is_alive(self) -> bool:
