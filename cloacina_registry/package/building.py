@@ -62,10 +62,10 @@ def build_package(
     def lock_of(wheel: UnsealedWheel) -> Lock:
         existing = None
         if lock_file.is_file() and not update_lock:
-            existing = ExistingLock(str(lock_file), lock_file.read_bytes())
+            existing = ExistingLock(str(lock_file), _read(lock_file))
         chosen = choose_lock(wheel, existing, progress=progress)
         if chosen.resolved:
-            _write(lock_file, chosen.lock.to_bytes())
+            _keep(lock_file, chosen.lock)
             progress.note(f"wrote {lock_file}; commit it, and the next build locks the same")
         return chosen.lock
 
@@ -148,6 +148,16 @@ def write_package(package: SealedPackage, folder: Path, progress: Progress) -> W
     except OSError as error:
         raise PackageBuildError(f"{folder} can't be written: {error.strerror}") from error
     return WrittenPackage(wheel, attestation if attestation.exists() else None)
+
+
+def _keep(lock_file: Path, lock: Lock) -> None:
+    try:
+        _write(lock_file, lock.to_bytes())
+    except OSError as error:
+        raise PackageBuildError(
+            f"{lock_file} can't be written: {error.strerror}",
+            hint="commit a lock that fits, made where the project can be written",
+        ) from error
 
 
 def _read(path: Path) -> bytes:

@@ -111,11 +111,13 @@ class PipResolver:
             _run(command, self.name, Path(folder))
             installed = json.loads(report.read_bytes())["install"]
         wanted = _reachable(requirements, installed)
-        return Lock(
+        lock = Lock(
             requires_python=requires_python,
             environments=(_this_environment(),),
             packages=tuple(_locked(entry) for entry in installed if _name(entry) in wanted),
         )
+        # Refused here if pip took something from this host, which nobody else could have.
+        return Lock.parse(lock.to_bytes(), "the lock that pip made")
 
 
 def _run(command: Sequence[str], program: str, folder: Path) -> str:
@@ -182,9 +184,8 @@ def _reachable(
 
 def _locked(entry: Mapping[str, Any]) -> LockedPackage:
     metadata, download = entry["metadata"], entry["download_info"]
-    wheel = LockedWheel(
-        url=download["url"], sha256=download["archive_info"]["hashes"]["sha256"], size=None
-    )
+    hashes = download.get("archive_info", {}).get("hashes", {})
+    wheel = LockedWheel(url=download["url"], sha256=hashes.get("sha256", ""), size=None)
     return LockedPackage(
         name=_name(entry),
         version=metadata["version"],

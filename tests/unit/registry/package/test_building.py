@@ -194,6 +194,14 @@ def test_a_lock_that_had_to_be_made_is_kept_in_the_project(
     ]
 
 
+def test_a_lock_that_cannot_be_kept_is_told(tmp_path: Path, resolver: CountingResolver):
+    project = write_project(tmp_path, dependencies=["rows"])
+    (project / "pylock.toml").mkdir()
+
+    with pytest.raises(PackageBuildError, match=r"pylock\.toml can't be written"):
+        build(project)
+
+
 def test_a_lock_is_made_anew_when_that_is_asked_for(tmp_path: Path, resolver: CountingResolver):
     project = write_project(tmp_path, dependencies=["rows"])
     build(project)

@@ -152,6 +152,22 @@ def test_pip_locks_for_this_environment_and_says_so():
     assert "sys_platform == " in lock.environments[0]
 
 
+def test_a_distribution_that_only_this_host_has_cannot_be_locked(
+    resolver: Resolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    local = tmp_path / "local"
+    local.mkdir()
+    (local / "secret-1.0-py3-none-any.whl").write_bytes(wheel("secret", "1.0"))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(local))
+    monkeypatch.setenv("UV_FIND_LINKS", str(local))
+
+    with pytest.raises(PackageBuildError) as caught:
+        resolve(resolver, "secret")
+
+    assert [problem.where for problem in caught.value.problems] == ["secret"]
+    assert "can't be had by others" in caught.value.problems[0].message
+
+
 def test_without_uv_pip_is_found(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("cloacina_registry.package.resolver._find_uv", lambda: None)
 
