@@ -108,6 +108,14 @@ def test_a_second_run_replaces_the_report(tmp_path: Path) -> None:
     ]
 
 
+def test_an_engine_that_dies_after_the_report_was_written_does_no_harm(tmp_path: Path) -> None:
+    result = run_workflow(weather_report, {"output": str(tmp_path)}, crash="before commit:report")
+
+    assert result.status == "succeeded"
+    assert len(result.tasks["report"].attempts) == 2
+    assert [path.name for path in tmp_path.glob("*.html")] == ["weather-report-2015.html"]
+
+
 def test_observations_are_handed_on_in_order_of_their_days(tmp_path: Path) -> None:
     days = [date.fromisoformat(each["day"]) for each in run(tmp_path).context["observations"]]
 
