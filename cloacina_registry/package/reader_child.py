@@ -67,7 +67,7 @@ def _read(name: str, target: str, root: str) -> Answer:
     except BaseException as error:  # noqa: BLE001 - whatever it is, the author must hear of it
         return _problem(
             "import-failed",
-            error=traceback.format_exception_only(error)[-1].strip(),
+            error=_sentence(error),
             missing_module=error.name if isinstance(error, ModuleNotFoundError) else None,
             traceback=_own_part(error, root),
         )
@@ -113,6 +113,12 @@ def _workflows_in(thing: object) -> list[str]:
 
     attributes: Mapping[str, object] = getattr(thing, "__dict__", {})
     return sorted(name for name, value in attributes.items() if isinstance(value, Workflow))
+
+
+def _sentence(error: BaseException) -> str:
+    """Return type and message of an exception, without its place and its notes."""
+    lines = traceback.format_exception_only(error)
+    return next(line for line in lines if not line.startswith(" ")).strip()
 
 
 def _own_part(error: BaseException, root: str) -> str:

@@ -137,6 +137,19 @@ def test_the_cause_of_an_error_is_shown_with_it():
     assert "ValueError: no key" in problem.message
 
 
+def test_a_note_on_an_error_is_shown_behind_it():
+    source = """\
+    error = ValueError("no key")
+    error.add_note("see the handbook")
+    raise error
+    """
+
+    (problem,) = refusal({"flows.py": source}).problems
+
+    assert problem.message.startswith("it can't be imported: ValueError: no key\n")
+    assert "see the handbook" in problem.message
+
+
 def test_a_distribution_that_is_not_installed_is_named_in_the_hint():
     error = refusal({"flows.py": "import surely_not_installed.anywhere\n"})
 
