@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from cloacina_core.engine.call import Outcome, TaskCall
 from cloacina_core.engine.capture import LogSink, capturing, storable
 from cloacina_core.engine.library import TaskCode
-from cloacina_core.errors import CloacinaError, ContextValueError
+from cloacina_core.errors import CloacinaError, StoreUnavailableError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.model.context import Context, TaskInfo
 from cloacina_core.model.retry import RetryPolicy, qualified_name
@@ -20,6 +20,7 @@ from cloacina_core.model.typed import convert_fields, is_record_type
 Wrap: TypeAlias = Callable[[TaskCall, Callable[[], Any]], Any]
 """Calls a function on behalf of an attempt; plugins stand around it."""
 
+MAX_TYPE_LENGTH = 300
 MAX_MESSAGE_LENGTH = 10_000
 MAX_TRACEBACK_LENGTH = 30_000
 
@@ -139,7 +140,9 @@ class _Attempt:
             )
         changes = context.changes()
         self._check_size(changes)
-        callback_error = self._call_back(code.task.on_success, context)
+        callback_error = None
+        if not context.cancelled():  # given up: the task hasn't succeeded, whatever this says
+            callback_error = self._call_back(code.task.on_success, context)
         return Outcome(
             key=self._call.key,
             outcome=AttemptOutcome.SUCCEEDED,
@@ -149,7 +152,7 @@ class _Attempt:
         )
 
     def _check_size(self, changes: Mapping[str, str | None]) -> None:
-        sizes = {key: len((text or "").encode()) for key, text in changes.items()}
+        sizes = {key: len(f"{key}{text or ''}".encode()) for key, text in changes.items()}
         total, limit = sum(sizes.values()), self._call.max_value_bytes
         if total > limit:
             largest = max(sizes, key=lambda key: sizes[key])
@@ -160,13 +163,14 @@ class _Attempt:
             )
 
     def failed(self, error: BaseException) -> Outcome:
-        policy = self._code.task.retry if self._code else RetryPolicy()
-        deterministic = isinstance(
-            error, ContextValueError | ResultTypeError | ValueTooLargeError | CloacinaError
-        )
-        may_retry = not deterministic and policy.wants(error)
+        may_retry = self._may_retry(error)
         callback_error = None
-        if self._code and self._context and (self._call.is_last or not may_retry):
+        if (
+            self._code
+            and self._context
+            and (self._call.is_last or not may_retry)
+            and not self._context.cancelled()
+        ):
             callback_error = self._call_back(self._code.task.on_failure, self._context, error)
         return Outcome(
             key=self._call.key,
@@ -176,6 +180,16 @@ class _Attempt:
             callback_error=callback_error,
             logs=self._sink.close(),
         )
+
+    def _may_retry(self, error: BaseException) -> bool:
+        deterministic = isinstance(
+            error, ResultTypeError | ValueTooLargeError | CloacinaError
+        ) and not isinstance(error, StoreUnavailableError)
+        policy = self._code.task.retry if self._code else RetryPolicy()
+        try:
+            return not deterministic and policy.wants(error)
+        except BaseException:  # noqa: BLE001 - it asks the error, whose class may do anything
+            return False
 
     @staticmethod
     def _call_back(callback: Callable[..., object] | None, *arguments: object) -> str | None:
@@ -193,23 +207,32 @@ def failure_of(error: BaseException, plain: Callable[[str], str]) -> Failure:
     """Return an exception as data.
 
     Args:
-        error: the exception; its `__str__` may raise, and hold anything.
+        error: the exception; its methods may raise, and its texts hold anything.
         plain: makes module names those that the author wrote.
     """
-    try:
-        message = error.message if isinstance(error, CloacinaError) else str(error)
-    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
-        message = "(its message can't be read: __str__ raised)"
-    told = "" if isinstance(error, CloacinaError) else _traceback(error)
     return Failure(
-        type=plain(qualified_name(type(error))),
-        message=storable(plain(message), MAX_MESSAGE_LENGTH),
-        traceback=storable(plain(told), MAX_TRACEBACK_LENGTH),
+        type=storable(_read(lambda: plain(qualified_name(type(error)))), MAX_TYPE_LENGTH),
+        message=storable(_read(lambda: plain(_message(error))), MAX_MESSAGE_LENGTH),
+        traceback=storable(_read(lambda: plain(_traceback(error))), MAX_TRACEBACK_LENGTH),
     )
+
+
+def _read(part: Callable[[], str]) -> str:
+    """Return one part of what an exception tells of itself, which runs code of its class."""
+    try:
+        return part()
+    except BaseException as error:  # noqa: BLE001 - also SystemExit, from a user's __str__
+        return f"(can't be read: {type(error).__name__} was raised)"
+
+
+def _message(error: BaseException) -> str:
+    return error.message if isinstance(error, CloacinaError) else str(error)
 
 
 def _traceback(error: BaseException) -> str:
     """Return the traceback of the author's code: the first frames are ours."""
+    if isinstance(error, CloacinaError):  # its message says all
+        return ""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(
         ("cloacina_core.", "pluggy.")

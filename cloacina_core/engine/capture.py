@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from cloacina_core.engine.call import LogEntry
 from cloacina_core.foundation.clock import Clock, to_micros
@@ -19,6 +19,9 @@ MAX_LINES = 10_000
 """More lines of one attempt are dropped: a loop that prints must not fill the store."""
 
 MAX_LINE_LENGTH = 8_000
+
+MAX_TOTAL_LENGTH = 4_000_000
+"""So are lines behind this many characters."""
 
 _sink: ContextVar["LogSink | None"] = ContextVar("cloacina_log_sink", default=None)
 
@@ -30,21 +33,31 @@ class LogSink:
         self._clock = clock
         self._lines: list[LogEntry] = []
         self._partial: dict[str, str] = {}
+        self._length = 0
         self._dropped = 0
+        self._last_record: logging.LogRecord | None = None
 
     def write(self, stream: str, text: str) -> None:
         """Take text as it comes; a line is kept when it is complete."""
         *lines, rest = (self._partial.get(stream, "") + text).split("\n")
         for line in lines:
             self.line(stream, line)
-        self._partial[stream] = rest[:MAX_LINE_LENGTH]
+        self._partial[stream] = rest[: MAX_LINE_LENGTH + 1]
 
     def line(self, stream: str, text: str) -> None:
         """Take one line."""
-        if len(self._lines) >= MAX_LINES:
+        if len(self._lines) >= MAX_LINES or self._length >= MAX_TOTAL_LENGTH:
             self._dropped += 1
             return
-        self._lines.append((to_micros(self._clock.now()), stream, storable(text)))
+        line = storable(text)
+        self._length += len(line)
+        self._lines.append((to_micros(self._clock.now()), storable(stream), line))
+
+    def is_new(self, record: logging.LogRecord) -> bool:
+        """Whether a log record comes for the first time: each open runtime has a handler."""
+        is_new = record is not self._last_record
+        self._last_record = record
+        return is_new
 
     def close(self) -> tuple[LogEntry, ...]:
         """Return all lines, the last incomplete ones included."""
@@ -83,8 +96,10 @@ class _TaskStream(io.TextIOBase):
 
     def __init__(self, name: str, original: TextIO, *, pass_on: bool) -> None:
         self._name = name
-        self._original = original
         self._pass_on = pass_on
+        self.original = original
+        self.retired = False
+        """Whether its capture has stopped."""
 
     def write(self, text: str) -> int:
         sink = _sink.get()
@@ -92,24 +107,42 @@ class _TaskStream(io.TextIOBase):
             sink.write(self._name, text)
             if not self._pass_on:
                 return len(text)
-        return self._original.write(text)
+        return self._outermost().write(text)
+
+    def _outermost(self) -> TextIO:
+        """Return what is behind the streams of all runtimes that are open."""
+        stream = self.original
+        while isinstance(stream, _TaskStream):
+            stream = stream.original
+        return stream
 
     def flush(self) -> None:
-        self._original.flush()
+        self.original.flush()
+
+    def close(self) -> None:
+        """Do nothing: the original isn't ours to close."""
+
+    def writable(self) -> bool:
+        return True
 
     def isatty(self) -> bool:
-        return _sink.get() is None and self._original.isatty()
+        return _sink.get() is None and self.original.isatty()
 
     def fileno(self) -> int:
-        return self._original.fileno()
+        return self.original.fileno()
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """The original's: bytes that are written there are nobody's lines."""
+        return self.original.buffer
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        return self._original.encoding
+        return self.original.encoding
 
     @property
-    def original(self) -> TextIO:
-        return self._original
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self.original.errors
 
 
 class _TaskHandler(logging.Handler):
@@ -117,9 +150,13 @@ class _TaskHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         sink = _sink.get()
-        if sink is not None:
+        if sink is None or not sink.is_new(record):
+            return
+        try:
             for line in self.format(record).splitlines():
                 sink.line(record.levelname.lower(), line)
+        except Exception:  # noqa: BLE001 - logging never raises what a wrong call of it causes
+            self.handleError(record)
 
 
 class Capture:
@@ -146,13 +183,17 @@ class Capture:
         logging.getLogger().addHandler(self._handler)
 
     def stop(self) -> None:
-        """Put the original streams back, unless someone else replaced ours meanwhile."""
+        """Put the original streams back, once nobody else's stand before ours."""
         if self._streams is None:
             return
-        out, err = self._streams
-        if sys.stdout is out:
-            sys.stdout = out.original
-        if sys.stderr is err:
-            sys.stderr = err.original
+        for stream in self._streams:
+            stream.retired = True
+        sys.stdout, sys.stderr = _in_use(sys.stdout), _in_use(sys.stderr)
         logging.getLogger().removeHandler(self._handler)
         self._streams = None
+
+
+def _in_use(stream: TextIO) -> TextIO:
+    while isinstance(stream, _TaskStream) and stream.retired:
+        stream = stream.original
+    return stream

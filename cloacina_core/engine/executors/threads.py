@@ -8,6 +8,8 @@ from queue import SimpleQueue
 from cloacina_core.engine.attempt import AttemptRunner
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
 from cloacina_core.engine.executors.interface import Report
+from cloacina_core.model.run import Failure
+from cloacina_core.model.status import AttemptOutcome
 
 
 class _Running:
@@ -35,6 +37,7 @@ class ThreadExecutor:
         self._running: dict[AttemptKey, _Running] = {}
         self._idle = 0
         self._lost = 0
+        self._stopped = False
         self._loop = _LoopThread()
 
     def start(self, report: Report) -> None:
@@ -49,9 +52,19 @@ class ThreadExecutor:
             needs_thread = self._idle == 0
             if not needs_thread:
                 self._idle -= 1
+        if needs_thread and not self._start_thread(running):
+            return
         self._calls.put(running)
-        if needs_thread:
-            threading.Thread(target=self._work, name="cloacina-task", daemon=True).start()
+
+    def _start_thread(self, running: _Running) -> bool:
+        """Start one more thread; without it, the call has failed."""
+        thread = threading.Thread(target=self._work, name="cloacina-task", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the process has as many as it may have
+            self._end(running, _not_run(running, f"no thread for the attempt: {error}"))
+            return False
+        return True
 
     def abandon(self, key: AttemptKey) -> None:
         """Give up a call."""
@@ -73,6 +86,7 @@ class ThreadExecutor:
     def stop(self) -> None:
         """Let go of the threads as they become idle."""
         with self._lock:
+            self._stopped = True
             idle, self._idle = self._idle, 0
         for _ in range(idle):
             self._calls.put(None)
@@ -82,15 +96,21 @@ class ThreadExecutor:
         while (running := self._calls.get()) is not None:
             if self._runner.wants_loop(running.call):
                 self._start_coroutine(running)
-                self._become_idle()
+                is_wanted = self._become_idle()
             else:
                 outcome = self._runner.run(running.call, running.abandoned.is_set)
-                self._become_idle()  # before the report, which may bring this thread's next call
+                # Idle before the report, which may bring this thread's next call.
+                is_wanted = self._become_idle()
                 self._end(running, outcome)
+            if not is_wanted:
+                return
 
-    def _become_idle(self) -> None:
+    def _become_idle(self) -> bool:
+        """Offer this thread for the next call; False when the executor has stopped."""
         with self._lock:
-            self._idle += 1
+            if not self._stopped:
+                self._idle += 1
+            return not self._stopped
 
     def _end(self, running: _Running, outcome: Outcome) -> None:
         with self._lock:
@@ -103,15 +123,29 @@ class ThreadExecutor:
 
     def _start_coroutine(self, running: _Running) -> None:
         def begin() -> None:
-            task = asyncio.ensure_future(
+            running.future = asyncio.ensure_future(
                 self._runner.run_async(running.call, running.abandoned.is_set)
             )
-            running.future = task
-            task.add_done_callback(lambda done: self._end(running, done.result()))
-            if running.abandoned.is_set():
-                task.cancel()
+            running.future.add_done_callback(end)
+            if running.abandoned.is_set():  # when there was no future to cancel
+                running.future.cancel()
+
+        def end(done: asyncio.Task[Outcome]) -> None:
+            if done.cancelled():  # before its first step
+                self._end(running, _not_run(running, "given up before it began"))
+            else:
+                self._end(running, done.result())
 
         self._loop.call(begin)
+
+
+def _not_run(running: _Running, reason: str) -> Outcome:
+    return Outcome(
+        key=running.call.key,
+        outcome=AttemptOutcome.FAILED,
+        failure=Failure(type="not-run", message=reason),
+        may_retry=True,
+    )
 
 
 class _LoopThread:
@@ -120,19 +154,39 @@ class _LoopThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = False
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call a function on the loop, soon."""
+        """Call a function on the loop, soon; never, once it was stopped."""
         with self._lock:
+            if self._stopped:
+                return
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(
-                    target=self._loop.run_forever, name="cloacina-asyncio", daemon=True
+                    target=_run_until_stopped,
+                    args=(self._loop,),
+                    name="cloacina-asyncio",
+                    daemon=True,
                 ).start()
-        self._loop.call_soon_threadsafe(function)
+            self._loop.call_soon_threadsafe(function)
 
     def stop(self) -> None:
-        """End the loop; coroutines that still run are left behind."""
+        """Cancel the coroutines that still run, and end the loop; doesn't wait for that."""
         with self._lock:
-            if self._loop is not None:
+            if self._loop is not None and not self._stopped:
                 self._loop.call_soon_threadsafe(self._loop.stop)
+            self._stopped = True
+
+
+def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.run_until_complete(_cancel_others())
+    loop.close()
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
