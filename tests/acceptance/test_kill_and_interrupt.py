@@ -1,0 +1,160 @@
+"""A run survives its process: killed, interrupted, or timed out while it waits."""
+
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from support.shell import Shell
+
+PATIENCE = 60
+
+
+def wait_for(ledger: Path, text: str, process: subprocess.Popen[str]) -> None:
+    """Wait until a task wrote something, or fail when its process ended before."""
+    end = time.monotonic() + PATIENCE
+    while not ledger.exists() or text not in ledger.read_text():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def start_slow_run(shell: Shell, *options: str) -> tuple[subprocess.Popen[str], Path]:
+    ledger = shell.folder / "ledger"
+    params = ["-p", f"ledger={ledger}", "-p", "pause=0.5"]
+    return shell.start("run", "slow", *params, *options, "--json"), ledger
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill a process as a power cut would, and wait until it is gone."""
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+
+
+def only_run(shell: Shell) -> str:
+    (run,) = shell.ok("runs", "list", "--json").json
+    return str(run["run_id"])
+
+
+def test_a_killed_run_resumes_and_repeats_only_the_interrupted_task(shell: Shell):
+    process, ledger = start_slow_run(shell)
+    wait_for(ledger, "step_2 begin", process)
+    kill(process)
+
+    result = shell.ok("runs", "resume", only_run(shell), "--json").json
+
+    assert result["status"] == "succeeded"
+    ended = Counter(line.split()[0] for line in ledger.read_text().splitlines() if "end" in line)
+    assert ended == {f"step_{number}": 1 for number in range(5)}
+    outcomes = {
+        task["name"]: [attempt["outcome"] for attempt in task["attempts"]]
+        for task in result["tasks"]
+    }
+    assert outcomes == {
+        "step_0": ["succeeded"],
+        "step_1": ["succeeded"],
+        "step_2": ["lost", "succeeded"],
+        "step_3": ["succeeded"],
+        "step_4": ["succeeded"],
+    }
+
+
+def test_the_same_idempotency_key_takes_a_killed_run_up(shell: Shell):
+    process, ledger = start_slow_run(shell, "--idempotency-key", "nightly-1")
+    wait_for(ledger, "step_1 begin", process)
+    kill(process)
+    run_id = only_run(shell)
+
+    second, _ = start_slow_run(shell, "--idempotency-key", "nightly-1")
+    out, err = second.communicate(timeout=PATIENCE)
+
+    assert second.returncode == 0, err
+    assert only_run(shell) == run_id
+    assert run_id in out
+
+
+def test_ctrl_c_leaves_the_run_and_says_how_to_go_on(shell: Shell):
+    process, ledger = start_slow_run(shell)
+    wait_for(ledger, "step_1 begin", process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE)
+
+    run_id = only_run(shell)
+    assert process.returncode == 130
+    assert f"cloacina runs resume {run_id}" in err
+    assert shell.ok("runs", "resume", run_id, "--json").json["status"] == "succeeded"
+
+
+def test_a_wait_that_times_out_ends_with_7_and_loses_nothing(shell: Shell):
+    process, _ = start_slow_run(shell, "--timeout", "1")
+    _, err = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 7
+    assert "result-timeout" in err
+    assert shell.ok("runs", "resume", only_run(shell), "--json").json["status"] == "succeeded"
+
+
+def test_a_run_that_another_process_works_on_is_not_taken(shell: Shell):
+    process, ledger = start_slow_run(shell)
+    wait_for(ledger, "step_0 begin", process)
+
+    done = shell.run("runs", "resume", only_run(shell), "--json")
+    process.communicate(timeout=PATIENCE)
+
+    assert done.status == 5
+    assert done.error["code"] == "run-owned"
+    assert process.returncode == 0
+
+
+def test_a_run_whose_engines_die_three_times_is_given_up(shell: Shell):
+    process, ledger = start_slow_run(shell)
+    wait_for(ledger, "step_0 begin", process)
+    kill(process)
+    run_id = only_run(shell)
+    for attempt in (2, 3):
+        process = shell.start("runs", "resume", run_id)
+        wait_for(ledger, f"step_0 begin {attempt}", process)
+        kill(process)
+
+    done = shell.run("runs", "resume", run_id, "--json")
+
+    assert done.status == 1
+    assert done.json["error"]["type"] == "engine-deaths"
+
+
+def test_an_engine_takes_up_recorded_runs_and_stops_on_sigterm(shell: Shell):
+    run_id = shell.ok("run", "hello-workflow", "--detach", "--json").json["run_id"]
+    engine = shell.start("engine", "run", "--json")
+    end = time.monotonic() + PATIENCE
+    while shell.ok("runs", "show", run_id, "--json").json["status"] != "succeeded":
+        assert time.monotonic() < end
+    engine.send_signal(signal.SIGTERM)
+    engine.communicate(timeout=PATIENCE)
+
+    assert engine.returncode == 0
+
+
+@pytest.mark.slow
+def test_the_weather_report_survives_kills_at_any_moment(fresh: Shell):
+    fresh.ok("init")
+    fresh.publish(fresh.copy_sample("weather_report"))
+    options = ["-p", "year=2015", "-p", "output=out", "--idempotency-key", "w", "--json"]
+    for pause in (0.3, 0.5, 0.6, 0.7, 0.8):
+        process = fresh.start("run", "weather-report", *options)
+        time.sleep(pause)
+        kill(process)
+        ended = fresh.run("runs", "list", "--status", "failed", "--json")
+        if ended.status == 0 and ended.json:  # three engines may have died in mid-run
+            break
+
+    done = fresh.run("run", "weather-report", *options)
+
+    assert done.json["status"] in {"succeeded", "failed"}
+    if done.json["status"] == "failed":
+        assert done.json["error"]["type"] == "engine-deaths"
+    (run,) = fresh.ok("runs", "list", "--json").json
+    events = fresh.ok("runs", "events", run["run_id"], "--json").json
+    committed = Counter(event["task"] for event in events if event["type"] == "task_succeeded")
+    assert set(committed.values()) <= {1}
