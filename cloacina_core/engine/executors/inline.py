@@ -1,14 +1,19 @@
 """Runs calls one after the other, when told to: for tests that must not depend on timing."""
 
+import asyncio
+import threading
 from collections import deque
 
 from cloacina_core.engine.attempt import AttemptRunner
-from cloacina_core.engine.call import AttemptKey, TaskCall
+from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
 from cloacina_core.engine.executors.interface import Report
 
 
 class InlineExecutor:
-    """Keeps calls until `run_next`, which runs one in the caller's thread."""
+    """Keeps calls until `run_next`, which runs one in the caller's thread.
+
+    A call that runs can't be given up: its caller waits for it.
+    """
 
     def __init__(self, runner: AttemptRunner) -> None:
         self._runner = runner
@@ -24,12 +29,28 @@ class InlineExecutor:
         self._waiting.append(call)
 
     def run_next(self) -> bool:
-        """Run the oldest call that is kept, and report its outcome; False when there is none."""
+        """Run the oldest call that is kept, and report its outcome; False when there is none.
+
+        Raises:
+            KeyboardInterrupt: the user wants to end not the call, but all of it.
+        """
         if not self._waiting or self._report is None:
             return False
-        call = self._waiting.popleft()
-        self._report(self._runner.run(call, bool))
+        outcome = self._run(self._waiting.popleft())
+        if outcome.failure is not None and outcome.failure.type == KeyboardInterrupt.__name__:
+            raise KeyboardInterrupt
+        self._report(outcome)
         return True
+
+    def _run(self, call: TaskCall) -> Outcome:
+        if not _is_in_event_loop():
+            return self._runner.run(call, _never)
+        # An `async def` task needs a loop of its own, and no thread has two that run.
+        outcomes: list[Outcome] = []
+        thread = threading.Thread(target=lambda: outcomes.append(self._runner.run(call, _never)))
+        thread.start()
+        thread.join()
+        return outcomes[0]
 
     def abandon(self, key: AttemptKey) -> None:
         """Forget a call that wasn't run yet."""
@@ -43,3 +64,16 @@ class InlineExecutor:
     def stop(self) -> None:
         """Forget all calls that weren't run yet."""
         self._waiting.clear()
+
+
+def _never() -> bool:
+    return False
+
+
+def _is_in_event_loop() -> bool:
+    """Whether the caller is called by a coroutine, as all code of a notebook is."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

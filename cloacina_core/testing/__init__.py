@@ -1,0 +1,64 @@
+"""For tests of workflows, and of executors. Needs no plugin of pytest, nor pytest itself.
+
+Call a task's function with a plain `Context` to test that function alone. To test a workflow, run
+it here: on the real engine and a database in memory, with a clock that only jumps, so that a retry
+after five minutes takes no time.
+
+>>> from datetime import timedelta
+>>> from cloacina_core import Context, RetryPolicy, Workflow
+>>> from cloacina_core.testing import run_workflow
+
+>>> nightly = Workflow("nightly")
+>>> @nightly.task(retry=RetryPolicy(max_attempts=2, first_delay=timedelta(minutes=5)))
+... def extract(context: Context) -> dict[str, list[int]]:
+...     return {"amounts": [3, 4]}
+>>> @nightly.task(after=[extract])
+... async def summarise(context: Context) -> dict[str, int]:
+...     return {"total": sum(context["amounts"])}
+
+What comes out, and how it came about:
+
+>>> result = run_workflow(nightly)
+>>> result.status == "succeeded", result.context["total"]
+(True, 7)
+>>> [event.type.value for event in result.events][-3:]
+['task_started', 'task_succeeded', 'run_succeeded']
+
+A failure of the first attempt, and the pause before the second one:
+
+>>> result = run_workflow(nightly, fail={"extract": [TimeoutError("no answer"), None]})
+>>> [str(attempt.outcome) for attempt in result.tasks["extract"].attempts]
+['failed', 'succeeded']
+>>> str(result.elapsed)
+'0:05:00'
+
+An engine that dies when `extract` has done its work and nothing tells of it yet. The next engine
+runs the task again, which is why effects on the world must bear repetition:
+
+>>> result = run_workflow(nightly, crash="before commit:extract")
+>>> [str(attempt.outcome) for attempt in result.tasks["extract"].attempts]
+['lost', 'succeeded']
+>>> result.context["total"]
+7
+
+`WorkflowHarness` does the same for several runs on one store. Makers of executors derive their
+tests from `ExecutorContract`.
+"""
+
+from cloacina_core.testing.clock import FrozenClock
+from cloacina_core.testing.crash_point import CrashPoint
+from cloacina_core.testing.executor_contract import ExecutorContract, InlineExecutorContract
+from cloacina_core.testing.harness import WorkflowHarness, run_workflow
+from cloacina_core.testing.result import HarnessResult
+from cloacina_core.testing.stepped_engine import RunStalledError
+
+__all__ = [
+    "CrashPoint",
+    "ExecutorContract",
+    "FrozenClock",
+    "HarnessResult",
+    "InlineExecutorContract",
+    "RunStalledError",
+    "WorkflowHarness",
+    "run_workflow",
+]

@@ -1,0 +1,120 @@
+"""What a run under test is made to suffer: failing attempts, slow attempts, crashing engines."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from cloacina_core.engine.call import AttemptKey, TaskCall
+from cloacina_core.errors import InputError, Problem
+from cloacina_core.foundation.names import nearest
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.testing.crash_point import CrashPoint
+
+Error: TypeAlias = BaseException | type[BaseException]
+Fail: TypeAlias = Mapping[str, Error | Sequence[Error | None]]
+"""By task: what its attempts raise instead of calling the function. One error means every attempt;
+of several, the first is for attempt 1, and None, or the end of the sequence, lets it run."""
+
+Slow: TypeAlias = Mapping[str, timedelta]
+"""By task: how long each of its attempts takes on the frozen clock."""
+
+Crash: TypeAlias = str | CrashPoint | Iterable[str | CrashPoint]
+"""Where engines die; each point once, so a point given twice means the first two times."""
+
+NOTHING = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbances:
+    """All that was asked for, checked against the workflow."""
+
+    definition: WorkflowDefinition
+    fail: Fail
+    slow: Slow
+    crash: tuple[CrashPoint, ...]
+
+    @classmethod
+    def checked(
+        cls, definition: WorkflowDefinition, fail: Fail | None, slow: Slow | None, crash: Crash
+    ) -> "Disturbances":
+        """Return disturbances that fit a workflow.
+
+        Raises:
+            InputError: they name unknown tasks or can't happen; `problems` names every fault.
+        """
+        fail, slow = fail or {}, slow or {}
+        points, problems = _parsed(crash)
+        problems += _task_problems(definition.by_name, fail, slow, points)
+        problems += _fail_problems(fail)
+        problems += _slow_problems(slow)
+        if problems:
+            raise InputError(
+                f"workflow {definition.name!r} can't be disturbed like that", problems=problems
+            )
+        return cls(definition, dict(fail), dict(slow), tuple(points))
+
+    def around(self, call: TaskCall, function: Callable[[], Any]) -> Any:
+        """Call a task's function, or raise what the attempt is to raise instead."""
+        error = self._error_of(call)
+        if error is not None:
+            raise error
+        return function()
+
+    def _error_of(self, call: TaskCall) -> Error | None:
+        told = self.fail.get(call.task)
+        if told is None or isinstance(told, BaseException | type):
+            error = told
+        else:
+            number = call.key[2]
+            error = told[number - 1] if number <= len(told) else None
+        # An exception that is raised again keeps the frames of the last time.
+        return error.with_traceback(None) if isinstance(error, BaseException) else error
+
+    def duration(self, key: AttemptKey) -> timedelta:
+        """Return how long an attempt takes."""
+        _, number, _ = key
+        return self.slow.get(self.definition.tasks[number].name, NOTHING)
+
+
+def _parsed(crash: Crash) -> tuple[list[CrashPoint], list[Problem]]:
+    points: list[CrashPoint] = []
+    problems: list[Problem] = []
+    for point in [crash] if isinstance(crash, str | CrashPoint) else crash:
+        try:
+            points.append(point if isinstance(point, CrashPoint) else CrashPoint.parse(point))
+        except InputError as error:
+            problems.append(Problem("bad-crash-point", f"{error}: {error.hint}", "crash"))
+    return points, problems
+
+
+def _task_problems(
+    known: Collection[str], fail: Fail, slow: Slow, points: Iterable[CrashPoint]
+) -> Iterator[Problem]:
+    crashing = (point.task for point in points if point.task is not None)
+    for where, tasks in (("fail", fail), ("slow", slow), ("crash", crashing)):
+        for task in tasks:
+            if task not in known:
+                near = nearest(task, known)
+                hint = f"; did you mean {' or '.join(near)}?" if near else ""
+                yield Problem("unknown-task", f"there is no task {task!r}{hint}", where)
+
+
+def _fail_problems(fail: Fail) -> Iterator[Problem]:
+    for task, told in fail.items():
+        for error in told if isinstance(told, list | tuple) else [told]:
+            if error is not None and not _can_be_raised(error):
+                yield Problem("bad-failure", f"{error!r} can't be raised", f"fail[{task!r}]")
+
+
+def _can_be_raised(error: object) -> bool:
+    return isinstance(error, BaseException) or (
+        isinstance(error, type) and issubclass(error, BaseException)
+    )
+
+
+def _slow_problems(slow: Slow) -> Iterator[Problem]:
+    for task, duration in slow.items():
+        if not isinstance(duration, timedelta) or duration < NOTHING:
+            message = f"an attempt takes a timedelta of 0 or more, not {duration!r}"
+            yield Problem("bad-duration", message, f"slow[{task!r}]")

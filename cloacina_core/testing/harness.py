@@ -1,0 +1,253 @@
+"""Runs a workflow to its end in memory, on the real engine, journal and store."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from importlib_metadata import version
+
+from cloacina_core.engine.attempt import AttemptRunner
+from cloacina_core.engine.capture import Capture
+from cloacina_core.engine.engine import Engine, EngineLimits
+from cloacina_core.engine.executors.inline import InlineExecutor
+from cloacina_core.engine.library import WorkflowLibrary
+from cloacina_core.engine.notifier import Notifier
+from cloacina_core.engine.params import accept_params
+from cloacina_core.engine.plan import Plan
+from cloacina_core.engine.run_state import RunState
+from cloacina_core.errors import InputError, UnknownRunError
+from cloacina_core.foundation.ids import IdFactory, RunId
+from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.context import Context
+from cloacina_core.model.run import RunSummary
+from cloacina_core.model.status import RunStatus
+from cloacina_core.model.workflow import Workflow
+from cloacina_core.settings import Settings
+from cloacina_core.store.database import IN_MEMORY, Database
+from cloacina_core.store.ownership import Ownership
+from cloacina_core.store.reading import RunReader
+from cloacina_core.testing.clock import FrozenClock
+from cloacina_core.testing.crash_point import Crashes, CrashingWriter, EngineKilledError
+from cloacina_core.testing.disturbances import Crash, Disturbances, Fail, Slow
+from cloacina_core.testing.result import HarnessResult
+from cloacina_core.testing.stepped_engine import SteppedEngine
+
+_A_MOMENT = timedelta(microseconds=1)
+_DEFAULTS = Settings(home=Path(), database_url=IN_MEMORY)
+
+
+class WorkflowHarness:
+    """Runs one workflow as often as a test likes. Use it as a context manager.
+
+    Everything but time is real: the engine plans, retries and recovers as in production, and writes
+    to an SQLite database in memory. It works in the test's own thread and never sleeps: when a run
+    can only wait (for a retry, a timeout, a slow attempt, the lease of a dead engine), the frozen
+    clock jumps to the end of the wait. The same test takes the same course every time.
+
+    Attempts run one after the other, in the order in which they became ready, and take no time
+    unless `slow` says so. They can't be interrupted: `context.cancelled()` is never true.
+
+    Attributes:
+        workflow: the workflow under test.
+        clock: the frozen clock. A test may move it between runs.
+    """
+
+    def __init__(
+        self, workflow: Workflow, *, clock: FrozenClock | None = None, chance: float = 0.0
+    ) -> None:
+        """Prepare an empty store.
+
+        Args:
+            workflow: what to run.
+            clock: the clock to use; None: one that starts at New Year 2026, UTC.
+            chance: the share, 0 to just under 1, of its jitter that each pause before a retry gets.
+
+        Raises:
+            DefinitionError: the workflow's definition is wrong; `problems` names every fault.
+        """
+        self.workflow = workflow
+        self.clock = clock or FrozenClock()
+        self._definition = workflow.definition()
+        self._chance = chance
+        self._ids = IdFactory(self.clock, entropy=bytes)  # zeros: ids, too, are always the same
+        self._library = WorkflowLibrary(())
+        self._library.register(workflow)
+        self._database = Database(IN_MEMORY, self.clock)
+        self._reader = RunReader(self._database)
+        self._ownership = Ownership(self._database, _DEFAULTS.lease)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def run(
+        self,
+        params: Mapping[str, Any] | None = None,
+        *,
+        context: Mapping[str, JsonValue] | None = None,
+        fail: Fail | None = None,
+        slow: Slow | None = None,
+        crash: Crash = (),
+    ) -> HarnessResult:
+        """Run the workflow until it has ended. A failed run is a result, not an exception.
+
+        Args:
+            params: the run's params; checked against the workflow's schema, defaults filled.
+            context: values that the first tasks see.
+            fail: what attempts raise instead of calling the task's function, by task.
+                `{"load": OSError("full")}`: every attempt; `{"load": [OSError("full"), None]}`:
+                the first one, while the second calls the function.
+            slow: how long each attempt takes on the frozen clock, by task, for testing timeouts:
+                `{"load": timedelta(minutes=10)}`. The function is called when the attempt begins;
+                its outcome counts when the time is over.
+            crash: where engines die, see `CrashPoint`: `"before commit:load"`, or several. After
+                each crash another engine waits for the lease of the dead one to pass and takes the
+                run up. The third death fails the run, as it does in production.
+
+        Raises:
+            ParamsError: the params don't fit.
+            ContextValueError: a value of the context can't be stored.
+            InputError: an unknown task, a crash point that isn't one, or that the run never
+                reached: a test that crashes nothing tests nothing.
+        """
+        request = accept_params(self._definition, params), _texts(context)
+        disturbances = Disturbances.checked(self._definition, fail, slow, crash)
+        crashes = Crashes(disturbances.crash)
+        began = self.clock.now()
+        capture = Capture(pass_on=True)
+        capture.start()
+        try:
+            run_id = self._run_through_crashes(*request, disturbances, crashes)
+        finally:
+            capture.stop()
+        _refuse_unreached(crashes)
+        return self._result(run_id, crashes, self.clock.now() - began)
+
+    def _run_through_crashes(
+        self,
+        params: Mapping[str, JsonValue],
+        texts: Mapping[str, str],
+        disturbances: Disturbances,
+        crashes: Crashes,
+    ) -> RunId:
+        """Run with one engine after the other until the run has ended."""
+        engine = self._start_engine(disturbances, crashes)
+        run = self._submit(engine, params, texts)
+        while True:
+            try:
+                engine.work_until_end(run)
+            except EngineKilledError:
+                self.clock.advance(_DEFAULTS.lease + _A_MOMENT)
+                engine = self._start_engine(disturbances, crashes)
+                run = self._recover(engine, run.run_id) or self._submit(engine, params, texts)
+            else:
+                self._ownership.stop(engine.id)
+                return run.run_id
+
+    def _start_engine(self, disturbances: Disturbances, crashes: Crashes) -> SteppedEngine:
+        """Start one more engine, which knows of the others only what the store tells."""
+        executor = InlineExecutor(
+            AttemptRunner(self._library.find, self.clock, disturbances.around)
+        )
+        engine = Engine(
+            self._ids.engine_id(),
+            writer=CrashingWriter(self._database, crashes),
+            ownership=self._ownership,
+            executor=executor,
+            notifier=Notifier(),
+            clock=self.clock,
+            chance=lambda: self._chance,
+            limits=EngineLimits(_DEFAULTS.slots, _DEFAULTS.max_value_bytes, _DEFAULTS.lease),
+        )
+        self._ownership.register(engine.id, version("cloacina"))
+        return SteppedEngine(engine, executor, self._ownership, self.clock, disturbances)
+
+    def _submit(
+        self, engine: SteppedEngine, params: Mapping[str, JsonValue], texts: Mapping[str, str]
+    ) -> RunState:
+        now = self.clock.now()
+        summary = RunSummary(
+            run_id=self._ids.run_id(),
+            status=RunStatus.RUNNING,
+            workflow=self._definition.name,
+            reference=self._definition.name,
+            release=None,
+            priority=0,
+            idempotency_key=None,
+            engine=engine.id,
+            created_at=now,
+            started_at=now,
+            finished_at=None,
+            error=None,
+        )
+        run = RunState(Plan(self._definition), summary, params=params, context=texts)
+        engine.submit(run)
+        return run
+
+    def _recover(self, engine: SteppedEngine, run_id: RunId) -> RunState | None:
+        """Take a run from a dead engine, as recovery does; None when it was never stored."""
+        if run_id in self._ownership.claimable(engine.id):
+            self._ownership.claim(run_id, engine.id)
+            return engine.take_up(self._reader.load(run_id))
+        try:
+            stored = self._reader.load(run_id)
+        except UnknownRunError:
+            return None
+        return RunState.restore(Plan(self._definition), stored)  # it ended before the crash
+
+    def _result(self, run_id: RunId, crashes: Crashes, elapsed: timedelta) -> HarnessResult:
+        stored = self._reader.load(run_id)
+        return HarnessResult(
+            run=RunState.restore(Plan(stored.definition), stored).result(),
+            events=tuple(self._reader.events(run_id, limit=stored.last_seq)),
+            logs=tuple(self._reader.logs(run_id)),
+            crashes=tuple(crashes.happened),
+            elapsed=elapsed,
+        )
+
+
+def run_workflow(
+    workflow: Workflow,
+    params: Mapping[str, Any] | None = None,
+    *,
+    context: Mapping[str, JsonValue] | None = None,
+    fail: Fail | None = None,
+    slow: Slow | None = None,
+    crash: Crash = (),
+    clock: FrozenClock | None = None,
+) -> HarnessResult:
+    """Run a workflow once, in memory, and return how it ended.
+
+    Arguments are those of `WorkflowHarness` and its `run`, and so are the errors.
+    """
+    with WorkflowHarness(workflow, clock=clock) as harness:
+        return harness.run(params, context=context, fail=fail, slow=slow, crash=crash)
+
+
+def _texts(context: Mapping[str, JsonValue] | None) -> dict[str, str]:
+    """Return a context's values in encoded form."""
+    changes = Context(context).changes()
+    return {key: text for key, text in changes.items() if text is not None}
+
+
+def _refuse_unreached(crashes: Crashes) -> None:
+    if crashes.pending:
+        points = ", ".join(f"'{point}'" for point in crashes.pending)
+        happened = ", ".join(f"'{point}'" for point in crashes.happened) or "none"
+        raise InputError(
+            f"the run never reached crash point {points}",
+            hint=f"crashes that happened: {happened}; each needs its own moment of the run",
+        )

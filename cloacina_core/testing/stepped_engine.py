@@ -1,0 +1,116 @@
+"""One incarnation of an engine, worked by hand: one thread, no sleep, the same course each time."""
+
+import heapq
+import itertools
+from datetime import timedelta
+
+from cloacina_core.engine.call import Outcome
+from cloacina_core.engine.engine import Engine
+from cloacina_core.engine.executors.inline import InlineExecutor
+from cloacina_core.engine.requests import Submission, TakeUp
+from cloacina_core.engine.run_state import RunState
+from cloacina_core.errors import CloacinaError
+from cloacina_core.model.stored import StoredRun
+from cloacina_core.store.ownership import Ownership
+from cloacina_core.testing.clock import FrozenClock
+from cloacina_core.testing.disturbances import Disturbances
+
+
+class RunStalledError(CloacinaError):
+    """A run hasn't ended, and nothing is left that could make it go on."""
+
+    code = "run-stalled"
+
+
+class SlowOutcomes:
+    """Outcomes of attempts that take their time on the frozen clock, until that time is over.
+
+    The functions were called when the attempts began, as they would have been: an attempt that is
+    given up at its deadline has had its effects on the world.
+    """
+
+    def __init__(self, clock: FrozenClock) -> None:
+        self._clock = clock
+        self._heap: list[tuple[float, int, Outcome]] = []
+        self._order = itertools.count()
+
+    def add(self, outcome: Outcome, duration: timedelta) -> None:
+        """Keep an outcome for a while."""
+        due = self._clock.monotonic() + duration.total_seconds()
+        heapq.heappush(self._heap, (due, next(self._order), outcome))
+
+    def seconds_to_next(self) -> float | None:
+        """Return after how long one will be due; None when there is none."""
+        return self._heap[0][0] - self._clock.monotonic() if self._heap else None
+
+    def take_due(self) -> list[Outcome]:
+        """Return those whose time is over, and forget them."""
+        due = []
+        while self._heap and self._heap[0][0] <= self._clock.monotonic():
+            due.append(heapq.heappop(self._heap)[2])
+        return due
+
+
+class SteppedEngine:
+    """Steps an engine until a run has ended, and moves the clock where others would sleep."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        executor: InlineExecutor,
+        ownership: Ownership,
+        clock: FrozenClock,
+        disturbances: Disturbances,
+    ) -> None:
+        self.id = engine.id
+        self._engine = engine
+        self._executor = executor
+        self._ownership = ownership
+        self._clock = clock
+        self._disturbances = disturbances
+        self._slow = SlowOutcomes(clock)
+
+    def submit(self, run: RunState) -> None:
+        """Hand in a new run."""
+        self._engine.post(Submission(run, request_digest=None))
+
+    def take_up(self, stored: StoredRun) -> RunState:
+        """Hand in a run that was claimed for this engine, and return it."""
+        run = RunState.restore(self._engine.plan_of(stored.definition), stored)
+        self._engine.post(TakeUp(run))
+        return run
+
+    def work_until_end(self, run: RunState) -> None:
+        """Do all that a run needs.
+
+        Raises:
+            EngineKilledError: the engine reached a crash point.
+            RunStalledError: the run can't go on.
+        """
+        self._executor.start(self._receive)
+        while not run.status.is_final:
+            if not self._engine.step(patience=0) and not self._executor.run_next():
+                self._wait(run)
+        self._executor.stop()
+
+    def _receive(self, outcome: Outcome) -> None:
+        """Take an outcome from the executor; the engine gets it when the attempt's time is over."""
+        self._slow.add(outcome, self._disturbances.duration(outcome.key))
+        self._deliver()
+
+    def _deliver(self) -> None:
+        for outcome in self._slow.take_due():
+            self._engine.report(outcome)
+
+    def _wait(self, run: RunState) -> None:
+        """Move the clock to what happens next. An engine that lives keeps its lease."""
+        pauses = (self._engine.seconds_to_timer(), self._slow.seconds_to_next())
+        known = [pause for pause in pauses if pause is not None]
+        if not known:
+            raise RunStalledError(
+                f"run {run.run_id} is {run.status}, and nothing can make it go on",
+                hint="the store isn't as the engine left it, or the engine is at fault",
+            )
+        self._clock.wait(min(known))
+        self._ownership.renew(self.id)
+        self._deliver()
