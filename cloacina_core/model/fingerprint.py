@@ -1,20 +1,37 @@
 """Fingerprints of code: they change when what a task does changes, and not when comments move.
 
-A function's fingerprint covers its syntax tree without docstrings and positions, the constants it
-closes over, its defaults, and, through the names it uses, the constants, functions and classes of
-its own top-level package. Code of other distributions is covered by the dependency lock instead.
+A function's fingerprint covers its syntax and, through the names it uses, the functions, classes
+and constants of its own top-level package, near or far; and the values that it got when it was
+made: defaults and the variables of the function around it. It covers
+
+- constants as they are written, not as they are: `HOME = os.environ["HOME"]` is the same on every
+  machine, a `re.compile` of another pattern is another;
+- code of other packages by name alone: the dependency lock covers what is in them;
+- imports within functions as they are written: the module may not be loaded yet.
+
+It is the same in every process and version of Python, and in the namespace of a loaded release. A
+function whose source can't be read is covered by its bytecode, which differs between versions.
 """
 
 import ast
+import enum
+import functools
 import hashlib
-import inspect
-import textwrap
+import sys
 import types
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
-_CONSTANTS = (type(None), bool, int, float, complex, str, bytes)
+from cloacina_core.foundation.names import plain_module
+from cloacina_core.model.source import Path, Source, paths_in, read_source, shape
+
+_Module: TypeAlias = dict[str, Any]
+"""A module's namespace."""
+
 FINGERPRINT_LENGTH = 32
+_CONSTANTS = (type(None), bool, int, float, complex, str, bytes)
+_TOLD_BY_REPR = frozenset({"datetime", "decimal", "fractions", "uuid"})
 
 
 def combined(*parts: str) -> str:
@@ -29,43 +46,188 @@ def combined(*parts: str) -> str:
 
 def of_callable(function: Callable[..., Any] | None) -> str:
     """Return the fingerprint of a function; hex."""
-    return combined(*_describe(function, set()))
+    return combined(*_Description(_home_of(function)).of_all(function))
 
 
-def _describe(thing: object, seen: set[int]) -> Iterator[str]:
-    thing = inspect.unwrap(thing) if callable(thing) else thing
-    if id(thing) in seen:
-        return
-    seen.add(id(thing))
-    if isinstance(thing, types.FunctionType):
-        yield from _describe_function(thing, seen)
-    elif isinstance(thing, type):
-        yield _syntax(thing) or thing.__qualname__
-    elif isinstance(thing, types.MethodType):
-        yield from _describe(thing.__func__, seen)
-    else:
-        yield _constant(thing)
+def _home_of(function: object) -> str:
+    """Return the name of the module that a function is from, behind what wraps it."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        else:
+            break
+    return getattr(function, "__module__", None) or ""
 
 
-def _describe_function(function: types.FunctionType, seen: set[int]) -> Iterator[str]:
-    yield _syntax(function) or _bytecode(function.__code__)
-    yield _constant(function.__defaults__)
-    yield _constant(function.__kwdefaults__)
-    for cell in function.__closure__ or ():
-        try:
-            yield from _describe(cell.cell_contents, seen)
-        except ValueError:  # an empty cell: the name is bound later
-            yield "unbound"
-    package = function.__module__.partition(".")[0]
-    for name in sorted(_names(function.__code__)):
-        value = function.__globals__.get(name)
-        if isinstance(value, types.FunctionType | type):
-            if value.__module__.partition(".")[0] == package:
-                yield name
-                yield from _describe(value, seen)
-        elif isinstance(value, (*_CONSTANTS, tuple, frozenset)):
-            yield name
-            yield _constant(value)
+class _Description:
+    """Tells everything that a function depends on in its own package, each thing once."""
+
+    def __init__(self, home: str) -> None:
+        plain = plain_module(home)
+        self._namespace = home.removesuffix(plain)
+        self._package = plain.partition(".")[0]
+        self._values: dict[int, object] = {}  # by id; held, so that no id is given away again
+        self._names: set[tuple[str, str]] = set()
+        self._ahead: deque[tuple[_Module, Path]] = deque()
+        self._sources: dict[str, Source | None] = {}
+
+    def of_all(self, value: object) -> Iterator[str]:
+        """Tell a value, and then whatever it names, directly or not."""
+        yield from self.of_value(value)
+        while self._ahead:
+            yield from self._of_path(*self._ahead.popleft())
+
+    def of_value(self, value: object) -> Iterator[str]:
+        """Tell a value: a constant, a function, or something that holds them."""
+        if isinstance(value, _CONSTANTS):
+            yield f"{type(value).__name__}:{value!a}"
+        elif isinstance(value, enum.Enum):
+            yield f"{type(value).__qualname__}.{value.name}"
+        elif type(value).__module__ in _TOLD_BY_REPR:
+            yield repr(value)
+        elif id(value) in self._values:
+            yield "again"
+        else:
+            self._values[id(value)] = value
+            yield f"{type(value).__qualname__}:"
+            yield from self._of_object(value)
+
+    def _of_object(self, value: Any) -> Iterator[str]:
+        match value:
+            case types.FunctionType():
+                yield from self._of_function(value)
+            case types.MethodType():
+                yield from self.of_value(value.__func__)
+                yield from self.of_value(value.__self__)
+            case functools.partial():
+                yield from self._of_values(value.func, value.args, value.keywords)
+            case type():
+                yield value.__qualname__
+                self._ahead.append((_module_of(value), (value.__qualname__.split(".")[0],)))
+            case list() | tuple():
+                yield from self._of_values(*value)
+            case set() | frozenset():
+                yield from sorted("".join(self.of_value(item)) for item in value)
+            case dict():
+                for key in sorted(value, key=ascii):
+                    yield from self._of_values(key, value[key])
+            case _ if hasattr(value, "__wrapped__"):
+                yield from self.of_value(value.__wrapped__)
+            case _:
+                yield from self._of_instance(value)
+
+    def _of_values(self, *values: object) -> Iterator[str]:
+        for value in values:
+            yield from self.of_value(value)
+        yield "end"
+
+    def _of_instance(self, value: Any) -> Iterator[str]:
+        yield getattr(value, "__qualname__", "")  # of a builtin function
+        if self._is_own(type(value).__module__):
+            yield from self._of_values(type(value), getattr(value, "__dict__", None))
+
+    def _of_function(self, function: types.FunctionType) -> Iterator[str]:
+        module = function.__globals__
+        if self._is_own(module.get("__name__", "")):
+            yield from self._of_code(function.__code__, module)
+            if "<locals>" in function.__qualname__:  # else the syntax tells the defaults
+                yield from self._of_values(function.__defaults__, function.__kwdefaults__)
+        else:
+            yield f"{module.get('__name__')}.{function.__qualname__}"
+        for cell in function.__closure__ or ():
+            try:
+                yield from self.of_value(cell.cell_contents)
+            except ValueError:  # an empty cell: the name is bound later
+                yield "unbound"
+        if hasattr(function, "__wrapped__"):
+            yield from self.of_value(function.__wrapped__)
+
+    def _of_code(self, code: types.CodeType, module: _Module) -> Iterator[str]:
+        source = self._source(code.co_filename, module)
+        definitions = source.definitions(code) if source else []
+        if not definitions:
+            yield _bytecode(code)
+            self._ahead.extend((module, (name,)) for name in sorted(_names(code)))
+        for definition in definitions:
+            yield from self._of_syntax(definition, module)
+
+    def _of_syntax(self, node: ast.AST, module: _Module) -> Iterator[str]:
+        yield shape(node)
+        self._ahead.extend((module, path) for path in sorted(paths_in(node)))
+
+    def _of_path(self, module: _Module, path: Path) -> Iterator[str]:
+        """Tell what a name of an own module means, and what the attributes asked of it mean."""
+        name, *attributes = path
+        if name not in module or not self._is_own(module.get("__name__", "")):
+            return
+        value = module[name]
+        if isinstance(value, types.ModuleType):
+            yield plain_module(value.__name__)
+            if attributes:
+                self._ahead.append((vars(value), tuple(attributes)))
+            return
+        where = (module["__name__"], name)
+        if where in self._names:
+            return
+        self._names.add(where)
+        yield name
+        source = self._source(module.get("__file__") or "", module)
+        bindings = source.bindings(name) if source else []
+        for binding in bindings:
+            if isinstance(binding, ast.ImportFrom):
+                yield from self._of_import(binding, name, module)
+            else:
+                yield from self._of_syntax(binding, module)
+        if not bindings:
+            yield from self._of_unbound(source, name, module)
+
+    def _of_import(self, statement: ast.ImportFrom, name: str, module: _Module) -> Iterator[str]:
+        origin = _imported_module(statement, module)
+        for alias in statement.names:
+            if (alias.asname or alias.name) == name:
+                yield f"{origin}.{alias.name}"
+                self._ahead.append((self._own_module(origin), (alias.name,)))
+
+    def _of_unbound(self, source: Source | None, name: str, module: _Module) -> Iterator[str]:
+        """Tell a name that no statement binds: it came by `import *`, or by a program's hand."""
+        for statement in source.star_imports() if source else []:
+            if isinstance(statement, ast.ImportFrom):
+                origin = self._own_module(_imported_module(statement, module))
+                if name in origin:
+                    self._ahead.append((origin, (name,)))
+                    return
+        if isinstance(module[name], (*_CONSTANTS, types.FunctionType)):
+            yield from self.of_value(module[name])
+
+    def _source(self, file: str, module: _Module) -> Source | None:
+        if file not in self._sources:
+            self._sources[file] = read_source(file, module)
+        return self._sources[file]
+
+    def _is_own(self, module: str) -> bool:
+        in_namespace = module.startswith(self._namespace)
+        return in_namespace and plain_module(module).partition(".")[0] == self._package
+
+    def _own_module(self, plain: str) -> _Module:
+        """Return the namespace of a module by its author's name; empty if it isn't ours."""
+        module = sys.modules.get(self._namespace + plain)
+        return vars(module) if module and self._is_own(module.__name__) else {}
+
+
+def _module_of(kind: type) -> _Module:
+    module = sys.modules.get(kind.__module__)
+    return vars(module) if module else {}
+
+
+def _imported_module(statement: ast.ImportFrom, module: _Module) -> str:
+    """Return the absolute name, as its author knows it, of the module of a `from` import."""
+    if not statement.level:
+        return statement.module or ""
+    package = plain_module(module.get("__package__") or "").split(".")
+    parents = package[: len(package) - statement.level + 1]
+    return ".".join([*parents, *([statement.module] if statement.module else [])])
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -77,65 +239,17 @@ def _names(code: types.CodeType) -> set[str]:
     return names
 
 
-def _constant(value: object) -> str:
-    if isinstance(value, _CONSTANTS):
-        return f"{type(value).__name__}:{value!r}"
-    if isinstance(value, tuple | list):
-        return f"{type(value).__name__}:[{','.join(map(_constant, value))}]"
-    if isinstance(value, set | frozenset):
-        return f"set:[{','.join(sorted(map(_constant, value)))}]"
-    if isinstance(value, dict):
-        items = sorted(f"{_constant(key)}={_constant(item)}" for key, item in value.items())
-        return f"dict:[{','.join(items)}]"
-    return f"object:{type(value).__qualname__}"
-
-
-def _syntax(thing: Any) -> str | None:
-    """Return the shape of a definition's source, or None when there is no source to read."""
-    try:
-        source = textwrap.dedent(inspect.getsource(thing))
-        tree = ast.parse(source)
-    except (OSError, TypeError, SyntaxError, ValueError):  # exec, REPL, a lambda within a line
-        return None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            _strip(node)
-    return _shape(tree)
-
-
-def _strip(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
-    """Remove what doesn't change what a definition does: its docstring and its decorators.
-
-    The decorator of a task holds its retry and shape, which the task's fingerprint covers itself.
-    """
-    first = node.body[0]
-    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    if is_text and isinstance(first.value.value, str):  # type: ignore[attr-defined]
-        node.body = node.body[1:]
-    if not isinstance(node, ast.ClassDef):
-        node.decorator_list = []
-
-
-def _shape(node: object) -> str:
-    """Return a syntax tree as text that is the same in every version of Python.
-
-    `ast.dump` isn't: it began to leave out empty fields in 3.13.
-    """
-    if isinstance(node, ast.AST):
-        fields = (
-            f"{name}={_shape(value)}"
-            for name, value in ast.iter_fields(node)
-            if value not in (None, []) and name not in {"type_comment", "kind", "ctx"}
-        )
-        return f"{type(node).__name__}({','.join(fields)})"
-    if isinstance(node, list):
-        return f"[{','.join(map(_shape, node))}]"
-    return repr(node)
-
-
 def _bytecode(code: types.CodeType) -> str:
     constants = [
         _bytecode(item) if isinstance(item, types.CodeType) else _constant(item)
         for item in code.co_consts
     ]
     return f"{code.co_code.hex()}:{constants}:{code.co_names}"
+
+
+def _constant(value: object) -> str:
+    if isinstance(value, frozenset):  # of `x in {"a", "b"}`: its order differs between processes
+        return ascii(sorted(map(_constant, value)))
+    if isinstance(value, tuple):
+        return ascii([_constant(item) for item in value])
+    return ascii(value)
