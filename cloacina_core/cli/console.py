@@ -91,16 +91,16 @@ class Console:
         if self.as_json:
             click.echo(json.dumps(value, indent=2, ensure_ascii=False))
         elif text is not None:
-            click.echo(text)
+            click.echo(printable(text))
 
     def say(self, text: str) -> None:
         """Tell a person something, on stderr; not with `--quiet`."""
         if not self.quiet:
-            click.echo(text, err=True)
+            click.echo(printable(text), err=True)
 
     def warn(self, text: str) -> None:
         """Warn, on stderr, also with `--quiet`."""
-        click.echo(f"{self._style('warning:', 'yellow')} {text}", err=True)
+        click.echo(f"{self._style('warning:', 'yellow')} {printable(text)}", err=True)
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         """Return a table in plain text, columns as wide as their widest cell."""
@@ -119,11 +119,12 @@ class Console:
         if self.as_json:
             click.echo(json.dumps({"error": _error_json(error)}, ensure_ascii=False), err=True)
             return error.exit_status
-        click.echo(f"{self._style(f'error[{error.code}]:', 'red')} {error.message}", err=True)
+        told = printable(error.message)
+        click.echo(f"{self._style(f'error[{error.code}]:', 'red')} {told}", err=True)
         for problem in error.problems:
-            click.echo(f"  - {problem}", err=True)
+            click.echo(f"  - {printable(str(problem))}", err=True)
         if error.hint:
-            click.echo(f"{self._style('help:', 'cyan')} {error.hint}", err=True)
+            click.echo(f"{self._style('help:', 'cyan')} {printable(error.hint)}", err=True)
         return error.exit_status
 
     def report_internal(self, error: Exception) -> int:
@@ -140,6 +141,16 @@ class Console:
 
     def _style(self, text: str, colour: str) -> str:
         return click.style(text, fg=colour, bold=True) if self.has_colour else text
+
+
+def printable(text: str) -> str:
+    """Return text with its control characters spelled out: a stranger's may steer the terminal."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
+        for letter in text
+    )
 
 
 def _error_json(error: CloacinaError) -> dict[str, JsonValue]:

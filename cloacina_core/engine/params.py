@@ -1,12 +1,19 @@
 """Params are checked against the workflow's schema before a run is accepted."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from cloacina_core.errors import ParamsError, Problem
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode, encode
+from cloacina_core.foundation.names import nearest
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.typed import to_json
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+MAX_TOLD = 300
+"""How much is told of a problem: a message of the validator quotes the whole value."""
 
 
 def accept_params(
@@ -77,8 +84,22 @@ def _problems(params: JsonValue, schema: Mapping[str, Any]) -> list[Problem]:
 
     validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     found = sorted(validator.iter_errors(params), key=lambda error: error.json_path)
-    return [Problem(str(e.validator), _told(e.message), "params" + e.json_path[1:]) for e in found]
+    return [problem for error in found for problem in _told(error)]
 
 
-def _told(message: str) -> str:
-    return message if len(message) <= 300 else message[:300] + "..."  # noqa: PLR2004 - one line
+def _told(error: "ValidationError") -> Iterator[Problem]:
+    """Yield what an error of the validator says, in the words of someone who gives params."""
+    where = "params" + error.json_path[1:]
+    if error.validator == "additionalProperties" and error.validator_value is False:
+        known = error.schema.get("properties", {})
+        for name in sorted(set(error.instance) - set(known)):
+            near = nearest(name, known)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"params: {', '.join(known)}"
+            yield Problem("unknown-param", f"there is no param {name!r}; {hint}", where)
+    elif error.validator == "required":
+        (name,) = (name for name in error.validator_value if f"{name!r} is a" in error.message)
+        yield Problem("missing-param", f"the param {name!r} is missing", where)
+    else:
+        message = error.message
+        short = message if len(message) <= MAX_TOLD else message[:MAX_TOLD] + "..."
+        yield Problem(str(error.validator), short, where)

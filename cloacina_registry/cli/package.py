@@ -201,18 +201,11 @@ class _Teller:
 def inspect(console: Console, *, file: Path) -> None:
     """Show what is in the package FILE. None of its code is run."""
     found = inspect_file(file, _trust(console), console.clock.now())
-    console.emit(found.to_json(), _printable(_inspection_text(found)))
+    console.emit(found.to_json(), _inspection_text(found))
 
 
 def _trust(console: Console) -> TrustPolicy:
     return TrustStore(console.settings.home, console.clock).policy()
-
-
-def _printable(text: str) -> str:
-    """Return text with its control characters spelled out: a stranger's may steer the terminal."""
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
-    )
 
 
 def _inspection_text(found: Inspection) -> str:
