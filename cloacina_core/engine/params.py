@@ -91,14 +91,15 @@ def _told(error: "ValidationError") -> Iterator[Problem]:
     """Yield what an error of the validator says, in the words of someone who gives params."""
     where = "params" + error.json_path[1:]
     if error.validator == "additionalProperties" and error.validator_value is False:
-        known = error.schema.get("properties", {})
-        for name in sorted(set(error.instance) - set(known)):
+        instance: Any = error.instance
+        known: Any = error.schema.get("properties", {})
+        for name in sorted(set(instance) - set(known)):
             near = nearest(name, known)
             hint = f"did you mean {' or '.join(near)}?" if near else f"params: {', '.join(known)}"
             yield Problem("unknown-param", f"there is no param {name!r}; {hint}", where)
     elif error.validator == "required":
-        (name,) = (name for name in error.validator_value if f"{name!r} is a" in error.message)
-        yield Problem("missing-param", f"the param {name!r} is missing", where)
+        name = error.message.removesuffix(" is a required property")
+        yield Problem("missing-param", f"the param {name} is missing", where)
     else:
         message = error.message
         short = message if len(message) <= MAX_TOLD else message[:MAX_TOLD] + "..."

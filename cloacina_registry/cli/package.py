@@ -290,7 +290,7 @@ def diff(console: Console, *, old: Path, new: Path) -> None:
     """Say what changed between the packages OLD and NEW. None of their code is run."""
     found = compare_files(old, new, _trust(console), console.clock.now())
     text = "\n".join(_comparison_lines(found))
-    console.emit(found.to_json(), _printable(text) or "nothing changed")
+    console.emit(found.to_json(), text or "nothing changed")
 
 
 def _comparison_lines(found: Comparison) -> Iterator[str]:
