@@ -92,7 +92,8 @@ def _told(error: "ValidationError") -> Iterator[Problem]:
     where = "params" + error.json_path[1:]
     if error.validator == "additionalProperties" and error.validator_value is False:
         instance: Any = error.instance
-        known: Any = error.schema.get("properties", {})
+        schema: Any = error.schema
+        known = schema.get("properties", {})
         for name in sorted(set(instance) - set(known)):
             near = nearest(name, known)
             hint = f"did you mean {' or '.join(near)}?" if near else f"params: {', '.join(known)}"
