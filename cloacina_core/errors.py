@@ -1,16 +1,17 @@
 """The error tree. Branches follow who must act.
 
     CloacinaError
-    ├─ DefinitionError        the author of a workflow
     ├─ InputError             the caller gave something that can't be used
-    │  ├─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
+    │  ├─ DefinitionError     the author of a workflow
+    │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownRunError
     ├─ NotAllowedError        trust, modes of files
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
     │                         IllegalTransitionError · RunOwnedElsewhereError
     ├─ ConfigurationError     the operator
-    ├─ StoreError             StoreUnavailableError (may be tried again) · SchemaVersionError
+    ├─ StoreError             StoreUnavailableError (may be tried again) · OutcomeUnknownError
+    │                         SchemaVersionError
     ├─ PluginError            the maker of a plugin: PluginLoadError · DuplicateContributionError
     └─ ResultTimeoutError     the run goes on; only the wait ended
 
@@ -267,6 +268,13 @@ class StoreUnavailableError(StoreError):
     """The database can't be reached, opened or written now; it may work later."""
 
     code = "store-unavailable"
+
+
+class OutcomeUnknownError(StoreUnavailableError):
+    """The connection broke during a commit: whether it was done isn't known."""
+
+    code = "outcome-unknown"
+    exit_status = 7
 
 
 class SchemaVersionError(StoreError):
