@@ -66,7 +66,7 @@ def test_the_weather_report_carries_its_data_and_its_page(tmp_path: Path) -> Non
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {
-        "weather_report/data/observations.csv",
+        "weather_report/data/seattle-weather.csv",
         "weather_report/data/SOURCE.md",
         "weather_report/report.html",
     } <= names

@@ -10,6 +10,7 @@ from cloacina_core.testing import run_workflow
 from weather_report.flows import weather_report
 
 HEADER = "date,precipitation,temp_max,temp_min,wind\n"
+JANUARY = "".join(f"2020-01-{day:02},1,8,2,3\n" for day in range(1, 32))
 
 
 def own_file(folder: Path, rows: str) -> str:
@@ -28,45 +29,61 @@ def test_the_shipped_observations_give_a_report_of_their_latest_year(tmp_path: P
     assert result.status == "succeeded"
     page = Path(result.context["report"])
     assert page == (tmp_path / "reports" / "weather-report-2015.html").resolve()
-    assert "not real weather" in page.read_text("utf-8")
-    assert result.context["total"]["observed"] == 362
+    assert "Seattle, daily observations 2012-2015 (NOAA)" in page.read_text("utf-8")
+    assert result.context["total"]["observed"] == 365
 
 
-@pytest.mark.parametrize(
-    ("year", "days", "observed"), [(2012, 366, 365), (2013, 365, 361), (2014, 365, 364)]
-)
-def test_any_year_of_the_file_can_be_asked_for(
-    tmp_path: Path, year: int, days: int, observed: int
-) -> None:
+@pytest.mark.parametrize(("year", "days"), [(2012, 366), (2013, 365), (2014, 365), (2015, 365)])
+def test_each_year_of_the_shipped_file_is_whole(tmp_path: Path, year: int, days: int) -> None:
     result = run(tmp_path, year=year)
 
     assert result.context["total"]["days"] == days
-    assert result.context["total"]["observed"] == observed
-    assert len(result.context["observations"]) == observed
+    assert result.context["total"]["observed"] == days
+    assert len(result.context["observations"]) == days
 
 
-def test_the_planted_faults_are_all_found_and_listed(tmp_path: Path) -> None:
+def test_the_figures_of_2015_are_those_of_the_file(tmp_path: Path) -> None:
+    result = run(tmp_path, year=2015)
+
+    assert result.context["total"]["precipitation"] == pytest.approx(1139.2)
+    assert result.context["extremes"]["hottest"] == {"day": "2015-07-19", "value": 35.0}
+    assert result.context["extremes"]["wettest"] == {"day": "2015-03-15", "value": 55.9}
+
+
+def test_the_shipped_rows_are_all_sound_so_no_list_of_bad_ones_is_made(tmp_path: Path) -> None:
     result = run(tmp_path)
 
-    assert result.context["rejected_count"] == 7
-    listed = Path(result.context["rejected_rows"]).read_text("utf-8").splitlines()
-    assert listed[0] == "line,reason,detail"
-    assert len(listed) == 8
+    assert (result.context["rows"], result.context["rejected_count"]) == (1461, 0)
+    assert result.tasks["list_rejected"].status == "skipped"
+    assert "rejected_rows" not in result.context
 
 
-def test_without_rejected_rows_there_is_no_list_of_them(tmp_path: Path) -> None:
+def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one(tmp_path: Path) -> None:
     source = own_file(tmp_path, "2020-02-29,1,8,2,3\n")
 
     result = run(tmp_path, source=source)
 
-    assert result.status == "succeeded"
-    assert result.tasks["list_rejected"].status == "skipped"
-    assert "rejected_rows" not in result.context
     assert result.context["extremes"]["hottest"] == {"day": "2020-02-29", "value": 8.0}
 
 
-def test_the_text_of_the_file_is_not_handed_on(tmp_path: Path) -> None:
-    assert "csv" not in run(tmp_path).context
+def test_bad_rows_are_counted_and_listed_and_the_others_reported(tmp_path: Path) -> None:
+    source = own_file(tmp_path, f"soon,1,8,2,3\n2020-02-30,1,8,2,3\n{JANUARY}")
+
+    result = run(tmp_path, source=source, max_bad_share=0.1)
+
+    assert result.status == "succeeded"
+    assert result.context["rejected_count"] == 2
+    assert result.context["total"]["observed"] == 31
+    assert Path(result.context["rejected_rows"]).read_text("utf-8").splitlines() == [
+        "line,reason,detail",
+        "2,not a date,date 'soon' is not YYYY-MM-DD or YYYY/MM/DD",
+        "3,not a date,the calendar has no 2020-02-30",
+    ]
+    assert "not a date (2)" in Path(result.context["report"]).read_text("utf-8")
+
+
+def test_neither_the_text_of_the_file_nor_the_picture_is_in_the_result(tmp_path: Path) -> None:
+    assert not {"csv", "chart"} & run(tmp_path).context.keys()
 
 
 def test_a_missing_file_fails_at_once(tmp_path: Path) -> None:
@@ -102,10 +119,7 @@ def test_a_second_run_replaces_the_report(tmp_path: Path) -> None:
     first, second = run(tmp_path), run(tmp_path)
 
     assert first.context["report"] == second.context["report"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "weather-report-2015-rejected.csv",
-        "weather-report-2015.html",
-    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["weather-report-2015.html"]
 
 
 def test_an_engine_that_dies_after_the_report_was_written_does_no_harm(tmp_path: Path) -> None:

@@ -26,6 +26,10 @@ def test_a_sound_row_becomes_an_observation() -> None:
     assert checked.rejected == []
 
 
+def test_a_date_may_have_slashes() -> None:
+    assert check(HEADER + GOOD.replace("-", "/")) == check(HEADER + GOOD)
+
+
 def test_columns_may_be_in_any_order_among_others() -> None:
     text = "Weather, Wind ,temp_min,temp_max,precipitation,DATE\nrain,3.1,2.5,8,0.5,2015-01-01\n"
 

@@ -144,7 +144,7 @@ def report(context: Context) -> dict[str, Any]:
             spells=context.get("spells", type=spells.LongestSpells),
             rows=context["rows"],
             rejected=context.get("rejected", type=list[RejectedRow]),
-            chart=context["chart"],
+            chart=context.pop("chart"),
             made_by=_made_by(context),
         )
     )

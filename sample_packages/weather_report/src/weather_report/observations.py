@@ -72,8 +72,9 @@ class _FaultError(Exception):
 def check(text: str) -> Checked:
     """Return the sound observations and the rejected rows of CSV text.
 
-    Columns may stand in any order, and others beside them. A value may be empty, a whole row of
-    values may not. Of two sound rows for one day the first counts.
+    Columns may stand in any order, and others beside them. A date is YYYY-MM-DD or YYYY/MM/DD. A
+    value may be empty, a whole row of values may not. Of two sound rows for one day the first
+    counts.
 
     Raises:
         ObservationsError: a column is missing, or there are no rows.
@@ -173,7 +174,7 @@ def _refuse_second(day: date, good: Mapping[date, Observation]) -> None:
 def _day(text: str) -> date:
     match = _DATE.fullmatch(text)
     if match is None:
-        raise _FaultError("not a date", f"date {_shown(text)!r} is not YYYY-MM-DD")
+        raise _FaultError("not a date", f"date {_shown(text)!r} is not YYYY-MM-DD or YYYY/MM/DD")
     try:
         return date(*map(int, match.groups()))
     except ValueError:

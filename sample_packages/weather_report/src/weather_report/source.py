@@ -8,8 +8,9 @@ from pathlib import Path
 MAX_BYTES = 20_000_000
 """About 1,500 years of days; a larger file is a mistake."""
 
-SHIPPED_NAME = "Fernhaven, an invented station: these observations are generated, not real weather"
-SHIPPED_LICENCE = "Apache-2.0, as this package"
+SHIPPED_FILE = "data/seattle-weather.csv"
+SHIPPED_NAME = "Seattle, daily observations 2012-2015 (NOAA)"
+SHIPPED_LICENCE = "public domain (NOAA)"
 OWN_LICENCE = "that of your own file"
 
 
@@ -37,7 +38,7 @@ def read(path: str | None) -> tuple[Source, str]:
         OSError: the system couldn't read it now.
     """
     if path is None:
-        content = resources.files("weather_report").joinpath("data/observations.csv").read_bytes()
+        content = resources.files("weather_report").joinpath(SHIPPED_FILE).read_bytes()
         return _described(SHIPPED_NAME, SHIPPED_LICENCE, content)
     return _described(path, OWN_LICENCE, _content(Path(path)))
 
