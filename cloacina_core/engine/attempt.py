@@ -167,7 +167,7 @@ class _Attempt:
         callback_error = None
         if (
             self._code
-            and self._context
+            and self._context is not None  # it may be empty
             and (self._call.is_last or not may_retry)
             and not self._context.cancelled()
         ):
