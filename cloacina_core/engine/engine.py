@@ -10,7 +10,8 @@ import heapq
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Container
+from collections import deque
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -34,7 +35,12 @@ from cloacina_core.engine.requests import (
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.timers import Timer, TimerKind, Timers
 from cloacina_core.engine.views import MergeConflictError, texts_of
-from cloacina_core.errors import IdempotencyConflictError, StoreError
+from cloacina_core.errors import (
+    IdempotencyConflictError,
+    OutcomeUnknownError,
+    StoreError,
+    StoreUnavailableError,
+)
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.definition import WorkflowDefinition
@@ -98,8 +104,8 @@ class Engine:
         self._journal = Journal(engine_id, clock.now)
         self._acts: list[tuple[RunId | None, Act]] = []
         """What to do once the batch is written, and for which run."""
-        self._submissions: dict[RunId, Submission] = {}
-        """Those of the batch."""
+        self._requests: dict[RunId, list[Submission | TakeUp]] = {}
+        """Those of the batch, by run: who asked for it, and who submitted its key after that."""
         self._runs: dict[RunId, Completion] = {}
         self._plans: dict[str, Plan] = {}
         self._ready: list[tuple[int, int, RunId, int]] = []
@@ -129,15 +135,19 @@ class Engine:
         """
         self.post(submission)
         submission.reply.wait(self._is_alive)
-        return None if submission.reply.existing else self._completion(submission.run)
+        return None if submission.reply.existing else submission.completion
 
     def take_up(self, stored: StoredRun) -> Completion:
-        """Go on with a run that was claimed for this engine."""
+        """Go on with a run that was claimed for this engine.
+
+        Raises:
+            StoreError: the engine stopped, or can't go on with the run.
+        """
         run = RunState.restore(self.plan_of(stored.definition), stored)
         request = TakeUp(run)
         self.post(request)
         request.reply.wait(self._is_alive)
-        return self._completion(run)
+        return request.completion
 
     def cancel(self, run_id: RunId, reason: str) -> None:
         """End a run of this engine early; nothing happens when it has ended."""
@@ -167,25 +177,17 @@ class Engine:
     def _is_alive(self) -> bool:
         return not self._stopped.is_set()
 
-    def _completion(self, run: RunState) -> Completion:
-        completion = self._runs.get(run.run_id)
-        if completion is None:  # it has ended already
-            completion = Completion(run)
-            completion.complete()
-        return completion
-
     # What only the engine's thread calls.
 
     def run_forever(self) -> None:
         """Step until the engine is stopped."""
-        self._executor.start(self.report)
-        self._keep_lease()
         try:
+            self._executor.start(self.report)
+            self._keep_lease()
             while not self._stopped.is_set():
                 self.step(self.seconds_to_timer())
-        except Exception:
+        except Exception:  # noqa: BLE001 - told to all who ask it for something
             _log.exception("engine %s stopped by a fault of its own", self.id)
-            raise
         finally:
             self._let_go()
 
@@ -201,11 +203,21 @@ class Engine:
         """
         stimuli = self._gather(patience)
         for stimulus in stimuli:
-            self._handle(stimulus)
+            try:
+                self._handle(stimulus)
+            except Exception as error:  # noqa: BLE001 - one run's fault must not be another's
+                self._refuse(stimulus, error)
         fired = self._fire_timers()
         started = self._fill_slots()
         self._flush()
         return bool(stimuli) or fired or started
+
+    def _trying(self, run_id: RunId, step: Callable[..., None], *arguments: object) -> None:
+        """Take a step of a run; one that fails is the end of this run here, and of no other."""
+        try:
+            step(*arguments)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._give_up(run_id, error)
 
     def _gather(self, patience: float | None) -> list[Stimulus]:
         stimuli: list[Stimulus] = []
@@ -230,43 +242,90 @@ class Engine:
             case Stop():
                 self._on_stop(stimulus)
 
+    def _refuse(self, stimulus: Stimulus, error: Exception) -> None:
+        """Answer what the engine failed at, and let go of its run."""
+        match stimulus:
+            case Submission() | TakeUp():
+                stimulus.reply.refuse(error)
+                self._give_up(stimulus.run.run_id, error)
+            case Cancel():
+                stimulus.reply.refuse(error)
+                self._give_up(stimulus.run_id, error)
+            case Outcome():
+                self._give_up(stimulus.key[0], error)
+            case Stop():
+                raise error
+
+    def _give_up(self, run_id: RunId, error: Exception) -> None:
+        """Let go of a run that can't go on here; the store tells the next engine where it was."""
+        _log.error("run %s can't go on in this engine: %s", run_id, error, exc_info=error)
+        requests = self._requests.pop(run_id, [])
+        self._drop({run_id, *(request.run.run_id for request in requests)})
+        for request in requests:
+            request.reply.refuse(error)
+        self._then(lambda: self._free(run_id))
+
+    def _free(self, run_id: RunId) -> None:
+        """Free a run that was dropped, for an engine that begins with what is stored."""
+        try:
+            self._ownership.give_up(run_id, self.id)
+        except StoreError as error:
+            _log.warning("run %s stays with this engine until it stops: %s", run_id, error)
+
     def _on_submission(self, submission: Submission) -> None:
         run, key = submission.run, submission.run.summary.idempotency_key
+        if self._stopping.is_set():
+            submission.reply.refuse(EngineStoppedError("the engine is stopping"))
+            return
         if key is not None and self._is_known(submission, key):
             return
-        self._submissions[run.run_id] = submission
+        self._requests[run.run_id] = [submission]
         self._journal.submitted(run, submission.request_digest)
+        self._then(submission.reply.accept, run)
         if run.status is RunStatus.QUEUED:
-            self._then(submission.reply.accept, run)
+            self._then(lambda: submission.completion.complete(has_ended=False), run)
             return
-        self._runs[run.run_id] = Completion(run)
+        self._runs[run.run_id] = submission.completion
         self._journal.event(run, EventType.CLAIMED, reason="submitted here")
         self._start_run_timer(run)
         self._decide(run, planner.begin(run))
-        self._then(submission.reply.accept, run)
 
     def _is_known(self, submission: Submission, key: str) -> bool:
         """Answer a submission whose idempotency key belongs to a run already."""
-        for other in self._submissions.values():
-            if other.run.summary.idempotency_key == key:
-                known = (other.run.run_id, other.request_digest)
-                break
-        else:
-            found = self._writer.keys_in_use([key]).get(key)
-            if found is None:
-                return False
-            known = (found.run_id, found.request_digest)
-        run_id, digest = known
-        if digest != submission.request_digest:
-            self._then(lambda: submission.reply.refuse(IdempotencyConflictError(key, run_id)))
-        else:
-            submission.reply.existing = run_id
-            self._then(submission.reply.accept)
+        for requests in self._requests.values():
+            first = requests[0]
+            if isinstance(first, Submission) and first.run.summary.idempotency_key == key:
+                requests.append(submission)
+                self._answer_known(submission, key, first.run.run_id, first.request_digest)
+                return True
+        found = self._writer.keys_in_use([key]).get(key)
+        if found is None:
+            return False
+        self._answer_known(submission, key, found.run_id, found.request_digest)
         return True
+
+    def _answer_known(
+        self, submission: Submission, key: str, run_id: RunId, digest: str | None
+    ) -> None:
+        run = submission.run
+        if digest != submission.request_digest:
+            error = IdempotencyConflictError(key, run_id)
+            self._then(lambda: submission.reply.refuse(error), run)
+            return
+
+        def attach() -> None:
+            submission.reply.existing = run_id
+            submission.reply.accept()
+
+        self._then(attach, run)
 
     def _on_take_up(self, request: TakeUp) -> None:
         run = request.run
-        self._runs[run.run_id] = Completion(run)
+        if self._stopping.is_set():
+            request.reply.refuse(EngineStoppedError("the engine is stopping"))
+            return
+        self._requests[run.run_id] = [request]
+        self._runs[run.run_id] = request.completion
         self._then(request.reply.accept, run)
         self._journal.claimed(run, reason=f"taken up after {run.engine_deaths} engine deaths")
         for number, task in enumerate(run.tasks):
@@ -282,7 +341,7 @@ class Engine:
     def _on_cancel(self, request: Cancel) -> None:
         self._then(request.reply.accept)
         completion = self._runs.get(request.run_id)
-        if completion is None:
+        if completion is None or completion.run.status.is_final:
             return
         run = completion.run
         self._journal.event(run, EventType.CANCEL_REQUESTED, reason=request.reason)
@@ -305,7 +364,7 @@ class Engine:
         """Stop, and wake all who wait for runs that this engine won't finish."""
         self._stopped.set()
         for completion in self._runs.values():
-            completion.complete()
+            completion.complete(has_ended=False)
         self._runs.clear()
 
     def _on_outcome(self, outcome: Outcome) -> None:
@@ -356,7 +415,7 @@ class Engine:
     def _release(self, run: RunState) -> None:
         completion = self._runs.pop(run.run_id, None)
         if completion is not None:
-            completion.complete()
+            completion.complete(has_ended=True)
 
     def _end_early(
         self, run: RunState, status: RunStatus, error: Failure | None, reason: str
@@ -381,11 +440,13 @@ class Engine:
     def _fill_slots(self) -> bool:
         """Start ready tasks, by priority and then in order, while slots are free."""
         started = False
+        if self._stopping.is_set():
+            return started
         while self._ready and len(self._running) + self._executor.lost < self._limits.slots:
             _, _, run_id, number = heapq.heappop(self._ready)
             completion = self._runs.get(run_id)
             if completion and completion.run.tasks[number].status is TaskStatus.READY:
-                self._start(completion.run, number)
+                self._trying(run_id, self._start, completion.run, number)
                 started = True
         return started
 
@@ -444,7 +505,7 @@ class Engine:
             if timer.kind is TimerKind.LEASE:
                 self._keep_lease()
             elif timer.run_id in self._runs:
-                self._fire(timer, self._runs[timer.run_id].run)
+                self._trying(timer.run_id, self._fire, timer, self._runs[timer.run_id].run)
         return fired
 
     def _fire(self, timer: Timer, run: RunState) -> None:
@@ -489,67 +550,98 @@ class Engine:
 
     def _flush(self) -> None:
         """Write what was gathered, then act on it. Nothing is acted on before it is durable."""
-        pause = SHORTEST_PAUSE
-        while self._journal.batch and not self._stopped.is_set():
-            try:
-                self._write()
-                break
-            except StoreError as error:
-                self._refuse_submissions(error)
-                _log.warning("the store can't be written; trying again: %s", error)
-                if self._stopping.wait(pause.total_seconds()):
-                    self._let_go()
-                pause = min(pause * 2, LONGEST_PAUSE)
+        if not self._make_durable():
+            self._let_go()
+            return
         _, told = self._journal.take()
         acts, self._acts = self._acts, []
-        self._submissions.clear()
+        self._requests.clear()
         for _, act in acts:
             act()
         self._notifier.tell(told)
 
-    def _write(self) -> None:
-        try:
-            self._writer.write(self._journal.batch, self.id)
-        except (GuardError, KeyTakenError):
-            self._write_each()
-        except StaleEngineError:
-            self._fenced()
-
-    def _write_each(self) -> None:
-        """Write run by run, because the writes of at least one run are refused."""
-        for run_id, part in self._journal.batch.by_run().items():
+    def _make_durable(self) -> bool:
+        """Write the batch, however long it takes; False when the engine must stop first."""
+        pause, in_doubt = SHORTEST_PAUSE, False
+        pending = deque([self._journal.batch] if self._journal.batch else [])
+        while pending:
             try:
-                self._writer.write(part, self.id)
-            except GuardError:
-                _log.error("run %s isn't as this engine left it; it is let go", run_id)
-                self._drop({run_id})
-            except KeyTakenError:
-                submission = self._submissions[run_id]
-                self._drop({run_id})
-                self._is_known(submission, str(submission.run.summary.idempotency_key))
+                self._writer.write(pending[0], self.id)
+            except StaleEngineError:
+                self._fenced()
+                return False
+            except StoreUnavailableError as error:
+                _log.warning("the store can't be written; trying again: %s", error)
+                # Written again, it is found to be done already, if it is. Until then, nobody is
+                # told anything.
+                in_doubt = in_doubt or isinstance(error, OutcomeUnknownError)
+                if not in_doubt:
+                    refused = self._refuse_submissions(error)
+                    pending = deque(rest for part in pending if (rest := part.without(refused)))
+                if self._stopping.wait(pause.total_seconds()):
+                    return False
+                pause = min(pause * 2, LONGEST_PAUSE)
+            except (GuardError, KeyTakenError, StoreError) as error:
+                in_doubt = False
+                self._divide(pending, error)
+            else:
+                in_doubt = False
+                for run_id in pending.popleft().runs():
+                    self._requests.pop(run_id, None)  # from now on, they can't be refused
+        return True
 
-    def _refuse_submissions(self, error: StoreError) -> None:
+    def _divide(self, pending: deque[Batch], error: Exception) -> None:
+        """Put the batch of each run in place of one that is refused; give up that of one run."""
+        parts = pending.popleft().by_run()
+        if len(parts) > 1:
+            for part in parts.values():
+                part.number = self._journal.next_number()
+            pending.extend(parts.values())
+            return
+        (run_id,) = parts
+        if isinstance(error, KeyTakenError):
+            self._reconsider(run_id)
+        else:
+            self._give_up(run_id, error)
+
+    def _reconsider(self, run_id: RunId) -> None:
+        """Answer those whose key another engine used meanwhile."""
+        requests = self._requests.pop(run_id)
+        self._drop({request.run.run_id for request in requests})
+        for request in requests:
+            if isinstance(request, Submission):
+                self._is_known(request, str(request.run.summary.idempotency_key))
+
+    def _refuse_submissions(self, error: StoreError) -> set[RunId]:
         """Answer those who submit that nothing was stored; what runs already is kept for later."""
-        refused = dict(self._submissions)
-        self._drop(refused)
-        for submission in refused.values():
+        refused = {
+            run_id
+            for run_id, (first, *_) in self._requests.items()
+            if isinstance(first, Submission)
+        }
+        submissions = [one for run_id in refused for one in self._requests.pop(run_id)]
+        self._drop({submission.run.run_id for submission in submissions})
+        for submission in submissions:
             submission.reply.refuse(error)
+        return refused
 
-    def _drop(self, runs: Container[RunId]) -> None:
+    def _drop(self, runs: Collection[RunId]) -> None:
         """Forget runs whose writes aren't accepted."""
         self._journal.batch = self._journal.batch.without(runs)
         self._journal.told = [event for event in self._journal.told if event.run_id not in runs]
         self._acts = [(run_id, act) for run_id, act in self._acts if run_id not in runs]
-        self._running = {key for key in self._running if key[0] not in runs}
+        for key in [key for key in self._running if key[0] in runs]:
+            self._running.discard(key)
+            self._executor.abandon(key)
         for run_id in [run_id for run_id in self._runs if run_id in runs]:
-            self._runs.pop(run_id).complete()
+            self._runs.pop(run_id).complete(has_ended=False)
 
     def _fenced(self) -> None:
         """Another engine declared this one dead and took its runs: nothing of ours counts."""
         _log.error("engine %s was declared dead; what it did since is refused", self.id)
-        for submission in self._submissions.values():
-            submission.reply.refuse(EngineStoppedError("the engine lost its lease"))
-        self._journal.batch = Batch()
-        self._journal.told = []
+        self._journal.take()
         self._acts = []
+        for request in [one for several in self._requests.values() for one in several]:
+            request.reply.refuse(EngineStoppedError("the engine lost its lease"))
+        self._requests.clear()
         self._let_go()

@@ -1,5 +1,6 @@
 """Turns what happens to runs into rows, and gathers the rows of many runs for one flush."""
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -23,15 +24,20 @@ class Journal:
     def __init__(self, engine: EngineId, now: Callable[[], datetime]) -> None:
         self._engine = engine
         self._now = now
-        self.batch = Batch()
+        self._numbers = itertools.count(1)
+        self.batch = Batch(number=self.next_number())
         self.told: list[RunEvent] = []
         """The events of the batch, for observers."""
 
     def take(self) -> tuple[Batch, list[RunEvent]]:
         """Return what was gathered, and begin anew."""
         taken = self.batch, self.told
-        self.batch, self.told = Batch(), []
+        self.batch, self.told = Batch(number=self.next_number()), []
         return taken
+
+    def next_number(self) -> int:
+        """Return the number of one more transaction of this engine."""
+        return next(self._numbers)
 
     def event(
         self,
@@ -120,6 +126,7 @@ class Journal:
         attempt = AttemptResult(
             number=len(task.attempts) + 1, engine=self._engine, started_at=self._now()
         )
+        run.fix_what_is_seen(number)
         task.status = TaskStatus.RUNNING
         task.attempts.append(attempt)
         self._task(run, number)
@@ -146,6 +153,9 @@ class Journal:
         )
         task.attempts[-1] = attempt
         self._attempt_end(run, name, attempt, was_engine=self._engine)
+        if run.engine_deaths:  # it gets on: engines that died at it before tell nothing any more
+            run.engine_deaths = 0
+            self._run_change(run, run.status)
         if outcome.changes:
             task.changes = outcome.changes
             self._payload(run, "output", name, json.dumps(outcome.changes, ensure_ascii=False))
@@ -241,6 +251,7 @@ class Journal:
                 "was_engine": self._engine,
                 "was_status": before.value,
                 "status": summary.status.value,
+                "engine_deaths": run.engine_deaths,
                 "started_at": _micros(summary.started_at),
                 "finished_at": _micros(summary.finished_at),
                 "error": summary.error and encode(summary.error.to_json()),
@@ -265,11 +276,13 @@ class Journal:
     def _task(self, run: RunState, number: int) -> None:
         """Write a task's row: a new one, or a change guarded by what the row said."""
         task, name = run.tasks[number], run.plan.tasks[number].name
+        unseen = [run.plan.tasks[before].name for before in sorted(task.unseen)]
         row = {
             "status": task.status.value,
             "attempts": len(task.attempts),
             "wake_at": _micros(task.wake_at),
             "reason": task.reason,
+            "unseen": json.dumps(unseen) if unseen else None,
         }
         if task.stored is None:
             self.batch.new_tasks.append({"run_id": run.run_id, "name": name, **row})

@@ -1,6 +1,6 @@
 """A workflow's graph in the form that planning needs: tasks by number. Shared by all its runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
@@ -31,6 +31,7 @@ class Plan:
         """Who comes before whom; only needed when tasks wrote different values of a key."""
         return Ancestry({task.name: task.after for task in self.tasks})
 
-    def is_before(self, earlier: int, later: int) -> bool:
-        """Whether one task is an ancestor of another."""
-        return self.ancestry.is_before(self.tasks[earlier].name, self.tasks[later].name)
+    def last_of(self, numbers: Iterable[int]) -> list[int]:
+        """Return those of some tasks that come before none of the others."""
+        last = self.ancestry.last_of([self.tasks[number].name for number in numbers])
+        return [self.number[name] for name in last]

@@ -16,7 +16,7 @@ from cloacina_core.model.run import Failure
 from cloacina_core.model.status import RunStatus, TaskStatus
 
 MAX_ENGINE_DEATHS = 3
-"""A run that was there when so many engines died is taken for the cause."""
+"""A run at which so many engines died, one after the other, is taken for the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def take_up(run: RunState) -> list[Decision]:
     if run.engine_deaths >= MAX_ENGINE_DEATHS:
         error = Failure(
             type="engine-deaths",
-            message=f"{run.engine_deaths} engines died while they ran it; it is not tried again",
+            message=f"{run.engine_deaths} engines in a row died at it; it is not tried again",
         )
         return end_early(run, RunStatus.FAILED, error, "the run was given up")
     decisions: list[Decision] = []
@@ -147,6 +147,8 @@ def _end(
 
 def _ended(run: RunState, number: int, status: TaskStatus, reason: str | None) -> End:
     task = run.tasks[number]
+    if not task.attempts:
+        run.fix_what_is_seen(number)
     task.status = status
     task.reason = reason
     run.count_ending(number)

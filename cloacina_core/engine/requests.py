@@ -1,5 +1,6 @@
 """What other threads ask of an engine, and how they wait for the answer."""
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from cloacina_core.engine.call import Outcome
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import StoreUnavailableError
 from cloacina_core.foundation.ids import RunId
+
+_log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
 """How often one who waits looks whether the engine is still there to answer."""
@@ -24,10 +27,12 @@ class EngineStoppedError(StoreUnavailableError):
 class Completion:
     """Lets threads wait for the end of a run."""
 
-    __slots__ = ("_callbacks", "_done", "_lock", "run")
+    __slots__ = ("_callbacks", "_done", "_lock", "has_ended", "run")
 
     def __init__(self, run: RunState) -> None:
         self.run = run
+        self.has_ended = False
+        """Whether the end of the run is durable; the engine may let go of it without."""
         self._done = threading.Event()
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], object]] = []
@@ -44,13 +49,17 @@ class Completion:
                 return
         callback()
 
-    def complete(self) -> None:
-        """Wake all who wait."""
+    def complete(self, *, has_ended: bool) -> None:
+        """Wake all who wait; what their callbacks raise is logged."""
         with self._lock:
+            self.has_ended = has_ended
             self._done.set()
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception:  # noqa: BLE001 - it changes nothing any more
+                _log.exception("a callback at the end of run %s failed", self.run.run_id)
 
 
 class Reply:
@@ -80,28 +89,36 @@ class Reply:
             EngineStoppedError: there will be none.
             CloacinaError: the request was refused.
         """
-        while not self._done.wait(_LOOK_SECONDS):
+        while not self._done.wait(_LOOK_SECONDS if is_alive() else 0):
             if not is_alive() and not self._done.is_set():
                 raise EngineStoppedError("the engine stopped before it answered")
         if self._error is not None:
             raise self._error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Submission:
     """Accept a run."""
 
     run: RunState
     request_digest: str | None
     reply: Reply = field(default_factory=Reply)
+    completion: Completion = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.completion = Completion(self.run)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class TakeUp:
     """Go on with a run that was claimed for this engine."""
 
     run: RunState
     reply: Reply = field(default_factory=Reply)
+    completion: Completion = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.completion = Completion(self.run)
 
 
 @dataclass(frozen=True, slots=True)

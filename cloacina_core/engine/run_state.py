@@ -6,6 +6,7 @@ from datetime import datetime
 
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.views import (
+    SUBMITTER,
     View,
     initial_view,
     merged,
@@ -23,7 +24,16 @@ from cloacina_core.model.stored import StoredRun
 class TaskState:
     """One task of a live run."""
 
-    __slots__ = ("attempts", "changes", "endings", "reason", "status", "stored", "wake_at")
+    __slots__ = (
+        "attempts",
+        "changes",
+        "endings",
+        "reason",
+        "status",
+        "stored",
+        "unseen",
+        "wake_at",
+    )
 
     def __init__(self) -> None:
         self.status = TaskStatus.WAITING
@@ -34,6 +44,8 @@ class TaskState:
         """What it changed in the context, once it succeeded."""
         self.endings: dict[TaskStatus, int] = {}
         """How many of the tasks before it ended how."""
+        self.unseen: frozenset[int] = frozenset()
+        """Tasks before it that hadn't ended when it began, or was decided."""
         self.stored: tuple[TaskStatus, int] | None = None
         """The status and the number of attempts in the store's row; None when there is no row."""
 
@@ -127,6 +139,7 @@ class RunState:
             task.attempts = list(row.attempts)
             task.reason = row.reason
             task.wake_at = row.wake_at
+            task.unseen = frozenset(plan.number[before] for before in row.unseen)
             task.changes = stored.outputs.get(name)
             task.status = row.status
             if row.status.is_final:
@@ -155,30 +168,48 @@ class RunState:
             endings = self.tasks[behind].endings
             endings[status] = endings.get(status, 0) + 1
 
+    def fix_what_is_seen(self, number: int) -> None:
+        """Let a task see the tasks before it that have ended by now, and no others ever.
+
+        A task may begin, or be skipped, before all of them have: what it sees, and what those
+        behind it see through it, must not depend on when one looks.
+        """
+        before = self.plan.before[number]
+        self.tasks[number].unseen = frozenset(
+            earlier for earlier in before if not self.tasks[earlier].status.is_final
+        )
+
     def view_before(self, number: int) -> View:
         """Return what a task sees: the merge of what the tasks before it left.
-
-        A task that started early, by `any_succeeded`, sees those that have ended.
 
         Raises:
             MergeConflictError: the task's merge policy doesn't settle a conflict.
         """
-        return self._merge(self._ended_before(number), self.plan.tasks[number].merge)
+        policies = self.plan.tasks[number].merge
+        return self._merge(self._ended_before(number), policies, number)
 
     def final_view(self) -> View:
         """Return the merge, in declared order, of what the last tasks left."""
         left = []
         for leaf in self.plan.leaves:
             left += [leaf] if self.tasks[leaf].status.is_final else self._ended_before(leaf)
-        return self._merge(left, {})
+        return self._merge(left, {}, SUBMITTER)
 
     def _ended_before(self, number: int) -> list[int]:
-        return [n for n in self.plan.before[number] if self.tasks[n].status.is_final]
+        unseen = self.tasks[number].unseen
+        return [
+            earlier
+            for earlier in self.plan.before[number]
+            if self.tasks[earlier].status.is_final and earlier not in unseen
+        ]
 
-    def _merge(self, numbers: Sequence[int], policies: Mapping[str, MergePolicy]) -> View:
+    def _merge(
+        self, numbers: Sequence[int], policies: Mapping[str, MergePolicy], merger: int
+    ) -> View:
         if not numbers:
             return self.initial
-        return merged(self.plan, [self._view_after(number) for number in numbers], policies)
+        views = [self._view_after(number) for number in numbers]
+        return merged(self.plan, views, policies, merger)
 
     def _view_after(self, number: int) -> View:
         """Return what an ended task leaves; one that didn't succeed passes on what was there.
@@ -196,7 +227,8 @@ class RunState:
             pending.pop()
             if task not in self._views:
                 succeeded = self.tasks[task].status is TaskStatus.SUCCEEDED
-                seen = self._merge(before, self.plan.tasks[task].merge if succeeded else {})
+                policies = self.plan.tasks[task].merge if succeeded else {}
+                seen = self._merge(before, policies, task)
                 self._views[task] = with_changes(seen, task, self.tasks[task].changes)
         return self._views[number]
 

@@ -50,8 +50,16 @@ def texts_of(view: View) -> dict[str, str]:
     return {key: entry.text for key, entry in view.items() if entry.text is not None}
 
 
-def merged(plan: Plan, views: Sequence[View], policies: Mapping[str, MergePolicy]) -> View:
+def merged(
+    plan: Plan, views: Sequence[View], policies: Mapping[str, MergePolicy], merger: int
+) -> View:
     """Return several views as one, in the order given.
+
+    Args:
+        plan: tells which writer comes before which.
+        views: what is merged.
+        policies: the merge policy of each key; that of `*` holds for the others.
+        merger: the task that merges: it is the writer of lists that are joined.
 
     Raises:
         MergeConflictError: the policy of a key is `error` and values differ, or `concat` and one
@@ -71,34 +79,26 @@ def merged(plan: Plan, views: Sequence[View], policies: Mapping[str, MergePolicy
     for key, entries in rivals.items():
         newest = _newest(plan, entries)
         policy = policies.get(key, policies.get(EVERY_KEY, "later"))
-        result[key] = newest[-1] if len(newest) == 1 else _settle(plan, key, newest, policy)
+        result[key] = newest[-1] if len(newest) == 1 else _settle(plan, key, newest, policy, merger)
     return result
 
 
 def _newest(plan: Plan, entries: Iterable[Entry]) -> list[Entry]:
     """Return the entries that no other entry was written after, in order, each writer once."""
-    unique = list({entry.writer: entry for entry in entries}.values())
-    return [
-        entry
-        for entry in unique
-        if not any(_precedes(plan, entry.writer, other.writer) for other in unique)
-    ]
+    by_writer = {entry.writer: entry for entry in entries}
+    by_writer.pop(SUBMITTER, None)  # every task comes after it
+    return [by_writer[writer] for writer in plan.last_of(by_writer)]
 
 
-def _precedes(plan: Plan, earlier: int, later: int) -> bool:
-    if later in (earlier, SUBMITTER):
-        return False
-    return earlier == SUBMITTER or plan.is_before(earlier, later)
-
-
-def _settle(plan: Plan, key: str, entries: list[Entry], policy: MergePolicy) -> Entry:
-    if policy == "later" or len({entry.text for entry in entries}) == 1:
+def _settle(plan: Plan, key: str, entries: list[Entry], policy: MergePolicy, merger: int) -> Entry:
+    differ = len({entry.text for entry in entries}) > 1
+    if policy == "later" or (policy == "error" and not differ):
         return entries[-1]
     writers = " and ".join(plan.tasks[entry.writer].name for entry in entries)
     if policy == "error":
         raise MergeConflictError(f"key {key!r} was written differently by {writers}")
-    lists = [None if entry.text is None else decode(entry.text) for entry in entries]
-    if not all(isinstance(items, list) for items in lists):
+    texts = [entry.text for entry in entries if entry.text is not None]
+    if len(texts) < len(entries) or not all(isinstance(decode(text), list) for text in texts):
         raise MergeConflictError(f"key {key!r} can't be joined: {writers} didn't all write lists")
-    bodies = [text[1:-1] for entry in entries if (text := entry.text) not in (None, "[]")]
-    return Entry(entries[-1].writer, f"[{','.join(bodies)}]")
+    bodies = [text[1:-1] for text in texts if text != "[]"]
+    return Entry(merger, f"[{','.join(bodies)}]")

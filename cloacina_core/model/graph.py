@@ -53,3 +53,10 @@ class Ancestry:
     def is_before(self, earlier: str, later: str) -> bool:
         """Whether `earlier` is an ancestor of `later`."""
         return bool(self._ancestors[later] & self._bit[earlier])
+
+    def last_of(self, tasks: Sequence[str]) -> list[str]:
+        """Return those of some tasks that come before none of the others."""
+        before = 0
+        for task in tasks:
+            before |= self._ancestors[task]
+        return [task for task in tasks if not before & self._bit[task]]

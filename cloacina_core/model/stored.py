@@ -18,6 +18,8 @@ class StoredTask:
     attempts: tuple[AttemptResult, ...]
     wake_at: datetime | None
     reason: str | None
+    unseen: tuple[str, ...] = ()
+    """Tasks before it that hadn't ended when it began, or was decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

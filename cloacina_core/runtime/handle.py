@@ -44,7 +44,7 @@ class RunHandle:
         if self._completion is not None:
             if not self._completion.wait(timeout):
                 raise ResultTimeoutError(self.id, timeout or 0)
-            if self._completion.run.status.is_final:
+            if self._completion.has_ended:
                 return self._completion.run.result()
         return self._watch(deadline, timeout or 0)
 

@@ -17,14 +17,16 @@ class Batch:
     mean, and with `was_...` what it must still hold for the change to count.
     """
 
+    number: int = 0
+    """Its place among the transactions of its engine, counted from 1."""
     definitions: list[Row] = field(default_factory=list)
     new_runs: list[Row] = field(default_factory=list)
     run_changes: list[Row] = field(default_factory=list)
-    """run_id, was_engine, was_status, status, started_at, finished_at, error."""
+    """run_id, was_engine, was_status, status, engine_deaths, started_at, finished_at, error."""
     payloads: list[Row] = field(default_factory=list)
     new_tasks: list[Row] = field(default_factory=list)
     task_changes: list[Row] = field(default_factory=list)
-    """in_run, task, was_status, was_attempts, status, attempts, wake_at, reason."""
+    """in_run, task, was_status, was_attempts, status, attempts, wake_at, reason, unseen."""
     new_attempts: list[Row] = field(default_factory=list)
     attempt_ends: list[Row] = field(default_factory=list)
     """in_run, of_task, attempt, was_engine, finished_at, outcome, error."""
@@ -33,14 +35,14 @@ class Batch:
 
     def without(self, runs: Container[RunId]) -> "Batch":
         """Return the batch without the rows of some runs."""
-        kept = Batch(definitions=self.definitions)
+        kept = Batch(number=self.number, definitions=self.definitions)
         for run_id, part in self.by_run().items():
             if run_id not in runs:
                 kept.add(part)
         return kept
 
     def by_run(self) -> dict[RunId, "Batch"]:
-        """Return a batch for each run."""
+        """Return a batch for each run, not yet numbered."""
         parts: dict[RunId, Batch] = {}
         for name in _OF_RUNS:
             for row in getattr(self, name):
@@ -48,6 +50,10 @@ class Batch:
                 part = parts.setdefault(run_id, Batch(definitions=self.definitions))
                 getattr(part, name).append(row)
         return parts
+
+    def runs(self) -> set[RunId]:
+        """Return the runs of which the batch has rows."""
+        return set(self.by_run())
 
     def add(self, other: "Batch") -> None:
         """Add the rows of another batch, but for its definitions."""
@@ -67,7 +73,7 @@ class Batch:
         )
 
 
-_OF_RUNS = tuple(part.name for part in fields(Batch) if part.name != "definitions")
+_OF_RUNS = tuple(part.name for part in fields(Batch) if part.name not in ("number", "definitions"))
 
 
 class StaleEngineError(Exception):

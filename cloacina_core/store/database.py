@@ -1,27 +1,38 @@
 """The database: opened by URL, at the right schema, told apart when it can't be used."""
 
-import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, inspect, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
 from cloacina_core.errors import (
     ConfigurationError,
+    OutcomeUnknownError,
     SchemaVersionError,
     StoreError,
     StoreUnavailableError,
 )
 from cloacina_core.foundation.clock import Clock, to_micros
-from cloacina_core.store import schema, sqlite
+from cloacina_core.store import postgresql, schema, sqlite
 from cloacina_core.store.migrations.runner import HEAD, KNOWN, upgrade, version_table
 
 IN_MEMORY = "sqlite://"
+_IN_MEMORY_NAMES = (None, "", ":memory:")
 _SYNCHRONOUS = ("FULL", "NORMAL", "EXTRA")
 
 
@@ -46,12 +57,15 @@ class Database:
         self.url = _parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.description = self.url.render_as_string(hide_password=True)
+        # A database in memory has one connection, and transactions of two threads would mix.
+        is_shared = self.is_sqlite and self.url.database in _IN_MEMORY_NAMES
+        self._turn: AbstractContextManager[Any] = RLock() if is_shared else nullcontext()
         self._engine = self._connect()
         self._prepare(tuple(extra_tables))
 
     def _connect(self) -> Engine:
         if not self.is_sqlite:
-            return _create_engine(self.url)
+            return _create_engine(self.url, connect_args=postgresql.connect_args(self.url))
         query = dict(self.url.query)
         synchronous = str(query.pop("synchronous", "FULL")).upper()
         if synchronous not in _SYNCHRONOUS or query:
@@ -61,7 +75,7 @@ class Database:
             )
         library = sqlite.choose_library()
         options: dict[str, Any] = {"module": library.module}
-        if self.url.database in (None, "", ":memory:"):
+        if self.url.database in _IN_MEMORY_NAMES:
             options |= {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
         else:
             self._check_folder(Path(str(self.url.database)))
@@ -87,6 +101,8 @@ class Database:
         if version == HEAD and not missing:
             return
         with self.begin() as connection:
+            if not self.is_sqlite:  # whose transactions that write have a lock from the beginning
+                postgresql.lock_schema(connection)
             # Another process may have been faster: look again under the lock.
             found = inspect(connection).get_table_names()
             version = _schema_version(connection, found)
@@ -111,15 +127,35 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Yield a connection in a write transaction, committed at the end of the block."""
-        with self._translated(), self._engine.begin() as connection:
+        """Yield a connection in a write transaction, committed at the end of the block.
+
+        Raises:
+            OutcomeUnknownError: the connection broke during the commit.
+            StoreUnavailableError: the database can't be reached or written; nothing was.
+            StoreError: the database refused a statement; nothing was written.
+        """
+        with self._turn, self._translated(), self._engine.connect() as connection:
+            connection.begin()
             yield connection
+            self._commit(connection)
+
+    def _commit(self, connection: Connection) -> None:
+        try:
+            connection.commit()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            raise OutcomeUnknownError(
+                f"the connection to database {self.description} broke during a commit",
+                hint="look whether it was done before you try again, or use an idempotency key",
+            ) from error
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Yield a connection in a read-only transaction."""
-        with self._translated(), self._engine.connect() as connection:
-            yield connection.execution_options(writes=False)
+        """Yield a connection in a read-only transaction, which sees one state of the database."""
+        options = {"writes": False} if self.is_sqlite else postgresql.READ_OPTIONS
+        with self._turn, self._translated(), self._engine.connect() as connection:
+            yield connection.execution_options(**options)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -127,8 +163,10 @@ class Database:
             yield
         except DBAPIError as error:
             raise self._translate(error) from error
-        except sqlite3.Error as error:
-            raise StoreUnavailableError(f"database {self.description}: {error}") from error
+        except PoolTimeoutError as error:
+            raise StoreUnavailableError(
+                f"database {self.description}: all connections are in use", hint="try again"
+            ) from error
         except SQLAlchemyError as error:
             raise StoreError(f"database {self.description}: {error}") from error
 
@@ -137,6 +175,8 @@ class Database:
         for text, what, hint in _REASONS:
             if text in reason:
                 return StoreUnavailableError(f"database {self.description} {what}", hint=hint)
+        if isinstance(error, IntegrityError | DataError | ProgrammingError):
+            return StoreError(f"database {self.description} refuses a statement: {reason}")
         return StoreUnavailableError(f"database {self.description} can't be used: {reason}")
 
     def now_micros(self, connection: Connection) -> int:

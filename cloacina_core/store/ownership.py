@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, exists, insert, select, update
 
 from cloacina_core.errors import (
     IllegalTransitionError,
@@ -20,11 +20,12 @@ from cloacina_core.errors import (
     UnknownRunError,
 )
 from cloacina_core.foundation.ids import EngineId, RunId
-from cloacina_core.model.status import RunStatus
+from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 
-_engines, _runs = schema.engines, schema.runs
+_engines, _runs, _tasks = schema.engines, schema.runs, schema.tasks
+_RUNNING = TaskStatus.RUNNING.value
 _MICROS = 1_000_000
 _START_FIELD = 18  # field 22 of proc_pid_stat(5), counted behind the state
 
@@ -126,53 +127,93 @@ class Ownership:
             RunOwnedElsewhereError: a live engine works on it.
         """
         with self._database.begin() as connection:
-            query = select(_runs.c.status, _runs.c.engine).where(_runs.c.id == run_id)
-            row = connection.execute(query.with_for_update()).one_or_none()
-            if row is None:
-                raise UnknownRunError(run_id)
-            if RunStatus(row.status).is_final:
-                raise IllegalTransitionError(f"run {run_id} has ended: it {row.status}")
-            if row.engine is not None and not self._bury_if_dead(connection, row.engine):
-                raise RunOwnedElsewhereError(run_id, row.engine)
+            owner = _owner(connection, run_id)
+            if owner is not None and not self._bury_if_dead(connection, owner):
+                raise RunOwnedElsewhereError(run_id, owner)
+            # Engines are locked before their runs, here as in every transaction that writes: two
+            # that take them in different orders would wait for each other.
+            if (faster := _owner(connection, run_id, lock=True)) is not None:
+                raise RunOwnedElsewhereError(run_id, faster)
             connection.execute(update(_runs).where(_runs.c.id == run_id).values(engine=engine))
 
-    def claimable(self, engine: EngineId, limit: int = 100) -> list[RunId]:
-        """Return unfinished runs that nobody alive works on; engines found dead are buried."""
+    def claimable(
+        self, engine: EngineId, *, after: RunId | None = None, limit: int = 100
+    ) -> list[RunId]:
+        """Return unfinished runs that nobody alive works on; engines found dead are buried.
+
+        Args:
+            engine: who asks.
+            after: give only younger runs than this one: the last of the page before.
+            limit: how many at most, the oldest first.
+        """
         with self._database.begin() as connection:
             owners = connection.execute(
                 select(_runs.c.engine)
                 .where(schema.LIVE, _runs.c.engine.is_not(None), _runs.c.engine != engine)
                 .distinct()
             ).scalars()
-            for owner in owners.all():
+            for owner in sorted(owners):
                 self._bury_if_dead(connection, owner)
             query = select(_runs.c.id).where(schema.LIVE, _runs.c.engine.is_(None))
+            if after is not None:
+                query = query.where(_runs.c.id > after)
             rows = connection.execute(query.order_by(_runs.c.id).limit(limit)).scalars()
             return [RunId(run_id) for run_id in rows]
 
+    def give_up(self, run_id: RunId, engine: EngineId) -> None:
+        """Free a run that its engine, alive, can't go on with; counts as the engine's death."""
+        with self._database.begin() as connection:
+            of_run = (_runs.c.id == run_id, _runs.c.engine == engine, schema.LIVE)
+            deaths = _runs.c.engine_deaths + 1
+            connection.execute(
+                update(_runs).where(*of_run).values(engine=None, engine_deaths=deaths)
+            )
+
     def _bury_if_dead(self, connection: Connection, engine: str) -> bool:
         """Declare an engine dead if it is, and free its runs; return whether it is."""
-        row = connection.execute(
-            select(_engines).where(_engines.c.id == engine).with_for_update()
-        ).one_or_none()
-        if row is None or row.stopped_at is not None:
-            self._end(connection, EngineId(engine))
-            return True
-        process = ProcessIdentity(row.host, row.pid, row.process_started)
-        now = self._database.now_micros(connection)
-        if row.lease_until >= now and not process.is_gone():
+        if self._is_alive(connection, engine):  # no lock is needed to see that
+            return False
+        connection.execute(select(_engines.c.id).where(_engines.c.id == engine).with_for_update())
+        if self._is_alive(connection, engine):
             return False
         self._end(connection, EngineId(engine), died=True)
         return True
 
+    def _is_alive(self, connection: Connection, engine: str) -> bool:
+        row = connection.execute(select(_engines).where(_engines.c.id == engine)).one_or_none()
+        if row is None or row.stopped_at is not None:
+            return False
+        process = ProcessIdentity(row.host, row.pid, row.process_started)
+        in_lease = row.lease_until >= self._database.now_micros(connection)
+        return in_lease and not process.is_gone()
+
     def _end(self, connection: Connection, engine: EngineId, *, died: bool = False) -> None:
         now = self._database.now_micros(connection)
-        connection.execute(
+        ended = connection.execute(
             update(_engines)
             .where(_engines.c.id == engine, _engines.c.stopped_at.is_(None))
             .values(stopped_at=now)
         )
-        freed = update(_runs).where(_runs.c.engine == engine, schema.LIVE).values(engine=None)
-        if died:
-            freed = freed.values(engine_deaths=_runs.c.engine_deaths + 1)
-        connection.execute(freed)
+        owned = (_runs.c.engine == engine, schema.LIVE)
+        if died and ended.rowcount:
+            at_work = exists().where(_tasks.c.run_id == _runs.c.id, _tasks.c.status == _RUNNING)
+            deaths = _runs.c.engine_deaths + 1
+            connection.execute(update(_runs).where(*owned, at_work).values(engine_deaths=deaths))
+        connection.execute(update(_runs).where(*owned).values(engine=None))
+
+
+def _owner(connection: Connection, run_id: RunId, *, lock: bool = False) -> str | None:
+    """Return the engine that has a run, if one has it.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        IllegalTransitionError: it has ended.
+    """
+    query = select(_runs.c.status, _runs.c.engine).where(_runs.c.id == run_id)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise UnknownRunError(run_id)
+    if RunStatus(row.status).is_final:
+        raise IllegalTransitionError(f"run {run_id} has ended: it {row.status}")
+    engine: str | None = row.engine
+    return engine

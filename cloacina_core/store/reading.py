@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, select
 from cloacina_core.errors import InputError, StoreError, UnknownRunError
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.digest import Digest, digest_of_text
-from cloacina_core.foundation.ids import EngineId, RunId, is_id_prefix
+from cloacina_core.foundation.ids import ID_LENGTH, EngineId, RunId, is_id_prefix
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.model.release import Release
@@ -22,7 +22,7 @@ from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 
 _runs, _payloads = schema.runs, schema.payloads
-_LATER_THAN_ANY_ID = "~"  # sorts behind every letter of an id
+_LAST_LETTER = "z"  # of an id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class RunReader:
         if not is_id_prefix(prefix):
             raise UnknownRunError(prefix)
         query = select(_runs.c.id).where(_runs.c.id >= prefix).order_by(_runs.c.id).limit(2)
-        query = query.where(_runs.c.id < prefix + _LATER_THAN_ANY_ID)
+        query = query.where(_runs.c.id <= prefix.ljust(ID_LENGTH, _LAST_LETTER))
         with self._database.read() as connection:
             found = connection.execute(query).scalars().all()
         if not found:
@@ -238,6 +238,7 @@ def _tasks(connection: Connection, run_id: RunId) -> dict[str, StoredTask]:
             attempts=tuple(attempts.get(row.name, ())),
             wake_at=_moment(row.wake_at),
             reason=row.reason,
+            unseen=tuple(json.loads(row.unseen or "[]")),
         )
         for row in rows
     }

@@ -39,6 +39,9 @@ engines = Table(
     Column("version", String(50), nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("lease_until", BigInteger, nullable=False),
+    # The number of its last transaction: one that is written again after a lost answer isn't
+    # applied twice.
+    Column("writes", BigInteger, nullable=False, server_default="0"),
     # Once set, nothing this engine writes is accepted any more.
     Column("stopped_at", BigInteger),
 )
@@ -106,6 +109,9 @@ tasks = Table(
     Column("attempts", Integer, nullable=False),
     Column("wake_at", BigInteger),
     Column("reason", Text),
+    # Names of the tasks before it that hadn't ended when it began: what they left later isn't part
+    # of what it saw. Null for almost every task.
+    Column("unseen", Text),
     CheckConstraint(
         "status in ('ready', 'running', 'sleeping', 'succeeded', 'failed', 'skipped', 'cancelled')",
         name="status",

@@ -1,8 +1,9 @@
 """Writes the transitions of runs: everything in a flush, or nothing of it."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 
-from sqlalchemy import Connection, Select, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -11,7 +12,7 @@ from cloacina_core.store import schema
 from cloacina_core.store.batch import Batch, GuardError, KnownKey, Row, StaleEngineError
 from cloacina_core.store.database import Database
 
-_runs, _tasks, _attempts = schema.runs, schema.tasks, schema.attempts
+_engines, _runs, _tasks, _attempts = schema.engines, schema.runs, schema.tasks, schema.attempts
 
 _CHANGE_RUN = (
     update(_runs)
@@ -20,7 +21,12 @@ _CHANGE_RUN = (
         _runs.c.engine == bindparam("was_engine"),
         _runs.c.status == bindparam("was_status"),
     )
-    .values({name: bindparam(name) for name in ("status", "started_at", "finished_at", "error")})
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("status", "engine_deaths", "started_at", "finished_at", "error")
+        }
+    )
 )
 _CHANGE_TASK = (
     update(_tasks)
@@ -30,7 +36,9 @@ _CHANGE_TASK = (
         _tasks.c.status == bindparam("was_status"),
         _tasks.c.attempts == bindparam("was_attempts"),
     )
-    .values({name: bindparam(name) for name in ("status", "attempts", "wake_at", "reason")})
+    .values(
+        {name: bindparam(name) for name in ("status", "attempts", "wake_at", "reason", "unseen")}
+    )
 )
 _END_ATTEMPT = (
     update(_attempts)
@@ -42,6 +50,18 @@ _END_ATTEMPT = (
         _attempts.c.finished_at.is_(None),
     )
     .values({name: bindparam(name) for name in ("finished_at", "outcome", "error")})
+)
+_TAKE_TURN = (
+    update(_engines)
+    .where(
+        _engines.c.id == bindparam("of_engine"),
+        _engines.c.stopped_at.is_(None),
+        _engines.c.writes < bindparam("number"),
+    )
+    .values(writes=bindparam("number"))
+)
+_IS_ALIVE = select(_engines.c.id).where(
+    _engines.c.id == bindparam("of_engine"), _engines.c.stopped_at.is_(None)
 )
 
 
@@ -56,16 +76,23 @@ class RunWriter:
     def write(self, batch: Batch, engine: EngineId) -> None:
         """Write a batch in one transaction; it is durable when this returns.
 
+        Writing a batch again, because it isn't known whether it was written, does nothing when it
+        was.
+
         Raises:
             StaleEngineError: another engine declared this one dead.
             GuardError: a row to change isn't as it was thought to be. Nothing was written.
             KeyTakenError: an idempotency key is in use. Nothing was written.
             StoreUnavailableError: the database can't be written now.
+            StoreError: the database doesn't accept a row.
         """
         with self._database.begin() as connection:
-            self._check_engine(connection, engine)
+            if not self._is_next(connection, batch, engine):
+                return
             if batch.definitions:
-                connection.execute(self._add_definition, batch.definitions)
+                # In one order for all engines: they wait for each other's rows.
+                rows = sorted(batch.definitions, key=itemgetter("digest"))
+                connection.execute(self._add_definition, rows)
             if batch.new_runs:
                 self._insert_runs(connection, batch.new_runs)
             _insert(connection, schema.payloads, batch.payloads)
@@ -84,15 +111,17 @@ class RunWriter:
             rows = connection.execute(query.where(_runs.c.idempotency_key.in_(keys)))
             return {key: KnownKey(RunId(run_id), digest) for key, run_id, digest in rows}
 
-    def _check_engine(self, connection: Connection, engine: EngineId) -> None:
-        """Refuse a stale engine. The lock keeps others from declaring it dead meanwhile."""
-        query: Select[tuple[str]] = (
-            select(schema.engines.c.id)
-            .where(schema.engines.c.id == engine, schema.engines.c.stopped_at.is_(None))
-            .with_for_update(read=True)  # without effect on SQLite, which has one writer
-        )
-        if connection.execute(query).scalar() is None:
+    def _is_next(self, connection: Connection, batch: Batch, engine: EngineId) -> bool:
+        """Take the batch's turn, or tell that it was written already; refuse a stale engine.
+
+        The change of its row keeps others from declaring the engine dead before the commit.
+        """
+        row = {"of_engine": engine, "number": batch.number}
+        if connection.execute(_TAKE_TURN, row).rowcount == 1:
+            return True
+        if connection.execute(_IS_ALIVE, row).scalar() is None:
             raise StaleEngineError(engine)
+        return False
 
     def _insert_runs(self, connection: Connection, rows: list[Row]) -> None:
         try:

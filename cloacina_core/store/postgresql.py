@@ -1,0 +1,43 @@
+"""PostgreSQL: how long a silent server or network is waited for, and what transactions ask for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import URL, Connection
+
+READ_OPTIONS: Mapping[str, Any] = {
+    # All statements of a transaction see one state, as they do on SQLite.
+    "isolation_level": "REPEATABLE READ",
+    "postgresql_readonly": True,
+}
+
+# A network that swallows everything would otherwise be waited for without end.
+_CLIENT_LIMITS: Mapping[str, Any] = {
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds that sent data may be unacknowledged
+}
+_SERVER_LIMITS: Mapping[str, Any] = {
+    "statement_timeout": 60_000,  # milliseconds
+    "lock_timeout": 10_000,
+    # The locks of a process that was stopped within a transaction must not last.
+    "idle_in_transaction_session_timeout": 60_000,
+}
+
+_SCHEMA_LOCK = 0x636C6F6163696E61
+"""A number that nothing else locks: the letters of "cloacina"."""
+
+
+def connect_args(url: URL) -> dict[str, Any]:
+    """Return the options of a connection; those that a URL names are left to it."""
+    wanted = {name: value for name, value in _CLIENT_LIMITS.items() if name not in url.query}
+    if "options" not in url.query:
+        wanted["options"] = " ".join(f"-c {name}={value}" for name, value in _SERVER_LIMITS.items())
+    return wanted
+
+
+def lock_schema(connection: Connection) -> None:
+    """Let only one transaction at a time make or change tables; until its end."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
