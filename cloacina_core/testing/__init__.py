@@ -48,9 +48,8 @@ tests from `ExecutorContract`.
 from cloacina_core.testing.clock import FrozenClock
 from cloacina_core.testing.crash_point import CrashPoint
 from cloacina_core.testing.executor_contract import ExecutorContract, InlineExecutorContract
-from cloacina_core.testing.harness import WorkflowHarness, run_workflow
+from cloacina_core.testing.harness import RunStalledError, WorkflowHarness, run_workflow
 from cloacina_core.testing.result import HarnessResult
-from cloacina_core.testing.stepped_engine import RunStalledError
 
 __all__ = [
     "CrashPoint",

@@ -50,8 +50,9 @@ class FrozenClock:
     def wait(self, seconds: float) -> None:
         """Let a wait go by whose length was measured with `monotonic`.
 
-        Such a length isn't always a whole number of microseconds. After it `monotonic` tells
-        exactly the moment that was waited for, and `now` the microsecond nearest to it.
+        Such a length isn't always a whole number of microseconds: `now` moves to the microsecond
+        nearest to it. Should rounding leave `monotonic` a hair before the moment that was waited
+        for, waiting for the rest gets there, and moves `now` by nothing.
         """
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds

@@ -17,7 +17,7 @@ from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.params import accept_params
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.run_state import RunState
-from cloacina_core.errors import InputError, UnknownRunError
+from cloacina_core.errors import CloacinaError, InputError, UnknownRunError
 from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.context import Context
@@ -36,6 +36,12 @@ from cloacina_core.testing.stepped_engine import SteppedEngine
 
 _A_MOMENT = timedelta(microseconds=1)
 _DEFAULTS = Settings(home=Path(), database_url=IN_MEMORY)
+
+
+class RunStalledError(CloacinaError):
+    """A run hasn't ended, and nothing is left that could make it go on."""
+
+    code = "run-stalled"
 
 
 class WorkflowHarness:
@@ -122,6 +128,7 @@ class WorkflowHarness:
             ContextValueError: a value of the context can't be stored.
             InputError: an unknown task, a crash point that isn't one, or that the run never
                 reached: a test that crashes nothing tests nothing.
+            RunStalledError: the run can't go on, because something else changed the store.
         """
         request = accept_params(self._definition, params), _texts(context)
         disturbances = Disturbances.checked(self._definition, fail, slow, crash)
@@ -148,7 +155,7 @@ class WorkflowHarness:
         run = self._submit(engine, params, texts)
         while True:
             try:
-                engine.work_until_end(run)
+                engine.work_on(run)
             except EngineKilledError:
                 self.clock.advance(_DEFAULTS.lease + _A_MOMENT)
                 engine = self._start_engine(disturbances, crashes)
@@ -210,6 +217,11 @@ class WorkflowHarness:
 
     def _result(self, run_id: RunId, crashes: Crashes, elapsed: timedelta) -> HarnessResult:
         stored = self._reader.load(run_id)
+        if not stored.summary.status.is_final:
+            raise RunStalledError(
+                f"run {run_id} is {stored.summary.status}, and nothing can make it go on",
+                hint="something else than its engine changed the store, or the engine is at fault",
+            )
         return HarnessResult(
             run=RunState.restore(Plan(stored.definition), stored).result(),
             events=tuple(self._reader.events(run_id, limit=stored.last_seq)),

@@ -9,17 +9,10 @@ from cloacina_core.engine.engine import Engine
 from cloacina_core.engine.executors.inline import InlineExecutor
 from cloacina_core.engine.requests import Submission, TakeUp
 from cloacina_core.engine.run_state import RunState
-from cloacina_core.errors import CloacinaError
 from cloacina_core.model.stored import StoredRun
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.testing.clock import FrozenClock
 from cloacina_core.testing.disturbances import Disturbances
-
-
-class RunStalledError(CloacinaError):
-    """A run hasn't ended, and nothing is left that could make it go on."""
-
-    code = "run-stalled"
 
 
 class SlowOutcomes:
@@ -80,18 +73,20 @@ class SteppedEngine:
         self._engine.post(TakeUp(run))
         return run
 
-    def work_until_end(self, run: RunState) -> None:
-        """Do all that a run needs.
+    def work_on(self, run: RunState) -> None:
+        """Do all that a run needs until it has ended, or nothing is left that it could wait for.
 
         Raises:
             EngineKilledError: the engine reached a crash point.
-            RunStalledError: the run can't go on.
         """
         self._executor.start(self._receive)
-        while not run.status.is_final:
-            if not self._engine.step(patience=0) and not self._executor.run_next():
-                self._wait(run)
+        while not run.status.is_final and self._go_on():
+            pass
         self._executor.stop()
+
+    def _go_on(self) -> bool:
+        """Do the next thing; False when there is none."""
+        return self._engine.step(patience=0) or self._executor.run_next() or self._wait()
 
     def _receive(self, outcome: Outcome) -> None:
         """Take an outcome from the executor; the engine gets it when the attempt's time is over."""
@@ -102,15 +97,13 @@ class SteppedEngine:
         for outcome in self._slow.take_due():
             self._engine.report(outcome)
 
-    def _wait(self, run: RunState) -> None:
+    def _wait(self) -> bool:
         """Move the clock to what happens next. An engine that lives keeps its lease."""
         pauses = (self._engine.seconds_to_timer(), self._slow.seconds_to_next())
         known = [pause for pause in pauses if pause is not None]
         if not known:
-            raise RunStalledError(
-                f"run {run.run_id} is {run.status}, and nothing can make it go on",
-                hint="the store isn't as the engine left it, or the engine is at fault",
-            )
+            return False
         self._clock.wait(min(known))
         self._ownership.renew(self.id)
         self._deliver()
+        return True
