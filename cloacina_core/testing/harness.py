@@ -121,7 +121,7 @@ class WorkflowHarness:
                 its outcome counts when the time is over.
             crash: where engines die, see `CrashPoint`: `"before commit:load"`, or several. After
                 each crash another engine waits for the lease of the dead one to pass and takes the
-                run up. The third death fails the run, as it does in production.
+                run up. Three deaths in a row fail the run, as they do in production.
 
         Raises:
             ParamsError: the params don't fit.
