@@ -59,5 +59,5 @@ def tell_each(observers: Iterable[Observer], event: RunEvent) -> None:
     for observer in observers:
         try:
             observer(event)
-        except Exception:  # noqa: BLE001 - an observer changes nothing, whatever it raises
+        except BaseException:  # noqa: BLE001 - an observer changes nothing, whatever it raises
             _log.exception("observer %r failed on event %s", observer, event.type)

@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cloacina_core.errors import ParamsError, Problem
-from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode, encode
+from cloacina_core.foundation.json_value import (
+    JsonValue,
+    NotJsonError,
+    decode,
+    decode_strict,
+    encode,
+)
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.typed import to_json
@@ -52,8 +58,8 @@ def parse_param(definition: WorkflowDefinition, name: str, text: str) -> JsonVal
     if kinds == {"string"}:
         return text
     try:
-        value = decode(text)
-    except ValueError:
+        value = decode_strict(text)
+    except NotJsonError:
         return text
     if "string" in kinds and type(value) in (int, float) and "integer" not in kinds | {"number"}:
         return text
@@ -80,10 +86,19 @@ def _fill_defaults(value: JsonValue, schema: Mapping[str, Any]) -> None:
 
 
 def _problems(params: JsonValue, schema: Mapping[str, Any]) -> list[Problem]:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - slow, and most runs have no params
+    # Slow, and most runs have no params.
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+    from referencing import Registry  # noqa: PLC0415
 
-    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    found = sorted(validator.iter_errors(params), key=lambda error: error.json_path)
+    validator = Draft202012Validator(
+        schema,
+        format_checker=Draft202012Validator.FORMAT_CHECKER,
+        registry=Registry(),  # the default one fetches what a schema refers to from the network
+    )
+    try:
+        found = sorted(validator.iter_errors(params), key=lambda error: error.json_path)
+    except Exception as error:  # noqa: BLE001 - what a wrong schema raises isn't one family
+        return [Problem("bad-schema", f"the workflow's schema can't be used: {error}", "params")]
     return [problem for error in found for problem in _told(error)]
 
 

@@ -1,6 +1,7 @@
 """A thin adapter for asyncio: the same runtime, awaited."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +33,12 @@ class AsyncRunHandle:
         """
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        if self._handle.on_end(lambda: loop.call_soon_threadsafe(ended.set)):
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(ended.set)
+
+        if self._handle.on_end(wake):
             try:
                 await asyncio.wait_for(ended.wait(), timeout)
             except TimeoutError:

@@ -1,5 +1,6 @@
 """A run that was submitted: wait for it, look at it."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -39,6 +40,7 @@ class RunHandle:
 
         Raises:
             ResultTimeoutError: it hasn't ended by then; it goes on.
+            StoreUnavailableError: the runtime was closed, and the run given back.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         if self._completion is not None:
@@ -68,9 +70,10 @@ class RunHandle:
         """Look at the store until the run has ended: another process works on it."""
         pause = _SHORTEST_LOOK
         while not (result := self._read(self.id)).status.is_final:
-            if deadline is not None and time.monotonic() + pause > deadline:
+            left = math.inf if deadline is None else deadline - time.monotonic()
+            if left <= 0:
                 raise ResultTimeoutError(self.id, timeout)
-            time.sleep(pause)
+            time.sleep(min(pause, left))
             pause = min(pause * 2, _LONGEST_LOOK)
         return result
 

@@ -1,5 +1,6 @@
 """The runtime: an engine on a store, with plugins and sources of workflows. It only delegates."""
 
+import logging
 import os
 import random
 import threading
@@ -21,15 +22,17 @@ from cloacina_core.engine.params import accept_params
 from cloacina_core.engine.requests import Submission
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import (
-    ContextValueError,
     IllegalTransitionError,
     InputError,
     RunOwnedElsewhereError,
+    StoreError,
+    StoreUnavailableError,
 )
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonical, encode
+from cloacina_core.model.context import Context
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import RunEvent
 from cloacina_core.model.release import Release
@@ -51,6 +54,9 @@ What: TypeAlias = str | Workflow
 """What to run: a reference such as `acme-etl/nightly>=1.2`, or a workflow object."""
 
 MAX_KEY_LENGTH = 255
+MAX_PRIORITY = 2**31 - 1
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,7 @@ class Runtime:
         self._thread = threading.Thread(
             target=self._engine.run_forever, name="cloacina-engine", daemon=True
         )
+        self._closing = threading.Lock()
         self._closed = False
         self._start()
 
@@ -142,17 +149,28 @@ class Runtime:
         return cls(settings, plugins, workflows=workflows, recover=recover)
 
     def _start(self) -> None:
-        self._ownership.register(self._engine.id, version("cloacina"))
+        try:
+            self._ownership.register(self._engine.id, version("cloacina"))
+        except StoreError:
+            self._notifier.stop()
+            self._view.close()
+            raise
         self._capture.start()
         self._thread.start()
         if self._recovery is not None:
             self._recovery.start()
 
     def close(self) -> None:
-        """Give live runs back and stop. Attempts that run are given up and will be repeated."""
-        if self._closed:
-            return
-        self._closed = True
+        """Give live runs back and stop. Attempts that run are given up and will be repeated.
+
+        Whoever still waits for a run that hasn't ended is told with a StoreUnavailableError.
+        """
+        with self._closing:  # who comes second returns when all is done
+            if not self._closed:
+                self._closed = True
+                self._stop()
+
+    def _stop(self) -> None:
         if self._recovery is not None:
             self._recovery.stop()
         self._engine.request_stop()
@@ -160,7 +178,10 @@ class Runtime:
         self._executor.stop()
         self._notifier.stop()
         self._capture.stop()
-        self._ownership.stop(self._engine.id)
+        try:
+            self._ownership.stop(self._engine.id)
+        except StoreError as error:  # the engine is gone all the same: others will find that out
+            _log.warning("the runs of engine %s aren't given back: %s", self._engine.id, error)
         self._view.close()
 
     def __enter__(self) -> Self:
@@ -192,7 +213,7 @@ class Runtime:
             params: the run's params; checked against the workflow's schema, defaults filled.
             context: values that the first tasks see.
             idempotency_key: submitting again with the same key attaches to the run it made.
-            priority: runs with a higher one get free slots first.
+            priority: runs with a higher one get free slots first; a whole number of 32 bits.
             source: the workflow source to look in, when several have the package.
             detach: only record the run, for whichever engine comes first.
 
@@ -205,10 +226,10 @@ class Runtime:
         wanted = self._find(what, source)
         accepted = accept_params(wanted.definition, params)
         texts = _context_texts(context or {})
+        _check_priority(priority)
         digest = None
         if idempotency_key is not None:
-            if not 0 < len(idempotency_key) <= MAX_KEY_LENGTH:
-                raise InputError(f"an idempotency key has 1 to {MAX_KEY_LENGTH} characters")
+            _check_key(idempotency_key)
             digest = digest_of_text(canonical([wanted.reference, accepted, texts]))
         now = self._clock.now()
         summary = RunSummary(
@@ -276,7 +297,12 @@ class Runtime:
         stored = self._reader.load(found)
         if not stored.summary.status.is_final:
             self._check_code(stored.summary, stored.definition)
-        self._ownership.claim(found, self._engine.id)
+        try:
+            self._ownership.claim(found, self._engine.id)
+        except RunOwnedElsewhereError as error:
+            if error.engine == self._engine.id:  # another thread of this process was faster
+                return self._handle(found)
+            raise
         completion = self._engine.take_up(self._reader.load(found))
         return RunHandle(found, read=self.get, completion=completion)
 
@@ -346,20 +372,37 @@ class Runtime:
 
     def _take_up_all(self) -> None:
         """Go on with every run that nobody works on and whose code is here."""
-        for run_id in self._ownership.claimable(self._engine.id):
-            try:
-                self.resume(run_id)
-            except (IllegalTransitionError, RunOwnedElsewhereError, MissingCodeError):
-                continue  # ended or taken meanwhile, or another engine's to run
+        last: RunId | None = None
+        while page := self._ownership.claimable(self._engine.id, after=last):
+            for run_id in page:
+                self._take_up(run_id)
+            last = page[-1]
+
+    def _take_up(self, run_id: RunId) -> None:
+        try:
+            self.resume(run_id)
+        except (IllegalTransitionError, RunOwnedElsewhereError, MissingCodeError):
+            return  # ended or taken meanwhile, or another engine's to run
+        except StoreUnavailableError:
+            raise
+        except Exception:  # noqa: BLE001 - a damaged run must not keep the others waiting
+            _log.exception("run %s can't be taken up", run_id)
 
 
 def _context_texts(context: Mapping[str, JsonValue]) -> dict[str, str]:
-    texts = {}
-    for key, value in context.items():
-        if not isinstance(key, str) or not key:
-            raise ContextValueError(repr(key)[:80], "a key is a string that isn't empty")
-        try:
-            texts[key] = encode(value, where=key)
-        except NotJsonError as error:
-            raise ContextValueError(error.path, error.reason) from None
-    return texts
+    changes = Context(context).changes()
+    return {key: text for key, text in changes.items() if text is not None}
+
+
+def _check_priority(priority: object) -> None:
+    if type(priority) is not int or abs(priority) > MAX_PRIORITY:
+        raise InputError(f"a priority is a whole number of 32 bits, not {priority!r}")
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise InputError(f"an idempotency key is a text of 1 to {MAX_KEY_LENGTH} characters")
+    try:
+        encode(key)
+    except NotJsonError as error:
+        raise InputError(f"idempotency key {key!a} can't be stored: {error.reason}") from None

@@ -34,5 +34,7 @@ class RecoveryService:
                 self._take_up_all()
             except CloacinaError as error:
                 _log.warning("can't look for runs to take up: %s", error)
+            except Exception:  # noqa: BLE001 - the next look may do better than none
+                _log.exception("can't look for runs to take up")
             if self._stopping.wait(self._pause):
                 return

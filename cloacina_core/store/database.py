@@ -60,8 +60,13 @@ class Database:
         # A database in memory has one connection, and transactions of two threads would mix.
         is_shared = self.is_sqlite and self.url.database in _IN_MEMORY_NAMES
         self._turn: AbstractContextManager[Any] = RLock() if is_shared else nullcontext()
+        self._closed = False
         self._engine = self._connect()
-        self._prepare(tuple(extra_tables))
+        try:
+            self._prepare(tuple(extra_tables))
+        except BaseException:
+            self.close()
+            raise
 
     def _connect(self) -> Engine:
         if not self.is_sqlite:
@@ -134,6 +139,7 @@ class Database:
             StoreUnavailableError: the database can't be reached or written; nothing was.
             StoreError: the database refused a statement; nothing was written.
         """
+        self._refuse_when_closed()
         with self._turn, self._translated(), self._engine.connect() as connection:
             connection.begin()
             yield connection
@@ -154,6 +160,7 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Yield a connection in a read-only transaction, which sees one state of the database."""
         options = {"writes": False} if self.is_sqlite else postgresql.READ_OPTIONS
+        self._refuse_when_closed()
         with self._turn, self._translated(), self._engine.connect() as connection:
             yield connection.execution_options(**options)
 
@@ -187,8 +194,16 @@ class Database:
         return int(connection.exec_driver_sql(micros).scalar_one())
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; nothing can be read or written any more."""
+        self._closed = True
         self._engine.dispose()
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError(
+                f"database {self.description} was closed in this process",
+                hint="open it again: what was stored is there",
+            )
 
 
 _REASONS = (
