@@ -5,14 +5,16 @@ A value is looked for in this order: command-line flag, environment variable (`C
 the home, default. Settings are read once, here, and handed on.
 """
 
+import math
+import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from cloacina_core.errors import ConfigurationError
+from cloacina_core.errors import ConfigurationError, Problem
 
 ENVIRONMENT_PREFIX = "CLOACINA_"
 USER_FILE = "config.toml"
@@ -72,122 +74,153 @@ def read_settings(
 ) -> ResolvedSettings:
     """Find the value of every setting.
 
+    Relative paths are below the working folder; those in a file are below the file's folder.
+
     Args:
-        environment: the process's environment variables.
+        environment: the process's environment variables; empty ones count as not given.
         working_folder: where the search for `pyproject.toml` begins.
         flags: values given on the command line or by the caller; None values count as not given.
 
     Raises:
-        ConfigurationError: a value has the wrong form, a file can't be read, or a file has a
-            setting that doesn't exist. The message names the value and where it stands.
+        ConfigurationError: values have the wrong form, a file can't be read, or there is a setting
+            that doesn't exist. The error names each value and where it stands.
     """
-    layers = _Layers(
-        flags={name: value for name, value in (flags or {}).items() if value is not None},
-        environment=environment,
-        project=_project_table(working_folder),
-        user=({}, ""),
+    folder = working_folder.absolute()
+    search = _Search(
+        _Layer({name: value for name, value in (flags or {}).items() if value is not None}, folder),
+        _environment_layer(environment, folder),
+        _project_layer(folder),
     )
-    home = layers.find("home", default_home(environment))
-    layers.user = _table(Path(home.value) / USER_FILE, ())
-    layers.refuse_unknown()
-    origins = [home]
-    default_url = f"sqlite:///{Path(home.value) / 'cloacina.db'}"
-    origins.append(layers.find("database_url", default_url))
+    home = search.find("home", default_home(environment))
+    search.add_user_file(home.value)
+    default_url = f"sqlite:///{home.value / 'cloacina.db'}"
+    origins = [home, search.find("database_url", default_url)]
     origins += [
-        layers.find(field.name, field.default)
+        search.find(field.name, field.default)
         for field in fields(Settings)
         if field.name not in {"home", "database_url"}
     ]
+    search.raise_problems()
     return ResolvedSettings(
         settings=Settings(**{origin.name: origin.value for origin in origins}),
         origins=tuple(origins),
     )
 
 
-@dataclass(slots=True)
-class _Layers:
-    flags: Mapping[str, Any]
-    environment: Mapping[str, str]
-    project: tuple[Mapping[str, Any], str]
-    user: tuple[Mapping[str, Any], str]
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Values from one place."""
+
+    values: Mapping[str, Any]
+    folder: Path
+    """What relative paths are below."""
+    file: Path | None = None
+    is_environment: bool = False
+
+    def origin(self, name: str) -> str:
+        if self.is_environment:
+            return f"environment {ENVIRONMENT_PREFIX}{name.upper()}"
+        return str(self.file or "flag")
+
+
+class _Search:
+    """Looks for values in layers, the first of which counts, and collects what is wrong."""
+
+    def __init__(self, *layers: _Layer) -> None:
+        self._layers = list(layers)
+        self._problems: list[Problem] = []
+        for layer in layers:
+            self._note_unknown(layer)
 
     def find(self, name: str, default: Any) -> Origin:
-        for value, origin in self._candidates(name):
-            return Origin(name, _converted(name, value, origin), origin)
+        for layer in self._layers:
+            if name not in layer.values:
+                continue
+            value, origin = layer.values[name], layer.origin(name)
+            try:
+                return Origin(name, _CONVERSIONS[name](value, layer), origin)
+            except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+                message = f"setting {name} can't be {value!r}: {error}"
+                self._problems.append(Problem("bad-setting", message, origin))
+                break
         return Origin(name, default, "default")
 
-    def _candidates(self, name: str) -> Iterator[tuple[Any, str]]:
-        if name in self.flags:
-            yield self.flags[name], "flag"
-        variable = ENVIRONMENT_PREFIX + name.upper()
-        if self.environment.get(variable):
-            yield self.environment[variable], f"environment {variable}"
-        for table, path in (self.project, self.user):
-            if name in table:
-                yield table[name], path
+    def add_user_file(self, home: Path) -> None:
+        """Add the layer below all others, the user's file in the home."""
+        layer = _file_layer(home / USER_FILE, ())
+        if "home" in layer.values:
+            message = "the home can't be set by a file in it"
+            self._problems.append(Problem("bad-setting", message, layer.origin("home")))
+        self._note_unknown(layer)
+        self._layers.append(layer)
 
-    def refuse_unknown(self) -> None:
-        known = {field.name for field in fields(Settings)}
-        for table, path in (self.project, self.user):
-            for name in table:
-                if name not in known:
-                    raise ConfigurationError(
-                        f"{path}: there is no setting {name!r}",
-                        hint=f"settings are: {', '.join(sorted(known))}",
-                    )
+    def _note_unknown(self, layer: _Layer) -> None:
+        for name in layer.values:
+            if name not in _CONVERSIONS:
+                message = f"there is no setting {name!r}"
+                self._problems.append(Problem("unknown-setting", message, layer.origin(name)))
+
+    def raise_problems(self) -> None:
+        if not self._problems:
+            return
+        hint = None
+        if any(problem.kind == "unknown-setting" for problem in self._problems):
+            hint = f"settings are: {', '.join(sorted(_CONVERSIONS))}"
+        if len(self._problems) == 1:
+            raise ConfigurationError(str(self._problems[0]), hint=hint)
+        count = len(self._problems)
+        raise ConfigurationError(f"{count} settings are wrong", hint=hint, problems=self._problems)
 
 
-def _project_table(folder: Path) -> tuple[Mapping[str, Any], str]:
+def _environment_layer(environment: Mapping[str, str], folder: Path) -> _Layer:
+    variables = {name: environment.get(ENVIRONMENT_PREFIX + name.upper()) for name in _CONVERSIONS}
+    values = {name: value for name, value in variables.items() if value}
+    return _Layer(values, folder, is_environment=True)
+
+
+def _project_layer(folder: Path) -> _Layer:
     for candidate in (folder, *folder.parents):
         path = candidate / "pyproject.toml"
         if path.is_file():
-            return _table(path, ("tool", "cloacina"))
-    return {}, ""
+            return _file_layer(path, ("tool", "cloacina"))
+    return _Layer({}, folder)
 
 
-def _table(path: Path, keys: tuple[str, ...]) -> tuple[Mapping[str, Any], str]:
+def _file_layer(path: Path, keys: tuple[str, ...]) -> _Layer:
     try:
         table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {}, str(path)
+        table = {}
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} can't be read: {error}") from error
     for key in keys:
-        table = table.get(key, {})
+        table = table.get(key, {}) if isinstance(table, dict) else None
     if not isinstance(table, dict):
         raise ConfigurationError(f"{path}: [{'.'.join(keys)}] must be a table")
-    return table, str(path)
+    return _Layer(table, path.parent, file=path)
 
 
-def _converted(name: str, value: Any, origin: str) -> Any:
-    try:
-        return _CONVERSIONS[name](value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigurationError(
-            f"setting {name} from {origin} can't be {value!r}: {error}"
-        ) from error
-
-
-def _count(minimum: int) -> Callable[[Any], int]:
-    def convert(value: Any) -> int:
-        number = int(value)
-        if number < minimum or isinstance(value, bool | float):
+def _count(minimum: int) -> Callable[[Any, _Layer], int]:
+    def convert(value: Any, _: _Layer) -> int:
+        is_text = isinstance(value, str) and value.strip().isdecimal()
+        if (not is_text and type(value) is not int) or int(value) < minimum:
             raise ValueError(f"it takes a whole number, {minimum} or more")
-        return number
+        return int(value)
 
     return convert
 
 
-def _seconds(value: Any) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    seconds = float(value)
-    if not 1 <= seconds <= 3600:  # noqa: PLR2004 - the bounds are said in the message
+def _seconds(value: Any, _: _Layer) -> timedelta:
+    try:
+        seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    except ValueError:
+        seconds = math.nan
+    if isinstance(value, bool) or not 1 <= seconds <= 3600:  # noqa: PLR2004 - said in the message
         raise ValueError("it takes a number of seconds between 1 and 3600")
     return timedelta(seconds=seconds)
 
 
-def _names(value: Any) -> tuple[str, ...]:
+def _names(value: Any, _: _Layer) -> tuple[str, ...]:
     if isinstance(value, str):
         value = value.split(",")
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
@@ -195,19 +228,27 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(item.strip() for item in value if item.strip())
 
 
-def _folder(value: Any) -> Path:
+def _folder(value: Any, layer: _Layer) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise TypeError("it takes a path")
-    return Path(value).expanduser().absolute()
+    return layer.folder / Path(value).expanduser()
 
 
-def _url(value: Any) -> str:
+_RELATIVE_FILE = re.compile(
+    r"(?P<start>sqlite(\+\w+)?:///)(?P<path>(?!file:)[^/:?][^?]*)(?P<end>.*)"
+)
+
+
+def _url(value: Any, layer: _Layer) -> str:
     if not isinstance(value, str) or "://" not in value:
         raise ValueError("it takes a URL such as sqlite:///cloacina.db")
-    return value
+    relative = _RELATIVE_FILE.fullmatch(value) if layer.file else None
+    if relative is None:
+        return value
+    return f"{relative['start']}{layer.folder / relative['path']}{relative['end']}"
 
 
-_CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
+_CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "home": _folder,
     "database_url": _url,
     "slots": _count(1),
