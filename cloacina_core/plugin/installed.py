@@ -1,10 +1,12 @@
 """Workflows of installed distributions, found by entry point; no registry is needed for them."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import cast
 
 from importlib_metadata import Distribution, EntryPoint, entry_points
+from packaging.version import InvalidVersion, Version
 
 from cloacina_core.errors import UnknownWorkflowError, WorkflowLoadError
 from cloacina_core.foundation.digest import Digest, digest_of_text
@@ -15,6 +17,8 @@ from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.interfaces import LoadedWorkflow
 
 GROUP = "cloacina.workflows"
+
+_log = logging.getLogger(__name__)
 
 
 class InstalledSource:
@@ -76,7 +80,8 @@ class InstalledSource:
         if self._found is None:
             found = defaultdict(list)
             for point in entry_points(group=GROUP):
-                found[normalized_package(_distribution(point).name)].append(point)
+                if (name := _usable_name(_distribution(point))) is not None:
+                    found[normalized_package(name)].append(point)
             self._found = dict(found)
         return self._found
 
@@ -94,7 +99,7 @@ class InstalledSource:
         point = points[name]
         try:
             loaded = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise WorkflowLoadError(
                 f"{release.package}/{name} ({point.value}) can't be imported: "
                 f"{type(error).__name__}: {error}",
@@ -113,6 +118,16 @@ def _distribution(point: EntryPoint) -> Distribution:
     if point.dist is None:
         raise AssertionError("entry points of an environment belong to distributions")
     return cast("Distribution", point.dist)  # the declared type is a private protocol
+
+
+def _usable_name(distribution: Distribution) -> str | None:
+    """Return the name of a distribution, or None when its metadata is damaged."""
+    try:
+        Version(distribution.version)
+        return distribution.name
+    except (OSError, KeyError, InvalidVersion) as error:
+        _log.warning("a distribution with workflows is left out: %s", error)
+        return None
 
 
 def _digest(distribution: Distribution) -> Digest:

@@ -84,12 +84,14 @@ class Plugins:
         """
         try:
             self._manager.register(plugin, name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginError(_one_line(error)) from error
+        try:
             self._manager.check_pending()
             self._refuse_plain_wrappers(plugin)
         except (pluggy.PluginValidationError, ValueError) as error:
-            if self._manager.has_plugin(name):
-                self._manager.unregister(name=name)
-            raise PluginError(" ".join(str(error).split())) from error
+            self._manager.unregister(name=name)
+            raise PluginError(_one_line(error)) from error
         hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(plugin) or ()))
         self._records[name] = PluginRecord(name, distribution, version, "loaded", None, hooks)
 
@@ -125,14 +127,14 @@ class Plugins:
             return None
 
         def tell(event: RunEvent) -> None:
-            errors = []
+            errors: list[BaseException] = []
             for implementation in implementations:
                 try:
-                    implementation.function(event)
-                except Exception as error:  # noqa: BLE001 - the next one is told all the same
+                    _call(implementation, event=event)
+                except BaseException as error:  # noqa: BLE001 - the next one is told all the same
                     errors.append(error)
             if errors:
-                raise ExceptionGroup("observers failed", errors)
+                raise BaseExceptionGroup("observers failed", errors)
 
         return tell
 
@@ -163,7 +165,7 @@ class Plugins:
                 self.add(points[0].load(), name, names[0], versions[0])
             except PluginError as error:
                 self._records[name] = replace(record, error=error.message)
-            except Exception as error:  # noqa: BLE001 - a plugin may raise anything at import
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
                 reason = f"{type(error).__name__}: {error}"
                 self._records[name] = replace(record, error=reason)
 
@@ -178,9 +180,8 @@ class Plugins:
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             name = implementation.plugin_name
             try:
-                given = {key: arguments[key] for key in implementation.argnames}
-                contributed += [(name, thing) for thing in implementation.function(**given) or ()]
-            except Exception as error:  # noqa: BLE001 - one broken plugin stops nothing
+                contributed += [(name, thing) for thing in _call(implementation, **arguments) or ()]
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - one broken plugin stops nothing
                 self._fail(name, f"{hook}: {type(error).__name__}: {error}")
         return contributed
 
@@ -191,10 +192,15 @@ class Plugins:
         owners: dict[str, list[str]] = defaultdict(list)
         for name in taken:
             owners[name].append("cloacina itself")
+        named = []
         for plugin, thing in things:
-            owners[thing.name].append(plugin)
+            if isinstance(getattr(thing, "name", None), str):
+                owners[thing.name].append(plugin)
+                named.append((plugin, thing))
+            else:
+                self._fail(plugin, f"{thing!r} was contributed as a {kind}, but has no name")
         kept = []
-        for plugin, thing in things:
+        for plugin, thing in named:
             if len(owners[thing.name]) == 1:
                 kept.append(thing)
             else:
@@ -206,5 +212,17 @@ class Plugins:
         self._records[name] = replace(self._records[name], status="failed", error=reason)
 
 
+def _call(implementation: pluggy.HookImpl, **arguments: Any) -> Any:
+    """Call one implementation of a hook with those of the arguments that it wants."""
+    return implementation.function(**{name: arguments[name] for name in implementation.argnames})
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 def _origin(point: EntryPoint) -> tuple[str, str]:
-    return (point.dist.name, point.dist.version) if point.dist else ("?", "?")
+    try:
+        return (point.dist.name, point.dist.version) if point.dist else ("?", "?")
+    except (OSError, KeyError):  # metadata that is gone, or lacks a field
+        return ("?", "?")
