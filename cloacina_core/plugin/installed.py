@@ -123,11 +123,11 @@ def _distribution(point: EntryPoint) -> Distribution:
 def _usable_name(distribution: Distribution) -> str | None:
     """Return the name of a distribution, or None when its metadata is damaged."""
     try:
-        Version(distribution.version)
-        return distribution.name
+        name, _ = distribution.name, Version(distribution.version)
     except (OSError, KeyError, InvalidVersion) as error:
         _log.warning("a distribution with workflows is left out: %s", error)
         return None
+    return name
 
 
 def _digest(distribution: Distribution) -> Digest:
