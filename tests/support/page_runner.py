@@ -75,7 +75,6 @@ class PageRun:
         """
         self._folder = folder
         self._home = home
-        self._working_folder = folder
         self._printed: str | None = None
         self._python: _PythonSession | None = None
 
@@ -115,10 +114,9 @@ class PageRun:
 
     def _shell(self, block: Block, command: Command) -> None:
         where = f"{block.page.name}:{command.line}: $ {command.text}"
-        last_folder = self._home / ".last-folder"
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", f"trap 'pwd >{last_folder}' EXIT\n{command.text}"],
-            cwd=self._working_folder,
+            ["bash", "-euo", "pipefail", "-c", f"{self._as_left()}\n{command.text}"],
+            cwd=self._folder,
             env=reader_environment(self._home),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -132,7 +130,12 @@ class PageRun:
         if command.shown and not fits(command.shown, done.stdout):
             shown = "\n".join(command.shown)
             raise PageError(f"{where}\nthe page shows\n{shown}\nbut it printed\n{done.stdout}")
-        self._working_folder = Path(last_folder.read_text("utf-8").strip())
+
+    def _as_left(self) -> str:
+        """Return shell code that begins where the command before ended, and leaves as much."""
+        left = self._home / ".shell"
+        goes_on = f". {left}" if left.exists() else ""
+        return f'{goes_on}\ntrap \'{{ export -p; echo cd "$(printf %q "$PWD")"; }} >{left}\' EXIT'
 
     def _session(self) -> "_PythonSession":
         if self._python is None:

@@ -15,6 +15,7 @@ RUN = frozenset({"console", "python"})
 DATA = frozenset({"output", "toml", "json", "yaml", "python", "html"})
 """Languages that a block may show without a reason: output that is compared, or contents."""
 
+_CONTENTS = "{code-block}"
 _REASON = "<!-- not run:"
 
 
@@ -57,9 +58,14 @@ def blocks_of(page: Path) -> Sequence[Block]:
 def _blocks(page: Path, tokens: Sequence[Token]) -> Iterator[Block]:
     before: Token | None = None
     for token in tokens:
-        if token.type == "fence":
+        if token.type == "fence" and not _is_directive(token):
             yield _block(page, token, _reason(before))
         before = token
+
+
+def _is_directive(fence: Token) -> bool:
+    """Whether a fence holds no code, but something for Sphinx."""
+    return fence.info.startswith("{") and not fence.info.startswith(_CONTENTS)
 
 
 def _reason(token: Token | None) -> str | None:
@@ -72,7 +78,7 @@ def _block(page: Path, fence: Token, reason: str | None) -> Block:
     words = fence.info.split()
     line = (fence.map or [0])[0] + 2
     text, file = fence.content, None
-    if words[:1] == ["{code-block}"]:
+    if words[:1] == [_CONTENTS]:
         words = words[1:]
         head, _, text = text.partition("\n\n")
         line += head.count("\n") + 2
