@@ -64,12 +64,9 @@ class Disturbances:
     def _error_of(self, call: TaskCall) -> Error | None:
         told = self.fail.get(call.task)
         if told is None or isinstance(told, BaseException | type):
-            error = told
-        else:
-            number = call.key[2]
-            error = told[number - 1] if number <= len(told) else None
-        # An exception that is raised again keeps the frames of the last time.
-        return error.with_traceback(None) if isinstance(error, BaseException) else error
+            return told
+        number = call.key[2]
+        return told[number - 1] if number <= len(told) else None
 
     def duration(self, key: AttemptKey) -> timedelta:
         """Return how long an attempt takes."""

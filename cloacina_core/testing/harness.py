@@ -180,7 +180,7 @@ class WorkflowHarness:
             limits=EngineLimits(_DEFAULTS.slots, _DEFAULTS.max_value_bytes, _DEFAULTS.lease),
         )
         self._ownership.register(engine.id, version("cloacina"))
-        return SteppedEngine(engine, executor, self._ownership, self.clock, disturbances)
+        return SteppedEngine(engine, executor, self.clock, disturbances)
 
     def _submit(
         self, engine: SteppedEngine, params: Mapping[str, JsonValue], texts: Mapping[str, str]

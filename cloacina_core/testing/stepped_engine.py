@@ -10,7 +10,6 @@ from cloacina_core.engine.executors.inline import InlineExecutor
 from cloacina_core.engine.requests import Submission, TakeUp
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.model.stored import StoredRun
-from cloacina_core.store.ownership import Ownership
 from cloacina_core.testing.clock import FrozenClock
 from cloacina_core.testing.disturbances import Disturbances
 
@@ -51,14 +50,12 @@ class SteppedEngine:
         self,
         engine: Engine,
         executor: InlineExecutor,
-        ownership: Ownership,
         clock: FrozenClock,
         disturbances: Disturbances,
     ) -> None:
         self.id = engine.id
         self._engine = engine
         self._executor = executor
-        self._ownership = ownership
         self._clock = clock
         self._disturbances = disturbances
         self._slow = SlowOutcomes(clock)
@@ -98,12 +95,11 @@ class SteppedEngine:
             self._engine.report(outcome)
 
     def _wait(self) -> bool:
-        """Move the clock to what happens next. An engine that lives keeps its lease."""
+        """Move the clock to what happens next; False when nothing will."""
         pauses = (self._engine.seconds_to_timer(), self._slow.seconds_to_next())
         known = [pause for pause in pauses if pause is not None]
         if not known:
             return False
         self._clock.wait(min(known))
-        self._ownership.renew(self.id)
         self._deliver()
         return True

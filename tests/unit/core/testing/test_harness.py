@@ -339,7 +339,7 @@ class TestFailures:
         assert result.error is not None
         assert result.error.type == "ValueError"
 
-    def test_a_failure_that_is_repeated_keeps_no_old_frames(self) -> None:
+    def test_a_failure_that_is_repeated_is_told_alike_each_time(self) -> None:
         error = OSError("again")
         flow = one_task(retry=RetryPolicy(max_attempts=4))
 
