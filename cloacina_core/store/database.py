@@ -111,9 +111,8 @@ class Database:
             # Another process may have been faster: look again under the lock.
             found = inspect(connection).get_table_names()
             version = _schema_version(connection, found)
-            if version is None:
-                if found:
-                    self._refuse_foreign(found)
+            if version_table.name not in found:
+                self._refuse_foreign(found)
                 schema.metadata.create_all(connection)
                 version_table.create(connection)
                 connection.execute(version_table.insert().values(version_num=HEAD))

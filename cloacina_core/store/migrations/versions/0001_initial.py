@@ -1,0 +1,132 @@
+"""The first schema: engines, runs with their tasks and attempts, events, logs.
+
+A migration tells the schema of its day, so it borrows nothing from `schema.py`, which goes on.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+LIVE = sa.text("status in ('queued', 'running', 'paused')")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "engines",
+        sa.Column("id", sa.String(26), nullable=False),
+        sa.Column("host", sa.String(300), nullable=False),
+        sa.Column("pid", sa.Integer, nullable=False),
+        sa.Column("process_started", sa.String(50), nullable=False),
+        sa.Column("version", sa.String(50), nullable=False),
+        sa.Column("started_at", sa.BigInteger, nullable=False),
+        sa.Column("lease_until", sa.BigInteger, nullable=False),
+        sa.Column("writes", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("stopped_at", sa.BigInteger),
+        sa.PrimaryKeyConstraint("id", name="pk_engines"),
+    )
+    op.create_table(
+        "definitions",
+        sa.Column("digest", sa.String(71), nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_definitions"),
+    )
+    _create_runs()
+    op.create_table(
+        "payloads",
+        sa.Column("run_id", sa.String(26), nullable=False),
+        sa.Column("kind", sa.String(10), nullable=False),
+        sa.Column("task", sa.String(100), nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("digest", sa.String(71), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "kind", "task", name="pk_payloads"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "tasks",
+        sa.Column("run_id", sa.String(26), nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("status", sa.String(20), nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("wake_at", sa.BigInteger),
+        sa.Column("reason", sa.Text),
+        sa.Column("unseen", sa.Text),
+        sa.PrimaryKeyConstraint("run_id", "name", name="pk_tasks"),
+        sa.CheckConstraint(
+            "status in ('ready', 'running', 'sleeping', "
+            "'succeeded', 'failed', 'skipped', 'cancelled')",
+            name="ck_tasks_status",
+        ),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "attempts",
+        sa.Column("run_id", sa.String(26), nullable=False),
+        sa.Column("task", sa.String(100), nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("engine", sa.String(26), nullable=False),
+        sa.Column("started_at", sa.BigInteger, nullable=False),
+        sa.Column("finished_at", sa.BigInteger),
+        sa.Column("outcome", sa.String(20)),
+        sa.Column("error", sa.Text),
+        sa.PrimaryKeyConstraint("run_id", "task", "number", name="pk_attempts"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "logs",
+        sa.Column("run_id", sa.String(26), nullable=False),
+        sa.Column("task", sa.String(100), nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "task", "attempt", name="pk_logs"),
+    )
+    op.create_table(
+        "events",
+        sa.Column("run_id", sa.String(26), nullable=False),
+        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("type", sa.String(30), nullable=False),
+        sa.Column("task", sa.String(100)),
+        sa.Column("attempt", sa.Integer),
+        sa.Column("engine", sa.String(26)),
+        sa.Column("reason", sa.Text),
+        sa.PrimaryKeyConstraint("run_id", "seq", name="pk_events"),
+        sqlite_with_rowid=False,
+    )
+
+
+def _create_runs() -> None:
+    op.create_table(
+        "runs",
+        sa.Column("id", sa.String(26), nullable=False),
+        sa.Column("status", sa.String(20), nullable=False),
+        sa.Column("workflow", sa.String(100), nullable=False),
+        sa.Column("definition", sa.String(71), nullable=False),
+        sa.Column("reference", sa.String(500), nullable=False),
+        sa.Column("source", sa.String(50)),
+        sa.Column("package", sa.String(200)),
+        sa.Column("version", sa.String(100)),
+        sa.Column("digest", sa.String(71)),
+        sa.Column("signed_by", sa.Text),
+        sa.Column("priority", sa.Integer, nullable=False),
+        sa.Column("idempotency_key", sa.String(255)),
+        sa.Column("request_digest", sa.String(71)),
+        sa.Column("engine", sa.String(26)),
+        sa.Column("engine_deaths", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("started_at", sa.BigInteger),
+        sa.Column("finished_at", sa.BigInteger),
+        sa.Column("error", sa.Text),
+        sa.PrimaryKeyConstraint("id", name="pk_runs"),
+        sa.CheckConstraint(
+            "status in ('queued', 'running', 'paused', 'succeeded', 'failed', 'cancelled')",
+            name="ck_runs_status",
+        ),
+        sa.UniqueConstraint("idempotency_key", name="uq_runs_idempotency_key"),
+    )
+    op.create_index(
+        "ix_runs_live", "runs", ["engine", "id"], sqlite_where=LIVE, postgresql_where=LIVE
+    )
+    op.create_index("ix_runs_status", "runs", ["status", "id"])
+    op.create_index("ix_runs_package", "runs", ["package", "workflow", "id"])
