@@ -1,6 +1,5 @@
 """SHA-256 digests, written `sha256:<64 hex digits>`."""
 
-import hashlib
 import re
 from typing import NewType
 
@@ -11,6 +10,8 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 def digest_of(data: bytes) -> Digest:
     """Return the digest of some bytes."""
+    import hashlib  # noqa: PLC0415 - it loads OpenSSL, which authors of workflows don't need
+
     return Digest("sha256:" + hashlib.sha256(data).hexdigest())
 
 

@@ -1,6 +1,5 @@
 """Names of workflows, tasks and keys: what is allowed, and which known name was meant."""
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -28,6 +27,8 @@ def name_problem(name: object, what: str) -> str | None:
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
     """Return the known names most like `name`, best first, for "did you mean"."""
+    import difflib  # noqa: PLC0415 - needed only when something is wrong
+
     by_fold: dict[str, list[str]] = {}
     for candidate in sorted(known):
         by_fold.setdefault(candidate.casefold(), []).append(candidate)

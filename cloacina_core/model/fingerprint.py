@@ -16,7 +16,6 @@ function whose source can't be read is covered by its bytecode, which differs be
 import ast
 import enum
 import functools
-import hashlib
 import sys
 import types
 from collections import deque
@@ -36,6 +35,8 @@ _TOLD_BY_REPR = frozenset({"datetime", "decimal", "fractions", "uuid"})
 
 def combined(*parts: str) -> str:
     """Return one fingerprint of several texts, in order; hex."""
+    import hashlib  # noqa: PLC0415 - it loads OpenSSL, which running a task doesn't need
+
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")

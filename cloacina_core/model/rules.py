@@ -88,47 +88,48 @@ def _ended(upstream: Upstream) -> int:
     return sum(upstream.count(status) for status in TaskStatus if status.is_final)
 
 
+def _all_succeeded(upstream: Upstream) -> bool | None:
+    succeeded = upstream.count(TaskStatus.SUCCEEDED)
+    if succeeded == upstream.total:
+        return True
+    return False if _ended(upstream) > succeeded else None
+
+
+def _all_done(upstream: Upstream) -> bool | None:
+    return True if _ended(upstream) == upstream.total else None
+
+
+def _any_succeeded(upstream: Upstream) -> bool | None:
+    if upstream.count(TaskStatus.SUCCEEDED):
+        return True
+    return False if _ended(upstream) == upstream.total else None
+
+
+def _none_failed(upstream: Upstream) -> bool | None:
+    if upstream.count(TaskStatus.FAILED) or upstream.count(TaskStatus.CANCELLED):
+        return False
+    return True if _ended(upstream) == upstream.total else None
+
+
+_NAMED: Mapping[str, Callable[[Upstream], bool | None]] = {
+    "all_succeeded": _all_succeeded,
+    "all_done": _all_done,
+    "any_succeeded": _any_succeeded,
+    "none_failed": _none_failed,
+}
+
+
 @dataclass(frozen=True, slots=True)
-class _AllSucceeded(Rule):
+class _Named(Rule):
+    """A rule on all the tasks before, whichever they are."""
+
+    name: str
+
     def decide(self, upstream: Upstream) -> bool | None:
-        succeeded = upstream.count(TaskStatus.SUCCEEDED)
-        if succeeded == upstream.total:
-            return True
-        return False if _ended(upstream) > succeeded else None
+        return _NAMED[self.name](upstream)
 
     def to_json(self) -> JsonValue:
-        return "all_succeeded"
-
-
-@dataclass(frozen=True, slots=True)
-class _AllDone(Rule):
-    def decide(self, upstream: Upstream) -> bool | None:
-        return True if _ended(upstream) == upstream.total else None
-
-    def to_json(self) -> JsonValue:
-        return "all_done"
-
-
-@dataclass(frozen=True, slots=True)
-class _AnySucceeded(Rule):
-    def decide(self, upstream: Upstream) -> bool | None:
-        if upstream.count(TaskStatus.SUCCEEDED):
-            return True
-        return False if _ended(upstream) == upstream.total else None
-
-    def to_json(self) -> JsonValue:
-        return "any_succeeded"
-
-
-@dataclass(frozen=True, slots=True)
-class _NoneFailed(Rule):
-    def decide(self, upstream: Upstream) -> bool | None:
-        if upstream.count(TaskStatus.FAILED) or upstream.count(TaskStatus.CANCELLED):
-            return False
-        return True if _ended(upstream) == upstream.total else None
-
-    def to_json(self) -> JsonValue:
-        return "none_failed"
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +219,9 @@ class _Combined(Rule):
             yield from part.problems()
 
 
-@dataclass(frozen=True, slots=True)
 class _AllOf(_Combined):
+    __slots__ = ()
+
     def decide(self, upstream: Upstream) -> bool | None:
         decisions = {part.decide(upstream) for part in self.parts}
         if False in decisions:
@@ -230,8 +232,9 @@ class _AllOf(_Combined):
         return {"and": [part.to_json() for part in self.parts]}
 
 
-@dataclass(frozen=True, slots=True)
 class _AnyOf(_Combined):
+    __slots__ = ()
+
     def decide(self, upstream: Upstream) -> bool | None:
         decisions = {part.decide(upstream) for part in self.parts}
         if True in decisions:
@@ -260,17 +263,17 @@ class _Not(Rule):
         return {"not": self.inner.to_json()}
 
 
-all_succeeded: Rule = _AllSucceeded()
+all_succeeded: Rule = _Named("all_succeeded")
 """Every task before it succeeded. The default."""
 
-all_done: Rule = _AllDone()
+all_done: Rule = _Named("all_done")
 """Every task before it has ended, however."""
 
-any_succeeded: Rule = _AnySucceeded()
+any_succeeded: Rule = _Named("any_succeeded")
 """One task before it succeeded: it starts at the first success, and sees what has ended by then.
 `all_done & any_succeeded` waits for the others."""
 
-none_failed: Rule = _NoneFailed()
+none_failed: Rule = _Named("none_failed")
 """Every task before it has ended, and none failed: some may have been skipped."""
 
 
@@ -378,21 +381,21 @@ def can_hold(rule: Rule, after: Sequence[str]) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
 class _Endings:
     """One way for the tasks before to end; values are never asked for."""
 
-    by_task: Mapping[str, TaskStatus]
+    def __init__(self, by_task: Mapping[str, TaskStatus]) -> None:
+        self._by_task = by_task
 
     @property
     def total(self) -> int:
-        return len(self.by_task)
+        return len(self._by_task)
 
     def count(self, status: TaskStatus) -> int:
-        return sum(1 for ending in self.by_task.values() if ending is status)
+        return sum(1 for ending in self._by_task.values() if ending is status)
 
     def status(self, task: str) -> TaskStatus:
-        return self.by_task[task]
+        return self._by_task[task]
 
     def value(self, key: str) -> JsonValue:
         raise KeyError(key)
@@ -425,14 +428,6 @@ def _truths(*, can_be_true: bool, can_be_false: bool) -> set[bool]:
     return {outcome for outcome, can in ((True, can_be_true), (False, can_be_false)) if can}
 
 
-_NAMED: Mapping[str, Rule] = {
-    "all_succeeded": all_succeeded,
-    "all_done": all_done,
-    "any_succeeded": any_succeeded,
-    "none_failed": none_failed,
-}
-
-
 def rule_from_json(data: JsonValue) -> Rule:
     """Return the rule that `Rule.to_json` described.
 
@@ -441,7 +436,7 @@ def rule_from_json(data: JsonValue) -> Rule:
     """
     match data:
         case str() if data in _NAMED:
-            return _NAMED[data]
+            return _Named(data)
         case {"and": [_, _, *_] as parts, **rest} if not rest:
             return _AllOf(tuple(map(rule_from_json, parts)))
         case {"or": [_, _, *_] as parts, **rest} if not rest:
