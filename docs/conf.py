@@ -30,15 +30,24 @@ html_theme = "furo"
 html_title = f"Cloacina {release}"
 
 
-def tidy(
-    _app: object, what: str, _name: str, _thing: object, _options: object, lines: list[str]
-) -> None:
-    """Make docstrings what Sphinx expects, before napoleon reads them."""
+_of_attributes: dict[str, list[str]] = {}
+
+
+def before_napoleon(*asked: Any) -> None:
+    """Make code of what stands in single backticks, and put docstrings of attributes aside."""
+    _app, what, name, _thing, _options, lines = asked
     lines[:] = [re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", line) for line in lines]
     if what in {"attribute", "property"}:
-        lines.insert(0, "")  # or napoleon takes what stands before a colon for a type
+        _of_attributes[name] = list(lines)
+
+
+def after_napoleon(*asked: Any) -> None:
+    """Bring docstrings of attributes back: napoleon took what stands before a colon for a type."""
+    _app, _what, name, _thing, _options, lines = asked
+    lines[:] = _of_attributes.pop(name, lines)
 
 
 def setup(app: Any) -> None:
-    """Be asked for docstrings earlier than napoleon, whose priority is 500."""
-    app.connect("autodoc-process-docstring", tidy, priority=400)
+    """Stand around napoleon, whose priority is 500."""
+    app.connect("autodoc-process-docstring", before_napoleon, priority=400)
+    app.connect("autodoc-process-docstring", after_napoleon, priority=600)
