@@ -96,3 +96,16 @@ def test_a_long_chain_overflows_no_stack() -> None:
     assert len(levels(after)) == 5000
     assert Ancestry(after).is_before("0", "4999")
     assert find_cycle({**after, "0": ["4999"]}) is not None
+
+
+@given(graphs(acyclic=True), st.data())
+def test_the_last_of_some_tasks_come_before_none_of_the_others(
+    after: Graph, data: st.DataObject
+) -> None:
+    tasks = data.draw(st.lists(st.sampled_from(list(after)), unique=True) if after else st.just([]))
+
+    last = Ancestry(after).last_of(tasks)
+
+    assert last == [
+        task for task in tasks if not any(task in ancestors(after, other) for other in tasks)
+    ]
