@@ -114,6 +114,7 @@ def public_names() -> Iterator[tuple[str, str]]:
     for name in cloacina_core.__all__:
         if name != "rules":  # they have a page of their own
             yield "cloacina_core", name
+    yield "cloacina_core.runtime", "cloacina_core.runtime.open_view"
     for name in cloacina_core.plugin.__all__:
         if name != "hookimpl":  # it is told with the hooks
             yield "cloacina_core.plugin", name
