@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from cloacina_core.model import rules
 from cloacina_core.model.context import Context
 from cloacina_core.model.retry import RetryPolicy, TransientError
-from cloacina_core.model.workflow import Task, Workflow, task
+from cloacina_core.model.task import Task, task
+from cloacina_core.model.workflow import Workflow
 
 if TYPE_CHECKING:
     from cloacina_core.runtime import AsyncRuntime, RunHandle, RunResult, Runtime

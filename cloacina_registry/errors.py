@@ -17,7 +17,7 @@
     ├─ TamperedError          NotAllowedError: stored bytes aren't what they were
     ├─ BlobMissingError       StoreError: stored bytes are gone
     ├─ IncompatibleReleaseError  InputError: a release that can't run on this host
-    └─ LoadError              a release's code can't be imported
+    └─ LoadError              WorkflowLoadError: a release's code can't be imported
 
 The branch of `cloacina_core.errors` named first is its second base, and gives the exit status.
 """
@@ -32,6 +32,7 @@ from cloacina_core.errors import (
     NotFoundError,
     Problem,
     StoreError,
+    WorkflowLoadError,
 )
 
 MAX_PROBLEMS = 100
@@ -244,7 +245,7 @@ class IncompatibleReleaseError(RegistryError, InputError):
         self.version = version
 
 
-class LoadError(RegistryError):
+class LoadError(RegistryError, WorkflowLoadError):
     """A release's code can't be imported; the package's own exception is the cause."""
 
-    code = "load-failed"
+    code = WorkflowLoadError.code

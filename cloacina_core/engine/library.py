@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from cloacina_core.engine.call import TaskCall
 from cloacina_core.errors import NotFoundError
-from cloacina_core.model.workflow import Task, Workflow
+from cloacina_core.model.task import Task
+from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.interfaces import WorkflowSource
 
 

@@ -12,9 +12,9 @@ from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.rules import Rule, rule_from_json
 
 MergePolicy: TypeAlias = Literal["later", "concat", "error"]
-"""When two tasks before this one, neither of which comes before the other, wrote a key: the value of
-the later in `after` counts, their lists are joined in that order, or the task fails if the values
-differ."""
+"""When two tasks before this one, neither of which comes before the other, wrote a key: the value
+of the later in `after` counts, their lists are joined in that order, or the task fails if the
+values differ."""
 
 EVERY_KEY = "*"
 

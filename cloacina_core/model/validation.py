@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from cloacina_core.errors import Problem
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonical, encode
@@ -12,17 +12,25 @@ from cloacina_core.model.definition import EVERY_KEY
 from cloacina_core.model.graph import find_cycle
 from cloacina_core.model.retry import LONGEST, RetryPolicy
 from cloacina_core.model.rules import Rule, can_hold
-from cloacina_core.model.typed import params_schema
-
-if TYPE_CHECKING:
-    from cloacina_core.model.workflow import Task, Workflow
+from cloacina_core.model.task import Task
+from cloacina_core.model.typed import Schema, params_schema
 
 _POLICIES = ("later", "concat", "error")
 MAX_RULE_DEPTH = 40
 """Leaves room, within the limit for JSON values, for what stands around a rule in a manifest."""
 
 
-def find_problems(workflow: "Workflow", tasks: "Sequence[Task[..., Any]]") -> Iterator[Problem]:
+class Declared(Protocol):
+    """What a workflow says of itself, besides its tasks."""
+
+    name: str
+    description: str
+    params: type | Schema | None
+    tags: dict[str, str]
+    timeout: timedelta | None
+
+
+def find_problems(workflow: Declared, tasks: Sequence[Task[..., Any]]) -> Iterator[Problem]:
     """Yield every fault of a workflow.
 
     Args:
@@ -48,14 +56,14 @@ def find_problems(workflow: "Workflow", tasks: "Sequence[Task[..., Any]]") -> It
     yield from _cycles(tasks)
 
 
-def _params_problems(workflow: "Workflow") -> Iterator[Problem]:
+def _params_problems(workflow: Declared) -> Iterator[Problem]:
     try:
         canonical(params_schema(workflow.params))
     except (TypeError, NameError, ValueError) as error:
         yield Problem("bad-params", f"params can't be described: {error}")
 
 
-def _task_problems(task: "Task[..., Any]", known: frozenset[str]) -> Iterator[Problem]:
+def _task_problems(task: Task[..., Any], known: frozenset[str]) -> Iterator[Problem]:
     where = f"task {task.name}"
     wrong_name = name_problem(task.name, "task")
     if wrong_name:
@@ -76,7 +84,7 @@ def _task_problems(task: "Task[..., Any]", known: frozenset[str]) -> Iterator[Pr
 
 
 def _dependency_problems(
-    task: "Task[..., Any]", known: frozenset[str], where: str
+    task: Task[..., Any], known: frozenset[str], where: str
 ) -> Iterator[Problem]:
     before = task.after_names
     for thing, name in zip(task.after, before, strict=True):
@@ -97,7 +105,7 @@ def _dependency_problems(
         yield Problem("duplicate-dependency", f"after names {name!r} twice", where)
 
 
-def _cycles(tasks: "Sequence[Task[..., Any]]") -> Iterator[Problem]:
+def _cycles(tasks: Sequence[Task[..., Any]]) -> Iterator[Problem]:
     names = {task.name for task in tasks if isinstance(task.name, str)}
     after = {
         task.name: [name for name in task.after_names if name in names and name != task.name]
@@ -143,7 +151,7 @@ def _text_problems(kind: str, what: str, text: object, where: str) -> Iterator[P
         yield Problem(kind, f"{what} can't be stored: {error.reason}", where)
 
 
-def _merge_problems(task: "Task[..., Any]", where: str) -> Iterator[Problem]:
+def _merge_problems(task: Task[..., Any], where: str) -> Iterator[Problem]:
     for key, policy in task.merge_by_key().items():
         yield from _text_problems("bad-merge", "a key of merge", key, where)
         if policy not in _POLICIES:
@@ -151,7 +159,7 @@ def _merge_problems(task: "Task[..., Any]", where: str) -> Iterator[Problem]:
             yield Problem("bad-merge", f"{which} is {policy!r}; it may be {_POLICIES}", where)
 
 
-def _rule_problems(task: "Task[..., Any]", where: str) -> Iterator[Problem]:
+def _rule_problems(task: Task[..., Any], where: str) -> Iterator[Problem]:
     before = task.after_names
     if not isinstance(task.when, Rule):
         yield Problem("bad-rule", f"when takes a rule, not {task.when!r}", where)
@@ -184,7 +192,7 @@ def _function_problems(function: Any, where: str) -> Iterator[Problem]:
         yield Problem("bad-task", "the function can't yield; return a mapping or None", where)
 
 
-def _callback_problems(task: "Task[..., Any]", where: str) -> Iterator[Problem]:
+def _callback_problems(task: Task[..., Any], where: str) -> Iterator[Problem]:
     for name, callback, arguments in (
         ("on_success", task.on_success, ("context",)),
         ("on_failure", task.on_failure, ("context", "error")),

@@ -1,124 +1,16 @@
-"""What authors write: workflows and their tasks."""
+"""Workflows: tasks under a name, and the same as data."""
 
-import functools
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, overload
 
 from cloacina_core.errors import DefinitionError, Problem
 from cloacina_core.foundation.json_value import canonical
 from cloacina_core.model import fingerprint
-from cloacina_core.model.definition import (
-    EVERY_KEY,
-    MergePolicy,
-    TaskDefinition,
-    WorkflowDefinition,
-)
-from cloacina_core.model.retry import RetryPolicy
-from cloacina_core.model.rules import Rule, all_succeeded
+from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
+from cloacina_core.model.task import P, R, Task, TaskDecorator, task_of
 from cloacina_core.model.typed import Schema, params_schema
 from cloacina_core.model.validation import find_problems
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-NO_RETRY = RetryPolicy()
-
-
-class Task(Generic[P, R]):
-    """A function that is a task. Calling it calls the function, so tests stay simple."""
-
-    def __init__(  # noqa: PLR0913 - what a task can be told; all but the first by name
-        self,
-        function: Callable[P, R],
-        *,
-        name: str | None = None,
-        after: object = (),
-        retry: RetryPolicy = NO_RETRY,
-        timeout: timedelta | None = None,
-        when: Rule = all_succeeded,
-        merge: MergePolicy | Mapping[str, MergePolicy] = "later",
-        on_success: Callable[..., object] | None = None,
-        on_failure: Callable[..., object] | None = None,
-        resources: Iterable[str] = (),
-    ) -> None:
-        if isinstance(function, Task):  # a task of one workflow becomes one of another
-            function = function.function
-        self.function: Callable[P, R] = function
-        self.name: str = name if name is not None else getattr(function, "__name__", "")
-        self.after: Sequence[object] = tuple(after) if isinstance(after, list | tuple) else (after,)
-        self.retry = retry
-        self.timeout = timeout
-        self.when = when
-        self.merge = merge
-        self.on_success = on_success
-        self.on_failure = on_failure
-        self.resources = (resources,) if isinstance(resources, str) else tuple(resources)
-        functools.update_wrapper(self, function, updated=())
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function."""
-        return self.function(*args, **kwargs)
-
-    def __repr__(self) -> str:
-        return f"<task {self.name}>"
-
-    @property
-    def is_async(self) -> bool:
-        """Whether calling the function gives a coroutine."""
-        if inspect.iscoroutinefunction(self.function):
-            return True
-        call = type(self.function).__call__ if callable(self.function) else None
-        return inspect.iscoroutinefunction(call)  # an object with `async def __call__`
-
-    @property
-    def docstring(self) -> object:
-        """What the function says of itself: a text, unless its author gave it something else."""
-        function: Any = self.function
-        while isinstance(function, functools.partial):  # its own docstring tells of `partial`
-            function = function.func
-        text = getattr(function, "__doc__", None) or ""
-        return inspect.cleandoc(text) if isinstance(text, str) else text
-
-    @property
-    def after_names(self) -> list[str]:
-        """The names of the tasks before it, not yet checked."""
-        return [_name_of(before) for before in self.after]
-
-    def merge_by_key(self) -> dict[str, MergePolicy]:
-        """Return the merge policy of each key; that of `*` holds for the others."""
-        if isinstance(self.merge, Mapping):
-            return {EVERY_KEY: "later", **self.merge}
-        return {EVERY_KEY: self.merge}
-
-
-@overload
-def task(function: Callable[P, R], /) -> Task[P, R]: ...
-@overload
-def task(**options: Any) -> "TaskDecorator": ...
-def task(function: Callable[P, R] | None = None, /, **options: Any) -> "Task[P, R] | TaskDecorator":
-    """Make a function a task that any workflow can `add`. Options are those of `Workflow.task`."""
-    return TaskDecorator(options) if function is None else _plain_task(function)
-
-
-def _plain_task(function: Callable[P, R]) -> Task[P, R]:
-    if not callable(function):
-        raise TypeError(f"options of a task have names, as task(name={function!r})")
-    return Task(function)
-
-
-class TaskDecorator:
-    """Makes functions tasks, with the options it was made with."""
-
-    def __init__(self, options: Mapping[str, Any], workflow: "Workflow | None" = None) -> None:
-        self._options = options
-        self._workflow = workflow
-
-    def __call__(self, function: Callable[P, R]) -> Task[P, R]:
-        """Return the function as a task, added to the workflow if there is one."""
-        made = Task(function, **self._options)
-        return made if self._workflow is None else self._workflow.add(made)
 
 
 class Workflow:
@@ -151,6 +43,7 @@ class Workflow:
         self.tags = dict(tags or {})
         self.timeout = timeout
         self._tasks: list[Task[..., Any]] = []
+        self._by_name: dict[str, Task[..., Any]] | None = None
         self._definition: WorkflowDefinition | None = None
         for one in tasks:
             self.add(one)
@@ -176,21 +69,24 @@ class Workflow:
                 that an engine must offer).
         """
         if function is None:
-            return TaskDecorator(options, self)
-        return self.add(_plain_task(function))
+            return TaskDecorator(options, self.add)
+        return self.add(task_of(function))
 
     def add(self, added: Task[P, R]) -> Task[P, R]:
         """Add a task made with `task`, and return it."""
         if not isinstance(added, Task):
             raise TypeError(f"{added!r} is no task; make it one with cloacina_core.task")
         self._tasks.append(added)
+        self._by_name = None
         self._definition = None
         return added
 
     @property
     def tasks(self) -> Mapping[str, Task[..., Any]]:
         """The tasks by name, in the order in which they were added."""
-        return {task.name: task for task in self._tasks}
+        if self._by_name is None:
+            self._by_name = {task.name: task for task in self._tasks}
+        return self._by_name
 
     def problems(self) -> list[Problem]:
         """Return everything that is wrong with the definition."""
@@ -211,13 +107,6 @@ class Workflow:
 
     def __repr__(self) -> str:
         return f"<workflow {self.name}: {len(self._tasks)} tasks>"
-
-
-def _name_of(thing: object) -> str:
-    if isinstance(thing, str):
-        return thing
-    name = getattr(thing, "name", None) or getattr(thing, "__name__", None)
-    return name if isinstance(name, str) else repr(thing)
 
 
 def _define(workflow: Workflow) -> WorkflowDefinition:
