@@ -1,6 +1,7 @@
 """Bad input gets a clear error, the documented exit status, and loses nothing."""
 
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -114,7 +115,7 @@ def test_a_database_that_is_none(shell: Shell):
 
 def test_a_database_newer_than_the_code_is_refused_and_unchanged(shell: Shell):
     with sqlite3.connect(shell.home / "cloacina.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE cloacina_schema SET version_num = '9999'")
     connection.close()
 
     done = shell.run("run", "hello-workflow", "--json")
@@ -148,6 +149,8 @@ def wheel(shell: Shell) -> Path:
         "@flow.task\ndef t(context):\n    pass\n"
     )
     project = shell.project("acme", flows)
+    noise = random.Random(1).randbytes(20_000).hex()
+    (project / "src" / "acme" / "noise.txt").write_text(noise)
     return Path(shell.ok("package", "build", str(project), "--json").json["file"])
 
 
