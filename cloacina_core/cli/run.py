@@ -5,7 +5,7 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.params import gather_params, read_object
 from cloacina_core.cli.progress import showing
-from cloacina_core.cli.waiting import wait_and_tell
+from cloacina_core.cli.waiting import tell, wait
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import Runtime
 
@@ -65,8 +65,8 @@ def run(  # noqa: PLR0913 - one for each option
             console.say(f"run {handle.id}")
             if handle.local is None and not handle.status().is_final:
                 console.say("an engine in another process works on it; waiting for it")
-            status = wait_and_tell(console, handle, timeout)
-    return status
+            result = wait(handle, timeout)
+        return tell(console, handle, result)
 
 
 def _tell_detached(console: Console, runtime: Runtime, run_id: str) -> int:

@@ -136,7 +136,7 @@ def resume(console: Console, *, run_id: str, timeout: float | None) -> int:
     What was done is kept: tasks that ended don't run again.
     """
     from cloacina_core.cli.progress import showing  # noqa: PLC0415 - not needed for --help
-    from cloacina_core.cli.waiting import wait_and_tell  # noqa: PLC0415
+    from cloacina_core.cli.waiting import tell, wait  # noqa: PLC0415
     from cloacina_core.plugin.manager import Plugins  # noqa: PLC0415
     from cloacina_core.runtime import Runtime  # noqa: PLC0415
 
@@ -150,5 +150,5 @@ def resume(console: Console, *, run_id: str, timeout: float | None) -> int:
         with showing(console, runtime.definition_of(before.run_id)) as display:
             runtime.observe(display)
             handle = runtime.resume(before.run_id)
-            status = wait_and_tell(console, handle, timeout)
-    return status
+            result = wait(handle, timeout)
+        return tell(console, handle, result)

@@ -1,7 +1,11 @@
 """The main job, each step as a user types it."""
 
+import contextlib
 import json
+import os
+import pty
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -183,3 +187,25 @@ def test_the_demo_shows_the_main_job_and_the_refusal(fresh: Shell):
     assert [step["exit_status"] for step in told["steps"]] == [0] * (len(told["steps"]) - 1) + [2]
     assert [path.name for path in fresh.folder.iterdir()] == ["cloacina-demo"]
     assert not fresh.home.exists()
+
+
+def test_on_a_terminal_the_live_table_leaves_the_result_whole(shell: Shell):
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        shell.command("run", "hello-workflow"),
+        cwd=shell.folder,
+        env={**shell.environment, "TERM": "xterm"},
+        stdout=inside,
+        stderr=inside,
+    )
+    os.close(inside)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux tells the end of a terminal so
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    os.close(terminal)
+    process.wait()
+
+    table_gone = shown.rfind(b"\x1b[2K")
+    assert shown.find(b"tasks done") < table_gone < shown.find(b"succeeded after")
+    assert b'greeting = "Hello, world!"' in shown[table_gone:]
