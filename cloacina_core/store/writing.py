@@ -95,14 +95,14 @@ class RunWriter:
                 connection.execute(self._add_definition, rows)
             if batch.new_runs:
                 self._insert_runs(connection, batch.new_runs)
-            _insert(connection, schema.payloads, batch.payloads)
             _insert(connection, schema.tasks, batch.new_tasks)
             _insert(connection, schema.attempts, batch.new_attempts)
-            _insert(connection, schema.logs, batch.logs)
-            _insert(connection, schema.events, batch.events)
             _change(connection, _END_ATTEMPT, batch.attempt_ends)
             _change(connection, _CHANGE_TASK, batch.task_changes)
             _change(connection, _CHANGE_RUN, batch.run_changes)
+            _insert(connection, schema.payloads, batch.payloads)
+            _insert(connection, schema.logs, batch.logs)
+            _insert(connection, schema.events, batch.events)
 
     def keys_in_use(self, keys: Sequence[str]) -> dict[str, KnownKey]:
         """Return the runs that idempotency keys belong to."""
