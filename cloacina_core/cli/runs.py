@@ -30,7 +30,11 @@ def _reader(console: Console) -> "RunReader":
 
 
 @runs.command("list")
-@click.option("--status", type=click.Choice([status.value for status in RunStatus]))
+@click.option(
+    "--status",
+    type=click.Choice([status.value for status in RunStatus]),
+    help="Only runs in this state.",
+)
 @click.option("--package", help="Only runs of this package.")
 @click.option("--workflow", help="Only runs of workflows of this name.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)

@@ -116,10 +116,10 @@ class _Attempt:
         if isinstance(declared, type) and is_record_type(declared):
             params = convert_fields(call.params, declared)
         info = TaskInfo(
-            run_id=call.key[0],
+            run_id=call.run_id,
             workflow=call.workflow,
             task=call.task,
-            attempt=call.key[2],
+            attempt=call.attempt,
             deadline=call.deadline,
             release=call.release,
             cancelled=cancelled,

@@ -39,6 +39,16 @@ class TaskCall:
     max_value_bytes: int
     """How many bytes the changes may have, encoded."""
 
+    @property
+    def run_id(self) -> RunId:
+        """The id of the run."""
+        return self.key[0]
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt, counted from 1."""
+        return self.key[2]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

@@ -1,6 +1,8 @@
 """The door for plugin authors: the hook marker and the interfaces that a plugin may implement."""
 
+from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.plugin.interfaces import (
+    AttemptCall,
     CommandSpec,
     HomeReport,
     LoadedWorkflow,
@@ -10,9 +12,12 @@ from cloacina_core.plugin.interfaces import (
 from cloacina_core.plugin.markers import hookimpl
 
 __all__ = [
+    "AttemptCall",
     "CommandSpec",
+    "EventType",
     "HomeReport",
     "LoadedWorkflow",
+    "RunEvent",
     "RuntimeView",
     "WorkflowSource",
     "hookimpl",

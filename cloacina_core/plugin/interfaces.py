@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cloacina_core.foundation.clock import Clock
+from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.release import Release
 
@@ -127,3 +129,37 @@ class HomeReport:
     """One line for people."""
     facts: dict[str, Any]
     """The same for `--json`."""
+
+
+class AttemptCall(Protocol):
+    """One attempt at a task, as wrappers are told of it. They change nothing of it."""
+
+    @property
+    def run_id(self) -> RunId:
+        """The id of the run."""
+        ...
+
+    @property
+    def workflow(self) -> str:
+        """The name of the workflow."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt, counted from 1."""
+        ...
+
+    @property
+    def release(self) -> Release | None:
+        """The release that the run is pinned to; None when the workflow isn't packaged."""
+        ...
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the attempt is given up; aware, UTC."""
+        ...

@@ -12,6 +12,7 @@ from cloacina_core.plugin.markers import hookspec
 if TYPE_CHECKING:
     from cloacina_core.model.event import RunEvent
     from cloacina_core.plugin.interfaces import (
+        AttemptCall,
         CommandSpec,
         HomeReport,
         RuntimeView,
@@ -63,9 +64,9 @@ def cloacina_run_event(event: "RunEvent") -> None:
 
 
 @hookspec(firstresult=True)
-def cloacina_run_task(call: Any) -> Any:
+def cloacina_run_task(call: "AttemptCall") -> Any:
     """Wrap one attempt: implement it with `@hookimpl(wrapper=True)`, yield once, return the result.
 
-    Called in the executor's thread around the task's function. `call` is the attempt's `TaskCall`.
+    Called in the executor's thread around the task's function.
     What the wrapper raises fails the attempt.
     """

@@ -27,9 +27,12 @@ DOORS = {
     },
     "cloacina_core.cli": {"main"},
     "cloacina_core.plugin": {
+        "AttemptCall",
         "CommandSpec",
+        "EventType",
         "HomeReport",
         "LoadedWorkflow",
+        "RunEvent",
         "RuntimeView",
         "WorkflowSource",
         "hookimpl",

@@ -7,8 +7,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from cloacina_core.model.event import RunEvent
-from cloacina_core.plugin import hookimpl
+from cloacina_core.plugin import AttemptCall, RunEvent, hookimpl
 from cloacina_eventlog.eventlog import EventLog
 
 _log = logging.getLogger(__name__)
@@ -21,7 +20,7 @@ def cloacina_run_event(event: RunEvent) -> None:
 
 
 @hookimpl(wrapper=True)
-def cloacina_run_task(call: Any) -> Generator[None, Any, Any]:
+def cloacina_run_task(call: AttemptCall) -> Generator[None, Any, Any]:
     """Write down how long an attempt's function took."""
     began = time.monotonic()
     raised = True
@@ -33,13 +32,12 @@ def cloacina_run_task(call: Any) -> Generator[None, Any, Any]:
     return result
 
 
-def _tell(call: Any, seconds: float, *, raised: bool) -> None:
-    run_id, _, attempt = call.key
+def _tell(call: AttemptCall, seconds: float, *, raised: bool) -> None:
     entry = {
         "type": "attempt_timed",
-        "run_id": run_id,
+        "run_id": call.run_id,
         "task": call.task,
-        "attempt": attempt,
+        "attempt": call.attempt,
         "seconds": round(seconds, 6),
         "raised": raised,
     }
