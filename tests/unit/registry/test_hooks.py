@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -22,10 +23,10 @@ NOUNS = ["package", "registry", "key", "trust", "demo"]
 
 
 @pytest.fixture
-def view(tmp_path: Path) -> StoreView:
+def view(tmp_path: Path) -> Iterator[StoreView]:
     view = StoreView(tmp_path / "home")
+    yield view
     view.database.close()
-    return view
 
 
 def policy_keys(view: StoreView) -> dict[str, str]:
