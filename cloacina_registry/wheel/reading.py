@@ -24,7 +24,7 @@ _UNREADABLE = (
     EOFError,
     NotImplementedError,  # a method or version that zipfile doesn't know
     RuntimeError,  # encrypted
-    IndexError,  # an empty name
+    IndexError,  # an empty name, before Python 3.13
     struct.error,
     ValueError,
     OSError,
@@ -56,6 +56,8 @@ def _check_limits(entries: list[zipfile.ZipInfo], filename: str) -> None:
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
         message = f"the contents have more than {MAX_UNPACKED_BYTES} bytes"
         raise _refused(filename, "too-large", message)
+    if not all(entry.filename for entry in entries):
+        raise _refused(filename, "zip-framing", "an entry has no name")
     if len({entry.filename for entry in entries}) != len(entries):
         raise _refused(filename, "duplicate", "two entries have one name")
 
