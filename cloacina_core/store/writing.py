@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from operator import itemgetter
+from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from cloacina_core.foundation.ids import EngineId, RunId
@@ -65,13 +65,24 @@ _IS_ALIVE = select(_engines.c.id).where(
 )
 
 
+def _dialect_insert(database: Database) -> Any:
+    """Return the `insert` that knows conflicts. Each dialect is slow to import: only one is."""
+    if database.is_sqlite:
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415
+
+        return sqlite_insert
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert  # noqa: PLC0415
+
+    return postgresql_insert
+
+
 class RunWriter:
     """Writes batches for one engine, guarded by owner, attempt and status."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        dialect = sqlite if database.is_sqlite else postgresql
-        self._add_definition = dialect.insert(schema.definitions).on_conflict_do_nothing()
+        insert_unless_there = _dialect_insert(database)(schema.definitions)
+        self._add_definition = insert_unless_there.on_conflict_do_nothing()
 
     def write(self, batch: Batch, engine: EngineId) -> None:
         """Write a batch in one transaction; it is durable when this returns.
