@@ -138,8 +138,7 @@ class Database:
             StoreUnavailableError: the database can't be reached or written; nothing was.
             StoreError: the database refused a statement; nothing was written.
         """
-        self._refuse_when_closed()
-        with self._turn, self._translated(), self._engine.connect() as connection:
+        with self._connected() as connection:
             connection.begin()
             yield connection
             self._commit(connection)
@@ -159,9 +158,19 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Yield a connection in a read-only transaction, which sees one state of the database."""
         options = {"writes": False} if self.is_sqlite else postgresql.READ_OPTIONS
-        self._refuse_when_closed()
-        with self._turn, self._translated(), self._engine.connect() as connection:
+        with self._connected() as connection:
             yield connection.execution_options(**options)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        self._refuse_when_closed()
+        pool = self._engine.pool
+        try:
+            with self._turn, self._translated(), self._engine.connect() as connection:
+                yield connection
+        finally:
+            if self._closed:  # what went back to the pool just now came too late for `close`
+                pool.dispose()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -195,7 +204,8 @@ class Database:
     def close(self) -> None:
         """Close all connections; nothing can be read or written any more."""
         self._closed = True
-        self._engine.dispose()
+        with self._turn:
+            self._engine.dispose()
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
