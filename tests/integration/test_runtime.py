@@ -196,11 +196,13 @@ class TestRunning:
 
     def test_coroutines_run_together_too(self, runtime: Runtime):
         arrived: list[str] = []
+        together = asyncio.Event()
 
         async def meet(context: Context) -> None:
             arrived.append(context.task)
-            while len(arrived) < 8:
-                await asyncio.sleep(0.001)
+            if len(arrived) == 8:
+                together.set()
+            await together.wait()
 
         names = [f"t{n}" for n in range(8)]
         flow = workflow_of({n: [] for n in names}, functions=dict.fromkeys(names, meet))
