@@ -6,8 +6,6 @@ time, so under load many transitions share one commit, and a lone run is written
 Nothing is acted on (a task started, a caller answered, an observer told) before it is durable.
 """
 
-import heapq
-import itertools
 import logging
 import threading
 from collections import deque
@@ -33,6 +31,7 @@ from cloacina_core.engine.requests import (
     TakeUp,
 )
 from cloacina_core.engine.run_state import RunState
+from cloacina_core.engine.slots import Slots
 from cloacina_core.engine.timers import Timer, TimerKind, Timers
 from cloacina_core.engine.views import MergeConflictError, texts_of
 from cloacina_core.errors import (
@@ -108,10 +107,8 @@ class Engine:
         """Those of the batch, by run: who asked for it, and who submitted its key after that."""
         self._runs: dict[RunId, Completion] = {}
         self._plans: dict[str, Plan] = {}
-        self._ready: list[tuple[int, int, RunId, int]] = []
-        self._running: set[AttemptKey] = set()
+        self._slots = Slots(limits.slots)
         self._timers = Timers(clock)
-        self._order = itertools.count()
         self._stopping = threading.Event()
         self._stopped = threading.Event()
 
@@ -356,7 +353,7 @@ class Engine:
                     self._journal.attempt_lost(
                         run, number, AttemptOutcome.RELEASED, "the engine stopped"
                     )
-        self._ready.clear()
+        self._slots.forget_ready()
         self._then(self._let_go)
         self._then(request.reply.accept)
 
@@ -372,8 +369,7 @@ class Engine:
         completion = self._runs.get(run_id)
         if completion is None:
             return  # the run ended, or went to another engine
-        if outcome.key in self._running:
-            self._running.discard(outcome.key)
+        if self._slots.free(outcome.key):
             self._end_attempt(completion.run, number, outcome)
         else:
             self._journal.late_result(completion.run, outcome)
@@ -397,9 +393,7 @@ class Engine:
         for decision in decisions:
             match decision:
                 case planner.Ready(number):
-                    order = next(self._order)
-                    entry = (-run.summary.priority, order, run.run_id, number)
-                    heapq.heappush(self._ready, entry)
+                    self._slots.add(run.run_id, number, priority=run.summary.priority)
                 case planner.Sleep(number, until):
                     self._journal.task_sleeps(run, number)
                     self._sleep(run, number, until)
@@ -429,11 +423,13 @@ class Engine:
                 self._journal.attempt_ended(run, number, outcome)
         self._decide(run, planner.end_early(run, status, error, reason))
 
-    def _abandon(self, run: RunState, number: int) -> None:
+    def _abandon(self, run: RunState, number: int) -> bool:
+        """Give up a task's attempt; False when it isn't running."""
         key = (run.run_id, number, len(run.tasks[number].attempts))
-        if key in self._running:
-            self._running.discard(key)
-            self._then(lambda: self._executor.abandon(key))
+        if not self._slots.free(key):
+            return False
+        self._then(lambda: self._executor.abandon(key))
+        return True
 
     # Slots and calls.
 
@@ -442,8 +438,8 @@ class Engine:
         started = False
         if self._stopping.is_set():
             return started
-        while self._ready and len(self._running) + self._executor.lost < self._limits.slots:
-            _, _, run_id, number = heapq.heappop(self._ready)
+        while (ready := self._slots.next(lost=self._executor.lost)) is not None:
+            run_id, number = ready
             completion = self._runs.get(run_id)
             if completion and completion.run.tasks[number].status is TaskStatus.READY:
                 self._trying(run_id, self._start, completion.run, number)
@@ -454,7 +450,7 @@ class Engine:
         task = run.plan.tasks[number]
         attempt = self._journal.attempt_started(run, number)
         key: AttemptKey = (run.run_id, number, attempt.number)
-        self._running.add(key)
+        self._slots.take(key)
         try:
             context = texts_of(run.view_before(number))
         except MergeConflictError as conflict:
@@ -480,10 +476,10 @@ class Engine:
         self._then(lambda: self._executor.submit(call), run)
 
     def _time_out(self, run: RunState, number: int, attempt: int) -> None:
+        is_current = attempt == len(run.tasks[number].attempts)
+        if not is_current or not self._abandon(run, number):
+            return  # it ended before its deadline
         key = (run.run_id, number, attempt)
-        if key not in self._running:
-            return
-        self._abandon(run, number)
         timeout = run.plan.tasks[number].timeout
         failure = Failure(
             type="timeout",
@@ -630,8 +626,7 @@ class Engine:
         self._journal.batch = self._journal.batch.without(runs)
         self._journal.told = [event for event in self._journal.told if event.run_id not in runs]
         self._acts = [(run_id, act) for run_id, act in self._acts if run_id not in runs]
-        for key in [key for key in self._running if key[0] in runs]:
-            self._running.discard(key)
+        for key in self._slots.free_all_of(runs):
             self._executor.abandon(key)
         for run_id in [run_id for run_id in self._runs if run_id in runs]:
             self._runs.pop(run_id).complete(has_ended=False)
