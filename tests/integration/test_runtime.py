@@ -402,7 +402,7 @@ class TestWhatIsRefused:
             ({"context": {"\ud800": 1}}, ContextValueError),
             ({"context": {"n": float("inf")}}, ContextValueError),
             ({"context": {"n": {1, 2}}}, ContextValueError),
-            ({"params": {"n": object()}}, ParamsError),
+            ({"params": {"n": object}}, ParamsError),
             ({"params": {"n": "\x00"}}, ParamsError),
             ({"idempotency_key": ""}, InputError),
             ({"idempotency_key": "x" * 256}, InputError),
