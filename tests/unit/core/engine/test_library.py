@@ -88,5 +88,5 @@ def test_a_source_that_is_not_here_is_named():
 def test_code_that_lost_the_task_since_the_run_began_is_refused():
     other = workflow_of({"b": []})
 
-    with pytest.raises(MissingCodeError, match="acme 1.0/flow has no task 'a' any more"):
+    with pytest.raises(MissingCodeError, match="has no task 'a' any more"):
         library_of(Shelf(other)).find(call_of(FLOW, RELEASE))
