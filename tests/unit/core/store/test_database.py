@@ -1,6 +1,5 @@
 """A database that can't be used says why, and what to do; one that can keeps what it was given."""
 
-import multiprocessing
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Index, Integer, MetaData, Table, insert, select
 from support.filesystems import fill, make_read_only, resize, tmpfs
+from support.stores import SPAWN, open_and_close, url
 
 from cloacina_core.errors import (
     ConfigurationError,
@@ -26,20 +26,10 @@ CLOCK = FrozenClock()
 DRIVER: Any = sqlite.choose_library().module
 """The same as the store's: two copies of SQLite in one process don't see each other's locks."""
 
-SPAWN = multiprocessing.get_context("spawn")
-
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "store.db"
-
-
-def url(file: Path) -> str:
-    return f"sqlite:///{file}"
-
-
-def open_and_close(file: Path) -> None:
-    Database(url(file), CLOCK).close()
 
 
 def add_definition(database: Database, digest: str = "d", body: str = "{}") -> None:
