@@ -93,10 +93,7 @@ def list_releases(console: Console, *, package: str | None, limit: int, after: s
     """List releases, of all packages or of one; of each the newest upload first."""
     page = Registry.of(console.view).page(package=package, after=after, limit=limit)
     console.emit(
-        {
-            "releases": [_release_json(release) for release in page.releases],
-            "next_after": page.next_after,
-        },
+        [_release_json(release) for release in page.releases],
         console.table(_HEADERS, [_table_row(release) for release in page.releases]),
     )
     if page.next_after is not None:

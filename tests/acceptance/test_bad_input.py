@@ -290,7 +290,7 @@ def test_a_full_disk_during_upload_stores_nothing_half(shell: Shell, wheel: Path
 
     refused(done, 6, "store-unavailable")
     assert left == []
-    names = {each["package"] for each in shell.ok("registry", "list", "--json").json["releases"]}
+    names = {each["package"] for each in shell.ok("registry", "list", "--json").json}
     assert "acme" not in names
 
 
