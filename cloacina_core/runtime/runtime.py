@@ -5,39 +5,33 @@ import os
 import random
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from importlib_metadata import version
 
+from cloacina_core.engine.acceptance import RunRequest
 from cloacina_core.engine.attempt import AttemptRunner, direct
 from cloacina_core.engine.capture import Capture
 from cloacina_core.engine.engine import Engine, EngineLimits
 from cloacina_core.engine.executors.threads import ThreadExecutor
 from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
 from cloacina_core.engine.notifier import Notifier, Observer
-from cloacina_core.engine.params import accept_params
 from cloacina_core.engine.requests import Submission
-from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import (
     IllegalTransitionError,
-    InputError,
     RunOwnedElsewhereError,
     StoreError,
     StoreUnavailableError,
 )
 from cloacina_core.foundation.clock import SystemClock
-from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
-from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonical, encode
-from cloacina_core.model.context import Context
+from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import RunEvent
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import LogLine, RunResult, RunSummary
-from cloacina_core.model.status import RunStatus
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.handle import RunHandle
@@ -53,19 +47,8 @@ from cloacina_core.store.writing import RunWriter
 What: TypeAlias = str | Workflow
 """What to run: a reference such as `acme-etl/nightly>=1.2`, or a workflow object."""
 
-MAX_KEY_LENGTH = 255
-MAX_PRIORITY = 2**31 - 1
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A workflow that was found, ready to be submitted."""
-
-    reference: str
-    definition: WorkflowDefinition
-    release: Release | None
 
 
 class Runtime:
@@ -223,37 +206,27 @@ class Runtime:
             IdempotencyConflictError: the key stands for another request.
             StoreError: the run couldn't be stored, and wasn't.
         """
-        wanted = self._find(what, source)
-        accepted = accept_params(wanted.definition, params)
-        texts = _context_texts(context or {})
-        _check_priority(priority)
-        digest = None
-        if idempotency_key is not None:
-            _check_key(idempotency_key)
-            digest = digest_of_text(canonical([wanted.reference, accepted, texts]))
-        now = self._clock.now()
-        summary = RunSummary(
-            run_id=self._ids.run_id(),
-            status=RunStatus.QUEUED if detach else RunStatus.RUNNING,
-            workflow=wanted.definition.name,
-            reference=wanted.reference,
-            release=wanted.release,
-            priority=priority,
+        definition, reference, release = self._find(what, source)
+        request = RunRequest.checked(
+            definition,
+            params,
+            context,
+            reference=reference,
+            release=release,
             idempotency_key=idempotency_key,
+            priority=priority,
+        )
+        run = request.begin(
+            self._engine.plan_of(definition),
+            self._ids.run_id(),
+            now=self._clock.now(),
             engine=None if detach else self._engine.id,
-            created_at=now,
-            started_at=None if detach else now,
-            finished_at=None,
-            error=None,
         )
-        run = RunState(
-            self._engine.plan_of(wanted.definition), summary, params=accepted, context=texts
-        )
-        submission = Submission(run, digest)
+        submission = Submission(run, request.digest)
         completion = self._engine.submit(submission)
         if submission.reply.existing is not None:
             return self.attach(submission.reply.existing)
-        return RunHandle(summary.run_id, read=self.get, completion=completion)
+        return RunHandle(run.run_id, read=self.get, completion=completion)
 
     def run(
         self,
@@ -335,7 +308,7 @@ class Runtime:
 
     def definition(self, reference: str, source: str | None = None) -> WorkflowDefinition:
         """Return what the workflow looks like that a reference means now."""
-        return self._find(reference, source).definition
+        return self._find(reference, source)[0]
 
     def definition_of(self, run_id: str) -> WorkflowDefinition:
         """Return what the workflow of a run looked like when the run began."""
@@ -350,14 +323,16 @@ class Runtime:
         """Tell a function of each event of this engine's runs, after it was committed."""
         self._notifier.add(observer)
 
-    def _find(self, what: What, source: str | None) -> _Wanted:
+    def _find(
+        self, what: What, source: str | None
+    ) -> tuple[WorkflowDefinition, str, Release | None]:
+        """Return what a workflow looks like, what it was asked for as, and its release."""
         if isinstance(what, Workflow):
             definition = what.definition()
             self._library.register(what)
-            return _Wanted(what.name, definition, None)
+            return definition, what.name, None
         found = self._sources.resolve(what, source)
-        definition = found.source.definition(found.release, found.workflow)
-        return _Wanted(what, definition, found.release)
+        return found.source.definition(found.release, found.workflow), what, found.release
 
     def _handle(self, run_id: RunId) -> RunHandle:
         return RunHandle(run_id, read=self.get, completion=self._engine.completion(run_id))
@@ -387,22 +362,3 @@ class Runtime:
             raise
         except Exception:  # noqa: BLE001 - a damaged run must not keep the others waiting
             _log.exception("run %s can't be taken up", run_id)
-
-
-def _context_texts(context: Mapping[str, JsonValue]) -> dict[str, str]:
-    changes = Context(context).changes()
-    return {key: text for key, text in changes.items() if text is not None}
-
-
-def _check_priority(priority: object) -> None:
-    if type(priority) is not int or abs(priority) > MAX_PRIORITY:
-        raise InputError(f"a priority is a whole number of 32 bits, not {priority!r}")
-
-
-def _check_key(key: object) -> None:
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
-        raise InputError(f"an idempotency key is a text of 1 to {MAX_KEY_LENGTH} characters")
-    try:
-        encode(key)
-    except NotJsonError as error:
-        raise InputError(f"idempotency key {key!a} can't be stored: {error.reason}") from None

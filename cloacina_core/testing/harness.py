@@ -8,21 +8,18 @@ from typing import Any, Self
 
 from importlib_metadata import version
 
+from cloacina_core.engine.acceptance import RunRequest
 from cloacina_core.engine.attempt import AttemptRunner
 from cloacina_core.engine.capture import Capture
 from cloacina_core.engine.engine import Engine, EngineLimits
 from cloacina_core.engine.executors.inline import InlineExecutor
 from cloacina_core.engine.library import WorkflowLibrary
 from cloacina_core.engine.notifier import Notifier
-from cloacina_core.engine.params import accept_params
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import CloacinaError, InputError, UnknownRunError
 from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
-from cloacina_core.model.context import Context
-from cloacina_core.model.run import RunSummary
-from cloacina_core.model.status import RunStatus
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.settings import Settings
 from cloacina_core.store.database import IN_MEMORY, Database
@@ -130,36 +127,32 @@ class WorkflowHarness:
                 reached: a test that crashes nothing tests nothing.
             RunStalledError: the run can't go on, because something else changed the store.
         """
-        request = accept_params(self._definition, params), _texts(context)
+        request = RunRequest.checked(self._definition, params, context)
         disturbances = Disturbances.checked(self._definition, fail, slow, crash)
         crashes = Crashes(disturbances.crash)
         began = self.clock.now()
         capture = Capture(pass_on=True)
         capture.start()
         try:
-            run_id = self._run_through_crashes(*request, disturbances, crashes)
+            run_id = self._run_through_crashes(request, disturbances, crashes)
         finally:
             capture.stop()
         _refuse_unreached(crashes)
         return self._result(run_id, crashes, self.clock.now() - began)
 
     def _run_through_crashes(
-        self,
-        params: Mapping[str, JsonValue],
-        texts: Mapping[str, str],
-        disturbances: Disturbances,
-        crashes: Crashes,
+        self, request: RunRequest, disturbances: Disturbances, crashes: Crashes
     ) -> RunId:
         """Run with one engine after the other until the run has ended."""
         engine = self._start_engine(disturbances, crashes)
-        run = self._submit(engine, params, texts)
+        run = self._submit(engine, request)
         while True:
             try:
                 engine.work_on(run)
             except EngineKilledError:
                 self.clock.advance(_DEFAULTS.lease + _A_MOMENT)
                 engine = self._start_engine(disturbances, crashes)
-                run = self._recover(engine, run.run_id) or self._submit(engine, params, texts)
+                run = self._recover(engine, run.run_id) or self._submit(engine, request)
             else:
                 self._ownership.stop(engine.id)
                 return run.run_id
@@ -182,25 +175,9 @@ class WorkflowHarness:
         self._ownership.register(engine.id, version("cloacina"))
         return SteppedEngine(engine, executor, self.clock, disturbances)
 
-    def _submit(
-        self, engine: SteppedEngine, params: Mapping[str, JsonValue], texts: Mapping[str, str]
-    ) -> RunState:
-        now = self.clock.now()
-        summary = RunSummary(
-            run_id=self._ids.run_id(),
-            status=RunStatus.RUNNING,
-            workflow=self._definition.name,
-            reference=self._definition.name,
-            release=None,
-            priority=0,
-            idempotency_key=None,
-            engine=engine.id,
-            created_at=now,
-            started_at=now,
-            finished_at=None,
-            error=None,
-        )
-        run = RunState(Plan(self._definition), summary, params=params, context=texts)
+    def _submit(self, engine: SteppedEngine, request: RunRequest) -> RunState:
+        plan, run_id = Plan(self._definition), self._ids.run_id()
+        run = request.begin(plan, run_id, now=self.clock.now(), engine=engine.id)
         engine.submit(run)
         return run
 
@@ -247,12 +224,6 @@ def run_workflow(
     """
     with WorkflowHarness(workflow, clock=clock) as harness:
         return harness.run(params, context=context, fail=fail, slow=slow, crash=crash)
-
-
-def _texts(context: Mapping[str, JsonValue] | None) -> dict[str, str]:
-    """Return a context's values in encoded form."""
-    changes = Context(context).changes()
-    return {key: text for key, text in changes.items() if text is not None}
 
 
 def _refuse_unreached(crashes: Crashes) -> None:

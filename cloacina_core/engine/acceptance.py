@@ -1,0 +1,125 @@
+"""A request to run a workflow: everything is checked before any of it is kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cloacina_core.engine.params import accept_params
+from cloacina_core.engine.plan import Plan
+from cloacina_core.engine.run_state import RunState
+from cloacina_core.errors import InputError
+from cloacina_core.foundation.digest import Digest, digest_of_text
+from cloacina_core.foundation.ids import EngineId, RunId
+from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonical, encode
+from cloacina_core.model.context import Context
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.release import Release
+from cloacina_core.model.run import RunSummary
+from cloacina_core.model.status import RunStatus
+
+MAX_KEY_LENGTH = 255
+MAX_PRIORITY = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """A request whose every part can be used; made by `checked`."""
+
+    definition: WorkflowDefinition
+    reference: str
+    release: Release | None
+    params: Mapping[str, JsonValue]
+    context: Mapping[str, str]
+    """What the first tasks see: encoded values by key."""
+    idempotency_key: str | None
+    priority: int
+
+    @classmethod
+    def checked(
+        cls,
+        definition: WorkflowDefinition,
+        params: Mapping[str, Any] | None = None,
+        context: Mapping[str, JsonValue] | None = None,
+        *,
+        reference: str | None = None,
+        release: Release | None = None,
+        idempotency_key: str | None = None,
+        priority: int = 0,
+    ) -> "RunRequest":
+        """Return a request.
+
+        Args:
+            definition: of the workflow.
+            params: given to the run; checked against the schema, defaults filled.
+            context: values that the first tasks see.
+            reference: what was asked for; the workflow's name when it isn't packaged.
+            release: what that was resolved to.
+            idempotency_key: requests with the same one are one run.
+            priority: a whole number of 32 bits.
+
+        Raises:
+            InputError: the params, a context value, the key or the priority can't be used.
+        """
+        accepted = accept_params(definition, params)
+        changes = Context(context).changes()
+        _check_priority(priority)
+        if idempotency_key is not None:
+            _check_key(idempotency_key)
+        return cls(
+            definition=definition,
+            reference=reference or definition.name,
+            release=release,
+            params=accepted,
+            context={key: text for key, text in changes.items() if text is not None},
+            idempotency_key=idempotency_key,
+            priority=priority,
+        )
+
+    @property
+    def digest(self) -> Digest | None:
+        """What a request of the same key must be equal in; None without a key."""
+        if self.idempotency_key is None:
+            return None
+        return digest_of_text(canonical([self.reference, self.params, self.context]))
+
+    def begin(
+        self, plan: Plan, run_id: RunId, *, now: datetime, engine: EngineId | None
+    ) -> RunState:
+        """Return a new run, not yet stored.
+
+        Args:
+            plan: of the request's definition.
+            run_id: a new id.
+            now: the current moment.
+            engine: whose run it is; None leaves it queued for whichever engine comes first.
+        """
+        summary = RunSummary(
+            run_id=run_id,
+            status=RunStatus.QUEUED if engine is None else RunStatus.RUNNING,
+            workflow=self.definition.name,
+            reference=self.reference,
+            release=self.release,
+            priority=self.priority,
+            idempotency_key=self.idempotency_key,
+            engine=engine,
+            created_at=now,
+            started_at=None if engine is None else now,
+            finished_at=None,
+            error=None,
+        )
+        return RunState(plan, summary, params=self.params, context=self.context)
+
+
+def _check_priority(priority: object) -> None:
+    if type(priority) is not int or abs(priority) > MAX_PRIORITY:
+        raise InputError(f"a priority is a whole number of 32 bits, not {priority!r}")
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise InputError(f"an idempotency key is a text of 1 to {MAX_KEY_LENGTH} characters")
+    try:
+        encode(key)
+    except NotJsonError as error:
+        raise InputError(f"idempotency key {key!a} can't be stored: {error.reason}") from None
