@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cloacina_core import Workflow
+from cloacina_core import Context, Workflow
 from cloacina_core.engine.acceptance import RunRequest
 from cloacina_core.engine.plan import Plan
 from cloacina_core.errors import ContextValueError, InputError
@@ -16,8 +16,8 @@ flow = Workflow("flow")
 
 
 @flow.task
-def work(context):
-    return None
+def work(context: Context) -> None:
+    """Do nothing."""
 
 
 DEFINITION = flow.definition()
