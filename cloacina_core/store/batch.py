@@ -46,14 +46,13 @@ class Batch:
         parts: dict[RunId, Batch] = {}
         for name in _OF_RUNS:
             for row in getattr(self, name):
-                run_id = RunId(row.get("run_id") or row.get("in_run") or row["id"])
-                part = parts.setdefault(run_id, Batch(definitions=self.definitions))
+                part = parts.setdefault(_run_of(row), Batch(definitions=self.definitions))
                 getattr(part, name).append(row)
         return parts
 
     def runs(self) -> set[RunId]:
         """Return the runs of which the batch has rows."""
-        return set(self.by_run())
+        return {_run_of(row) for name in _OF_RUNS for row in getattr(self, name)}
 
     def add(self, other: "Batch") -> None:
         """Add the rows of another batch, but for its definitions."""
@@ -74,6 +73,10 @@ class Batch:
 
 
 _OF_RUNS = tuple(part.name for part in fields(Batch) if part.name not in ("number", "definitions"))
+
+
+def _run_of(row: Row) -> RunId:
+    return RunId(row.get("run_id") or row.get("in_run") or row["id"])
 
 
 class StaleEngineError(Exception):
