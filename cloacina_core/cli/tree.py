@@ -9,6 +9,7 @@ from typing import Any
 import click
 from importlib_metadata import version
 
+from cloacina_core.cli.console import EXIT_INTERRUPTED
 from cloacina_core.errors import CloacinaError
 from cloacina_core.plugin.interfaces import CommandSpec
 from cloacina_core.plugin.manager import Plugins
@@ -32,6 +33,14 @@ RECOVERY = frozenset({"config", "plugins", "doctor"})
 
 class CommandTree(click.Group):
     """Own commands first, then those of plugins. Nothing is imported to list them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. Ctrl-C ends it with 130, also while the command is being imported."""
+        try:
+            return super().invoke(ctx)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""

@@ -64,9 +64,9 @@ class Workflow:
                 name; their order decides merges); `retry` (a `RetryPolicy`; default: never);
                 `timeout` (a timedelta for one attempt); `when` (a rule; default: `all_succeeded`);
                 `merge` (`"later"`, `"concat"`, `"error"`, or a mapping of key to one of these);
-                `on_success(context)` and `on_failure(context, error)`, called when the task has
-                succeeded or finally failed, whose own errors are only logged; `resources` (tags
-                that an engine must offer).
+                `on_success(context)` and `on_failure(context, error)`, called in the attempt that
+                succeeds, or that raises when no other one follows; their own errors are only told
+                as an event; `resources` (tags that an engine must offer).
         """
         if function is None:
             return TaskDecorator(options, self.add)
