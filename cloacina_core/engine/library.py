@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from cloacina_core.engine.call import TaskCall
 from cloacina_core.errors import NotFoundError
+from cloacina_core.model.release import Release
 from cloacina_core.model.task import Task
 from cloacina_core.model.workflow import Workflow
-from cloacina_core.plugin.interfaces import WorkflowSource
+from cloacina_core.plugin.interfaces import LoadedWorkflow, WorkflowSource
 
 
 class MissingCodeError(NotFoundError):
@@ -21,6 +22,8 @@ class WorkflowLibrary:
     def __init__(self, sources: Iterable[WorkflowSource]) -> None:
         self.sources: Mapping[str, WorkflowSource] = {source.name: source for source in sources}
         self._by_fingerprint: dict[str, Workflow] = {}
+        self._loaded: dict[tuple[str, str, str], LoadedWorkflow] = {}
+        """By source, digest and workflow: a release is verified when it is loaded, once."""
 
     def register(self, workflow: Workflow) -> None:
         """Make a workflow that isn't packaged known, so that its runs can go on here."""
@@ -45,20 +48,27 @@ class WorkflowLibrary:
                     hint="open the runtime with workflows=[...], with the code unchanged",
                 )
             return TaskCode(workflow, call.task, str)
-        source = self.sources.get(call.release.source)
-        if source is None:
-            raise MissingCodeError(
-                f"release {call.release} came from source {call.release.source!r}, "
-                "which isn't here",
-                hint="see which plugins are loaded with: cloacina plugins list",
-            )
-        loaded = source.load(call.release, call.workflow)
+        loaded = self._load(call.release, call.workflow)
         if call.task not in loaded.workflow.tasks:
             raise MissingCodeError(
                 f"{call.release}/{call.workflow} has no task {call.task!r} any more",
                 hint="its code was changed since the run began; start a new run",
             )
         return TaskCode(loaded.workflow, call.task, loaded.plain)
+
+    def _load(self, release: Release, workflow: str) -> LoadedWorkflow:
+        """Return a release's code. Runs under way go on with it, whatever becomes of its source."""
+        key = (release.source, release.digest, workflow)
+        if key in self._loaded:
+            return self._loaded[key]
+        source = self.sources.get(release.source)
+        if source is None:
+            raise MissingCodeError(
+                f"release {release} came from source {release.source!r}, which isn't here",
+                hint="see which plugins are loaded with: cloacina plugins list",
+            )
+        loaded = self._loaded[key] = source.load(release, workflow)
+        return loaded
 
 
 class TaskCode:

@@ -27,8 +27,10 @@ class Shelf:
 
     def __init__(self, workflow: Workflow) -> None:
         self._workflow = workflow
+        self.loads = 0
 
     def load(self, release: Release, workflow: str) -> LoadedWorkflow:
+        self.loads += 1
         return LoadedWorkflow(self._workflow, release, plain=str.upper)
 
 
@@ -75,6 +77,17 @@ def test_a_packaged_workflow_is_found_in_its_source():
 
     assert code.task is FLOW.tasks["a"]
     assert code.plain("x") == "X"
+
+
+def test_a_release_is_loaded_once():
+    shelf = Shelf(FLOW)
+    library = library_of(shelf)
+
+    library.find(call_of(FLOW, RELEASE))
+    library.find(call_of(FLOW, RELEASE))
+    library.find(call_of(FLOW, replace(RELEASE, digest=digest_of_text("other"))))
+
+    assert shelf.loads == 2
 
 
 def test_a_source_that_is_not_here_is_named():
