@@ -70,7 +70,10 @@ class Database:
 
     def _connect(self) -> Engine:
         if not self.is_sqlite:
-            return _create_engine(self.url, connect_args=postgresql.connect_args(self.url))
+            # A connection that died while it lay in the pool is replaced, not handed out: nobody
+            # should be refused for a server that was restarted and is there again.
+            connect_args = postgresql.connect_args(self.url)
+            return _create_engine(self.url, connect_args=connect_args, pool_pre_ping=True)
         query = dict(self.url.query)
         synchronous = str(query.pop("synchronous", "FULL")).upper()
         if synchronous not in _SYNCHRONOUS or query:

@@ -119,6 +119,19 @@ class TestLostConnections:
         assert not isinstance(raised.value, OutcomeUnknownError)
         database.close()
 
+    def test_connections_that_died_in_the_pool_are_replaced(
+        self, postgresql_server: Server, postgresql_url: str
+    ):
+        database = Database(postgresql_url, CLOCK)
+        for _ in range(3):
+            kill_connections(postgresql_server, postgresql_url)
+
+            with database.read() as connection:
+                answer = connection.execute(text("SELECT 1")).scalar()
+
+            assert answer == 1
+        database.close()
+
     def test_runs_go_on_when_connections_are_cut_again_and_again(
         self, tmp_path: Path, postgresql_server: Server, postgresql_url: str
     ):
