@@ -183,7 +183,10 @@ class _Show:
         if not as_json:
             self._quote(done.stdout)
             return {}
-        return _document(done.stderr if done.returncode else done.stdout)
+        if done.returncode:
+            return _document(done.stderr)
+        self._quote(done.stderr)
+        return _document(done.stdout)
 
     def end(self, report: Path, result: Mapping[str, Any], refusal: Mapping[str, Any]) -> None:
         """Tell where the report is and why the changed wheel was refused."""
