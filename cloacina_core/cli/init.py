@@ -6,23 +6,19 @@ from pathlib import Path
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.cli.passphrase import passphrase_options
 from cloacina_core.errors import ConfigurationError, NotAllowedError
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import open_view
 
 PRIVATE_FOLDER = 0o700
-PASSPHRASE_VARIABLE = "CLOACINA_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 
 @click.command()
-@click.option(
-    "--passphrase-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help=f"Encrypt the private key with the first line of this file.  [or: {PASSPHRASE_VARIABLE}]",
-)
 @command_options
 @pass_console
-def init(console: Console, *, passphrase_file: Path | None) -> None:
+@passphrase_options(confirm=True)
+def init(console: Console, *, passphrase: str | None) -> None:
     """Make a home: a folder with a store, and what plugins need, such as a signing key.
 
     What is there already stays as it is.
@@ -32,7 +28,7 @@ def init(console: Console, *, passphrase_file: Path | None) -> None:
     plugins = Plugins.of_environment(console.settings.blocked_plugins)
     view = open_view(console.settings, plugins)
     database = view.database.description
-    reports = plugins.prepare_home(view, _passphrase(passphrase_file))
+    reports = plugins.prepare_home(view, passphrase)
     lines = [f"home      {home}{'' if made else ' (was there)'}", f"store     {database}"]
     lines += [f"{report.what:<9} {report.detail}" for report in reports]
     facts = {report.what: report.facts for report in reports}
@@ -60,9 +56,3 @@ def _make_folder(home: Path) -> bool:
     except OSError as error:
         raise ConfigurationError(f"home {home} can't be made: {error.strerror}") from error
     return True
-
-
-def _passphrase(file: Path | None) -> str | None:
-    if file is not None:
-        return file.read_text(encoding="utf-8").partition("\n")[0]
-    return os.environ.get(PASSPHRASE_VARIABLE) or None

@@ -27,12 +27,14 @@ _OWN = (
     CommandSpec("config", "cloacina_core.cli.config:config", "Show settings and their origins."),
     CommandSpec("doctor", "cloacina_core.cli.doctor:doctor", "Check this installation."),
 )
-RECOVERY = frozenset({"config", "plugins", "doctor"})
-"""Commands that must work whatever plugins do: they are found before any plugin is loaded."""
 
 
 class CommandTree(click.Group):
-    """Own commands first, then those of plugins. Nothing is imported to list them."""
+    """Own commands first, then those of plugins. Nothing is imported to list them.
+
+    Own commands are found before any plugin is loaded: those that mend an installation must work
+    whatever plugins do.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. Ctrl-C ends it with 130, also while the command is being imported."""

@@ -37,7 +37,8 @@ def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
 
 
 NAMESPACE_ROOT = "_cloacina"
-"""Modules of a loaded release are real modules named `_cloacina.<release>.<their own name>`."""
+"""Modules of a loaded release are real modules named `_cloacina.<release>.<their own name>`. As a
+logger's name it is the parent of all loggers in packages."""
 
 
 def plain_module(name: str) -> str:

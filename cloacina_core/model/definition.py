@@ -33,7 +33,7 @@ class TaskDefinition:
     merge: Mapping[str, MergePolicy]
     """The merge policy of each key; that of `*` holds for the keys not named."""
     resources: tuple[str, ...]
-    """Tags that an engine must offer to run the task."""
+    """Tags of what the task needs. Kept and shown; no engine chooses tasks by them yet."""
     description: str
     fingerprint: str
     """Changes when the task's code, closure constants, retry or shape change; hex."""

@@ -50,10 +50,6 @@ class Ancestry:
                 bits |= self._bit[before] | self._ancestors[before]
             self._ancestors[task] = bits
 
-    def is_before(self, earlier: str, later: str) -> bool:
-        """Whether `earlier` is an ancestor of `later`."""
-        return bool(self._ancestors[later] & self._bit[earlier])
-
     def last_of(self, tasks: Sequence[str]) -> list[str]:
         """Return those of some tasks that come before none of the others."""
         before = 0

@@ -66,7 +66,7 @@ class Workflow:
                 `merge` (`"later"`, `"concat"`, `"error"`, or a mapping of key to one of these);
                 `on_success(context)` and `on_failure(context, error)`, called in the attempt that
                 succeeds, or that raises when no other one follows; their own errors are only told
-                as an event; `resources` (tags that an engine must offer).
+                as an event; `resources` (tags of what it needs; kept and shown, not acted on yet).
         """
         if function is None:
             return TaskDecorator(options, self.add)

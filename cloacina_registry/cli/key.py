@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
-from cloacina_registry.cli.passphrase import passphrase_options
+from cloacina_core.cli.passphrase import passphrase_options
 from cloacina_registry.trust.keyring import DEFAULT_KEY, KeyEntry, KeyRing
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.cli.passphrase import passphrase_options
 from cloacina_core.errors import InputError
 from cloacina_core.model.drawing import draw_workflow
-from cloacina_registry.cli.passphrase import passphrase_options
 from cloacina_registry.errors import UnknownKeyError
 from cloacina_registry.package.building import (
     WrittenPackage,

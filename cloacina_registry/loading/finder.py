@@ -9,11 +9,12 @@ from importlib.abc import ExecutionLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from cloacina_core.foundation.names import NAMESPACE_ROOT
 from cloacina_registry.loading.contents import ModuleFile, ReleaseContents
-from cloacina_registry.loading.namespace import ROOT, NamespaceNames
+from cloacina_registry.loading.namespace import NamespaceNames
 from cloacina_registry.loading.resources import MemberPath, MemberResources
 
-_UNDER_ROOT = f"{ROOT}."
+_UNDER_ROOT = f"{NAMESPACE_ROOT}."
 
 
 class ReleaseLoader(ExecutionLoader):

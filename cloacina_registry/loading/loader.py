@@ -13,12 +13,11 @@ from typing import Self
 
 from cloacina_core.errors import CloacinaError, Problem
 from cloacina_core.foundation.digest import Digest
-from cloacina_core.foundation.names import nearest
+from cloacina_core.foundation.names import NAMESPACE_ROOT, nearest
 from cloacina_registry.errors import LoadError
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.finder import NamespaceFinder, ReleaseLoader
 from cloacina_registry.loading.namespace import (
-    ROOT,
     NamespaceNames,
     namespace_prefix,
     plain_name,
@@ -235,8 +234,8 @@ def _claim(prefix: str) -> bool:
     package = _empty_package(prefix)
     if sys.modules.setdefault(prefix, package) is not package:
         return False
-    root = sys.modules.setdefault(ROOT, _empty_package(ROOT))
-    setattr(root, prefix.removeprefix(f"{ROOT}."), package)
+    root = sys.modules.setdefault(NAMESPACE_ROOT, _empty_package(NAMESPACE_ROOT))
+    setattr(root, prefix.removeprefix(f"{NAMESPACE_ROOT}."), package)
     return True
 
 

@@ -37,12 +37,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cloacina_core.foundation.digest import Digest, hex_of
-
-ROOT = "_cloacina"
-"""Parent of all namespaces. As a logger's name it is the parent of all loggers in packages."""
+from cloacina_core.foundation.names import NAMESPACE_ROOT
 
 DIGEST_DIGITS = 12
-_REAL_NAME = re.compile(rf"\b{ROOT}\.[a-z0-9_]+_[0-9a-f]{{{DIGEST_DIGITS}}}(?:_[0-9]+)?\.")
+_REAL_NAME = re.compile(
+    rf"\b{NAMESPACE_ROOT}\.[a-z0-9_]+_[0-9a-f]{{{DIGEST_DIGITS}}}(?:_[0-9]+)?\."
+)
 
 
 def short_digest(digest: Digest) -> str:
@@ -61,7 +61,7 @@ def namespace_prefix(package: str, version: str, digest: Digest, *, nth: int = 1
     """
     readable = re.sub(r"[^a-z0-9]+", "_", f"{package}_{version}".lower())
     suffix = "" if nth == 1 else f"_{nth}"
-    return f"{ROOT}.{readable}_{short_digest(digest)}{suffix}"
+    return f"{NAMESPACE_ROOT}.{readable}_{short_digest(digest)}{suffix}"
 
 
 def plain_name(text: str) -> str:

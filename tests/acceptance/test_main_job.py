@@ -209,3 +209,25 @@ def test_on_a_terminal_the_live_table_leaves_the_result_whole(shell: Shell):
     table_gone = shown.rfind(b"\x1b[2K")
     assert shown.find(b"tasks done") < table_gone < shown.find(b"succeeded after")
     assert b'greeting = "Hello, world!"' in shown[table_gone:]
+
+
+def test_init_encrypts_the_key_with_a_passphrase(fresh: Shell):
+    (fresh.folder / "secret").write_text("correct horse\n")
+    fresh.ok("init", "--passphrase-file", "secret")
+    fresh.ok("package", "new", "acme-etl")
+
+    without = fresh.run("package", "build", "acme-etl", "--json")
+    built = fresh.ok("package", "build", "acme-etl", "--passphrase-file", "secret", "--json").json
+
+    assert without.status == 4
+    assert built["signed_by"] == "default"
+
+
+def test_init_refuses_a_passphrase_that_is_none_and_makes_no_key(fresh: Shell):
+    (fresh.folder / "secret").write_text("\nbelow an empty line\n")
+
+    done = fresh.run("init", "--passphrase-file", "secret", "--json")
+
+    assert done.status == 2
+    assert "empty line" in done.error["message"]
+    assert not (fresh.home / "keys").exists()

@@ -17,13 +17,14 @@ import pytest
 from support.release_contents import make_contents
 
 from cloacina_core.errors import DefinitionError
+from cloacina_core.foundation.names import NAMESPACE_ROOT
 from cloacina_registry.errors import LoadError
 from cloacina_registry.loading.loader import NamespaceLoader
-from cloacina_registry.loading.namespace import ROOT, plain_name
+from cloacina_registry.loading.namespace import plain_name
 
 
 def namespaced_modules() -> set[str]:
-    return {name for name in sys.modules if name.startswith(f"{ROOT}.")}
+    return {name for name in sys.modules if name.startswith(f"{NAMESPACE_ROOT}.")}
 
 
 def source_files_kept() -> set[str]:
@@ -38,7 +39,7 @@ def nothing_stays_behind() -> Iterator[None]:
 
     assert namespaced_modules() == set()
     assert sys.meta_path == finders
-    root = sys.modules.get(ROOT)
+    root = sys.modules.get(NAMESPACE_ROOT)
     assert root is None or [name for name in vars(root) if name[0] != "_"] == []
 
 
@@ -158,7 +159,7 @@ def test_what_the_code_raises_is_the_cause(
         namespace.import_module("acme.flows")
 
     assert type(failure.value.__cause__) is cause
-    assert ROOT not in str(failure.value)
+    assert NAMESPACE_ROOT not in str(failure.value)
 
 
 def test_the_problems_of_a_definition_are_passed_on(loader: NamespaceLoader):
@@ -343,11 +344,11 @@ def test_loggers_are_below_one_parent_and_reported_plainly(
     loader: NamespaceLoader, caplog: pytest.LogCaptureFixture
 ):
     files = {"acme/flows.py": "import logging\nlogging.getLogger(__name__).warning('late')\n"}
-    with caplog.at_level(logging.WARNING, logger=ROOT):
+    with caplog.at_level(logging.WARNING, logger=NAMESPACE_ROOT):
         loader.load(make_contents(files=files)).import_module("acme.flows")
 
     (record,) = caplog.records
-    assert record.name.startswith(f"{ROOT}.")
+    assert record.name.startswith(f"{NAMESPACE_ROOT}.")
     assert plain_name(record.name) == "acme.flows"
 
 
@@ -356,7 +357,7 @@ def test_a_limit_the_logger_of_the_plain_name_is_no_parent(loader: NamespaceLoad
     logger = loader.load(make_contents(files=files)).resolve("acme.flows:logger")
 
     assert logger.parent is not logging.getLogger("acme")
-    assert logger.parent in {logging.getLogger(ROOT), logging.getLogger()}
+    assert logger.parent in {logging.getLogger(NAMESPACE_ROOT), logging.getLogger()}
 
 
 def test_a_limit_names_added_to_builtins_later_are_not_seen(
