@@ -29,6 +29,7 @@ from cloacina_core.errors import (
 )
 from cloacina_core.foundation.clock import Clock, to_micros
 from cloacina_core.store import postgresql, schema, sqlite
+from cloacina_core.store.direct import DirectConnection
 from cloacina_core.store.migrations.runner import HEAD, KNOWN, upgrade, version_table
 
 IN_MEMORY = "sqlite://"
@@ -61,6 +62,7 @@ class Database:
         is_shared = self.is_sqlite and self.url.database in _IN_MEMORY_NAMES
         self._turn: AbstractContextManager[Any] = RLock() if is_shared else nullcontext()
         self._closed = False
+        self._direct: list[DirectConnection] = []
         self._engine = self._connect()
         try:
             self._prepare(tuple(extra_tables))
@@ -146,7 +148,21 @@ class Database:
             yield connection
             self._commit(connection)
 
-    def _commit(self, connection: Connection) -> None:
+    def direct_connection(self) -> DirectConnection:
+        """Return a connection for `begin_directly`, kept until the database is closed."""
+        connection = DirectConnection(self._engine)
+        self._direct.append(connection)
+        return connection
+
+    @contextmanager
+    def begin_directly(self, connection: DirectConnection) -> Iterator[None]:
+        """Have a connection in a write transaction, as `begin` has, with the same errors."""
+        self._refuse_when_closed()
+        with self._turn, self._translated(), connection.begin():
+            yield
+            self._commit(connection)
+
+    def _commit(self, connection: Connection | DirectConnection) -> None:
         try:
             connection.commit()
         except DBAPIError as error:
@@ -208,6 +224,8 @@ class Database:
         """Close all connections; nothing can be read or written any more."""
         self._closed = True
         with self._turn:
+            for connection in self._direct:
+                connection.close()
             self._engine.dispose()
 
     def _refuse_when_closed(self) -> None:

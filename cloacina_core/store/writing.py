@@ -1,16 +1,17 @@
 """Writes the transitions of runs: everything in a flush, or nothing of it."""
 
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.dml import UpdateBase
 
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.store import schema
 from cloacina_core.store.batch import Batch, GuardError, KnownKey, Row, StaleEngineError
 from cloacina_core.store.database import Database
+from cloacina_core.store.direct import DirectStatement, Executed
 
 _engines, _runs, _tasks, _attempts = schema.engines, schema.runs, schema.tasks, schema.attempts
 
@@ -60,9 +61,17 @@ _TAKE_TURN = (
     )
     .values(writes=bindparam("number"))
 )
-_IS_ALIVE = select(_engines.c.id).where(
-    _engines.c.id == bindparam("of_engine"), _engines.c.stopped_at.is_(None)
-)
+_INSERTS = {
+    table: insert(table)
+    for table in (
+        schema.runs,
+        schema.tasks,
+        schema.attempts,
+        schema.payloads,
+        schema.logs,
+        schema.events,
+    )
+}
 
 
 def _dialect_insert(database: Database) -> Any:
@@ -81,6 +90,8 @@ class RunWriter:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._connection = database.direct_connection()
+        self._compiled: dict[UpdateBase, DirectStatement] = {}
         insert_unless_there = _dialect_insert(database)(schema.definitions)
         self._add_definition = insert_unless_there.on_conflict_do_nothing()
 
@@ -97,23 +108,12 @@ class RunWriter:
             StoreUnavailableError: the database can't be written now.
             StoreError: the database doesn't accept a row.
         """
-        with self._database.begin() as connection:
-            if not self._is_next(connection, batch, engine):
-                return
-            if batch.definitions:
-                # In one order for all engines: they wait for each other's rows.
-                rows = sorted(batch.definitions, key=itemgetter("digest"))
-                connection.execute(self._add_definition, rows)
-            if batch.new_runs:
-                self._insert_runs(connection, batch.new_runs)
-            _insert(connection, schema.tasks, batch.new_tasks)
-            _insert(connection, schema.attempts, batch.new_attempts)
-            _change(connection, _END_ATTEMPT, batch.attempt_ends)
-            _change(connection, _CHANGE_TASK, batch.task_changes)
-            _change(connection, _CHANGE_RUN, batch.run_changes)
-            _insert(connection, schema.payloads, batch.payloads)
-            _insert(connection, schema.logs, batch.logs)
-            _insert(connection, schema.events, batch.events)
+        with self._database.begin_directly(self._connection):
+            is_next = self._take_turn(batch.number, engine)
+            if is_next:
+                self._execute(batch)
+        if not is_next and not self._is_alive(engine):
+            raise StaleEngineError(engine)
 
     def keys_in_use(self, keys: Sequence[str]) -> dict[str, KnownKey]:
         """Return the runs that idempotency keys belong to."""
@@ -122,39 +122,71 @@ class RunWriter:
             rows = connection.execute(query.where(_runs.c.idempotency_key.in_(keys)))
             return {key: KnownKey(RunId(run_id), digest) for key, run_id, digest in rows}
 
-    def _is_next(self, connection: Connection, batch: Batch, engine: EngineId) -> bool:
-        """Take the batch's turn, or tell that it was written already; refuse a stale engine.
+    def _take_turn(self, number: int, engine: EngineId) -> bool:
+        """Take a batch's turn; False when it was written already, or the engine is stale.
 
         The change of its row keeps others from declaring the engine dead before the commit.
         """
-        row = {"of_engine": engine, "number": batch.number}
-        if connection.execute(_TAKE_TURN, row).rowcount == 1:
-            return True
-        if connection.execute(_IS_ALIVE, row).scalar() is None:
-            raise StaleEngineError(engine)
-        return False
+        with self._connection.gathered():
+            taken = self._change(_TAKE_TURN, [{"of_engine": engine, "number": number}])
+        return taken.rowcount == 1
 
-    def _insert_runs(self, connection: Connection, rows: list[Row]) -> None:
+    def _is_alive(self, engine: EngineId) -> bool:
+        query = select(_engines.c.id).where(
+            _engines.c.id == engine, _engines.c.stopped_at.is_(None)
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).scalar() is not None
+
+    def _execute(self, batch: Batch) -> None:
+        changed: list[tuple[Executed, int]] = []
         try:
-            connection.execute(insert(_runs), rows)
+            with self._connection.gathered():
+                self._add_definitions(batch.definitions)
+                self._insert(schema.runs, batch.new_runs)
+                self._insert(schema.tasks, batch.new_tasks)
+                self._insert(schema.attempts, batch.new_attempts)
+                for statement, rows in (
+                    (_END_ATTEMPT, batch.attempt_ends),
+                    (_CHANGE_TASK, batch.task_changes),
+                    (_CHANGE_RUN, batch.run_changes),
+                ):
+                    if rows:
+                        changed.append((self._change(statement, rows), len(rows)))
+                self._insert(schema.payloads, batch.payloads)
+                self._insert(schema.logs, batch.logs)
+                self._insert(schema.events, batch.events)
         except IntegrityError as error:
-            if any(row["idempotency_key"] for row in rows):
+            if _runs.c.idempotency_key.name in str(error.orig):  # both databases name it
                 raise KeyTakenError from error
+            _check(changed)  # what was there already may be there because another engine went on
             raise
+        _check(changed)
+
+    def _add_definitions(self, rows: list[Row]) -> None:
+        if rows:
+            # Each once, and in one order for all engines: they wait for each other's rows.
+            by_digest = {row["digest"]: row for row in rows}
+            self._change(self._add_definition, [by_digest[key] for key in sorted(by_digest)])
+
+    def _insert(self, table: Table, rows: list[Row]) -> None:
+        if rows:
+            self._change(_INSERTS[table], rows)
+
+    def _change(self, statement: UpdateBase, rows: list[Row]) -> Executed:
+        compiled = self._compiled.get(statement)
+        if compiled is None:
+            dialect = self._connection.dialect
+            compiled = DirectStatement(statement, dialect, columns=list(rows[0]))
+            self._compiled[statement] = compiled
+        return self._connection.execute(compiled, rows)
 
 
 class KeyTakenError(Exception):
     """An idempotency key of the batch was used by another engine meanwhile."""
 
 
-def _insert(connection: Connection, table: Table, rows: list[Row]) -> None:
-    if rows:
-        connection.execute(insert(table), rows)
-
-
-def _change(connection: Connection, statement: object, rows: list[Row]) -> None:
-    if not rows:
-        return
-    result = connection.execute(statement, rows)  # type: ignore[call-overload]
-    if result.rowcount != len(rows):
+def _check(changed: list[tuple[Executed, int]]) -> None:
+    """Refuse a batch of which a change met a row that wasn't as it was thought to be."""
+    if any(executed.rowcount != expected for executed, expected in changed):
         raise GuardError

@@ -264,3 +264,13 @@ class TestLocks:
 
         assert errors == []
         database.close()
+
+
+def test_an_engine_writes_on_when_its_connection_died_idle(
+    postgresql_server: Server, postgresql_url: str, tmp_path: Path
+):
+    with open_runtime(tmp_path, postgresql_url) as runtime:
+        assert runtime.run(ONE).status is RunStatus.SUCCEEDED
+        kill_connections(postgresql_server, postgresql_url)
+
+        assert runtime.run(ONE).status is RunStatus.SUCCEEDED

@@ -1,0 +1,162 @@
+"""Transactions straight through the driver, for the few statements that every run needs.
+
+Statements are still written once for both databases: SQLAlchemy compiles each of them, once. What
+it does around each execution costs many times more than the execution itself.
+"""
+
+import selectors
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from operator import itemgetter
+from typing import Any, Protocol, TypeAlias
+
+from sqlalchemy import Dialect, Engine, PoolProxiedConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.dml import UpdateBase
+
+Parameters: TypeAlias = Mapping[str, Any]
+"""The values of a statement's parameters by their names; there may be more of them."""
+
+
+class DirectStatement:
+    """A statement that changes rows, compiled for one database."""
+
+    def __init__(self, statement: UpdateBase, dialect: Dialect, columns: Sequence[str]) -> None:
+        """Compile a statement.
+
+        Args:
+            statement: an insert, update or delete.
+            dialect: of the database.
+            columns: the names of the parameters; those that an insert gives values for.
+        """
+        compiled: Any = statement.compile(dialect=dialect, column_keys=columns)
+        self.text = str(compiled)
+        self.bind = _binder(compiled.positiontup)
+
+
+def _binder(names: Sequence[str] | None) -> Callable[[Parameters], Any]:
+    """Return what makes the driver's parameters: a tuple in order, or as they are, by name."""
+    if names is None:
+        return lambda parameters: parameters
+    if len(names) == 1:
+        return lambda parameters: (parameters[names[0]],)
+    return itemgetter(*names)
+
+
+class Executed(Protocol):
+    """A cursor that executed a statement."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows it changed, for all its parameters together."""
+        ...
+
+
+class DirectConnection:
+    """One connection out of an engine's pool, kept. For one thread at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._is_sqlite = engine.dialect.name == "sqlite"
+        self._held: PoolProxiedConnection | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """What statements are to be compiled for."""
+        return self._engine.dialect
+
+    @contextmanager
+    def begin(self) -> Iterator["DirectConnection"]:
+        """Undo what the block did, unless it committed.
+
+        Raises:
+            DBAPIError: the driver's error, as SQLAlchemy tells of it.
+        """
+        with self._told_by_sqlalchemy():
+            if self._held is None or self._was_closed_by_the_server():
+                self.close()
+                self._held = self._engine.raw_connection()
+            if self._is_sqlite:  # whose driver begins nothing by itself: see `sqlite.configure`
+                self._driver.execute("BEGIN IMMEDIATE")
+        try:
+            yield self
+        finally:
+            self._roll_back()
+
+    def gathered(self) -> AbstractContextManager[Any]:
+        """Send the statements of a block to the server together, where there is one.
+
+        The effect of each is known at the end of the block.
+        """
+        return nullcontext() if self._is_sqlite else self._pipeline()
+
+    @contextmanager
+    def _pipeline(self) -> Iterator[None]:
+        with self._told_by_sqlalchemy(), self._driver.pipeline():
+            yield
+
+    def execute(self, statement: DirectStatement, rows: Sequence[Parameters]) -> Executed:
+        """Execute a statement once for each row of parameters."""
+        with self._told_by_sqlalchemy(statement.text):
+            cursor = self._driver.cursor()
+            if len(rows) == 1:
+                cursor.execute(statement.text, statement.bind(rows[0]))
+            else:
+                cursor.executemany(statement.text, [statement.bind(row) for row in rows])
+        executed: Executed = cursor
+        return executed
+
+    def commit(self) -> None:
+        """Make durable what was executed since `begin`."""
+        with self._told_by_sqlalchemy():
+            self._driver.commit()
+
+    def close(self) -> None:
+        """Close the connection; the next `begin` opens another one."""
+        if self._held is not None:
+            self._held.invalidate()
+            self._held = None
+
+    @property
+    def _driver(self) -> Any:
+        if self._held is None:
+            raise AssertionError("only used after `begin`")
+        return self._held.driver_connection
+
+    def _was_closed_by_the_server(self) -> bool:
+        """Whether there is something to read: a server that wasn't asked only says goodbye."""
+        if self._is_sqlite:
+            return False
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._driver, selectors.EVENT_READ)
+            return bool(selector.select(timeout=0))
+
+    def _roll_back(self) -> None:
+        if self._held is not None:
+            with suppress(self._errors):  # a connection that broke took its transaction with it
+                self._driver.rollback()
+
+    @property
+    def _errors(self) -> type[Exception]:
+        """What the driver raises."""
+        error: type[Exception] = self.dialect.loaded_dbapi.Error
+        return error
+
+    @contextmanager
+    def _told_by_sqlalchemy(self, statement: str = "") -> Iterator[None]:
+        try:
+            yield
+        except self._errors as error:
+            dialect: Any = self.dialect
+            driver = self._held and self._held.driver_connection
+            is_broken = dialect.is_disconnect(error, driver, None)
+            if is_broken:
+                self.close()
+            raise DBAPIError.instance(
+                statement,
+                None,
+                error,
+                self._errors,
+                connection_invalidated=is_broken,
+                dialect=dialect,
+            ) from error
