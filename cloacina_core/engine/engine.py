@@ -8,16 +8,15 @@ Nothing is acted on (a task started, a caller answered, an observer told) before
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
-from typing import TypeAlias
 
 from cloacina_core.engine import planner
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
 from cloacina_core.engine.executors.interface import Executor
+from cloacina_core.engine.flushing import SHORTEST_PAUSE, Flushed, Flusher
 from cloacina_core.engine.journal import Journal
 from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
@@ -34,12 +33,7 @@ from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.slots import Slots
 from cloacina_core.engine.timers import Timer, TimerKind, Timers
 from cloacina_core.engine.views import MergeConflictError, texts_of
-from cloacina_core.errors import (
-    IdempotencyConflictError,
-    OutcomeUnknownError,
-    StoreError,
-    StoreUnavailableError,
-)
+from cloacina_core.errors import StoreError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.definition import WorkflowDefinition
@@ -47,21 +41,13 @@ from cloacina_core.model.event import EventType
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun
-from cloacina_core.store.batch import Batch, GuardError, StaleEngineError
 from cloacina_core.store.ownership import Ownership
-from cloacina_core.store.writing import KeyTakenError, RunWriter
+from cloacina_core.store.writing import RunWriter
 
 _log = logging.getLogger(__name__)
 
 MAX_STIMULI = 500
 """How many things that happened are handled in one flush: bounds its length, not its rate."""
-
-SHORTEST_PAUSE = timedelta(seconds=0.1)
-LONGEST_PAUSE = timedelta(seconds=5)
-"""How long to wait before trying again to write to a store that can't be written."""
-
-
-Act: TypeAlias = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +78,28 @@ class Engine:
         limits: EngineLimits,
     ) -> None:
         self.id = engine_id
-        self._writer = writer
         self._ownership = ownership
         self._executor = executor
-        self._notifier = notifier
         self._clock = clock
         self._chance = chance
         self._limits = limits
         self._inbox: SimpleQueue[Stimulus] = SimpleQueue()
         self._journal = Journal(engine_id, clock.now)
-        self._acts: list[tuple[RunId | None, Act]] = []
-        """What to do once the batch is written, and for which run."""
-        self._requests: dict[RunId, list[Submission | TakeUp]] = {}
-        """Those of the batch, by run: who asked for it, and who submitted its key after that."""
         self._runs: dict[RunId, Completion] = {}
         self._plans: dict[str, Plan] = {}
         self._slots = Slots(limits.slots)
         self._timers = Timers(clock)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
+        self._flusher = Flusher(
+            engine_id,
+            writer=writer,
+            journal=self._journal,
+            notifier=notifier,
+            forget=self._forget,
+            free=self._free,
+            stopping=self._stopping,
+        )
 
     # What other threads may call.
 
@@ -214,7 +203,7 @@ class Engine:
         try:
             step(*arguments)
         except Exception as error:  # noqa: BLE001 - see above
-            self._give_up(run_id, error)
+            self._flusher.give_up(run_id, error)
 
     def _gather(self, patience: float | None) -> list[Stimulus]:
         stimuli: list[Stimulus] = []
@@ -244,23 +233,14 @@ class Engine:
         match stimulus:
             case Submission() | TakeUp():
                 stimulus.reply.refuse(error)
-                self._give_up(stimulus.run.run_id, error)
+                self._flusher.give_up(stimulus.run.run_id, error)
             case Cancel():
                 stimulus.reply.refuse(error)
-                self._give_up(stimulus.run_id, error)
+                self._flusher.give_up(stimulus.run_id, error)
             case Outcome():
-                self._give_up(stimulus.key[0], error)
+                self._flusher.give_up(stimulus.key[0], error)
             case Stop():
                 raise error
-
-    def _give_up(self, run_id: RunId, error: Exception) -> None:
-        """Let go of a run that can't go on here; the store tells the next engine where it was."""
-        _log.error("run %s can't go on in this engine: %s", run_id, error, exc_info=error)
-        requests = self._requests.pop(run_id, [])
-        self._drop({run_id, *(request.run.run_id for request in requests)})
-        for request in requests:
-            request.reply.refuse(error)
-        self._then(lambda: self._free(run_id))
 
     def _free(self, run_id: RunId) -> None:
         """Free a run that was dropped, for an engine that begins with what is stored."""
@@ -274,56 +254,27 @@ class Engine:
         if self._stopping.is_set():
             submission.reply.refuse(EngineStoppedError("the engine is stopping"))
             return
-        if key is not None and self._is_known(submission, key):
+        if key is not None and self._flusher.is_known(submission, key):
             return
-        self._requests[run.run_id] = [submission]
+        self._flusher.expect(submission)
         self._journal.submitted(run, submission.request_digest)
-        self._then(submission.reply.accept, run)
+        self._flusher.then(submission.reply.accept, run)
         if run.status is RunStatus.QUEUED:
-            self._then(lambda: submission.completion.complete(has_ended=False), run)
+            self._flusher.then(lambda: submission.completion.complete(has_ended=False), run)
             return
         self._runs[run.run_id] = submission.completion
         self._journal.event(run, EventType.CLAIMED, reason="submitted here")
         self._start_run_timer(run)
         self._decide(run, planner.begin(run))
 
-    def _is_known(self, submission: Submission, key: str) -> bool:
-        """Answer a submission whose idempotency key belongs to a run already."""
-        for requests in self._requests.values():
-            first = requests[0]
-            if isinstance(first, Submission) and first.run.summary.idempotency_key == key:
-                requests.append(submission)
-                self._answer_known(submission, key, first.run.run_id, first.request_digest)
-                return True
-        found = self._writer.keys_in_use([key]).get(key)
-        if found is None:
-            return False
-        self._answer_known(submission, key, found.run_id, found.request_digest)
-        return True
-
-    def _answer_known(
-        self, submission: Submission, key: str, run_id: RunId, digest: str | None
-    ) -> None:
-        run = submission.run
-        if digest != submission.request_digest:
-            error = IdempotencyConflictError(key, run_id)
-            self._then(lambda: submission.reply.refuse(error), run)
-            return
-
-        def attach() -> None:
-            submission.reply.existing = run_id
-            submission.reply.accept()
-
-        self._then(attach, run)
-
     def _on_take_up(self, request: TakeUp) -> None:
         run = request.run
         if self._stopping.is_set():
             request.reply.refuse(EngineStoppedError("the engine is stopping"))
             return
-        self._requests[run.run_id] = [request]
+        self._flusher.expect(request)
         self._runs[run.run_id] = request.completion
-        self._then(request.reply.accept, run)
+        self._flusher.then(request.reply.accept, run)
         self._journal.claimed(run, reason=f"taken up after {run.engine_deaths} engine deaths")
         for number, task in enumerate(run.tasks):
             if task.status is TaskStatus.RUNNING:
@@ -336,7 +287,7 @@ class Engine:
         self._decide(run, planner.take_up(run))
 
     def _on_cancel(self, request: Cancel) -> None:
-        self._then(request.reply.accept)
+        self._flusher.then(request.reply.accept)
         completion = self._runs.get(request.run_id)
         if completion is None or completion.run.status.is_final:
             return
@@ -354,8 +305,8 @@ class Engine:
                         run, number, AttemptOutcome.RELEASED, "the engine stopped"
                     )
         self._slots.forget_ready()
-        self._then(self._let_go)
-        self._then(request.reply.accept)
+        self._flusher.then(self._let_go)
+        self._flusher.then(request.reply.accept)
 
     def _let_go(self) -> None:
         """Stop, and wake all who wait for runs that this engine won't finish."""
@@ -404,7 +355,7 @@ class Engine:
 
     def _finish(self, run: RunState, status: RunStatus, error: Failure | None) -> None:
         self._journal.finished(run, status, error)
-        self._then(lambda: self._release(run), run)
+        self._flusher.then(lambda: self._release(run), run)
 
     def _release(self, run: RunState) -> None:
         completion = self._runs.pop(run.run_id, None)
@@ -428,7 +379,7 @@ class Engine:
         key = (run.run_id, number, len(run.tasks[number].attempts))
         if not self._slots.free(key):
             return False
-        self._then(lambda: self._executor.abandon(key))
+        self._flusher.then(lambda: self._executor.abandon(key))
         return True
 
     # Slots and calls.
@@ -473,7 +424,7 @@ class Engine:
         if task.timeout is not None:
             timer = Timer(TimerKind.ATTEMPT_DEADLINE, run.run_id, number, attempt.number)
             self._timers.add(task.timeout, timer)
-        self._then(lambda: self._executor.submit(call), run)
+        self._flusher.then(lambda: self._executor.submit(call), run)
 
     def _time_out(self, run: RunState, number: int, attempt: int) -> None:
         is_current = attempt == len(run.tasks[number].attempts)
@@ -540,92 +491,16 @@ class Engine:
 
     # Writing.
 
-    def _then(self, act: Act, run: RunState | None = None) -> None:
-        """Do something once the batch is written; not when the writes of its run are refused."""
-        self._acts.append((None if run is None else run.run_id, act))
-
     def _flush(self) -> None:
-        """Write what was gathered, then act on it. Nothing is acted on before it is durable."""
-        if not self._make_durable():
+        """Write what was decided, and act on it."""
+        flushed = self._flusher.flush()
+        if flushed is Flushed.STALE:
+            self._fenced()
+        elif flushed is Flushed.STOPPED:
             self._let_go()
-            return
-        _, told = self._journal.take()
-        acts, self._acts = self._acts, []
-        self._requests.clear()
-        for _, act in acts:
-            act()
-        self._notifier.tell(told)
 
-    def _make_durable(self) -> bool:
-        """Write the batch, however long it takes; False when the engine must stop first."""
-        pause, in_doubt = SHORTEST_PAUSE, False
-        pending = deque([self._journal.batch] if self._journal.batch else [])
-        while pending:
-            try:
-                self._writer.write(pending[0], self.id)
-            except StaleEngineError:
-                self._fenced()
-                return False
-            except StoreUnavailableError as error:
-                _log.warning("the store can't be written; trying again: %s", error)
-                # Written again, it is found to be done already, if it is. Until then, nobody is
-                # told anything.
-                in_doubt = in_doubt or isinstance(error, OutcomeUnknownError)
-                if not in_doubt:
-                    refused = self._refuse_submissions(error)
-                    pending = deque(rest for part in pending if (rest := part.without(refused)))
-                if self._stopping.wait(pause.total_seconds()):
-                    return False
-                pause = min(pause * 2, LONGEST_PAUSE)
-            except (GuardError, KeyTakenError, StoreError) as error:
-                in_doubt = False
-                self._divide(pending, error)
-            else:
-                in_doubt = False
-                for run_id in pending.popleft().runs():
-                    self._requests.pop(run_id, None)  # from now on, they can't be refused
-        return True
-
-    def _divide(self, pending: deque[Batch], error: Exception) -> None:
-        """Put the batch of each run in place of one that is refused; give up that of one run."""
-        parts = pending.popleft().by_run()
-        if len(parts) > 1:
-            for part in parts.values():
-                part.number = self._journal.next_number()
-            pending.extend(parts.values())
-            return
-        (run_id,) = parts
-        if isinstance(error, KeyTakenError):
-            self._reconsider(run_id)
-        else:
-            self._give_up(run_id, error)
-
-    def _reconsider(self, run_id: RunId) -> None:
-        """Answer those whose key another engine used meanwhile."""
-        requests = self._requests.pop(run_id)
-        self._drop({request.run.run_id for request in requests})
-        for request in requests:
-            if isinstance(request, Submission):
-                self._is_known(request, str(request.run.summary.idempotency_key))
-
-    def _refuse_submissions(self, error: StoreError) -> set[RunId]:
-        """Answer those who submit that nothing was stored; what runs already is kept for later."""
-        refused = {
-            run_id
-            for run_id, (first, *_) in self._requests.items()
-            if isinstance(first, Submission)
-        }
-        submissions = [one for run_id in refused for one in self._requests.pop(run_id)]
-        self._drop({submission.run.run_id for submission in submissions})
-        for submission in submissions:
-            submission.reply.refuse(error)
-        return refused
-
-    def _drop(self, runs: Collection[RunId]) -> None:
+    def _forget(self, runs: Collection[RunId]) -> None:
         """Forget runs whose writes aren't accepted."""
-        self._journal.batch = self._journal.batch.without(runs)
-        self._journal.told = [event for event in self._journal.told if event.run_id not in runs]
-        self._acts = [(run_id, act) for run_id, act in self._acts if run_id not in runs]
         for key in self._slots.free_all_of(runs):
             self._executor.abandon(key)
         for run_id in [run_id for run_id in self._runs if run_id in runs]:
@@ -634,9 +509,5 @@ class Engine:
     def _fenced(self) -> None:
         """Another engine declared this one dead and took its runs: nothing of ours counts."""
         _log.error("engine %s was declared dead; what it did since is refused", self.id)
-        self._journal.take()
-        self._acts = []
-        for request in [one for several in self._requests.values() for one in several]:
-            request.reply.refuse(EngineStoppedError("the engine lost its lease"))
-        self._requests.clear()
+        self._flusher.refuse_all()
         self._let_go()

@@ -311,7 +311,7 @@ class TestIdempotency:
 class TestTroubleWithTheStore:
     @pytest.fixture(autouse=True)
     def in_no_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("cloacina_core.engine.engine.SHORTEST_PAUSE", timedelta(0))
+        monkeypatch.setattr("cloacina_core.engine.flushing.SHORTEST_PAUSE", timedelta(0))
 
     def test_a_submission_is_refused_and_nothing_of_it_is_left(
         self, bench: EngineBench, writer: TroubledWriter
