@@ -62,7 +62,7 @@ class RunRequest:
             InputError: the params, a context value, the key or the priority can't be used.
         """
         accepted = accept_params(definition, params)
-        changes = Context(context).changes()
+        changes = Context(context).changes() if context else {}
         _check_priority(priority)
         if idempotency_key is not None:
             _check_key(idempotency_key)

@@ -24,6 +24,7 @@ from cloacina_core.errors import (
 )
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.store.batch import Batch, GuardError, StaleEngineError
+from cloacina_core.store.reading import event_of
 from cloacina_core.store.writing import KeyTakenError, RunWriter
 
 _log = logging.getLogger(__name__)
@@ -95,12 +96,12 @@ class Flusher:
         flushed = self._make_durable()
         if flushed is not Flushed.DONE:
             return flushed
-        _, told = self._journal.take()
+        batch = self._journal.take()
         acts, self._acts = self._acts, []
         self._requests.clear()
         for _, act in acts:
             act()
-        self._notifier.tell(told)
+        self._notifier.tell(map(event_of, batch.events))
         return flushed
 
     def give_up(self, run_id: RunId, error: Exception) -> None:
@@ -174,7 +175,8 @@ class Flusher:
                 self._divide(pending, error)
             else:
                 in_doubt = False
-                for run_id in pending.popleft().runs():
+                written = pending.popleft()
+                for run_id in written.runs() if pending else ():
                     self._requests.pop(run_id, None)  # from now on, they can't be refused
         return Flushed.DONE
 
@@ -216,6 +218,5 @@ class Flusher:
     def _drop(self, runs: Collection[RunId]) -> None:
         """Forget runs whose writes aren't accepted."""
         self._journal.batch = self._journal.batch.without(runs)
-        self._journal.told = [event for event in self._journal.told if event.run_id not in runs]
         self._acts = [(run_id, act) for run_id, act in self._acts if run_id not in runs]
         self._forget(runs)

@@ -3,7 +3,6 @@
 import itertools
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 
 from cloacina_core.engine.call import Outcome
@@ -12,7 +11,7 @@ from cloacina_core.foundation.clock import to_micros
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import EngineId
 from cloacina_core.foundation.json_value import encode
-from cloacina_core.model.event import EventType, RunEvent
+from cloacina_core.model.event import EventType
 from cloacina_core.model.run import AttemptResult, Failure
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.store.batch import Batch
@@ -23,17 +22,28 @@ class Journal:
 
     def __init__(self, engine: EngineId, now: Callable[[], datetime]) -> None:
         self._engine = engine
-        self._now = now
+        self._read_clock = now
         self._numbers = itertools.count(1)
         self.batch = Batch(number=self.next_number())
-        self.told: list[RunEvent] = []
-        """The events of the batch, for observers."""
+        self._moment: tuple[datetime, int] | None = None
 
-    def take(self) -> tuple[Batch, list[RunEvent]]:
+    def take(self) -> Batch:
         """Return what was gathered, and begin anew."""
-        taken = self.batch, self.told
-        self.batch, self.told = Batch(number=self.next_number()), []
+        taken, self.batch = self.batch, Batch(number=self.next_number())
+        self._moment = None
         return taken
+
+    @property
+    def now(self) -> datetime:
+        """The moment at which all of the batch happened: when its first row was written down."""
+        return self._now_and_micros[0]
+
+    @property
+    def _now_and_micros(self) -> tuple[datetime, int]:
+        if self._moment is None:
+            now = self._read_clock()
+            self._moment = now, to_micros(now)
+        return self._moment
 
     def next_number(self) -> int:
         """Return the number of one more transaction of this engine."""
@@ -50,22 +60,11 @@ class Journal:
     ) -> None:
         """Write the next event of a run's history."""
         run.seq += 1
-        event = RunEvent(
-            run_id=run.run_id,
-            seq=run.seq,
-            at=self._now(),
-            type=event_type,
-            task=task,
-            attempt=attempt,
-            engine=self._engine,
-            reason=reason,
-        )
-        self.told.append(event)
         self.batch.events.append(
             {
-                "run_id": event.run_id,
-                "seq": event.seq,
-                "at": to_micros(event.at),
+                "run_id": run.run_id,
+                "seq": run.seq,
+                "at": self._now_and_micros[1],
                 "type": event_type.value,
                 "task": task,
                 "attempt": attempt,
@@ -114,7 +113,7 @@ class Journal:
         run.change(
             status=RunStatus.RUNNING,
             engine=self._engine,
-            started_at=run.summary.started_at or self._now(),
+            started_at=run.summary.started_at or self.now,
         )
         self.event(run, EventType.CLAIMED, reason=reason)
         if before is not RunStatus.RUNNING:
@@ -124,7 +123,7 @@ class Journal:
         """Write the start of a task's next attempt, and return it."""
         task, name = run.tasks[number], run.plan.tasks[number].name
         attempt = AttemptResult(
-            number=len(task.attempts) + 1, engine=self._engine, started_at=self._now()
+            number=len(task.attempts) + 1, engine=self._engine, started_at=self.now
         )
         run.fix_what_is_seen(number)
         task.status = TaskStatus.RUNNING
@@ -145,12 +144,7 @@ class Journal:
     def attempt_ended(self, run: RunState, number: int, outcome: Outcome) -> None:
         """Write the end of a task's last attempt; what follows for the task is written apart."""
         task, name = run.tasks[number], run.plan.tasks[number].name
-        attempt = replace(
-            task.attempts[-1],
-            finished_at=self._now(),
-            outcome=outcome.outcome,
-            error=outcome.failure,
-        )
+        attempt = task.attempts[-1].ended(self.now, outcome.outcome, outcome.failure)
         task.attempts[-1] = attempt
         self._attempt_end(run, name, attempt, was_engine=self._engine)
         if run.engine_deaths:  # it gets on: engines that died at it before tell nothing any more
@@ -183,12 +177,8 @@ class Journal:
         """Write that a task's last attempt has no outcome: its engine died or gave the run back."""
         task, name = run.tasks[number], run.plan.tasks[number].name
         owner = task.attempts[-1].engine
-        attempt = replace(
-            task.attempts[-1],
-            finished_at=self._now(),
-            outcome=outcome,
-            error=Failure(type=outcome.value, message=reason),
-        )
+        error = Failure(type=outcome.value, message=reason)
+        attempt = task.attempts[-1].ended(self.now, outcome, error)
         task.attempts[-1] = attempt
         self._attempt_end(run, name, attempt, was_engine=owner)
         lost = outcome is AttemptOutcome.LOST
@@ -237,7 +227,7 @@ class Journal:
     def finished(self, run: RunState, status: RunStatus, error: Failure | None) -> None:
         """Write the end of a run."""
         before = run.status
-        run.change(status=status, finished_at=self._now(), error=error)
+        run.change(status=status, finished_at=self.now, error=error)
         self._run_change(run, before)
         self.event(
             run, _RUN_EVENTS[status], reason=None if error is None else str(error)[:_REASON_LENGTH]

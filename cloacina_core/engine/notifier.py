@@ -37,10 +37,10 @@ class Notifier:
         with self._lock:
             self._observers = tuple(kept for kept in self._observers if kept is not observer)
 
-    def tell(self, events: list[RunEvent]) -> None:
-        """Hand on committed events, in order."""
-        if self._observers and events:
-            self._events.put(events)
+    def tell(self, events: Iterable[RunEvent]) -> None:
+        """Hand on committed events, in order; they are only looked at when somebody observes."""
+        if self._observers:
+            self._events.put(list(events))
 
     def stop(self) -> None:
         """Tell what is left, then end."""

@@ -33,12 +33,14 @@ def accept_params(
     Raises:
         ParamsError: they don't fit the workflow's schema; every problem is named with its path.
     """
+    schema = definition.params_schema
+    if schema is None and not given:
+        return {}
     try:
         params: dict[str, JsonValue] = decode(encode(to_json(dict(given or {})), where="params"))
     except NotJsonError as error:
         problem = Problem("not-json", error.reason, error.path)
         raise ParamsError(definition.name, [problem]) from None
-    schema = definition.params_schema
     if schema is None:
         return params
     _fill_defaults(params, schema)

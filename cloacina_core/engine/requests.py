@@ -10,6 +10,7 @@ from cloacina_core.engine.call import Outcome
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import StoreUnavailableError
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.foundation.latch import Latch
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Completion:
         self.run = run
         self.has_ended = False
         """Whether the end of the run is durable; the engine may let go of it without."""
-        self._done = threading.Event()
+        self._done = Latch()
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], object]] = []
 
@@ -44,7 +45,7 @@ class Completion:
     def on_complete(self, callback: Callable[[], object]) -> None:
         """Call a function once the engine has let go of the run; at once when it has already."""
         with self._lock:
-            if not self._done.is_set():
+            if not self._done.is_set:
                 self._callbacks.append(callback)
                 return
         callback()
@@ -68,7 +69,7 @@ class Reply:
     __slots__ = ("_done", "_error", "existing")
 
     def __init__(self) -> None:
-        self._done = threading.Event()
+        self._done = Latch()
         self._error: Exception | None = None
         self.existing: RunId | None = None
         """The run that the submission's idempotency key belongs to already."""
@@ -90,7 +91,7 @@ class Reply:
             CloacinaError: the request was refused.
         """
         while not self._done.wait(_LOOK_SECONDS if is_alive() else 0):
-            if not is_alive() and not self._done.is_set():
+            if not is_alive() and not self._done.is_set:
                 raise EngineStoppedError("the engine stopped before it answered")
         if self._error is not None:
             raise self._error

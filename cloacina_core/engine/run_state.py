@@ -14,7 +14,7 @@ from cloacina_core.engine.views import (
     with_changes,
 )
 from cloacina_core.foundation.ids import RunId
-from cloacina_core.foundation.json_value import JsonValue, decode
+from cloacina_core.foundation.json_value import JsonValue, decode, decode_each
 from cloacina_core.model.definition import MergePolicy
 from cloacina_core.model.run import AttemptResult, RunResult, RunSummary, TaskResult
 from cloacina_core.model.status import RunStatus, TaskStatus
@@ -237,7 +237,7 @@ class RunState:
         return RunResult(
             summary=self.summary,
             params=dict(self.params),
-            context={key: decode(text) for key, text in texts_of(self.final_view()).items()},
+            context=decode_each(texts_of(self.final_view())),
             tasks={
                 definition.name: TaskResult(
                     name=definition.name,

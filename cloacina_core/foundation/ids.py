@@ -2,6 +2,7 @@
 
 import os
 import threading
+from base64 import b32hexencode
 from collections.abc import Callable
 from typing import NewType
 
@@ -13,6 +14,8 @@ EngineId = NewType("EngineId", str)
 ID_LENGTH = 26
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
 _RANDOM_BITS = 80
+_FROM_BASE32HEX = bytes.maketrans(b"0123456789ABCDEFGHIJKLMNOPQRSTUV", _ALPHABET.encode())
+_PADDED_BYTES, _PADDING = 20, 6  # 32 letters, of which an id takes the last 26
 
 
 class IdFactory:
@@ -46,11 +49,8 @@ class IdFactory:
 
 
 def _encode(number: int) -> str:
-    digits = []
-    for _ in range(ID_LENGTH):
-        number, digit = divmod(number, 32)
-        digits.append(_ALPHABET[digit])
-    return "".join(reversed(digits))
+    letters = b32hexencode(number.to_bytes(_PADDED_BYTES, "big"))
+    return letters[_PADDING:].translate(_FROM_BASE32HEX).decode()
 
 
 def is_id_prefix(text: str) -> bool:

@@ -11,6 +11,7 @@ Rules, each with its reason:
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, NoReturn, TypeAlias
 
 JsonValue: TypeAlias = Any
@@ -19,6 +20,11 @@ JsonValue: TypeAlias = Any
 MAX_DEPTH = 64
 _MAX_INTEGER = 2**63 - 1
 _MIN_INTEGER = -(2**63)
+
+# `json.dumps` makes an encoder for each call, and `json.loads` looks for white space.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_CANONICAL_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+_DECODER = json.JSONDecoder()
 
 
 class NotJsonError(ValueError):
@@ -42,7 +48,7 @@ def encode(value: JsonValue, *, where: str = "$") -> str:
         NotJsonError: the value breaks a rule of this module; the error holds the path.
     """
     _check(value, where, 0)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def canonical(value: JsonValue) -> str:
@@ -52,12 +58,22 @@ def canonical(value: JsonValue) -> str:
         NotJsonError: the value breaks a rule of this module; the error holds the path.
     """
     _check(value, "$", 0)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return _CANONICAL_ENCODER.encode(value)
 
 
-def decode(text: str | bytes) -> JsonValue:
+def decode(text: str) -> JsonValue:
     """Return the value of JSON text written by `encode` or `canonical`."""
-    return json.loads(text)
+    value, end = _DECODER.raw_decode(text)
+    if end != len(text):
+        raise ValueError(f"JSON text ends at {end}, and {len(text) - end} characters follow")
+    return value
+
+
+def decode_each(texts: Mapping[str, str]) -> dict[str, JsonValue]:
+    """Return the values of several texts written by `encode`, by key, in one go."""
+    members = ",".join([f"{_ENCODER.encode(key)}:{text}" for key, text in texts.items()])
+    values: dict[str, JsonValue] = decode(f"{{{members}}}")
+    return values
 
 
 def decode_strict(text: str | bytes) -> JsonValue:

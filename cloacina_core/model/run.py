@@ -52,6 +52,19 @@ class AttemptResult:
     """None while it runs."""
     error: Failure | None = None
 
+    def ended(
+        self, at: datetime, outcome: AttemptOutcome, error: Failure | None
+    ) -> "AttemptResult":
+        """Return the attempt as it is after its end."""
+        return AttemptResult(
+            number=self.number,
+            engine=self.engine,
+            started_at=self.started_at,
+            finished_at=at,
+            outcome=outcome,
+            error=error,
+        )
+
     def to_json(self) -> dict[str, JsonValue]:
         """Return the attempt as a JSON object."""
         return {

@@ -54,7 +54,7 @@ class Task(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<task {self.name}>"
 
-    @property
+    @functools.cached_property
     def is_async(self) -> bool:
         """Whether calling the function gives a coroutine."""
         if inspect.iscoroutinefunction(self.function):

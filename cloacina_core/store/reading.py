@@ -1,7 +1,7 @@
 """Reads runs: whole ones, listings, histories, logs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -118,19 +118,8 @@ class RunReader:
         table = schema.events
         query = select(table).where(table.c.run_id == run_id, table.c.seq > after)
         with self._database.read() as connection:
-            return [
-                RunEvent(
-                    run_id=RunId(row.run_id),
-                    seq=row.seq,
-                    at=from_micros(row.at),
-                    type=EventType(row.type),
-                    task=row.task,
-                    attempt=row.attempt,
-                    engine=row.engine,
-                    reason=row.reason,
-                )
-                for row in connection.execute(query.order_by(table.c.seq).limit(limit))
-            ]
+            rows = connection.execute(query.order_by(table.c.seq).limit(limit)).mappings()
+            return [event_of(row) for row in rows]
 
     def logs(self, run_id: RunId, *, task: str | None = None) -> list[LogLine]:
         """Return what the tasks of a run printed and logged, in order of time."""
@@ -152,6 +141,20 @@ class RunReader:
                     for at, stream, text in json.loads(row.body)
                 ]
         return sorted(lines, key=lambda line: line.at)
+
+
+def event_of(row: Mapping[Any, Any]) -> RunEvent:
+    """Return the event that a row of the table `events` holds."""
+    return RunEvent(
+        run_id=RunId(row["run_id"]),
+        seq=row["seq"],
+        at=from_micros(row["at"]),
+        type=EventType(row["type"]),
+        task=row["task"],
+        attempt=row["attempt"],
+        engine=row["engine"],
+        reason=row["reason"],
+    )
 
 
 def _filtered(query: Select[Any], wanted: RunFilter) -> Select[Any]:

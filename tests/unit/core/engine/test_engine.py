@@ -127,7 +127,7 @@ class TestCommits:
         seen: list[tuple[list[str], bool]] = []
         submission = bench.post(ONE)
         writer.on_write = lambda batch: seen.append(
-            (bench.executor.names(), submission.reply._done.is_set())
+            (bench.executor.names(), submission.reply._done.is_set)
         )
 
         bench.step()
@@ -379,7 +379,7 @@ class TestTroubleWithTheStore:
         writer.after = [OutcomeUnknownError("cut off")]
         submission = bench.post(ONE)
         answered: list[bool] = []
-        writer.on_write = lambda batch: answered.append(submission.reply._done.is_set())
+        writer.on_write = lambda batch: answered.append(submission.reply._done.is_set)
 
         bench.step()
 

@@ -44,7 +44,7 @@ class Pen:
         self.writer = RunWriter(bench.database)
 
     def write(self) -> Batch:
-        batch, _ = self.journal.take()
+        batch = self.journal.take()
         self.writer.write(batch, self.bench.engine.id)
         return batch
 
@@ -72,7 +72,7 @@ def outcome_of(run: RunState) -> Outcome:
 
 def test_nothing_of_an_unknown_engine_is_written(pen: Pen, database: Database):
     pen.submit()
-    batch, _ = pen.journal.take()
+    batch = pen.journal.take()
 
     with pytest.raises(StaleEngineError):
         pen.writer.write(batch, EngineId("0" * 26))
@@ -206,7 +206,7 @@ class TestBatch:
         for run in runs:
             pen.journal.attempt_started(run, 0)
             pen.journal.attempt_ended(run, 0, outcome_of(run))
-        batch, _ = pen.journal.take()
+        batch = pen.journal.take()
 
         parts = batch.by_run()
 
@@ -220,7 +220,7 @@ class TestBatch:
 
     def test_runs_can_be_left_out(self, pen: Pen, database: Database):
         first, second = pen.submit(), pen.submit()
-        batch, _ = pen.journal.take()
+        batch = pen.journal.take()
 
         rest = batch.without({first.run_id})
 
