@@ -1,10 +1,10 @@
 """The database: opened by URL, at the right schema, told apart when it can't be used."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Engine, Table, create_engine, inspect, select
 from sqlalchemy.engine import URL, make_url
@@ -33,6 +33,12 @@ from cloacina_core.store.direct import DirectConnection
 from cloacina_core.store.migrations.runner import HEAD, KNOWN, upgrade, version_table
 
 IN_MEMORY = "sqlite://"
+ANNOUNCED = "announced"
+"""Where a connection keeps what its transaction announces."""
+
+Listener: TypeAlias = Callable[[set[Any]], object]
+"""Takes what a transaction of this process announced, after its commit."""
+
 _IN_MEMORY_NAMES = (None, "", ":memory:")
 _SYNCHRONOUS = ("FULL", "NORMAL", "EXTRA")
 
@@ -59,10 +65,11 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.description = self.url.render_as_string(hide_password=True)
         # A database in memory has one connection, and transactions of two threads would mix.
-        is_shared = self.is_sqlite and self.url.database in _IN_MEMORY_NAMES
-        self._turn: AbstractContextManager[Any] = RLock() if is_shared else nullcontext()
+        self.is_shared = self.is_sqlite and self.url.database in _IN_MEMORY_NAMES
+        self._turn: AbstractContextManager[Any] = RLock() if self.is_shared else nullcontext()
         self._closed = False
         self._direct: list[DirectConnection] = []
+        self._listeners: tuple[Listener, ...] = ()
         self._engine = self._connect()
         try:
             self._prepare(tuple(extra_tables))
@@ -144,9 +151,26 @@ class Database:
             StoreError: the database refused a statement; nothing was written.
         """
         with self._connected() as connection:
+            connection.info.pop(ANNOUNCED, None)
             connection.begin()
             yield connection
             self._commit(connection)
+            announced = connection.info.pop(ANNOUNCED, None)
+        self._tell(announced)
+
+    def _tell(self, announced: set[Any] | None) -> None:
+        """Tell of what a transaction announced that was committed."""
+        if announced:
+            for listener in self._listeners:
+                listener(announced)
+
+    def tell(self, listener: Listener) -> None:
+        """Tell a listener of what transactions of this process announce."""
+        self._listeners = (*self._listeners, listener)
+
+    def tell_no_more(self, listener: Listener) -> None:
+        """Stop telling a listener."""
+        self._listeners = tuple(kept for kept in self._listeners if kept != listener)
 
     def direct_connection(self) -> DirectConnection:
         """Return a connection for `begin_directly`, kept until the database is closed."""
@@ -158,9 +182,11 @@ class Database:
     def begin_directly(self, connection: DirectConnection) -> Iterator[None]:
         """Have a connection in a write transaction, as `begin` has, with the same errors."""
         self._refuse_when_closed()
+        connection.info.pop(ANNOUNCED, None)
         with self._turn, self._translated(), connection.begin():
             yield
             self._commit(connection)
+        self._tell(connection.info.pop(ANNOUNCED, None))
 
     def _commit(self, connection: Connection | DirectConnection) -> None:
         try:
@@ -179,6 +205,23 @@ class Database:
         options = {"writes": False} if self.is_sqlite else postgresql.READ_OPTIONS
         with self._connected() as connection:
             yield connection.execution_options(**options)
+
+    @contextmanager
+    def dedicated(self) -> Iterator[Any]:
+        """Yield a connection of the driver that is nobody else's, and close it in the end."""
+        self._refuse_when_closed()
+        with self._translated():
+            connection = self._engine.raw_connection()
+            driver_connection = connection.driver_connection
+            connection.detach()
+            try:
+                yield driver_connection
+            except self._engine.dialect.loaded_dbapi.Error as error:
+                raise StoreUnavailableError(
+                    f"the connection to database {self.description} was lost: {error}"
+                ) from error
+            finally:
+                connection.close()
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

@@ -59,6 +59,8 @@ class DirectConnection:
         self._engine = engine
         self._is_sqlite = engine.dialect.name == "sqlite"
         self._held: PoolProxiedConnection | None = None
+        self.info: dict[str, Any] = {}
+        """What belongs to the transaction under way, as that of SQLAlchemy's connections."""
 
     @property
     def dialect(self) -> Dialect:
@@ -105,6 +107,11 @@ class DirectConnection:
                 cursor.executemany(statement.text, [statement.bind(row) for row in rows])
         executed: Executed = cursor
         return executed
+
+    def exec_driver_sql(self, text: str) -> None:
+        """Execute a statement without parameters, as SQLAlchemy's connections do."""
+        with self._told_by_sqlalchemy(text):
+            self._driver.execute(text)
 
     def commit(self) -> None:
         """Make durable what was executed since `begin`."""

@@ -12,6 +12,7 @@ from cloacina_core.store import schema
 from cloacina_core.store.batch import Batch, GuardError, KnownKey, Row, StaleEngineError
 from cloacina_core.store.database import Database
 from cloacina_core.store.direct import DirectStatement, Executed
+from cloacina_core.store.watching import Change, announce
 
 _engines, _runs, _tasks, _attempts = schema.engines, schema.runs, schema.tasks, schema.attempts
 
@@ -156,12 +157,20 @@ class RunWriter:
                 self._insert(schema.payloads, batch.payloads)
                 self._insert(schema.logs, batch.logs)
                 self._insert(schema.events, batch.events)
+                self._announce(batch)
         except IntegrityError as error:
             if _runs.c.idempotency_key.name in str(error.orig):  # both databases name it
                 raise KeyTakenError from error
             _check(changed)  # what was there already may be there because another engine went on
             raise
         _check(changed)
+
+    def _announce(self, batch: Batch) -> None:
+        """Tell other engines of runs that wait for one, and those who wait of runs that ended."""
+        if any(row["engine"] is None for row in batch.new_runs):
+            announce(self._connection, Change.WORK)
+        if any(row["finished_at"] is not None for row in batch.run_changes):
+            announce(self._connection, Change.ENDS)
 
     def _add_definitions(self, rows: list[Row]) -> None:
         if rows:

@@ -1,0 +1,151 @@
+"""Tells when something changed in the store that an engine or a waiting handle should look at.
+
+A change is only a hint: who is told looks at the store, and looks now and then without being told.
+PostgreSQL carries the hint between processes with NOTIFY. SQLite has no such thing, but counts its
+transactions, and to ask for that count costs a few microseconds.
+"""
+
+import logging
+import random
+import select
+import socket
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection
+
+from cloacina_core.errors import StoreError
+from cloacina_core.store.database import ANNOUNCED, Database
+from cloacina_core.store.direct import DirectConnection
+
+_log = logging.getLogger(__name__)
+
+POLL = timedelta(seconds=5)
+"""How often to look without having been told: a notification can get lost."""
+
+_GLANCE_SECONDS = 0.1
+"""How often SQLite is asked whether anything was written."""
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+"""Seconds before a lost connection is made again."""
+
+
+class Change(StrEnum):
+    """What may have changed; each is a channel of its own, so that few are woken for nothing."""
+
+    WORK = "cloacina_work"
+    """There may be something for an engine to do: a run to take up, a command to follow."""
+    ENDS = "cloacina_ends"
+    """A run has ended."""
+
+
+def announce(connection: Connection | DirectConnection, change: Change = Change.WORK) -> None:
+    """Tell all who watch, in every process, once this write transaction is committed."""
+    connection.info.setdefault(ANNOUNCED, set()).add(change)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"NOTIFY {change.value}")
+
+
+class StoreWatcher:
+    """Calls a function when the store may have changed, and every few seconds in any case.
+
+    The function is called from any thread, also when nothing changed or by a change of its own
+    process; it must return at once.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        on_change: Callable[[], object],
+        change: Change = Change.WORK,
+        *,
+        poll: timedelta = POLL,
+    ) -> None:
+        self._database = database
+        self._on_change = on_change
+        self._change = change
+        self._poll = poll.total_seconds()
+        self._stopping = threading.Event()
+        self._waker, self._sleeper = socket.socketpair()
+        watch = self._glance if database.is_sqlite else self._listen
+        self._thread = threading.Thread(
+            target=self._run, args=(watch,), name="cloacina-watcher", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._database.tell(self._hear)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching; the function isn't called any more when this returns."""
+        self._stopping.set()
+        self._database.tell_no_more(self._hear)
+        self._waker.send(b".")
+        self._thread.join()
+        self._waker.close()
+        self._sleeper.close()
+
+    def _hear(self, announced: set[Change]) -> None:
+        """Take what this process announced itself; it is quicker than the way round."""
+        if self._change in announced and not self._stopping.is_set():
+            self._tell()
+
+    def _tell(self) -> None:
+        try:
+            self._on_change()
+        except Exception:  # noqa: BLE001 - the next change may do better
+            _log.exception("a change of the store couldn't be followed")
+
+    def _run(self, watch: Callable[[Any], None]) -> None:
+        pause = _SHORTEST_PAUSE
+        while not self._stopping.is_set():
+            try:
+                if self._database.is_shared:  # in memory: nobody else can write it
+                    self._wait_for(self._poll)
+                else:
+                    with self._database.dedicated() as connection:
+                        watch(connection)
+                pause = _SHORTEST_PAUSE
+            except StoreError as error:
+                _log.warning("can't watch the store; trying again: %s", error)
+                # Many engines that lost one server must not come back in step.
+                self._wait_for(pause * random.uniform(0.5, 1.5))  # noqa: S311
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            if not self._stopping.is_set():
+                self._tell()
+
+    def _wait_for(self, seconds: float, *others: Any) -> bool:
+        """Wait for the end of the watch or for others; return whether it is one of the others."""
+        ready, _, _ = select.select([self._sleeper, *others], [], [], seconds)
+        return any(one is not self._sleeper for one in ready)
+
+    def _glance(self, connection: Any) -> None:
+        """Look at SQLite's count of transactions; return after a while without any."""
+        last, quiet = _data_version(connection), 0.0
+        while quiet < self._poll:
+            self._wait_for(_GLANCE_SECONDS)
+            if self._stopping.is_set():
+                return
+            quiet += _GLANCE_SECONDS
+            if (version := _data_version(connection)) != last:
+                last, quiet = version, 0.0
+                self._tell()
+
+    def _listen(self, connection: Any) -> None:
+        """Listen to PostgreSQL until the connection is lost."""
+        connection.autocommit = True
+        connection.execute(f"LISTEN {self._change.value}")
+        while not self._stopping.is_set():
+            self._tell()
+            if not self._wait_for(self._poll, connection):
+                connection.execute("SELECT 1")  # a silent network is found out by asking
+            list(connection.notifies(timeout=0))
+
+
+def _data_version(connection: Any) -> int:
+    (version,) = connection.execute("PRAGMA data_version").fetchone()
+    return int(version)
