@@ -120,6 +120,10 @@ class Engine:
             StoreError: the run couldn't be stored, and wasn't.
         """
         self.post(submission)
+        return self.accepted(submission)
+
+    def accepted(self, submission: Submission) -> Completion | None:
+        """Wait until a submission that was handed in is answered; see `submit`."""
         submission.reply.wait(self._is_alive)
         return None if submission.reply.existing else submission.completion
 

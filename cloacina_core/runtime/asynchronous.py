@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -70,6 +70,13 @@ class AsyncRuntime:
         """Accept a run; arguments are those of `Runtime.submit`."""
         handle = await asyncio.to_thread(self._runtime.submit, what, params, **options)
         return AsyncRunHandle(handle)
+
+    async def submit_many(
+        self, what: What, params: Iterable[Mapping[str, Any] | None], **options: Any
+    ) -> Sequence[AsyncRunHandle]:
+        """Accept several runs; arguments are those of `Runtime.submit_many`."""
+        handles = await asyncio.to_thread(self._runtime.submit_many, what, params, **options)
+        return [AsyncRunHandle(handle) for handle in handles]
 
     async def run(
         self,
