@@ -192,6 +192,7 @@ class Engine:
             patience: how many seconds to wait for something to happen; None for ever.
         """
         stimuli = self._gather(patience)
+        self._flusher.expect_keys(key for one in stimuli if (key := _key_of(one)) is not None)
         for stimulus in stimuli:
             try:
                 self._handle(stimulus)
@@ -515,3 +516,7 @@ class Engine:
         _log.error("engine %s was declared dead; what it did since is refused", self.id)
         self._flusher.refuse_all()
         self._let_go()
+
+
+def _key_of(stimulus: Stimulus) -> str | None:
+    return stimulus.run.summary.idempotency_key if isinstance(stimulus, Submission) else None

@@ -7,7 +7,7 @@ and no other; a store that can't be written costs those who are submitting now, 
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from enum import Enum, auto
 from typing import TypeAlias
@@ -23,7 +23,7 @@ from cloacina_core.errors import (
     StoreUnavailableError,
 )
 from cloacina_core.foundation.ids import EngineId, RunId
-from cloacina_core.store.batch import Batch, GuardError, StaleEngineError
+from cloacina_core.store.batch import Batch, GuardError, KnownKey, StaleEngineError
 from cloacina_core.store.reading import event_of
 from cloacina_core.store.writing import KeyTakenError, RunWriter
 
@@ -82,6 +82,11 @@ class Flusher:
         """What to do once the batch is written, and for which run."""
         self._requests: dict[RunId, list[Submission | TakeUp]] = {}
         """Those of the batch, by run: who asked for it, and who submitted its key after that."""
+        self._first_of_key: dict[str, Submission] = {}
+        """The submission of the batch that an idempotency key begins a run for."""
+        self._keys: frozenset[str] = frozenset()
+        self._stored_keys: Mapping[str, KnownKey] | None = None
+        """The runs that those keys belong to already; None until somebody asks."""
 
     def then(self, act: Act, run: RunState | None = None) -> None:
         """Do something once the batch is written; not when the writes of its run are refused."""
@@ -90,6 +95,13 @@ class Flusher:
     def expect(self, request: Submission | TakeUp) -> None:
         """Answer a request when the writes of its run are refused."""
         self._requests[request.run.run_id] = [request]
+        key = request.run.summary.idempotency_key
+        if key is not None and isinstance(request, Submission):
+            self._first_of_key[key] = request
+
+    def expect_keys(self, keys: Iterable[str]) -> None:
+        """Look for these keys together, when the first of them is asked for."""
+        self._keys, self._stored_keys = frozenset(keys), None
 
     def flush(self) -> Flushed:
         """Write what was gathered, then act on it."""
@@ -99,6 +111,7 @@ class Flusher:
         batch = self._journal.take()
         acts, self._acts = self._acts, []
         self._requests.clear()
+        self._first_of_key.clear()
         for _, act in acts:
             act()
         self._notifier.tell(map(event_of, batch.events))
@@ -115,13 +128,14 @@ class Flusher:
 
     def is_known(self, submission: Submission, key: str) -> bool:
         """Answer a submission whose idempotency key belongs to a run already."""
-        for requests in self._requests.values():
-            first = requests[0]
-            if isinstance(first, Submission) and first.run.summary.idempotency_key == key:
-                requests.append(submission)
-                self._answer_known(submission, key, first.run.run_id, first.request_digest)
-                return True
-        found = self._writer.keys_in_use([key]).get(key)
+        first = self._first_of_key.get(key)
+        if first is not None and first.run.run_id in self._requests:
+            self._requests[first.run.run_id].append(submission)
+            self._answer_known(submission, key, first.run.run_id, first.request_digest)
+            return True
+        if self._stored_keys is None:
+            self._stored_keys = self._writer.keys_in_use([*self._keys, key])
+        found = self._stored_keys.get(key)
         if found is None:
             return False
         self._answer_known(submission, key, found.run_id, found.request_digest)
@@ -197,6 +211,7 @@ class Flusher:
     def _reconsider(self, run_id: RunId) -> None:
         """Answer those whose key another engine used meanwhile."""
         requests = self._requests.pop(run_id)
+        self._stored_keys = None
         self._drop({request.run.run_id for request in requests})
         for request in requests:
             if isinstance(request, Submission):
