@@ -1,6 +1,6 @@
 """What a namespace costs: loading a package of 12 modules, against plain imports in the same run.
 
-    python tests/benchmarks/bench_loading.py [--rounds N]
+    python tests/benchmarks/bench_loading.py [--json] [--rounds N]
 
 Only the ratios mean something on another machine.
 """
@@ -8,11 +8,13 @@ Only the ratios mean something on another machine.
 
 import argparse
 import importlib
+import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -103,7 +105,7 @@ def compare_loads(folder: Path, load: Callable[[int], object], rounds: int) -> d
     sys.dont_write_bytecode = False
     plain_import(folder)
     cached = [milliseconds(lambda: plain_import(folder)) for _ in range(rounds)]
-    first, *further = [milliseconds(lambda v=v: load(v)) for v in range(rounds + 1)]
+    first, *further = [milliseconds(partial(load, v)) for v in range(rounds + 1)]
     return {
         "plain import, compiling": statistics.median(compiling),
         "plain import, from .pyc": statistics.median(cached),
@@ -112,15 +114,16 @@ def compare_loads(folder: Path, load: Callable[[int], object], rounds: int) -> d
     }
 
 
-def nanoseconds(call: Callable[[], object], calls: int = 50_000) -> float:
+def nanoseconds(call: Callable[[], object], calls: int) -> float:
     """Return how long one call takes, in the best of five tries."""
     return min(milliseconds(lambda: [call() for _ in range(calls)]) for _ in range(5)) * 1e6 / calls
 
 
-def print_table(title: str, unit: str, costs: Mapping[str, float]) -> None:
+def print_table(title: str, costs: Mapping[str, float]) -> None:
     """Print costs and their ratios to the first."""
     baseline = next(iter(costs.values()))
-    print(f"{title:<34}{unit:>10}{'ratio':>8}")
+    what, unit = title.rsplit(", ", 1)
+    print(f"{what:<34}{unit:>10}{'ratio':>8}")
     for what, cost in costs.items():
         print(f"{what:<34}{cost:>10.2f}{cost / baseline:>8.2f}")
     print()
@@ -129,20 +132,31 @@ def print_table(title: str, unit: str, costs: Mapping[str, float]) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=30)
-    rounds = parser.parse_args().rounds
+    options = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as name, NamespaceLoader() as loader:
-        folder = Path(name)
-        unpack(folder)
+        tables = measured(Path(name), loader, options.rounds)
+    if options.json:
+        print(json.dumps(tables, indent=2))
+        return
+    for title, costs in tables.items():
+        print_table(title, costs)
 
-        def load(version: int) -> ModuleType:
-            return loader.load(contents_of(version)).import_module("bench_pkg.flows")
 
-        print_table("12 modules", "ms", compare_loads(folder, load, rounds))
-        plain, namespaced = plain_import(folder).import_inside, load(0).import_inside
-        calls = {"plain": nanoseconds(plain), "namespace": nanoseconds(namespaced)}
-        print_table("an import in a function, each call", "ns", calls)
+def measured(folder: Path, loader: NamespaceLoader, rounds: int) -> dict[str, dict[str, float]]:
+    """Return what was measured, by what it is and its unit."""
+    unpack(folder)
+
+    def load(version: int) -> ModuleType:
+        return loader.load(contents_of(version)).import_module("bench_pkg.flows")
+
+    loads = compare_loads(folder, load, rounds)
+    plain, namespaced = plain_import(folder).import_inside, load(0).import_inside
+    calls = 1_000 * rounds
+    costs = {"plain": nanoseconds(plain, calls), "namespace": nanoseconds(namespaced, calls)}
+    return {"12 modules, ms": loads, "an import in a function, each call, ns": costs}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+"""The benchmarks start, and print what they should; what they measure so quickly means nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+def printed_by(script: str, *arguments: str) -> Any:
+    command = [sys.executable, str(HERE / script), "--json", *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_benchmark_of_the_engine_tells_times_ratios_and_goals() -> None:
+    told = printed_by("bench_engine.py", "--smoke", "--stores", "SQLite FULL", "--peers")
+
+    (store,) = told["stores"]
+    assert [one["workload"] for one in store["workloads"]] == ["W1", "W2", "W3", "W4", "W7"]
+    assert store["workloads"][0]["engine"]["commits"] == 2
+    assert all(one["times_raw"] > 0 for one in store["workloads"])
+    assert {"SQLite FULL"} == {goal["store"] for goal in told["goals"]}
+    assert store["footprint"]["in_flight_mb"] > 0
+
+
+def test_the_benchmark_of_the_hot_paths_sets_each_beside_the_least_work() -> None:
+    told = printed_by("bench_micro.py", "--size", "3", "--rounds", "1")
+
+    assert len(told) == 7
+    assert all(cost["ratio"] > 0 for cost in told)
+
+
+def test_the_benchmark_of_loading_compares_with_plain_imports() -> None:
+    told = printed_by("bench_loading.py", "--rounds", "1")
+
+    assert told["12 modules, ms"]["namespace, first version"] > 0
