@@ -30,7 +30,7 @@ def arguments() -> argparse.Namespace:
     size.add_argument("--smoke", dest="plan", action="store_const", const="smoke")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--stores", nargs="*", choices=NAMES, default=NAMES)
-    parser.add_argument("--peers", nargs="*", choices=sorted(PEERS), default=sorted(PEERS))
+    parser.add_argument("--peers", nargs="*", choices=sorted(PEERS))
     parser.add_argument("--workloads", nargs="*", help="only these: W1, W2, ...")
     parser.add_argument("--cache", type=Path, default=contenders.default_cache())
     return parser.parse_args()
@@ -68,7 +68,8 @@ def main() -> None:
     """Measure and print."""
     options = arguments()
     plan = planned(options)
-    peers, missing = installed_peers(options.peers, options.cache)
+    wanted = plan.peers if options.peers is None else options.peers
+    peers, missing = installed_peers(wanted, options.cache)
     bench = Bench(contenders.our_own("cloacina"), contenders.our_own("raw"), peers, tell)
     about = machine()
     with opened(options.stores) as (stores, without):

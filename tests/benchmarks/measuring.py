@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from contenders import Contender, Program
+from contenders import Contender, Program, UnavailableError
 from filled_store import fill
 from stores import Store
 from workloads import Plan, Workload, lone_task
@@ -91,6 +91,8 @@ class OnStore:
     starts: dict[str, float] = field(default_factory=dict)
     """W6: seconds from process start to first result."""
     footprint: Footprint | None = None
+    unable: dict[str, str] = field(default_factory=dict)
+    """Which peers can't take part here, and why."""
 
 
 @dataclass(frozen=True)
@@ -104,26 +106,31 @@ class Bench:
 
     def measure(self, store: Store, plan: Plan) -> OnStore:
         """Return all that the plan wants to know of a store."""
-        result = OnStore(store.name, self._workloads(store, plan))
+        result = OnStore(store.name)
+        self._measure_workloads(store, plan, result)
         result.aged = self._aged(store, plan)
         self.tell(f"{store.name}: W6, memory, idle")
-        result.starts = self._starts(store, plan.starts)
+        able = {one: program for one, program in self.peers.items() if one not in result.unable}
+        result.starts = self._starts(store, plan.starts, able)
         result.footprint = self._footprint(store, plan)
         return result
 
-    def _workloads(self, store: Store, plan: Plan) -> list[Measured]:
-        results = []
+    def _measure_workloads(self, store: Store, plan: Plan, result: OnStore) -> None:
         with ExitStack() as stack:
             engine = stack.enter_context(self.engine.running(store.new()))
             raw = stack.enter_context(self.raw.running(store.new()))
-            peers = {
-                name: stack.enter_context(program.running(store.new()))
-                for name, program in self.peers.items()
-            }
+            peers = {}
+            for name, program in self.peers.items():
+                contender = stack.enter_context(program.running(store.new()))
+                try:
+                    contender.ask(**lone_task(1).request())
+                except UnavailableError as error:
+                    result.unable[name] = str(error)
+                else:
+                    peers[name] = contender
             for workload in plan.workloads:
                 self.tell(f"{store.name}: {workload.name} {workload.title}")
-                results.append(_rounds(workload, engine, raw, peers))
-        return results
+                result.workloads.append(_rounds(workload, engine, raw, peers))
 
     def _aged(self, store: Store, plan: Plan) -> list[Aged]:
         results = []
@@ -138,8 +145,8 @@ class Bench:
                 ]
         return results
 
-    def _starts(self, store: Store, count: int) -> dict[str, float]:
-        programs = {"cloacina": self.engine, **self.peers}
+    def _starts(self, store: Store, count: int, peers: Mapping[str, Program]) -> dict[str, float]:
+        programs = {"cloacina": self.engine, **peers}
         taken: dict[str, list[float]] = {name: [] for name in programs}
         for _ in range(count):
             for name, program in programs.items():

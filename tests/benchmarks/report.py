@@ -23,6 +23,7 @@ def _store_as_json(result: OnStore) -> dict[str, Any]:
         "workloads": [_workload_as_json(measured) for measured in result.workloads],
         "with_history": [_aged_as_json(aged) for aged in result.aged],
         "start_seconds": result.starts,
+        "unable": result.unable,
         "footprint": result.footprint and asdict(result.footprint),
     }
 
@@ -66,6 +67,9 @@ def _series_as_json(series: Series) -> dict[str, Any]:
 def as_text(machine: dict[str, str], results: list[OnStore], missing: list[str]) -> str:
     """Return tables."""
     lines = [", ".join(f"{name} {value}" for name, value in machine.items())]
+    missing = missing + [
+        f"{result.store}: {reason}" for result in results for reason in result.unable.values()
+    ]
     lines += [f"not measured: {reason}" for reason in missing]
     for result in results:
         lines += _tables(result)
@@ -113,9 +117,9 @@ def _aged_row(aged: Aged) -> str:
 def _goal_table(goals: list[Goal]) -> list[str]:
     if not goals:
         return []
-    lines = [f"{'goal':<45}{'wanted':<42}{'measured':<20}"]
+    lines = [f"{'goal':<48}{'wanted':<42}{'measured':<20}"]
     for goal in goals:
         verdict = "met" if goal.met else "not met"
         what = f"{goal.store}: {goal.what}"
-        lines.append(f"{what:<45}{goal.wanted:<42}{goal.measured:<20}{verdict}")
+        lines.append(f"{what:<48}{goal.wanted:<42}{goal.measured:<20}{verdict}")
     return lines

@@ -109,13 +109,15 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 def main() -> None:
     """Serve."""
     url = sa.make_url(sys.argv[1])
+    is_sqlite = url.get_backend_name() == "sqlite"
+    named = url.set(query={}) if is_sqlite else url
     config: dict[str, Any] = {
         "name": "bench",
-        "system_database_url": url.set(query={}).render_as_string(hide_password=False),
+        "system_database_url": named.render_as_string(hide_password=False),
         "run_admin_server": False,
         "log_level": "ERROR",
     }
-    if url.get_backend_name() == "sqlite":
+    if is_sqlite:
         config["system_database_engine"] = _sqlite(url)
     sa.event.listen(sa.Engine, "commit", _count)
     DBOS(config=config)

@@ -17,7 +17,7 @@ def printed_by(script: str, *arguments: str) -> Any:
 
 
 def test_the_benchmark_of_the_engine_tells_times_ratios_and_goals() -> None:
-    told = printed_by("bench_engine.py", "--smoke", "--stores", "SQLite FULL", "--peers")
+    told = printed_by("bench_engine.py", "--smoke", "--stores", "SQLite FULL")
 
     (store,) = told["stores"]
     assert [one["workload"] for one in store["workloads"]] == ["W1", "W2", "W3", "W4", "W7"]

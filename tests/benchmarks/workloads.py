@@ -88,6 +88,8 @@ class Plan:
     """W6: how many processes are started."""
     in_flight: int
     idle_seconds: float
+    peers: list[str]
+    """Who takes part, unless the command line says it."""
 
 
 def short() -> Plan:
@@ -100,7 +102,7 @@ def short() -> Plan:
         many_runs(peer_size=200),
         many_tasks(**once),
     ]
-    return Plan(workloads, [20_000], [lone_task(), many_runs()], 3, 2_000, 3)
+    return Plan(workloads, [20_000], [lone_task(), many_runs()], 3, 2_000, 3, ["dbos"])
 
 
 def long() -> Plan:
@@ -115,7 +117,9 @@ def long() -> Plan:
         many_tasks(10_000, peer_rounds=0),
     ]
     with_history = [lone_task(100, 5), many_runs(rounds=5)]
-    return Plan(workloads, [1_000, 100_000, 1_000_000], with_history, 5, 10_000, 10)
+    return Plan(
+        workloads, [1_000, 100_000, 1_000_000], with_history, 5, 10_000, 10, ["dbos", "ray"]
+    )
 
 
 def smoke() -> Plan:
@@ -127,7 +131,7 @@ def smoke() -> Plan:
         many_runs(3, rounds=1),
         many_tasks(20, rounds=1),
     ]
-    return Plan(workloads, [], [], 0, 3, 0.01)
+    return Plan(workloads, [], [], 0, 3, 0.01, [])
 
 
 PLANS = {"short": short, "long": long, "smoke": smoke}
