@@ -51,7 +51,7 @@ def _of_workloads(result: OnStore) -> Iterator[Told]:
                 yield _at_most("W2", "11 raw commits x 1.5", limit, _ms(measured))
             case "W3":
                 yield _at_least("W3", "tasks/s", TASKS_PER_SECOND, measured.engine.rate)
-            case "W4":
+            case "W4" if measured.workload.act == "many":
                 yield from _of_many(result.store, measured)
     yield from _of_many_tasks(result)
 

@@ -177,14 +177,14 @@ def journalled(journal: Journal, runs: list[RunState]) -> list[Batch]:
     for run in runs:
         journal.submitted(run, None)
         journal.attempt_started(run, 0)
-    begun, _ = journal.take()
+    begun = journal.take()
     for run in runs:
         key, outcome = (run.run_id, 0, 1), AttemptOutcome.SUCCEEDED
         journal.attempt_ended(run, 0, Outcome(key=key, outcome=outcome, changes=FIVE_VALUES))
         run.tasks[0].status = TaskStatus.SUCCEEDED
         journal.task_ended(run, 0)
         journal.finished(run, RunStatus.SUCCEEDED, None)
-    ended, _ = journal.take()
+    ended = journal.take()
     return [begun, ended]
 
 
@@ -217,7 +217,7 @@ class _Stored:
         runs = [run_of(self.flow, ids=IDS, status=RunStatus.QUEUED) for _ in range(count)]
         for run in runs:
             self.journal.submitted(run, None)
-        self.write([self.journal.take()[0]])
+        self.write([self.journal.take()])
         return [run.run_id for run in runs]
 
     def _add_large(self, size: int) -> RunId:
@@ -225,7 +225,7 @@ class _Stored:
         self.journal.submitted(run, None)
         for number in range(len(run.tasks)):
             self.journal.attempt_started(run, number)
-        self.write([self.journal.take()[0]])
+        self.write([self.journal.take()])
         return run.run_id
 
 

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from protocol import peak_mb, repeated, serve
 from sqlalchemy import select
 
-from cloacina_core import Context, Runtime, Workflow, task
+from cloacina_core import Context, RunHandle, Runtime, Workflow, task
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
@@ -68,9 +68,14 @@ class Contender:
         return self._counting(request, lambda: self._runtime.run(flow))
 
     def many(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Submit many runs of one task, and wait for them all."""
-        flow = self._flow("chain", 1)
-        return self._counting(request, lambda: self._run_many(flow, request["size"]))
+        """Submit many runs of one task together, and wait for them all."""
+        flow, count = self._flow("chain", 1), request["size"]
+        return self._counting(request, lambda: _wait_for(self._submit(flow, count)))
+
+    def by_threads(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Submit many runs of one task, each by itself from one of several threads."""
+        flow, count = self._flow("chain", 1), request["size"]
+        return self._counting(request, lambda: self._run_by_threads(flow, count))
 
     def in_flight(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return the memory that it takes to have many runs begun and none ended."""
@@ -81,13 +86,10 @@ class Contender:
             gate.wait()
 
         flow = Workflow("held", tasks=[held])
-        with ThreadPoolExecutor(SUBMITTERS) as submitters:
-            submit = self._runtime.submit
-            handles = list(submitters.map(lambda _: submit(flow), range(request["size"])))
+        handles = self._submit(flow, request["size"])
         answer = {"before_mb": before, "mb": peak_mb()}
         gate.set()
-        for handle in handles:
-            handle.result()
+        _wait_for(handles)
         return answer
 
     def idle(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,11 +106,13 @@ class Contender:
             flow.definition()
         return flow
 
-    def _run_many(self, flow: Workflow, count: int) -> None:
+    def _submit(self, flow: Workflow, count: int) -> Sequence[RunHandle]:
+        return self._runtime.submit_many(flow, [None] * count)
+
+    def _run_by_threads(self, flow: Workflow, count: int) -> None:
         with ThreadPoolExecutor(SUBMITTERS) as submitters:
             handles = list(submitters.map(lambda _: self._runtime.submit(flow), range(count)))
-        for handle in handles:
-            handle.result()
+        _wait_for(handles)
 
     def _counting(self, request: Mapping[str, Any], action: Any) -> dict[str, Any]:
         before = self._transactions()
@@ -123,6 +127,11 @@ class Contender:
             return int(connection.execute(wanted).scalar_one())
 
 
+def _wait_for(handles: Iterable[RunHandle]) -> None:
+    for handle in handles:
+        handle.result()
+
+
 def main() -> None:
     """Serve."""
     url, home = sys.argv[1:]
@@ -132,6 +141,7 @@ def main() -> None:
             {
                 "lone": contender.lone,
                 "many": contender.many,
+                "by_threads": contender.by_threads,
                 "in_flight": contender.in_flight,
                 "idle": contender.idle,
             }

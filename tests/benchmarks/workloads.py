@@ -1,6 +1,6 @@
 """What is measured: the workloads, and how often each is repeated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 ROWS_OF_RUN, ROWS_OF_TASK = 6, 7
@@ -35,7 +35,7 @@ class Workload:
     @property
     def unit(self) -> str:
         """What its rate counts."""
-        return "runs" if self.act == "many" else "tasks"
+        return "tasks" if self.act == "lone" else "runs"
 
     def request(self, *, of_peer: bool = False) -> dict[str, Any]:
         """Return what a contender is asked."""
@@ -66,6 +66,15 @@ def many_runs(count: int = 1_000, **options: Any) -> Workload:
     """Return W4."""
     return Workload(
         "W4", f"{count:,} runs of one task at once", "many", count, count, count, **options
+    )
+
+
+def many_by_threads(count: int = 1_000, **options: Any) -> Workload:
+    """Return W4, but each run is submitted by itself, from one of 16 threads."""
+    return replace(
+        many_runs(count, peer_rounds=0, **options),
+        title=f"{count:,} runs, by 16 threads one by one",
+        act="by_threads",
     )
 
 
@@ -100,6 +109,7 @@ def short() -> Plan:
         chain_of_ten(),
         fan_out(),
         many_runs(peer_size=200),
+        many_by_threads(),
         many_tasks(**once),
     ]
     return Plan(workloads, [20_000], [lone_task(), many_runs()], 3, 2_000, 3, ["dbos"])
@@ -112,6 +122,7 @@ def long() -> Plan:
         chain_of_ten(30, 5),
         fan_out(repeats=5, rounds=5),
         many_runs(rounds=5),
+        many_by_threads(rounds=5),
         many_runs(10_000, peer_rounds=0),
         many_tasks(rounds=5),
         many_tasks(10_000, peer_rounds=0),
@@ -129,6 +140,7 @@ def smoke() -> Plan:
         chain_of_ten(1, 1),
         fan_out(3, 1, 1),
         many_runs(3, rounds=1),
+        many_by_threads(3, rounds=1),
         many_tasks(20, rounds=1),
     ]
     return Plan(workloads, [], [], 0, 3, 0.01, [])
