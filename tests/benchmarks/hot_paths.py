@@ -254,9 +254,9 @@ def claiming(count: int, stored: _Stored, raw: Any) -> HotPath:
             stored.ownership.claim(run_id, stored.engine)
 
     def update(runs: list[RunId]) -> None:
-        for number, _ in enumerate(runs):
+        for number, _ in enumerate(runs, 1):
             raw.execute("BEGIN IMMEDIATE")
-            raw.execute("UPDATE raw_rows SET a = 'taken' WHERE id = ?", (number,))
+            raw.execute("UPDATE raw_rows SET e = e + 1 WHERE id = ?", (number,))
             raw.execute("COMMIT")
 
     few = max(1, count // 10)
@@ -286,7 +286,7 @@ _ids = itertools.count(1)
 
 
 def _write_raw(raw: Any, rows: int) -> None:
-    values = [(next(_ids), "a", "b", "c", 1, 2, None, "x" * 50) for _ in range(rows)]
+    values = [(next(_ids), "a", "b", "c", None, 2, 1, "x" * 50) for _ in range(rows)]
     raw.execute("BEGIN IMMEDIATE")
     raw.executemany("INSERT INTO raw_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
     raw.execute("COMMIT")
