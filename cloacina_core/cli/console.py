@@ -8,8 +8,9 @@ import functools
 import json
 import os
 import sys
+import textwrap
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from cloacina_core.runtime.view import StoreView
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 130
@@ -92,6 +94,31 @@ class Console:
             click.echo(json.dumps(value, indent=2, ensure_ascii=False))
         elif text is not None:
             click.echo(printable(text))
+
+    def emit_pages(
+        self,
+        pages: Iterable[Sequence[T]],
+        to_json: Callable[[T], JsonValue],
+        to_text: Callable[[Sequence[T]], str],
+    ) -> int:
+        """Print a list that may be longer than memory, and return its length.
+
+        With `--json` it is one document all the same.
+        """
+        count = 0
+        for page in pages:
+            if not self.as_json:
+                click.echo(printable(to_text(page)))
+                count += len(page)
+                continue
+            for item in page:
+                text = json.dumps(to_json(item), indent=2, ensure_ascii=False)
+                click.echo(",\n" if count else "[\n", nl=False)
+                click.echo(textwrap.indent(text, "  "), nl=False)
+                count += 1
+        if self.as_json:
+            click.echo("\n]" if count else "[]")
+        return count
 
     def say(self, text: str) -> None:
         """Tell a person something, on stderr; not with `--quiet`."""

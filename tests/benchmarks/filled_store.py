@@ -7,6 +7,7 @@ looks as if it had worked for days; `cloacina db check` finds nothing wrong with
 """
 
 import argparse
+import logging
 import random
 import tempfile
 from collections.abc import Iterator
@@ -75,6 +76,7 @@ def _chain(length: int) -> Workflow:
 
 
 def _small_result(context: Context) -> dict[str, object]:
+    logging.getLogger(__name__).warning("one line for the log")
     return {"a": context.attempt, "b": "text", "c": 1.5, "d": None, "e": True}
 
 

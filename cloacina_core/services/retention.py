@@ -1,0 +1,86 @@
+"""Deletes finished runs that were kept long enough."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from cloacina_core.errors import CloacinaError
+from cloacina_core.foundation.period import Period
+from cloacina_core.model.status import RunStatus
+from cloacina_core.store.retention import Expiry, Retention
+
+_log = logging.getLogger(__name__)
+
+PAUSE = timedelta(minutes=10)
+"""How long after a sweep the next one begins."""
+BREATH = timedelta(milliseconds=20)
+"""How long others have the store to themselves between two transactions of a sweep."""
+
+
+def expiries(succeeded: Period, others: Period) -> list[Expiry]:
+    """Return what may go, of runs that succeeded and of those that didn't."""
+    kept: Mapping[RunStatus, Period] = {
+        RunStatus.SUCCEEDED: succeeded,
+        RunStatus.FAILED: others,
+        RunStatus.CANCELLED: others,
+    }
+    return [
+        Expiry(status, older_than=period.length)
+        for status, period in kept.items()
+        if period.length is not None
+    ]
+
+
+def sweep(retention: Retention, wanted: list[Expiry], wait: Callable[[float], bool]) -> int:
+    """Delete what may go, in small transactions; return how many runs went.
+
+    Args:
+        retention: where to delete.
+        wanted: what may go.
+        wait: lets some seconds go by; True ends the sweep.
+    """
+    breath = BREATH.total_seconds()
+    total = 0
+    for expiry in wanted:
+        while count := retention.discard(expiry):
+            total += count
+            while retention.clear():
+                if wait(breath):
+                    return total
+    while retention.clear():  # what one who died left
+        if wait(breath):
+            return total
+    if total:
+        retention.forget_definitions()
+    return total
+
+
+class RetentionService:
+    """Sweeps at once, and then now and then. Engines that sweep together share the work."""
+
+    def __init__(self, retention: Retention, wanted: list[Expiry]) -> None:
+        self._retention = retention
+        self._wanted = wanted
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cloacina-retention", daemon=True)
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop sweeping, and wait for the transaction that is under way."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                sweep(self._retention, self._wanted, self._stopping.wait)
+            except CloacinaError as error:
+                _log.warning("can't delete old runs: %s", error)
+            except Exception:  # noqa: BLE001 - the next sweep may do better than none
+                _log.exception("can't delete old runs")
+            if self._stopping.wait(PAUSE.total_seconds()):
+                return
