@@ -6,12 +6,13 @@ The statements are those that the code sends: they are heard, and then explained
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from benchmarks.filled_store import fill
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 from support.runs import LEASE, EngineBench, workflow_of
 
 from cloacina_core.foundation.clock import SystemClock
@@ -50,36 +51,56 @@ def _filled(url: str) -> Iterator[Database]:
     database.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A statement that was sent to the database."""
+
+    connection: Connection
+    statement: str
+    parameters: Any
+
+    @property
+    def is_a_setting(self) -> bool:
+        return self.statement.startswith("SET LOCAL enable")
+
+
 @contextmanager
-def heard(database: Database) -> Iterator[list[tuple[str, Any]]]:
+def heard(database: Database) -> Iterator[list[Said]]:
     """Yield the statements that are sent to the database."""
-    said: list[tuple[str, Any]] = []
+    said: list[Said] = []
 
     def hear(
-        _conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool
+        connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool
     ) -> None:
-        said.append((statement, parameters[0] if many else parameters))
+        said.append(Said(connection, statement, parameters[0] if many else parameters))
 
     event.listen(database._engine, "before_cursor_execute", hear)
     yield said
     event.remove(database._engine, "before_cursor_execute", hear)
 
 
-def plan_of(database: Database, statement: str, parameters: Any) -> str:
+def plan_of(database: Database, said: Said, settings: list[str]) -> str:
     word = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
     with database.read() as connection:
-        rows = connection.exec_driver_sql(f"{word} {statement}", parameters).all()
-    return "\n".join(str(row[-1]) for row in rows)
+        for setting in settings:
+            connection.exec_driver_sql(setting)
+        rows = connection.exec_driver_sql(f"{word} {said.statement}", said.parameters).all()
+    return "\n".join([said.statement, *(str(row[-1]) for row in rows)])
 
 
 def plans(database: Database, action: Callable[[], object]) -> list[str]:
-    with heard(database) as said:
+    with heard(database) as all_said:
         action()
-    return [
-        f"{statement}\n{plan_of(database, statement, parameters)}"
-        for statement, parameters in said
-        if re.match(r"SELECT .*\bFROM\b|UPDATE|DELETE", statement, re.DOTALL)
-    ]
+    found = []
+    for said in all_said:
+        settings = [
+            before.statement
+            for before in all_said
+            if before.is_a_setting and before.connection is said.connection
+        ]
+        if re.match(r"SELECT .*\bFROM\b|UPDATE|DELETE", said.statement, re.DOTALL):
+            found.append(plan_of(database, said, settings))
+    return found
 
 
 def whole_tables(plan: str) -> set[str]:
