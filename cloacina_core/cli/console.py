@@ -78,6 +78,11 @@ class Console:
 
         return open_view(self.settings)
 
+    def close(self) -> None:
+        """Close the store, if it was opened."""
+        if "view" in self.__dict__:
+            self.view.close()
+
     @property
     def is_terminal(self) -> bool:
         """Whether a person sees stderr, so that moving pictures make sense."""
@@ -228,3 +233,5 @@ def _call(console: Console, function: Callable[..., Any], options: dict[str, Any
         raise
     except Exception as error:  # noqa: BLE001 - the last place that can speak to the user
         return console.report_internal(error)
+    finally:
+        console.close()

@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 PAUSE = timedelta(minutes=10)
 """How long after a sweep the next one begins."""
-BREATH = timedelta(milliseconds=20)
+BREATH = timedelta(milliseconds=5)
 """How long others have the store to themselves between two transactions of a sweep."""
 
 
@@ -32,25 +32,33 @@ def expiries(succeeded: Period, others: Period) -> list[Expiry]:
     ]
 
 
-def sweep(retention: Retention, wanted: list[Expiry], wait: Callable[[float], bool]) -> int:
+def sweep(
+    retention: Retention,
+    wanted: list[Expiry],
+    wait: Callable[[float], bool],
+    progress: Callable[[int], object] | None = None,
+) -> int:
     """Delete what may go, in small transactions; return how many runs went.
 
     Args:
         retention: where to delete.
         wanted: what may go.
         wait: lets some seconds go by; True ends the sweep.
+        progress: told how many runs went.
     """
     breath = BREATH.total_seconds()
     total = 0
+    while retention.clear():  # what one who died left
+        if wait(breath):
+            return total
     for expiry in wanted:
         while count := retention.discard(expiry):
             total += count
             while retention.clear():
                 if wait(breath):
                     return total
-    while retention.clear():  # what one who died left
-        if wait(breath):
-            return total
+            if progress is not None:
+                progress(total)
     if total:
         retention.forget_definitions()
     return total

@@ -6,11 +6,12 @@ as streams side by side, so that neither many runs nor a run with a long history
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, Select, Table, exists, func, select
+from sqlalchemy import Connection, Result, Row, Select, Table, exists, func, select
 
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.digest import digest_of_text
@@ -74,7 +75,7 @@ class Damage:
         }
 
 
-def check(database: Database, progress: Progress | None = None) -> Iterator[Damage]:
+def check(database: Database, progress: Progress | None = None) -> Generator[Damage, None, None]:
     """Yield all damage that is found in a store; nothing is changed.
 
     Raises:
@@ -110,8 +111,11 @@ def _file(database: Database) -> Iterator[Damage]:
 
 
 def _definitions(database: Database) -> Iterator[Damage]:
-    with database.read() as connection:
-        for row in _streamed(connection, select(schema.definitions)):
+    with (
+        database.read() as connection,
+        _streamed(connection, select(schema.definitions)) as rows,
+    ):
+        for row in rows:
             if digest_of_text(row.body) != row.digest:
                 yield Damage("changed-definition", f"definition {row.digest} was changed")
 
@@ -123,7 +127,7 @@ def _next_runs(last: str) -> Select[Any]:
     return query.order_by(runs.c.id).limit(RUNS_IN_PAGE)
 
 
-def _streamed(connection: Connection, query: Select[Any]) -> Iterable[Row[Any]]:
+def _streamed(connection: Connection, query: Select[Any]) -> Result[Any]:
     return connection.execution_options(yield_per=_ROWS_IN_MEMORY).execute(query)
 
 
@@ -271,8 +275,12 @@ class _Rows:
         if end is not None:
             query = query.where(table.c.run_id <= end)
         self._table = table
-        self._rows = iter(_streamed(connection, query.order_by(*table.primary_key.columns)))
+        self._rows = _streamed(connection, query.order_by(*table.primary_key.columns))
         self._next = next(self._rows, None)
+
+    def close(self) -> None:
+        """Read no more."""
+        self._rows.close()
 
     def of(self, run_id: str) -> Iterator[Row[Any]]:
         """Yield the rows of a run; those of runs before it were taken already."""
@@ -318,16 +326,20 @@ def _page(
 ) -> Iterator[Damage]:
     """Yield what is wrong with some runs, and which rows around them are nobody's."""
     end = runs[-1].id if len(runs) == RUNS_IN_PAGE else None
-    tables = [(_Rows(connection, table, after, end), table, look) for table, look in _LOOKS]
-    for row in runs:
-        names = definitions.names(connection, row.definition) if row.is_defined else None
-        run = _RunCheck(row, names)
-        yield from run.begin()
-        for rows, table, look in tables:
-            yield from rows.orphans(before=row.id)
-            for found in rows.of(row.id):
-                yield from run.foreign(table, found)
-                yield from look(run, found)
-        yield from run.end()
-    for rows, _, _ in tables:
-        yield from rows.orphans(before=None)
+    with ExitStack() as stack:
+        tables = [
+            (stack.enter_context(closing(_Rows(connection, table, after, end))), table, look)
+            for table, look in _LOOKS
+        ]
+        for row in runs:
+            names = definitions.names(connection, row.definition) if row.is_defined else None
+            run = _RunCheck(row, names)
+            yield from run.begin()
+            for rows, table, look in tables:
+                yield from rows.orphans(before=row.id)
+                for found in rows.of(row.id):
+                    yield from run.foreign(table, found)
+                    yield from look(run, found)
+            yield from run.end()
+        for rows, _, _ in tables:
+            yield from rows.orphans(before=None)

@@ -146,14 +146,20 @@ class Database:
             for table in extra_tables:
                 table.create(connection, checkfirst=True)
 
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database; None for one in memory, and for PostgreSQL."""
+        if not self.is_sqlite or self.url.database in _IN_MEMORY_NAMES:
+            return None
+        return Path(str(self.url.database))
+
     def schema_version(self) -> str | None:
         """Return the version of the schema, None when there is no schema yet; nothing is touched.
 
         Raises:
             SchemaVersionError: a newer version of Cloacina wrote it.
         """
-        is_file = self.is_sqlite and self.url.database not in _IN_MEMORY_NAMES
-        if is_file and not Path(str(self.url.database)).exists():
+        if self.file is not None and not self.file.exists():
             return None
         with self.read() as connection:
             return self._schema_version(connection, inspect(connection).get_table_names())
