@@ -214,7 +214,11 @@ def prune(
             with bar(console, "deleting") as progress:
                 total = count
                 count = sweep(
-                    retention, wanted, _wait, lambda done: progress(done, max(done, total))
+                    retention,
+                    wanted,
+                    _pause,
+                    console.clock,
+                    lambda done: progress(done, max(done, total)),
                 )
     what = "would be deleted" if dry_run else "deleted"
     console.emit({"runs": count, "dry_run": dry_run}, f"{count} runs {what}")
@@ -239,7 +243,7 @@ def _expiries(
     return [Expiry(name, before=before, older_than=older_than) for name in chosen]
 
 
-def _wait(seconds: float) -> bool:
+def _pause(seconds: float) -> bool:
     time.sleep(seconds)
     return False
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cloacina_core.model.event import EventType, RunEvent
+from cloacina_core.model.event import EventType
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 
 _RUN: Mapping[EventType, RunStatus] = {
@@ -52,16 +52,16 @@ class FoldedRun:
     seq: int = 0
     """The number of the last event."""
 
-    def add(self, event: RunEvent) -> None:
+    def add(self, seq: int, event_type: EventType, task: str | None, attempt: int | None) -> None:
         """Take the next event."""
-        self.seq = event.seq
-        if event.task is None:
-            self.status = _RUN.get(event.type, self.status)
+        self.seq = seq
+        if task is None:
+            self.status = _RUN.get(event_type, self.status)
             return
-        status = _TASK.get(event.type)
+        status = _TASK.get(event_type)
         if status is None:
             return
-        task = self.tasks.setdefault(event.task, FoldedTask(status))
-        task.status = status
-        if event.type is EventType.TASK_STARTED:
-            task.attempts = event.attempt or 0
+        folded = self.tasks.setdefault(task, FoldedTask(status))
+        folded.status = status
+        if event_type is EventType.TASK_STARTED:
+            folded.attempts = attempt or 0

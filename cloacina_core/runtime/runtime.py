@@ -101,7 +101,7 @@ class Runtime:
         )
         self._recovery = RecoveryService(self._take_up_all, settings.lease) if recover else None
         wanted = expiries(settings.retention, settings.retention_failed)
-        self._retention = RetentionService(Retention(database), wanted) if recover else None
+        self._retention = RetentionService(Retention(database), wanted, clock) if recover else None
         self._thread = threading.Thread(
             target=self._engine.run_forever, name="cloacina-engine", daemon=True
         )

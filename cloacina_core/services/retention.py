@@ -2,10 +2,11 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from cloacina_core.errors import CloacinaError
+from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.period import Period
 from cloacina_core.model.status import RunStatus
 from cloacina_core.store.retention import Expiry, Retention
@@ -14,8 +15,8 @@ _log = logging.getLogger(__name__)
 
 PAUSE = timedelta(minutes=10)
 """How long after a sweep the next one begins."""
-BREATH = timedelta(milliseconds=5)
-"""How long others have the store to themselves between two transactions of a sweep."""
+SHARE = 3
+"""How much longer the store is left to others than each transaction of a sweep took."""
 
 
 def expiries(succeeded: Period, others: Period) -> list[Expiry]:
@@ -34,29 +35,38 @@ def expiries(succeeded: Period, others: Period) -> list[Expiry]:
 
 def sweep(
     retention: Retention,
-    wanted: list[Expiry],
-    wait: Callable[[float], bool],
+    wanted: Sequence[Expiry],
+    pause: Callable[[float], bool],
+    clock: Clock,
     progress: Callable[[int], object] | None = None,
 ) -> int:
-    """Delete what may go, in small transactions; return how many runs went.
+    """Delete what may go, in small transactions with pauses between; return how many runs went.
 
     Args:
         retention: where to delete.
         wanted: what may go.
-        wait: lets some seconds go by; True ends the sweep.
+        pause: lets some seconds go by; True ends the sweep.
+        clock: measures how long a transaction kept others waiting.
         progress: told how many runs went.
     """
-    breath = BREATH.total_seconds()
+
+    def clear() -> bool:
+        """Delete the rows of runs that are gone; False when the sweep was ended meanwhile."""
+        while True:
+            began = clock.monotonic()
+            if not retention.clear():
+                return True
+            if pause(SHARE * (clock.monotonic() - began)):
+                return False
+
     total = 0
-    while retention.clear():  # what one who died left
-        if wait(breath):
-            return total
+    if not clear():  # what one who died left
+        return total
     for expiry in wanted:
         while count := retention.discard(expiry):
             total += count
-            while retention.clear():
-                if wait(breath):
-                    return total
+            if not clear():
+                return total
             if progress is not None:
                 progress(total)
     if total:
@@ -67,7 +77,8 @@ def sweep(
 class RetentionService:
     """Sweeps at once, and then now and then. Engines that sweep together share the work."""
 
-    def __init__(self, retention: Retention, wanted: list[Expiry]) -> None:
+    def __init__(self, retention: Retention, wanted: Sequence[Expiry], clock: Clock) -> None:
+        self._clock = clock
         self._retention = retention
         self._wanted = wanted
         self._stopping = threading.Event()
@@ -85,7 +96,7 @@ class RetentionService:
     def _run(self) -> None:
         while True:
             try:
-                sweep(self._retention, self._wanted, self._stopping.wait)
+                sweep(self._retention, self._wanted, self._stopping.wait, self._clock)
             except CloacinaError as error:
                 _log.warning("can't delete old runs: %s", error)
             except Exception:  # noqa: BLE001 - the next sweep may do better than none

@@ -13,11 +13,10 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Result, Row, Select, Table, exists, func, select
 
-from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue
-from cloacina_core.model.event import EventType, RunEvent
+from cloacina_core.model.event import EventType
 from cloacina_core.model.history import OUTCOMES, FoldedRun
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.store import schema
@@ -185,16 +184,7 @@ class _RunCheck:
             self.folded.seq = row.seq
             yield self._damage("unknown-value", f"event {row.seq} is {row.type!r}")
             return
-        self.folded.add(
-            RunEvent(
-                run_id=self.id,
-                seq=row.seq,
-                at=from_micros(row.at),
-                type=event_type,
-                task=row.task,
-                attempt=row.attempt,
-            )
-        )
+        self.folded.add(row.seq, event_type, row.task, row.attempt)
 
     def attempt(self, row: Row[Any]) -> Iterator[Damage]:
         """Look at an attempt; they come in the order of their numbers."""
@@ -268,12 +258,10 @@ class _Rows:
     """The rows of one table, in the order of their runs."""
 
     def __init__(self, connection: Connection, table: Table, after: str, end: str | None) -> None:
-        discarded = schema.discarded_runs
-        query = select(table).where(
-            table.c.run_id > after, ~exists().where(discarded.c.run_id == table.c.run_id)
-        )
+        query = select(table).where(table.c.run_id > after)
         if end is not None:
             query = query.where(table.c.run_id <= end)
+        self._connection = connection
         self._table = table
         self._rows = _streamed(connection, query.order_by(*table.primary_key.columns))
         self._next = next(self._rows, None)
@@ -293,8 +281,15 @@ class _Rows:
         while self._next is not None and (before is None or self._next.run_id < before):
             run_id = self._next.run_id
             count = sum(1 for _ in self.of(run_id))
+            if self._is_discarded(run_id):
+                continue
             message = f"{count} rows in {self._table.name} of a run that isn't there"
             yield Damage("orphan", message, run_id)
+
+    def _is_discarded(self, run_id: str) -> bool:
+        discarded = schema.discarded_runs.c.run_id
+        query = select(discarded).where(discarded == run_id)
+        return self._connection.execute(query).scalar() is not None
 
 
 class _Definitions:

@@ -65,7 +65,7 @@ def rows_left(database: Database) -> dict[str, int]:
 
 
 def swept(database: Database, succeeded: Period = DAY, others: Period = DAY) -> int:
-    return sweep(Retention(database), expiries(succeeded, others), lambda _: False)
+    return sweep(Retention(database), expiries(succeeded, others), lambda _: False, CLOCK)
 
 
 def test_a_run_that_goes_leaves_nothing(bench: EngineBench, database: Database):
@@ -166,7 +166,7 @@ def test_a_sweep_ends_when_it_is_told_to(bench: EngineBench, database: Database)
     for _ in range(2):
         ended(bench, days_ago=2)
 
-    assert sweep(Retention(database), expiries(DAY, DAY), lambda _: True) == 2
+    assert sweep(Retention(database), expiries(DAY, DAY), lambda _: True, CLOCK) == 2
 
     swept(database)
     assert rows_left(database)["events"] == 0
@@ -254,7 +254,7 @@ def test_an_engine_sweeps_when_it_starts(tmp_path: Path, store_url: str):
 
 def test_a_sweep_that_fails_is_logged(database: Database, caplog: pytest.LogCaptureFixture):
     database.close()
-    service = RetentionService(Retention(database), expiries(DAY, DAY))
+    service = RetentionService(Retention(database), expiries(DAY, DAY), CLOCK)
 
     service.start()
     service.stop()
