@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from benchmarks.filled_store import fill
-from sqlalchemy import Connection, event, text
+from sqlalchemy import event, text
 from support.runs import LEASE, EngineBench, workflow_of
 
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.status import RunStatus
 from cloacina_core.store.database import Database
+from cloacina_core.store.direct import DirectConnection, DirectStatement
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Expiry, Retention
@@ -55,7 +56,7 @@ def _filled(url: str) -> Iterator[Database]:
 class Said:
     """A statement that was sent to the database."""
 
-    connection: Connection
+    connection: object
     statement: str
     parameters: Any
 
@@ -74,8 +75,16 @@ def heard(database: Database) -> Iterator[list[Said]]:
     ) -> None:
         said.append(Said(connection, statement, parameters[0] if many else parameters))
 
+    execute = DirectConnection.execute
+
+    def hear_directly(self: Any, statement: DirectStatement, rows: Any) -> Any:
+        said.append(Said(self, statement.text, statement.bind(rows[0])))
+        return execute(self, statement, rows)
+
     event.listen(database._engine, "before_cursor_execute", hear)
-    yield said
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DirectConnection, "execute", hear_directly)
+        yield said
     event.remove(database._engine, "before_cursor_execute", hear)
 
 
