@@ -3,8 +3,8 @@
     CloacinaError
     ├─ InputError             the caller gave something that can't be used
     │  ├─ DefinitionError     the author of a workflow
+    │  ├─ BackupElsewhereError
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
-    │     BackupElsewhereError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownRunError
     ├─ NotAllowedError        trust, modes of files
