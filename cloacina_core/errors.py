@@ -3,6 +3,7 @@
     CloacinaError
     ├─ InputError             the caller gave something that can't be used
     │  ├─ DefinitionError     the author of a workflow
+    │  ├─ BackupElsewhereError
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownRunError
@@ -114,6 +115,18 @@ class ContextValueError(InputError):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"context value {path}: {reason}")
         self.path = path
+
+
+class BackupElsewhereError(InputError):
+    """A PostgreSQL store is backed up with PostgreSQL's own tools."""
+
+    code = "use-pg-dump"
+
+    def __init__(self, url: object) -> None:
+        super().__init__(
+            "a PostgreSQL store is backed up with PostgreSQL's own tools",
+            hint=f"use: pg_dump --format=custom --file=PATH '{url}'",
+        )
 
 
 class NotFoundError(CloacinaError):

@@ -15,9 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from cloacina_core.errors import ConfigurationError, Problem
+from cloacina_core.foundation.period import Period
 
 ENVIRONMENT_PREFIX = "CLOACINA_"
 USER_FILE = "config.toml"
+
+_A_MONTH = Period(timedelta(days=30))
+_A_QUARTER = Period(timedelta(days=90))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,12 @@ class Settings:
 
     max_value_bytes: int = 8 * 1024 * 1024
     """How many bytes one task's changes to the context may have, encoded."""
+
+    retention: Period = _A_MONTH
+    """How long a run that succeeded is kept after its end: `30d`, `12h`, or `forever`."""
+
+    retention_failed: Period = _A_QUARTER
+    """How long a run that failed or was cancelled is kept after its end."""
 
     blocked_plugins: tuple[str, ...] = ()
     """Names of plugins that are not loaded."""
@@ -220,6 +230,14 @@ def _seconds(value: Any, _: _Layer) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def _period(value: Any, _: _Layer) -> Period:
+    if isinstance(value, Period):
+        return value
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError("it takes a length such as 30d, or forever")
+    return Period.parse(str(value))
+
+
 def _names(value: Any, _: _Layer) -> tuple[str, ...]:
     if isinstance(value, str):
         value = value.split(",")
@@ -254,5 +272,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "slots": _count(1),
     "lease": _seconds,
     "max_value_bytes": _count(1024),
+    "retention": _period,
+    "retention_failed": _period,
     "blocked_plugins": _names,
 }

@@ -8,6 +8,7 @@ import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.foundation.period import Period
 
 
 @click.group()
@@ -32,7 +33,7 @@ def _told(value: Any) -> JsonValue:
     match value:
         case timedelta():
             return value.total_seconds()
-        case Path():
+        case Path() | Period():
             return str(value)
         case tuple():
             return list(value)

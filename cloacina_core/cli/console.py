@@ -8,8 +8,9 @@ import functools
 import json
 import os
 import sys
+import textwrap
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from cloacina_core.runtime.view import StoreView
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 130
@@ -76,6 +78,11 @@ class Console:
 
         return open_view(self.settings)
 
+    def close(self) -> None:
+        """Close the store, if it was opened."""
+        if "view" in self.__dict__:
+            self.view.close()
+
     @property
     def is_terminal(self) -> bool:
         """Whether a person sees stderr, so that moving pictures make sense."""
@@ -92,6 +99,31 @@ class Console:
             click.echo(json.dumps(value, indent=2, ensure_ascii=False))
         elif text is not None:
             click.echo(printable(text))
+
+    def emit_pages(
+        self,
+        pages: Iterable[Sequence[T]],
+        to_json: Callable[[T], JsonValue],
+        to_text: Callable[[Sequence[T]], str],
+    ) -> int:
+        """Print a list that may be longer than memory, and return its length.
+
+        With `--json` it is one document all the same.
+        """
+        count = 0
+        for page in pages:
+            if not self.as_json:
+                click.echo(printable(to_text(page)))
+                count += len(page)
+                continue
+            for item in page:
+                text = json.dumps(to_json(item), indent=2, ensure_ascii=False)
+                click.echo(",\n" if count else "[\n", nl=False)
+                click.echo(textwrap.indent(text, "  "), nl=False)
+                count += 1
+        if self.as_json:
+            click.echo("\n]" if count else "[]")
+        return count
 
     def say(self, text: str) -> None:
         """Tell a person something, on stderr; not with `--quiet`."""
@@ -201,3 +233,5 @@ def _call(console: Console, function: Callable[..., Any], options: dict[str, Any
         raise
     except Exception as error:  # noqa: BLE001 - the last place that can speak to the user
         return console.report_internal(error)
+    finally:
+        console.close()

@@ -10,7 +10,12 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import CloacinaError
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.store.disk import Disk
+from cloacina_core.store.facts import StoreFacts, facts_of
 from cloacina_core.store.sqlite import choose_library, is_wal_safe
+
+_GIB = 1024**3
+_LEAST_FREE = _GIB // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ def _look(console: Console) -> Iterator[Finding]:
     yield Finding("python", "ok", sys.version.split()[0])
     yield _sqlite()
     yield _home(console)
-    yield _store(console)
+    yield from _store(console)
     yield from _plugins(console)
 
 
@@ -76,12 +81,50 @@ def _home(console: Console) -> Finding:
     return Finding("home", "ok", str(home))
 
 
-def _store(console: Console) -> Finding:
+def _store(console: Console) -> Iterator[Finding]:
     try:
-        with console.view.read():
-            return Finding("store", "ok", console.view.database.description)
+        facts = facts_of(console.view.database)
     except CloacinaError as error:
-        return Finding("store", "fail", error.message, error.hint)
+        yield Finding("store", "fail", error.message, error.hint)
+        return
+    yield Finding("store", "ok", f"{facts.url}, schema {facts.schema_version}")
+    yield _durability(facts)
+    if facts.disk is not None:
+        yield _disk(facts.disk)
+    yield _oldest(console, facts)
+
+
+def _durability(facts: StoreFacts) -> Finding:
+    detail = f"{facts.durability} is {facts.synchronous}"
+    if not facts.loses_commits:
+        return Finding("durability", "ok", detail)
+    return Finding(
+        "durability",
+        "warn",
+        f"{detail}: a power cut may lose the last moments of what was told to be done",
+        f"take {facts.durability} out of the database URL, or set it to its default",
+    )
+
+
+def _disk(disk: Disk) -> Finding:
+    detail = f"{disk.free / _GIB:.1f} GiB free, {disk.kind or 'unknown file system'}"
+    if disk.is_network:
+        return Finding(
+            "disk",
+            "fail",
+            f"{detail}: SQLite's locks can't be trusted on a network file system",
+            "put the store on a local disk, or use PostgreSQL",
+        )
+    if disk.free < _LEAST_FREE:
+        return Finding("disk", "warn", detail, "make room, or shorten the setting retention")
+    return Finding("disk", "ok", detail)
+
+
+def _oldest(console: Console, facts: StoreFacts) -> Finding:
+    if facts.oldest_live is None:
+        return Finding("oldest live run", "ok", "none")
+    age = console.clock.now() - facts.oldest_live
+    return Finding("oldest live run", "ok", f"accepted {str(age).partition('.')[0]} ago")
 
 
 def _plugins(console: Console) -> Iterator[Finding]:

@@ -1,14 +1,19 @@
 """`cloacina runs`: list, show and resume runs."""
 
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.cli.moments import MOMENT
 from cloacina_core.cli.results import exit_status, headline, told
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.event import RunEvent
 from cloacina_core.model.release import normalized_package
+from cloacina_core.model.run import LogLine
 from cloacina_core.model.status import RunStatus
 
 if TYPE_CHECKING:
@@ -37,6 +42,8 @@ def _reader(console: Console) -> "RunReader":
 )
 @click.option("--package", help="Only runs of this package.")
 @click.option("--workflow", help="Only runs of workflows of this name.")
+@click.option("--since", type=MOMENT, help="Only runs accepted then or later.")
+@click.option("--until", type=MOMENT, help="Only runs accepted before then.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--before", metavar="ID", help="Only runs older than this one: the next page.")
 @command_options
@@ -47,6 +54,8 @@ def list_runs(
     status: str | None,
     package: str | None,
     workflow: str | None,
+    since: datetime | None,
+    until: datetime | None,
     limit: int,
     before: str | None,
 ) -> None:
@@ -57,6 +66,8 @@ def list_runs(
         status=RunStatus(status) if status else None,
         package=normalized_package(package) if package else None,
         workflow=workflow,
+        since=since,
+        until=until,
     )
     found = _reader(console).summaries(
         wanted, before=RunId(before) if before else None, limit=limit
@@ -92,13 +103,23 @@ def show(console: Console, *, run_id: str) -> None:
 @runs.command()
 @click.argument("run_id", metavar="ID")
 @click.option("--after", type=click.IntRange(0), default=0, help="Only events behind this number.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+@click.option("--limit", type=click.IntRange(1), help="At most so many events.")
 @command_options
 @pass_console
-def events(console: Console, *, run_id: str, after: int, limit: int) -> None:
+def events(console: Console, *, run_id: str, after: int, limit: int | None) -> None:
     """Show the history of a run: everything that happened, in order."""
     reader = _reader(console)
-    found = reader.events(reader.find(run_id), after=after, limit=limit)
+    found = reader.find(run_id)
+    pages: Iterable[list[RunEvent]] = (
+        reader.history(found, after=after)
+        if limit is None
+        else [reader.events(found, after=after, limit=limit)]
+    )
+    console.emit_pages(pages, RunEvent.to_json, lambda page: _history(console, page, after))
+
+
+def _history(console: Console, events: Sequence[RunEvent], after: int) -> str:
+    """Return a page of events in plain text, the first one with the names of the columns."""
     rows = [
         (
             event.seq,
@@ -108,10 +129,11 @@ def events(console: Console, *, run_id: str, after: int, limit: int) -> None:
             event.attempt or "",
             (event.reason or "").partition("\n")[0],
         )
-        for event in found
+        for event in events
     ]
     table = console.table(("seq", "at", "type", "task", "attempt", "reason"), rows)
-    console.emit([event.to_json() for event in found], table)
+    is_first = bool(events) and events[0].seq <= after + 1
+    return table if is_first else table.partition("\n")[2]
 
 
 @runs.command()
@@ -123,10 +145,14 @@ def logs(console: Console, *, run_id: str, task: str | None) -> None:
     """Show what the tasks of a run printed and logged."""
     reader = _reader(console)
     lines = reader.logs(reader.find(run_id), task=task)
-    text = "\n".join(
-        f"{iso(line.at)} {line.task}#{line.attempt} {line.stream}: {line.text}" for line in lines
+    if not console.emit_pages(([line] for line in lines), LogLine.to_json, _line):
+        console.say("nothing was printed or logged")
+
+
+def _line(page: Sequence[LogLine]) -> str:
+    return "\n".join(
+        f"{iso(line.at)} {line.task}#{line.attempt} {line.stream}: {line.text}" for line in page
     )
-    console.emit([line.to_json() for line in lines], text or "nothing was printed or logged")
 
 
 @runs.command()

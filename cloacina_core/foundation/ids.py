@@ -4,6 +4,7 @@ import os
 import threading
 from base64 import b32hexencode
 from collections.abc import Callable
+from datetime import datetime
 from typing import NewType
 
 from cloacina_core.foundation.clock import Clock, to_micros
@@ -46,6 +47,11 @@ class IdFactory:
     def engine_id(self) -> EngineId:
         """Return a new id for one incarnation of an engine; a restarted engine is another one."""
         return EngineId(self._new())
+
+
+def first_id_of(moment: datetime) -> str:
+    """Return the lowest id that can be made at a moment: ids tell their millisecond."""
+    return _encode(max(0, to_micros(moment) // 1000) << _RANDOM_BITS)
 
 
 def _encode(number: int) -> str:

@@ -40,9 +40,11 @@ from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.services.recovery import RecoveryService
+from cloacina_core.services.retention import RetentionService, expiries
 from cloacina_core.settings import Settings, read_settings
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.reading import RunFilter, RunReader
+from cloacina_core.store.retention import Retention
 from cloacina_core.store.writing import RunWriter
 
 What: TypeAlias = str | Workflow
@@ -98,6 +100,8 @@ class Runtime:
             limits=EngineLimits(settings.slots, settings.max_value_bytes, settings.lease),
         )
         self._recovery = RecoveryService(self._take_up_all, settings.lease) if recover else None
+        wanted = expiries(settings.retention, settings.retention_failed)
+        self._retention = RetentionService(Retention(database), wanted, clock) if recover else None
         self._thread = threading.Thread(
             target=self._engine.run_forever, name="cloacina-engine", daemon=True
         )
@@ -121,7 +125,8 @@ class Runtime:
                 configured, by default a file in the home.
             home: the folder of keys, trust and packages. None: as configured.
             workflows: workflows that aren't packaged and whose unfinished runs should go on.
-            recover: whether to go on with runs whose engine is gone.
+            recover: whether to go on with runs whose engine is gone, and to delete finished runs
+                that were kept long enough.
 
         Raises:
             ConfigurationError: a setting is wrong.
@@ -143,6 +148,8 @@ class Runtime:
         self._thread.start()
         if self._recovery is not None:
             self._recovery.start()
+        if self._retention is not None:
+            self._retention.start()
 
     def close(self) -> None:
         """Give live runs back and stop. Attempts that run are given up and will be repeated.
@@ -157,6 +164,8 @@ class Runtime:
     def _stop(self) -> None:
         if self._recovery is not None:
             self._recovery.stop()
+        if self._retention is not None:
+            self._retention.stop()
         self._engine.request_stop()
         self._thread.join()
         self._executor.stop()
@@ -362,7 +371,7 @@ class Runtime:
 
     def logs(self, run_id: str, *, task: str | None = None) -> Sequence[LogLine]:
         """Return what the tasks of a run printed and logged."""
-        return self._reader.logs(self._reader.find(run_id), task=task)
+        return list(self._reader.logs(self._reader.find(run_id), task=task))
 
     @property
     def sources(self) -> Sources:

@@ -30,7 +30,7 @@ from cloacina_core.errors import (
 from cloacina_core.foundation.clock import Clock, to_micros
 from cloacina_core.store import postgresql, schema, sqlite
 from cloacina_core.store.direct import DirectConnection
-from cloacina_core.store.migrations.runner import HEAD, KNOWN, upgrade, version_table
+from cloacina_core.store.migrations.runner import OURS, Migrations, Revision, version_table
 
 IN_MEMORY = "sqlite://"
 ANNOUNCED = "announced"
@@ -46,7 +46,15 @@ _SYNCHRONOUS = ("FULL", "NORMAL", "EXTRA")
 class Database:
     """A store's database, open. Safe to use from any thread."""
 
-    def __init__(self, url: str, clock: Clock, extra_tables: Iterable[Table] = ()) -> None:
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        extra_tables: Iterable[Table] = (),
+        *,
+        prepare: bool = True,
+        migrations: Migrations = OURS,
+    ) -> None:
         """Open a database, made or brought to the current schema if need be.
 
         Args:
@@ -54,6 +62,8 @@ class Database:
                 `postgresql+psycopg://...`.
             clock: tells the time where the database is on this host and has no clock of its own.
             extra_tables: tables of plugins, made when they aren't there.
+            prepare: whether the schema is made or upgraded; otherwise nothing is touched.
+            migrations: what leads to the current schema.
 
         Raises:
             ConfigurationError: the URL can't be used.
@@ -61,6 +71,7 @@ class Database:
             SchemaVersionError: a newer version of Cloacina wrote it.
         """
         self._clock = clock
+        self._migrations = migrations
         self.url = _parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.description = self.url.render_as_string(hide_password=True)
@@ -72,7 +83,8 @@ class Database:
         self._listeners: tuple[Listener, ...] = ()
         self._engine = self._connect()
         try:
-            self._prepare(tuple(extra_tables))
+            if prepare:
+                self._prepare(tuple(extra_tables))
         except BaseException:
             self.close()
             raise
@@ -113,25 +125,59 @@ class Database:
     def _prepare(self, extra_tables: tuple[Table, ...]) -> None:
         with self.read() as connection:
             found = inspect(connection).get_table_names()
-            version = _schema_version(connection, found)
+            version = self._schema_version(connection, found)
         missing = [table for table in extra_tables if table.name not in found]
-        if version == HEAD and not missing:
+        head = self._migrations.head
+        if version == head and not missing:
             return
         with self.begin() as connection:
             if not self.is_sqlite:  # whose transactions that write have a lock from the beginning
                 postgresql.lock_schema(connection)
             # Another process may have been faster: look again under the lock.
             found = inspect(connection).get_table_names()
-            version = _schema_version(connection, found)
+            version = self._schema_version(connection, found)
             if version_table.name not in found:
                 self._refuse_foreign(found)
                 schema.metadata.create_all(connection)
                 version_table.create(connection)
-                connection.execute(version_table.insert().values(version_num=HEAD))
-            elif version != HEAD:
-                upgrade(connection)
+                connection.execute(version_table.insert().values(version_num=head))
+            elif version != head:
+                self._migrations.upgrade(connection)
             for table in extra_tables:
                 table.create(connection, checkfirst=True)
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database; None for one in memory, and for PostgreSQL."""
+        if not self.is_sqlite or self.url.database in _IN_MEMORY_NAMES:
+            return None
+        return Path(str(self.url.database))
+
+    def schema_version(self) -> str | None:
+        """Return the version of the schema, None when there is no schema yet; nothing is touched.
+
+        Raises:
+            SchemaVersionError: a newer version of Cloacina wrote it.
+        """
+        if self.file is not None and not self.file.exists():
+            return None
+        with self.read() as connection:
+            return self._schema_version(connection, inspect(connection).get_table_names())
+
+    def missing_migrations(self) -> list[Revision]:
+        """Return the migrations that opening the database would apply; nothing is touched."""
+        return self._migrations.plan(self._engine.dialect, self.schema_version())
+
+    def _schema_version(self, connection: Connection, found: list[str]) -> str | None:
+        if version_table.name not in found:
+            return None
+        version: str | None = connection.execute(select(version_table.c.version_num)).scalar()
+        if version is not None and version not in self._migrations.known:
+            raise SchemaVersionError(
+                f"the database has schema {version}, which is newer than this version of Cloacina",
+                hint="upgrade Cloacina, or use another database; nothing was changed",
+            )
+        return version
 
     def _refuse_foreign(self, found: list[str]) -> None:
         ours = set(schema.metadata.tables) & set(found)
@@ -336,20 +382,3 @@ def _create_engine(url: URL, **options: Any) -> Engine:
             f"the driver for {url.drivername} isn't installed: {error}",
             hint="install it with: pip install 'cloacina[postgres]'",
         ) from error
-
-
-def _schema_version(connection: Connection, found: list[str]) -> str | None:
-    """Return the schema version of a database, None for an empty one.
-
-    Raises:
-        SchemaVersionError: it isn't one that this code knows.
-    """
-    if version_table.name not in found:
-        return None
-    version: str | None = connection.execute(select(version_table.c.version_num)).scalar()
-    if version is not None and version not in KNOWN:
-        raise SchemaVersionError(
-            f"the database has schema {version}, which is newer than this version of Cloacina",
-            hint="upgrade Cloacina, or use another database; nothing was changed",
-        )
-    return version

@@ -1,7 +1,8 @@
 """Reads runs: whole ones, listings, histories, logs."""
 
+import heapq
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, select
 from cloacina_core.errors import InputError, StoreError, UnknownRunError
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.digest import Digest, digest_of_text
-from cloacina_core.foundation.ids import ID_LENGTH, EngineId, RunId, is_id_prefix
+from cloacina_core.foundation.ids import ID_LENGTH, EngineId, RunId, first_id_of, is_id_prefix
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.model.release import Release
@@ -23,6 +24,7 @@ from cloacina_core.store.database import Database
 
 _runs, _payloads = schema.runs, schema.payloads
 _LAST_LETTER = "z"  # of an id
+_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,10 @@ class RunFilter:
     status: RunStatus | None = None
     package: str | None = None
     workflow: str | None = None
+    since: datetime | None = None
+    """Accepted at this moment or later, to the millisecond."""
+    until: datetime | None = None
+    """Accepted before this moment, to the millisecond."""
 
 
 class RunReader:
@@ -121,25 +127,61 @@ class RunReader:
             rows = connection.execute(query.order_by(table.c.seq).limit(limit)).mappings()
             return [event_of(row) for row in rows]
 
-    def logs(self, run_id: RunId, *, task: str | None = None) -> list[LogLine]:
-        """Return what the tasks of a run printed and logged, in order of time."""
-        table = schema.logs
-        query = select(table).where(table.c.run_id == run_id)
+    def history(self, run_id: RunId, *, after: int = 0) -> Iterator[list[RunEvent]]:
+        """Yield the history of a run in pages, oldest first: it may be longer than memory."""
+        while page := self.events(run_id, after=after, limit=_PAGE):
+            yield page
+            after = page[-1].seq
+
+    def logs(self, run_id: RunId, *, task: str | None = None) -> Iterator[LogLine]:
+        """Yield what the tasks of a run printed and logged, in order of time.
+
+        What one attempt said is read when the lines have come to its start, so no more is in memory
+        than was said side by side.
+        """
+        pending: list[tuple[datetime, int, Iterator[LogLine], LogLine]] = []
+        for number, (name, attempt, started) in enumerate(self._attempts_with_logs(run_id, task)):
+            while pending and pending[0][0] < started:
+                yield _take_line(pending)
+            lines = iter(self._lines(run_id, name, attempt))
+            if (first := next(lines, None)) is not None:
+                heapq.heappush(pending, (first.at, number, lines, first))
+        while pending:
+            yield _take_line(pending)
+
+    def _attempts_with_logs(
+        self, run_id: RunId, task: str | None
+    ) -> list[tuple[str, int, datetime]]:
+        logs, attempts = schema.logs, schema.attempts
+        of_attempt = (
+            (attempts.c.run_id == logs.c.run_id)
+            & (attempts.c.task == logs.c.task)
+            & (attempts.c.number == logs.c.attempt)
+        )
+        query = (
+            select(logs.c.task, logs.c.attempt, attempts.c.started_at)
+            .join(attempts, of_attempt)
+            .where(logs.c.run_id == run_id)
+            .order_by(attempts.c.started_at, logs.c.task, logs.c.attempt)
+        )
         if task is not None:
-            query = query.where(table.c.task == task)
-        lines: list[LogLine] = []
+            query = query.where(logs.c.task == task)
         with self._database.read() as connection:
-            for row in connection.execute(query):
-                lines += [
-                    LogLine(
-                        task=row.task,
-                        attempt=row.attempt,
-                        at=from_micros(at),
-                        stream=stream,
-                        text=text,
-                    )
-                    for at, stream, text in json.loads(row.body)
-                ]
+            return [
+                (name, attempt, from_micros(at)) for name, attempt, at in connection.execute(query)
+            ]
+
+    def _lines(self, run_id: RunId, task: str, attempt: int) -> list[LogLine]:
+        logs = schema.logs
+        query = select(logs.c.body).where(
+            logs.c.run_id == run_id, logs.c.task == task, logs.c.attempt == attempt
+        )
+        with self._database.read() as connection:
+            body = connection.execute(query).scalar()
+        lines = [
+            LogLine(task=task, attempt=attempt, at=from_micros(at), stream=stream, text=text)
+            for at, stream, text in json.loads(body or "[]")
+        ]
         return sorted(lines, key=lambda line: line.at)
 
 
@@ -157,6 +199,17 @@ def event_of(row: Mapping[Any, Any]) -> RunEvent:
     )
 
 
+def _take_line(pending: list[tuple[datetime, int, Iterator[LogLine], LogLine]]) -> LogLine:
+    """Take the earliest line of all attempts, and put the next one of its attempt in its place."""
+    _, number, lines, line = pending[0]
+    following = next(lines, None)
+    if following is None:
+        heapq.heappop(pending)
+    else:
+        heapq.heapreplace(pending, (following.at, number, lines, following))
+    return line
+
+
 def _filtered(query: Select[Any], wanted: RunFilter) -> Select[Any]:
     if wanted.status is not None:
         query = query.where(_runs.c.status == wanted.status.value)
@@ -164,6 +217,10 @@ def _filtered(query: Select[Any], wanted: RunFilter) -> Select[Any]:
         query = query.where(_runs.c.package == wanted.package)
     if wanted.workflow is not None:
         query = query.where(_runs.c.workflow == wanted.workflow)
+    if wanted.since is not None:
+        query = query.where(_runs.c.id >= first_id_of(wanted.since))
+    if wanted.until is not None:
+        query = query.where(_runs.c.id < first_id_of(wanted.until))
     return query
 
 

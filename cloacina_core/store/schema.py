@@ -29,6 +29,7 @@ metadata = MetaData(
 )
 
 LIVE = text("status in ('queued', 'running', 'paused')")
+FINISHED = text("finished_at is not null")
 
 engines = Table(
     "engines",
@@ -83,19 +84,37 @@ runs = Table(
         "status in ('queued', 'running', 'paused', 'succeeded', 'failed', 'cancelled')",
         name="status",
     ),
+    # Each listing has its index, with the id behind: pages are found, not counted off.
     Index("ix_runs_status", "status", "id"),
-    Index("ix_runs_package", "package", "workflow", "id"),
+    Index("ix_runs_package", "package", "id"),
+    Index("ix_runs_workflow", "workflow", "id"),
+    # Whether anybody still uses a definition.
+    Index("ix_runs_definition", "definition"),
 )
 
 # Small however long the history is: what engines look for.
 live_runs = Index("ix_runs_live", runs.c.engine, runs.c.id, sqlite_where=LIVE)
 
+# What retention looks for. A run isn't in it before it ends.
+finished_runs = Index("ix_runs_finished", runs.c.status, runs.c.finished_at, sqlite_where=FINISHED)
+
 
 @event.listens_for(metadata, "before_create")
-def _index_live_runs_only(_metadata: MetaData, connection: Connection, **_: object) -> None:
+def _make_indexes_partial(_metadata: MetaData, connection: Connection, **_: object) -> None:
     """Say it for PostgreSQL too, where it is used: to say it imports the dialect, which is slow."""
     if connection.dialect.name == "postgresql":
         live_runs.dialect_options["postgresql"]["where"] = LIVE
+        finished_runs.dialect_options["postgresql"]["where"] = FINISHED
+
+
+# Runs that retention took away, while rows of them are left in other tables. To delete all rows of
+# a long run at once would keep writers waiting; to delete the run's row last would show half a run.
+discarded_runs = Table(
+    "discarded_runs",
+    metadata,
+    Column("run_id", String(26), primary_key=True),
+    sqlite_with_rowid=False,
+)
 
 
 payloads = Table(

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,9 +23,12 @@ from support.postgresql import Server, running_server
 from support.runs import PATIENCE, open_runtime
 
 from cloacina_core.engine.planner import MAX_ENGINE_DEATHS
+from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.model.run import RunResult
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
+from cloacina_core.store.checking import Damage, check
+from cloacina_core.store.database import Database
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +85,8 @@ class Killed:
 
     results: dict[str, RunResult]
     events: dict[str, list[RunEvent]]
+    damage: list[Damage]
+    """What a check of the store finds."""
     ledger: Ledger
     kills: int
 
@@ -110,11 +116,14 @@ def killed(tmp_path: Path, store_url: str) -> Killed:
         # Always new work: otherwise the last kills would find nothing left to do.
         process = start("submit", RUNS if turn < KILLS - 1 else 0)
     assert process.wait(PATIENCE) == 0
+    with closing(Database(store_url, SystemClock())) as database:
+        damage = list(check(database))
     with open_runtime(tmp_path, store_url, recover=False) as runtime:
         stored = [summary.run_id for summary in runtime.list(limit=1000)]
         return Killed(
             results={run_id: runtime.get(run_id) for run_id in stored},
             events={run_id: list(runtime.events(run_id)) for run_id in stored},
+            damage=damage,
             ledger=ledger,
             kills=kills,
         )
@@ -131,6 +140,7 @@ def _wait_for_work(process: "subprocess.Popen[bytes]", ledger: Ledger, before: i
 def test_kills_lose_nothing_and_repeat_nothing_that_was_recorded(killed: Killed):
     """One series of kills, and all that must hold behind it."""
     _assert_something_was_tested(killed)
+    assert killed.damage == []
     assert set(killed.ledger.accepted()) <= set(killed.results)
     for run_id, result in killed.results.items():
         if result.status is RunStatus.SUCCEEDED:

@@ -1,12 +1,16 @@
 """The sum of the migrations is the schema, on both databases."""
 
 import json
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from support.runs import PATIENCE
+from support.stores import SPAWN, open_and_upgrade
 
 from cloacina_core.errors import SchemaVersionError
 from cloacina_core.store import schema
@@ -58,7 +62,7 @@ def test_the_migrations_together_make_the_schema(engine: Engine):
         drop_all(connection)
 
     with engine.begin() as connection:
-        runner.upgrade(connection)
+        runner.OURS.upgrade(connection)
         made = description_of(connection)
 
     assert set(expected) > {"runs", "tasks", "events"}
@@ -67,7 +71,7 @@ def test_the_migrations_together_make_the_schema(engine: Engine):
 
 def test_an_upgrade_leaves_the_newest_version(engine: Engine):
     with engine.begin() as connection:
-        runner.upgrade(connection)
+        runner.OURS.upgrade(connection)
 
         version = connection.execute(runner.version_table.select()).scalars().all()
 
@@ -76,10 +80,10 @@ def test_an_upgrade_leaves_the_newest_version(engine: Engine):
 
 def test_an_upgrade_of_the_newest_version_does_nothing(engine: Engine):
     with engine.begin() as connection:
-        runner.upgrade(connection)
+        runner.OURS.upgrade(connection)
         before = description_of(connection)
 
-        runner.upgrade(connection)
+        runner.OURS.upgrade(connection)
 
         assert description_of(connection) == before
 
@@ -127,9 +131,189 @@ def test_a_newer_version_is_refused(store_url: str):
         Database(store_url, FrozenClock())
 
 
+SECOND = '''
+"""A second schema, which adds what nobody needs."""
+
+import os, signal
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+
+def upgrade():
+    op.add_column("runs", sa.Column("colour", sa.String(20)))
+    op.create_table("colours", sa.Column("name", sa.String(20), primary_key=True))
+    if os.environ.get("CLOACINA_TEST_DIE"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    op.create_index("ix_colours", "colours", ["name"])
+'''
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> runner.Migrations:
+    """Our migrations and one more."""
+    folder = tmp_path / "versions"
+    folder.mkdir()
+    for path in runner.OURS.folder.glob("[0-9]*.py"):
+        (folder / path.name).write_text(path.read_text("utf-8"), "utf-8")
+    (folder / "0002_second.py").write_text(SECOND, "utf-8")
+    return runner.Migrations(folder, (*runner.OURS.known, "0002"))
+
+
+def description(url: str) -> dict[str, Any]:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        described = description_of(connection)
+    engine.dispose()
+    return described
+
+
+class TestSecondSchema:
+    def test_an_older_store_is_upgraded_when_it_is_opened(
+        self, store_url: str, two: runner.Migrations
+    ):
+        Database(store_url, FrozenClock()).close()
+
+        with closing(Database(store_url, FrozenClock(), migrations=two)) as database:
+            assert database.schema_version() == "0002"
+            assert database.missing_migrations() == []
+        assert "colours" in description(store_url)
+
+    def test_a_store_that_was_upgraded_is_refused_by_the_old_version(
+        self, store_url: str, two: runner.Migrations
+    ):
+        Database(store_url, FrozenClock()).close()
+        Database(store_url, FrozenClock(), migrations=two).close()
+
+        with pytest.raises(SchemaVersionError):
+            Database(store_url, FrozenClock())
+
+    def test_a_plan_tells_the_statements_and_touches_nothing(
+        self, store_url: str, two: runner.Migrations
+    ):
+        Database(store_url, FrozenClock()).close()
+        before = description(store_url)
+
+        with closing(Database(store_url, FrozenClock(), prepare=False, migrations=two)) as database:
+            (revision,) = database.missing_migrations()
+
+        assert (revision.version, revision.title) == (
+            "0002",
+            "A second schema, which adds what nobody needs.",
+        )
+        assert "ALTER TABLE runs ADD COLUMN colour" in revision.sql
+        assert "CREATE INDEX ix_colours" in revision.sql
+        assert description(store_url) == before
+
+    def test_a_plan_for_a_file_that_is_not_there_makes_none(
+        self, tmp_path: Path, two: runner.Migrations
+    ):
+        file = tmp_path / "new.db"
+        url = f"sqlite:///{file}"
+
+        with closing(Database(url, FrozenClock(), prepare=False, migrations=two)) as database:
+            planned = [revision.version for revision in database.missing_migrations()]
+
+        assert planned == ["0001", "0002"]
+        assert not file.exists()
+
+    def test_statements_that_are_planned_make_the_schema(
+        self, store_url: str, two: runner.Migrations
+    ):
+        with closing(Database(store_url, FrozenClock(), prepare=False, migrations=two)) as database:
+            planned = database.missing_migrations()
+        engine = create_engine(store_url)
+        with engine.begin() as connection:
+            for revision in planned:
+                for statement in revision.sql.split(";"):
+                    if statement.strip():
+                        connection.exec_driver_sql(statement)
+        engine.dispose()
+        by_hand = description(store_url)
+        engine = create_engine(store_url)
+        with engine.begin() as connection:
+            connection.execute(text("DROP TABLE colours"))
+            drop_all(connection)
+        engine.dispose()
+
+        Database(store_url, FrozenClock()).close()
+        Database(store_url, FrozenClock(), migrations=two).close()
+
+        assert by_hand.keys() == description(store_url).keys()
+        assert by_hand["runs"] == description(store_url)["runs"]
+
+    def test_a_failure_at_any_statement_leaves_the_old_schema(
+        self, store_url: str, two: runner.Migrations, monkeypatch: pytest.MonkeyPatch
+    ):
+        Database(store_url, FrozenClock()).close()
+        before = description(store_url)
+        upgrade = runner.Migrations.upgrade
+        failed_at: list[str] = []
+
+        def failing_at(number: int) -> Callable[[runner.Migrations, Connection], None]:
+            def upgrade_and_fail(self: runner.Migrations, connection: Connection) -> None:
+                left = iter(range(number))
+
+                def fail(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+                    if next(left, None) is None:
+                        failed_at.append(statement)
+                        raise ConnectionAbortedError
+
+                event.listen(connection, "before_cursor_execute", fail)
+                upgrade(self, connection)
+                event.remove(connection, "before_cursor_execute", fail)
+
+            return upgrade_and_fail
+
+        for number in range(100):
+            with monkeypatch.context() as patch:
+                patch.setattr(runner.Migrations, "upgrade", failing_at(number))
+                count = len(failed_at)
+                with suppress(ConnectionAbortedError):
+                    Database(store_url, FrozenClock(), migrations=two).close()
+            if len(failed_at) == count:
+                break
+            assert description(store_url) == before, failed_at[-1]
+
+        assert any("ADD COLUMN" in statement for statement in failed_at)
+        assert any("CREATE INDEX" in statement for statement in failed_at)
+        assert "colours" in description(store_url)
+
+    def test_a_kill_in_the_middle_leaves_the_old_schema(
+        self, store_url: str, two: runner.Migrations, monkeypatch: pytest.MonkeyPatch
+    ):
+        Database(store_url, FrozenClock()).close()
+        before = description(store_url)
+        monkeypatch.setenv("CLOACINA_TEST_DIE", "1")
+
+        process = SPAWN.Process(target=open_and_upgrade, args=(store_url, two))
+        process.start()
+        process.join(PATIENCE)
+
+        assert process.exitcode == -signal.SIGKILL
+        assert description(store_url) == before
+        monkeypatch.delenv("CLOACINA_TEST_DIE")
+        Database(store_url, FrozenClock(), migrations=two).close()
+        assert "colours" in description(store_url)
+
+    def test_processes_that_upgrade_at_once_upgrade_once(
+        self, store_url: str, two: runner.Migrations
+    ):
+        Database(store_url, FrozenClock()).close()
+        processes = [
+            SPAWN.Process(target=open_and_upgrade, args=(store_url, two)) for _ in range(3)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(PATIENCE)
+
+        assert [process.exitcode for process in processes] == [0, 0, 0]
+        assert "colours" in description(store_url)
+
+
 def test_every_version_that_is_known_has_its_file():
-    folder = Path(runner.__file__).parent / "versions"
+    found = [path.stem.partition("_")[0] for path in sorted(runner.OURS.folder.glob("[0-9]*.py"))]
 
-    found = [path.stem.partition("_")[0] for path in sorted(folder.glob("[0-9]*.py"))]
-
-    assert found == list(runner.KNOWN)
+    assert found == list(runner.OURS.known)

@@ -4,6 +4,7 @@ import multiprocessing
 from pathlib import Path
 
 from cloacina_core.store.database import Database
+from cloacina_core.store.migrations.runner import Migrations
 from cloacina_core.testing import FrozenClock
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -15,3 +16,7 @@ def url(file: Path) -> str:
 
 def open_and_close(file: Path) -> None:
     Database(url(file), FrozenClock()).close()
+
+
+def open_and_upgrade(store_url: str, migrations: Migrations) -> None:
+    Database(store_url, FrozenClock(), migrations=migrations).close()

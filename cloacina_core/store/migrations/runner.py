@@ -4,12 +4,17 @@ Alembic takes as long to import as everything else together, so it is imported o
 something to do; the version table is its own.
 """
 
-from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-KNOWN = ("0001",)
-"""All schema versions, oldest first; a test holds this against the files in `versions`."""
+from sqlalchemy import Column, Connection, Dialect, MetaData, PrimaryKeyConstraint, String, Table
 
-HEAD = KNOWN[-1]
+if TYPE_CHECKING:
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
 
 version_table = Table(  # as alembic itself would make it, but for the name
     "cloacina_schema",  # an application in the same database may use alembic, too
@@ -19,29 +24,93 @@ version_table = Table(  # as alembic itself would make it, but for the name
 )
 
 
-def upgrade(connection: Connection) -> None:
-    """Apply every migration that a database lacks, within the connection's transaction.
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A step from one schema to the next."""
 
-    Without a version, it lacks all of them.
-    """
-    from alembic.migration import MigrationContext  # noqa: PLC0415 - slow, see above
-    from alembic.operations import Operations  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    version: str
+    title: str
+    sql: str
+    """The statements, as the database is sent them."""
 
-    scripts = ScriptDirectory(
-        __file__.removesuffix("runner.py"), version_locations=[_versions_folder()]
-    )
-    context = MigrationContext.configure(
-        connection,
-        opts={
-            "version_table": version_table.name,
-            # As alembic's own `command.upgrade` does it.
-            "fn": lambda revision, _context: scripts._upgrade_revs("head", revision),  # noqa: SLF001
-        },
-    )
+
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """A folder of migrations."""
+
+    folder: Path
+    known: tuple[str, ...]
+    """All schema versions, oldest first."""
+
+    @property
+    def head(self) -> str:
+        """The newest version."""
+        return self.known[-1]
+
+    def upgrade(self, connection: Connection) -> None:
+        """Apply every migration that a database lacks, within the connection's transaction.
+
+        Without a version, it lacks all of them.
+        """
+        from alembic.migration import MigrationContext  # noqa: PLC0415 - slow, see above
+
+        scripts = self._scripts()
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "version_table": version_table.name,
+                "fn": lambda revision, _context: _steps(scripts, "head", revision),
+            },
+        )
+        _run(context)
+
+    def plan(self, dialect: Dialect, version: str | None) -> list[Revision]:
+        """Return the migrations that a database of a version lacks; nothing is touched."""
+        first = 0 if version is None else self.known.index(version) + 1
+        before = [None, *self.known]
+        return [
+            self._revision(dialect, before[number], self.known[number])
+            for number in range(first, len(self.known))
+        ]
+
+    def _revision(self, dialect: Dialect, before: str | None, version: str) -> Revision:
+        from alembic.migration import MigrationContext  # noqa: PLC0415 - slow, see above
+
+        said, scripts = io.StringIO(), self._scripts()
+        context = MigrationContext.configure(
+            dialect=dialect,
+            opts={
+                "as_sql": True,
+                "output_buffer": said,
+                "version_table": version_table.name,
+                "starting_rev": before,
+                "fn": lambda _revision, _context: _steps(scripts, version, before),
+            },
+        )
+        _run(context)
+        title = (scripts.get_revision(version).doc or "").partition("\n")[0]
+        return Revision(version, title, said.getvalue().strip())
+
+    def _scripts(self) -> "ScriptDirectory":
+        from alembic.script import ScriptDirectory  # noqa: PLC0415 - slow, see above
+
+        here = str(Path(__file__).parent)
+        return ScriptDirectory(here, version_locations=[str(self.folder)])
+
+
+def _steps(scripts: "ScriptDirectory", version: str, before: object) -> list[Any]:
+    """Return the steps to a version, as alembic's own `command.upgrade` finds them."""
+    return scripts._upgrade_revs(version, before)  # type: ignore[arg-type]  # noqa: SLF001
+
+
+def _run(context: "MigrationContext") -> None:
+    from alembic.operations import Operations  # noqa: PLC0415 - slow, see above
+
     with Operations.context(context):
         context.run_migrations()
 
 
-def _versions_folder() -> str:
-    return __file__.removesuffix("runner.py") + "versions"
+OURS = Migrations(Path(__file__).parent / "versions", ("0001",))
+"""Those of the store; a test holds the versions against the files in the folder."""
+
+HEAD = OURS.head

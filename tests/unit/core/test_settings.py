@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cloacina_core.errors import ConfigurationError
+from cloacina_core.foundation.period import Period
 from cloacina_core.settings import Settings, default_home, read_settings
 
 FOUR = {"flag": "1", "environment": "2", "pyproject": "3", "user": "4"}
@@ -212,6 +213,10 @@ def test_a_tilde_is_the_users_folder(
         ("lease", 3600, timedelta(hours=1)),
         ("lease", timedelta(seconds=9), timedelta(seconds=9)),
         ("max_value_bytes", 1024, 1024),
+        ("retention", "30d", Period(timedelta(days=30))),
+        ("retention_failed", 0, Period(None)),
+        ("retention", "forever", Period(None)),
+        ("retention", Period(timedelta(hours=1)), Period(timedelta(hours=1))),
         ("blocked_plugins", " a, b ,,", ("a", "b")),
         ("blocked_plugins", ["a", "b"], ("a", "b")),
         ("blocked_plugins", [], ()),
@@ -226,6 +231,7 @@ def test_a_value_is_converted(
 WHOLE = "it takes a whole number, 1 or more"
 NO_COUNTS: list[Any] = [0, -1, True, 1.0, "1.0", "-1", "x", "", [], "²"]
 NO_LEASES: list[Any] = [0, 3601, "nan", "inf", "x", True, timedelta(0)]
+LENGTH = "it takes a length"
 SECONDS = "it takes a number of seconds between 1 and 3600"
 
 
@@ -236,6 +242,9 @@ SECONDS = "it takes a number of seconds between 1 and 3600"
         ("max_value_bytes", 1023, "it takes a whole number, 1024 or more"),
         *[("lease", given, SECONDS) for given in NO_LEASES],
         ("lease", [], "float() argument must be a string or a real number, not 'list'"),
+        ("retention", 30, f"{LENGTH} such as 30d, 12h or 90m, or forever"),
+        ("retention", True, f"{LENGTH} such as 30d, or forever"),
+        ("retention_failed", 1.5, f"{LENGTH} such as 30d, or forever"),
         ("blocked_plugins", 5, "it takes a list of names"),
         ("blocked_plugins", ["a", 5], "it takes a list of names"),
         ("home", 5, "it takes a path"),
@@ -291,7 +300,8 @@ def test_unknown_settings_are_all_told_with_those_there_are(
         f"{pyproject}: there is no setting 'Lease'",
     ]
     assert error.hint == (
-        "settings are: blocked_plugins, database_url, home, lease, max_value_bytes, slots"
+        "settings are: blocked_plugins, database_url, home, lease, max_value_bytes, "
+        "retention, retention_failed, slots"
     )
 
 

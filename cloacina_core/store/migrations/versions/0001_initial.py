@@ -10,6 +10,7 @@ revision = "0001"
 down_revision = None
 
 LIVE = sa.text("status in ('queued', 'running', 'paused')")
+FINISHED = sa.text("finished_at is not null")
 
 
 def upgrade() -> None:
@@ -129,4 +130,19 @@ def _create_runs() -> None:
         "ix_runs_live", "runs", ["engine", "id"], sqlite_where=LIVE, postgresql_where=LIVE
     )
     op.create_index("ix_runs_status", "runs", ["status", "id"])
-    op.create_index("ix_runs_package", "runs", ["package", "workflow", "id"])
+    op.create_index("ix_runs_package", "runs", ["package", "id"])
+    op.create_index("ix_runs_workflow", "runs", ["workflow", "id"])
+    op.create_index("ix_runs_definition", "runs", ["definition"])
+    op.create_index(
+        "ix_runs_finished",
+        "runs",
+        ["status", "finished_at"],
+        sqlite_where=FINISHED,
+        postgresql_where=FINISHED,
+    )
+    op.create_table(
+        "discarded_runs",
+        sa.Column("run_id", sa.String(26), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", name="pk_discarded_runs"),
+        sqlite_with_rowid=False,
+    )

@@ -109,3 +109,15 @@ def test_a_table_is_as_wide_as_its_cells():
     table = Console().table(("a", "bb"), [("long cell", 1), ("x", "")])
 
     assert table == "a          bb\nlong cell  1\nx"
+
+
+@pytest.mark.parametrize("pages", [[], [[]], [[1]], [[1, 2], [3]]])
+def test_pages_are_one_document(pages: list[list[int]]):
+    def body(console: Console) -> None:
+        console.emit_pages(pages, lambda item: {"n": item}, str)
+
+    plain, as_json = call(body), call(body, "--json")
+
+    assert plain.stdout == "".join(f"{page}\n" for page in pages)
+    everything = [{"n": item} for page in pages for item in page]
+    assert as_json.stdout == json.dumps(everything, indent=2) + "\n"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloacina_core.foundation.clock import EPOCH, SystemClock
-from cloacina_core.foundation.ids import ID_LENGTH, IdFactory, is_id_prefix
+from cloacina_core.foundation.ids import ID_LENGTH, IdFactory, first_id_of, is_id_prefix
 
 
 class ScriptedClock:
@@ -108,3 +108,13 @@ def test_the_beginning_of_an_id_is_known_as_such() -> None:
     assert not is_id_prefix("")
     assert not is_id_prefix(made + "0")
     assert not is_id_prefix("last")  # l isn't in the alphabet
+
+
+def test_no_id_of_a_millisecond_is_below_its_first() -> None:
+    moment = EPOCH + timedelta(milliseconds=5)
+    before = IdFactory(ScriptedClock(4), ones).run_id()
+    first = IdFactory(ScriptedClock(5), zeros).run_id()
+
+    assert before < first_id_of(moment) == first_id_of(moment + timedelta(microseconds=999))
+    assert first_id_of(moment) == first
+    assert first_id_of(EPOCH - timedelta(days=1)) == "0" * ID_LENGTH

@@ -10,6 +10,7 @@ from support.runs import EngineBench, workflow_of
 
 from cloacina_core.engine.call import Outcome
 from cloacina_core.errors import InputError, StoreError, UnknownRunError
+from cloacina_core.foundation.clock import to_micros
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.run import RunSummary
 from cloacina_core.model.status import AttemptOutcome, RunStatus
@@ -100,8 +101,55 @@ class TestListing:
 
         assert len(bench.reader.summaries(wanted)) == found
 
+    def test_runs_can_be_filtered_by_time(self, bench: EngineBench, clock: FrozenClock):
+        runs, moments = [], []
+        for _ in range(3):
+            moments.append(clock.now())
+            runs.append(bench.start(ONE).run_id)
+            clock.advance(timedelta(milliseconds=1))
+
+        middle = RunFilter(since=moments[1], until=moments[2])
+
+        assert self.ids(bench.reader.summaries(middle)) == [runs[1]]
+        assert self.ids(bench.reader.summaries(RunFilter(since=moments[1]))) == runs[:0:-1]
+        assert self.ids(bench.reader.summaries(RunFilter(until=moments[1]))) == runs[:1]
+
 
 class TestHistory:
+    def test_a_long_history_comes_in_pages(
+        self, bench: EngineBench, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("cloacina_core.store.reading._PAGE", 2)
+        run_id = bench.start(ONE).run_id
+
+        pages = list(bench.reader.history(run_id))
+
+        assert [[event.seq for event in page] for page in pages] == [[1, 2], [3]]
+        assert list(bench.reader.history(run_id, after=2)) == pages[1:]
+
+    def test_lines_of_attempts_side_by_side_are_mixed(self, bench: EngineBench, clock: FrozenClock):
+        """And those of an attempt that began later come later."""
+        run = bench.start(workflow_of({"a": [], "b": [], "c": ["a", "b"]}))
+        now = to_micros(clock.now())
+        for key, call in list(bench.executor.calls.items()):
+            step = 1 if call.task == "b" else 0
+            logs = tuple((now + 2 * n + step, "stdout", f"{call.task}{n}") for n in (1, 0))
+            bench.executor.report(
+                Outcome(key=key, outcome=AttemptOutcome.SUCCEEDED, changes={}, logs=logs)
+            )
+        clock.advance(timedelta(seconds=1))
+        bench.step()
+        key = (run.run_id, 2, 1)
+        later = ((to_micros(clock.now()), "stdout", "c"),)
+        bench.executor.report(
+            Outcome(key=key, outcome=AttemptOutcome.SUCCEEDED, changes={}, logs=later)
+        )
+        bench.step()
+
+        texts = [line.text for line in bench.reader.logs(run.run_id)]
+
+        assert texts == ["a0", "b0", "a1", "b1", "c"]
+
     def test_events_can_be_read_in_pages(self, bench: EngineBench):
         run_id = bench.start(ONE).run_id
 
@@ -116,15 +164,16 @@ class TestHistory:
 
     def test_log_lines_come_in_order_of_time(self, bench: EngineBench):
         run_id = bench.start(workflow_of({"a": [], "b": []})).run_id
+        now = to_micros(bench.clock.now())
         for key, call in bench.executor.calls.items():
-            at = 20 if call.task == "a" else 10
+            at = now + (20 if call.task == "a" else 10)
             logs = ((at, "stdout", call.task), (at + 1, "stderr", "ünï 🙂"))
             bench.executor.report(
                 Outcome(key=key, outcome=AttemptOutcome.SUCCEEDED, changes={}, logs=logs)
             )
         bench.step()
 
-        lines = bench.reader.logs(run_id)
+        lines = list(bench.reader.logs(run_id))
 
         assert [(line.task, line.text) for line in lines] == [
             ("b", "b"),

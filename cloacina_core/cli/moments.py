@@ -1,0 +1,48 @@
+"""Moments and lengths of time as people write them on a command line."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from cloacina_core.foundation.period import Period
+
+
+class _Moment(click.ParamType[datetime]):
+    """A moment in ISO 8601; UTC unless it says otherwise."""
+
+    name = "MOMENT"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the moment that a text spells."""
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(
+                f"{value!r} isn't a moment such as 2026-01-31 or 2026-01-31T08:00Z", param, ctx
+            )
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class _Length(click.ParamType[timedelta]):
+    """A length of time such as 30d."""
+
+    name = "LENGTH"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Return the length that a text spells."""
+        try:
+            length = Period.parse(str(value)).length
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if length is None:
+            self.fail("it takes a length that ends", param, ctx)
+        return length
+
+
+MOMENT = _Moment()
+LENGTH = _Length()

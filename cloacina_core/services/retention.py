@@ -1,0 +1,105 @@
+"""Deletes finished runs that were kept long enough."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+
+from cloacina_core.errors import CloacinaError
+from cloacina_core.foundation.clock import Clock
+from cloacina_core.foundation.period import Period
+from cloacina_core.model.status import RunStatus
+from cloacina_core.store.retention import Expiry, Retention
+
+_log = logging.getLogger(__name__)
+
+PAUSE = timedelta(minutes=10)
+"""How long after a sweep the next one begins."""
+SHARE = 3
+"""How much longer the store is left to others than each transaction of a sweep took."""
+
+
+def expiries(succeeded: Period, others: Period) -> list[Expiry]:
+    """Return what may go, of runs that succeeded and of those that didn't."""
+    kept: Mapping[RunStatus, Period] = {
+        RunStatus.SUCCEEDED: succeeded,
+        RunStatus.FAILED: others,
+        RunStatus.CANCELLED: others,
+    }
+    return [
+        Expiry(status, older_than=period.length)
+        for status, period in kept.items()
+        if period.length is not None
+    ]
+
+
+def sweep(
+    retention: Retention,
+    wanted: Sequence[Expiry],
+    pause: Callable[[float], bool],
+    clock: Clock,
+    progress: Callable[[int], object] | None = None,
+) -> int:
+    """Delete what may go, in small transactions with pauses between; return how many runs went.
+
+    Args:
+        retention: where to delete.
+        wanted: what may go.
+        pause: lets some seconds go by; True ends the sweep.
+        clock: measures how long a transaction kept others waiting.
+        progress: told how many runs went.
+    """
+
+    def clear() -> bool:
+        """Delete the rows of runs that are gone; False when the sweep was ended meanwhile."""
+        while True:
+            began = clock.monotonic()
+            if not retention.clear():
+                return True
+            if pause(SHARE * (clock.monotonic() - began)):
+                return False
+
+    total = 0
+    if not clear():  # what one who died left
+        return total
+    for expiry in wanted:
+        while count := retention.discard(expiry):
+            total += count
+            if not clear():
+                return total
+            if progress is not None:
+                progress(total)
+    if total:
+        retention.forget_definitions()
+    return total
+
+
+class RetentionService:
+    """Sweeps at once, and then now and then. Engines that sweep together share the work."""
+
+    def __init__(self, retention: Retention, wanted: Sequence[Expiry], clock: Clock) -> None:
+        self._clock = clock
+        self._retention = retention
+        self._wanted = wanted
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cloacina-retention", daemon=True)
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop sweeping, and wait for the transaction that is under way."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                sweep(self._retention, self._wanted, self._stopping.wait, self._clock)
+            except CloacinaError as error:
+                _log.warning("can't delete old runs: %s", error)
+            except Exception:  # noqa: BLE001 - the next sweep may do better than none
+                _log.exception("can't delete old runs")
+            if self._stopping.wait(PAUSE.total_seconds()):
+                return

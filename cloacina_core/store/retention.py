@@ -1,0 +1,173 @@
+"""Deletes finished runs that were kept long enough, a little at a time.
+
+A run goes in two steps. First its own row is deleted, if the run is finished still, and its id is
+noted, in one transaction: from then on nobody sees the run. Then its other rows are deleted, some
+hundreds in a transaction, so that a run with a long history keeps no writer waiting; whoever sweeps
+next goes on where one stopped or died.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Table,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+)
+
+from cloacina_core.errors import StoreUnavailableError
+from cloacina_core.foundation.clock import to_micros
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.status import RunStatus
+from cloacina_core.store import schema
+from cloacina_core.store.database import Database
+
+_runs, _discarded = schema.runs, schema.discarded_runs
+_MICROS = 1_000_000
+
+RUNS_IN_TRANSACTION = 100
+ROWS_IN_TRANSACTION = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Which finished runs may go: those in a state that ended before a moment."""
+
+    status: RunStatus
+    before: datetime | None = None
+    """On the database's clock."""
+    older_than: timedelta | None = None
+    """In place of a moment: how long ago."""
+
+    def __post_init__(self) -> None:
+        if not self.status.is_final:
+            raise ValueError(f"a run that is {self.status.value} is never deleted")
+
+
+class Retention:
+    """Deletes from one store. Several may work at the same time; they share the work."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def count(self, expiry: Expiry) -> int:
+        """Return how many runs would be deleted now."""
+        with self._database.read() as connection:
+            query = select(func.count()).select_from(_runs).where(*self._due(connection, expiry))
+            return connection.execute(query).scalar_one()
+
+    def discard(self, expiry: Expiry) -> int:
+        """Take some runs away, the first that ended first; return how many.
+
+        Their other rows are left for `clear`.
+        """
+        with self._database.read() as connection:  # as good as always there is nothing to do
+            due = self._due(connection, expiry)
+            if connection.execute(select(_runs.c.id).where(*due).limit(1)).scalar() is None:
+                return 0
+        with self._database.begin() as connection:
+            due = self._due(connection, expiry)
+            found = connection.execute(
+                select(_runs.c.id)
+                .where(*due)
+                .order_by(_runs.c.finished_at)
+                .limit(RUNS_IN_TRANSACTION)
+                .with_for_update(skip_locked=True)
+            ).scalars()
+            # A run that somebody makes live again meanwhile isn't finished, and stays.
+            gone = connection.execute(
+                delete(_runs).where(_runs.c.id.in_(found.all()), *due).returning(_runs.c.id)
+            ).scalars()
+            return _note(connection, [RunId(run_id) for run_id in gone])
+
+    def clear(self) -> int:
+        """Delete some rows of runs that were taken away; return how many rows, 0 when all are."""
+        with self._database.read() as connection:
+            if connection.execute(select(_discarded.c.run_id).limit(1)).scalar() is None:
+                return 0
+        with self._database.begin() as connection:
+            runs = connection.execute(
+                select(_discarded.c.run_id)
+                .order_by(_discarded.c.run_id)
+                .limit(RUNS_IN_TRANSACTION)
+                .with_for_update(skip_locked=True)
+            ).scalars()
+            return _clear(connection, runs.all())
+
+    def forget_definitions(self) -> int:
+        """Delete definitions that no run has any more; return how many.
+
+        An engine may be about to use one. On PostgreSQL the table is locked for a moment, which
+        waits for transactions that bring runs; when that takes too long, another time will do.
+        """
+        used = exists().where(_runs.c.definition == schema.definitions.c.digest)
+        unused = select(schema.definitions.c.digest).where(~used)
+        with self._database.read() as connection:
+            self._look_up_each(connection)
+            if connection.execute(unused.limit(1)).scalar() is None:
+                return 0
+        try:
+            with self._database.begin() as connection:
+                self._look_up_each(connection)
+                if not self._database.is_sqlite:
+                    connection.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+                    connection.exec_driver_sql("LOCK TABLE definitions IN SHARE MODE")
+                return connection.execute(delete(schema.definitions).where(~used)).rowcount
+        except StoreUnavailableError:
+            return 0
+
+    def _look_up_each(self, connection: Connection) -> None:
+        """Let PostgreSQL use the index for each definition.
+
+        It expects to meet a run with it soon, and for one that nobody uses it reads all runs.
+        """
+        if not self._database.is_sqlite:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+
+    def _due(self, connection: Connection, expiry: Expiry) -> tuple[ColumnElement[bool], ...]:
+        if expiry.older_than is None:
+            micros = to_micros(expiry.before) if expiry.before else 0
+        else:
+            length = int(expiry.older_than.total_seconds() * _MICROS)
+            micros = self._database.now_micros(connection) - length
+        return _runs.c.status == expiry.status.value, _runs.c.finished_at < micros
+
+
+def _note(connection: Connection, runs: Sequence[RunId]) -> int:
+    if runs:
+        connection.execute(insert(_discarded), [{"run_id": run_id} for run_id in runs])
+    return len(runs)
+
+
+def _clear(connection: Connection, runs: Sequence[str]) -> int:
+    """Delete rows of these runs, and their notes when no row is left."""
+    count = 0
+    for table in _tables_of_runs():
+        count += connection.execute(_some_rows(table, runs, ROWS_IN_TRANSACTION - count)).rowcount
+        if count >= ROWS_IN_TRANSACTION:
+            return count
+    return (
+        count + connection.execute(delete(_discarded).where(_discarded.c.run_id.in_(runs))).rowcount
+    )
+
+
+def _tables_of_runs() -> Iterable[Table]:
+    return (
+        table
+        for table in schema.metadata.sorted_tables
+        if "run_id" in table.c and table is not _discarded
+    )
+
+
+def _some_rows(table: Table, runs: Sequence[str], limit: int) -> Delete:
+    key = tuple_(*table.primary_key.columns)
+    rows = select(*table.primary_key.columns).where(table.c.run_id.in_(runs)).limit(limit)
+    return delete(table).where(key.in_(rows))
