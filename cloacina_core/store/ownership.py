@@ -2,17 +2,22 @@
 
 A run belongs to the engine in its row. An engine is alive until `stopped_at` is set, which only
 happens together with giving up its runs; from then on nothing it writes is accepted.
+
+The lease has a row of its own: to renew it must not wait for a write of the same engine, which
+keeps the engine's row until it is committed.
 """
 
 import contextlib
 import os
 import socket
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, exists, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 
 from cloacina_core.errors import (
     IllegalTransitionError,
@@ -23,8 +28,15 @@ from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
+from cloacina_core.store.watching import announce
 
-_engines, _runs, _tasks = schema.engines, schema.runs, schema.tasks
+WAITING = (schema.LIVE, schema.runs.c.engine.is_(None))
+"""What is true of runs that any engine may take."""
+
+KEPT = timedelta(days=7)
+"""How long an engine that ended is remembered."""
+
+_engines, _leases, _runs, _tasks = schema.engines, schema.leases, schema.runs, schema.tasks
 _RUNNING = TaskStatus.RUNNING.value
 _MICROS = 1_000_000
 _START_FIELD = 18  # field 22 of proc_pid_stat(5), counted behind the state
@@ -78,6 +90,18 @@ def _process_start(pid: int) -> str | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy an engine is."""
+
+    slots: int = 0
+    """How many tasks it runs at a time."""
+    used: int = 0
+    """How many it runs now."""
+    lost: int = 0
+    """How many slots are taken by attempts that were given up and still run."""
+
+
 class Ownership:
     """Registers engines and hands runs between them."""
 
@@ -86,7 +110,7 @@ class Ownership:
         self._lease_micros = int(lease.total_seconds() * _MICROS)
 
     def register(self, engine: EngineId, version: str) -> None:
-        """Make an engine known, with a lease that begins now."""
+        """Make an engine known, with a lease that begins now; forget those that ended long ago."""
         me = ProcessIdentity.of_this_process()
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
@@ -98,18 +122,28 @@ class Ownership:
                     process_started=me.started,
                     version=version,
                     started_at=now,
-                    lease_until=now + self._lease_micros,
                 )
             )
+            connection.execute(
+                insert(_leases).values(engine=engine, until=now + self._lease_micros)
+            )
+            _forget_ended(connection, before=now - int(KEPT.total_seconds() * _MICROS))
 
-    def renew(self, engine: EngineId) -> bool:
-        """Begin an engine's lease anew; False when it was declared dead."""
+    def renew(self, engine: EngineId, load: Load | None = None) -> bool:
+        """Begin an engine's lease anew, and tell its load; False when it was declared dead."""
+        load = load or Load()
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
+            is_alive = exists().where(_engines.c.id == engine, _engines.c.stopped_at.is_(None))
             result = connection.execute(
-                update(_engines)
-                .where(_engines.c.id == engine, _engines.c.stopped_at.is_(None))
-                .values(lease_until=now + self._lease_micros)
+                update(_leases)
+                .where(_leases.c.engine == engine, is_alive)
+                .values(
+                    until=now + self._lease_micros,
+                    slots=load.slots,
+                    slots_used=load.used,
+                    slots_lost=load.lost,
+                )
             )
             return result.rowcount == 1
 
@@ -117,6 +151,20 @@ class Ownership:
         """End an engine in good order; the runs it still has can be claimed at once."""
         with self._database.begin() as connection:
             self._end(connection, engine)
+
+    def dead(self, engine: EngineId) -> list[EngineId]:
+        """Return engines that are dead and weren't declared so, as an engine sees it."""
+        with self._database.read() as connection:
+            rows = connection.execute(_WITH_LEASE.where(_engines.c.stopped_at.is_(None))).all()
+            now = self._database.now_micros(connection)
+            return [
+                EngineId(row.id) for row in rows if row.id != engine and not _is_alive(row, now)
+            ]
+
+    def bury(self, engine: EngineId) -> bool:
+        """Declare an engine dead and free its runs, unless it lives after all."""
+        with self._database.begin() as connection:
+            return self._bury_if_dead(connection, engine)
 
     def claim(self, run_id: RunId, engine: EngineId) -> None:
         """Take a run that nobody alive works on.
@@ -135,6 +183,17 @@ class Ownership:
             if (faster := _owner(connection, run_id, lock=True)) is not None:
                 raise RunOwnedElsewhereError(run_id, faster)
             connection.execute(update(_runs).where(_runs.c.id == run_id).values(engine=engine))
+
+    def claim_all(self, runs: Collection[RunId], engine: EngineId) -> list[RunId]:
+        """Take those of some runs that nobody works on."""
+        with self._database.begin() as connection:
+            if not hold(connection, engine):
+                return []
+            query = select(_runs.c.id).where(*WAITING, _runs.c.id.in_(runs))
+            free = connection.execute(query.order_by(_runs.c.id).with_for_update(skip_locked=True))
+            taken = [RunId(run_id) for run_id in free.scalars()]
+            connection.execute(update(_runs).where(_runs.c.id.in_(taken)).values(engine=engine))
+            return taken
 
     def claimable(
         self, engine: EngineId, *, after: RunId | None = None, limit: int = 100
@@ -168,6 +227,7 @@ class Ownership:
             connection.execute(
                 update(_runs).where(*of_run).values(engine=None, engine_deaths=deaths)
             )
+            announce(connection)
 
     def _bury_if_dead(self, connection: Connection, engine: str) -> bool:
         """Declare an engine dead if it is, and free its runs; return whether it is."""
@@ -180,12 +240,8 @@ class Ownership:
         return True
 
     def _is_alive(self, connection: Connection, engine: str) -> bool:
-        row = connection.execute(select(_engines).where(_engines.c.id == engine)).one_or_none()
-        if row is None or row.stopped_at is not None:
-            return False
-        process = ProcessIdentity(row.host, row.pid, row.process_started)
-        in_lease = row.lease_until >= self._database.now_micros(connection)
-        return in_lease and not process.is_gone()
+        row = connection.execute(_WITH_LEASE.where(_engines.c.id == engine)).one_or_none()
+        return row is not None and _is_alive(row, self._database.now_micros(connection))
 
     def _end(self, connection: Connection, engine: EngineId, *, died: bool = False) -> None:
         now = self._database.now_micros(connection)
@@ -199,7 +255,37 @@ class Ownership:
             at_work = exists().where(_tasks.c.run_id == _runs.c.id, _tasks.c.status == _RUNNING)
             deaths = _runs.c.engine_deaths + 1
             connection.execute(update(_runs).where(*owned, at_work).values(engine_deaths=deaths))
-        connection.execute(update(_runs).where(*owned).values(engine=None))
+        freed = connection.execute(update(_runs).where(*owned).values(engine=None))
+        if freed.rowcount:
+            announce(connection)
+
+
+_WITH_LEASE = select(_engines, _leases.c.until).join(_leases, _leases.c.engine == _engines.c.id)
+
+
+def _is_alive(row: Row[Any], now: int) -> bool:
+    """Whether an engine works, by its row, and by its process where that can be seen."""
+    if row.stopped_at is not None or row.until < now:
+        return False
+    return not ProcessIdentity(row.host, row.pid, row.process_started).is_gone()
+
+
+def hold(connection: Connection, engine: EngineId) -> bool:
+    """Keep others from declaring an engine dead in this transaction; False when it is by now."""
+    query = select(_engines.c.id).where(_engines.c.id == engine, _engines.c.stopped_at.is_(None))
+    # A weak lock: the engine's own writes, which change the row, needn't wait for it.
+    found = connection.execute(query.with_for_update(read=True, key_share=True))
+    return found.first() is not None
+
+
+def _forget_ended(connection: Connection, before: int) -> None:
+    """Delete engines that ended so long ago, and have no unfinished run."""
+    has_runs = exists().where(schema.LIVE, _runs.c.engine == _engines.c.id)
+    old = select(_engines.c.id).where(_engines.c.stopped_at < before, ~has_runs)
+    forgotten = connection.execute(old).scalars().all()
+    if forgotten:
+        connection.execute(delete(_leases).where(_leases.c.engine.in_(forgotten)))
+        connection.execute(delete(_engines).where(_engines.c.id.in_(forgotten)))
 
 
 def _owner(connection: Connection, run_id: RunId, *, lock: bool = False) -> str | None:

@@ -41,12 +41,23 @@ engines = Table(
     Column("process_started", String(50), nullable=False),
     Column("version", String(50), nullable=False),
     Column("started_at", BigInteger, nullable=False),
-    Column("lease_until", BigInteger, nullable=False),
     # The number of its last transaction: one that is written again after a lost answer isn't
     # applied twice.
     Column("writes", BigInteger, nullable=False, server_default="0"),
     # Once set, nothing this engine writes is accepted any more.
     Column("stopped_at", BigInteger),
+)
+
+# Until when an engine that isn't heard of has its runs, and how busy it was when it renewed that.
+# Apart from the engine: its writes lock its row.
+leases = Table(
+    "leases",
+    metadata,
+    Column("engine", String(26), primary_key=True),
+    Column("until", BigInteger, nullable=False),
+    Column("slots", Integer, nullable=False, server_default="0"),
+    Column("slots_used", Integer, nullable=False, server_default="0"),
+    Column("slots_lost", Integer, nullable=False, server_default="0"),
 )
 
 # What workflows looked like when runs of them began; shared by all runs of one definition.
@@ -93,7 +104,14 @@ runs = Table(
 )
 
 # Small however long the history is: what engines look for.
-live_runs = Index("ix_runs_live", runs.c.engine, runs.c.id, sqlite_where=LIVE)
+live_runs = Index(
+    "ix_runs_live",
+    runs.c.engine,
+    runs.c.priority,
+    runs.c.definition,
+    runs.c.id,
+    sqlite_where=LIVE,
+)
 
 # What retention looks for. A run isn't in it before it ends.
 finished_runs = Index("ix_runs_finished", runs.c.status, runs.c.finished_at, sqlite_where=FINISHED)

@@ -199,8 +199,8 @@ class TestHosts:
         self.elsewhere(theirs)
         run = theirs.start(ONE)
         with database.begin() as connection:
-            of_theirs = schema.engines.c.id == theirs.engine.id
-            connection.execute(update(schema.engines).where(of_theirs).values(lease_until=0))
+            of_theirs = schema.leases.c.engine == theirs.engine.id
+            connection.execute(update(schema.leases).where(of_theirs).values(until=0))
 
         ours.ownership.claim(run.run_id, ours.engine.id)
 

@@ -22,10 +22,18 @@ def upgrade() -> None:
         sa.Column("process_started", sa.String(50), nullable=False),
         sa.Column("version", sa.String(50), nullable=False),
         sa.Column("started_at", sa.BigInteger, nullable=False),
-        sa.Column("lease_until", sa.BigInteger, nullable=False),
         sa.Column("writes", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("stopped_at", sa.BigInteger),
         sa.PrimaryKeyConstraint("id", name="pk_engines"),
+    )
+    op.create_table(
+        "leases",
+        sa.Column("engine", sa.String(26), nullable=False),
+        sa.Column("until", sa.BigInteger, nullable=False),
+        sa.Column("slots", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("slots_used", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("slots_lost", sa.Integer, nullable=False, server_default="0"),
+        sa.PrimaryKeyConstraint("engine", name="pk_leases"),
     )
     op.create_table(
         "definitions",
@@ -127,7 +135,11 @@ def _create_runs() -> None:
         sa.UniqueConstraint("idempotency_key", name="uq_runs_idempotency_key"),
     )
     op.create_index(
-        "ix_runs_live", "runs", ["engine", "id"], sqlite_where=LIVE, postgresql_where=LIVE
+        "ix_runs_live",
+        "runs",
+        ["engine", "priority", "definition", "id"],
+        sqlite_where=LIVE,
+        postgresql_where=LIVE,
     )
     op.create_index("ix_runs_status", "runs", ["status", "id"])
     op.create_index("ix_runs_package", "runs", ["package", "id"])
