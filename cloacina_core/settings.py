@@ -37,6 +37,9 @@ class Settings:
     slots: int = 16
     """How many tasks one engine runs at a time."""
 
+    max_live_runs: int = 1000
+    """How many runs one engine has at a time before it takes no more of those that wait."""
+
     lease: timedelta = timedelta(seconds=15)
     """After how long without a sign of life an engine on another host counts as dead."""
 
@@ -270,6 +273,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "home": _folder,
     "database_url": _url,
     "slots": _count(1),
+    "max_live_runs": _count(1),
     "lease": _seconds,
     "max_value_bytes": _count(1024),
     "retention": _period,

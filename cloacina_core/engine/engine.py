@@ -10,19 +10,20 @@ import logging
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from queue import Empty, SimpleQueue
 
 from cloacina_core.engine import planner
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
 from cloacina_core.engine.executors.interface import Executor
-from cloacina_core.engine.flushing import SHORTEST_PAUSE, Flushed, Flusher
+from cloacina_core.engine.flushing import Flushed, Flusher
 from cloacina_core.engine.journal import Journal
 from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.requests import (
     Cancel,
     Completion,
+    Drain,
     EngineStoppedError,
     Stimulus,
     Stop,
@@ -41,10 +42,13 @@ from cloacina_core.model.event import EventType
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun
-from cloacina_core.store.ownership import Ownership
+from cloacina_core.store.ownership import Load, Ownership
 from cloacina_core.store.writing import RunWriter
 
 _log = logging.getLogger(__name__)
+
+WAITING_PER_SLOT = 16
+"""How many tasks may wait for each slot before an engine has enough, and leaves runs to others."""
 
 MAX_STIMULI = 500
 """How many things that happened are handled in one flush: bounds its length, not its rate."""
@@ -58,8 +62,8 @@ class EngineLimits:
     """How many tasks run at a time."""
     max_value_bytes: int
     """How many bytes one task's changes to the context may have, encoded."""
-    lease: timedelta
-    """After how long without a renewal other engines take its runs."""
+    max_live_runs: int = 1000
+    """How many runs it has at a time before it takes no more of those that wait."""
 
 
 class Engine:
@@ -91,6 +95,10 @@ class Engine:
         self._timers = Timers(clock)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
+        self._draining = threading.Event()
+        self._fenced = threading.Event()
+        self._idle = threading.Event()
+        """Set once no attempt runs, while the engine drains."""
         self._flusher = Flusher(
             engine_id,
             writer=writer,
@@ -99,6 +107,7 @@ class Engine:
             forget=self._forget,
             free=self._free,
             stopping=self._stopping,
+            fenced=self._fenced,
         )
 
     # What other threads may call.
@@ -124,7 +133,7 @@ class Engine:
 
     def accepted(self, submission: Submission) -> Completion | None:
         """Wait until a submission that was handed in is answered; see `submit`."""
-        submission.reply.wait(self._is_alive)
+        submission.reply.wait(self.is_alive)
         return None if submission.reply.existing else submission.completion
 
     def take_up(self, stored: StoredRun) -> Completion:
@@ -133,17 +142,21 @@ class Engine:
         Raises:
             StoreError: the engine stopped, or can't go on with the run.
         """
-        run = RunState.restore(self.plan_of(stored.definition), stored)
-        request = TakeUp(run)
-        self.post(request)
-        request.reply.wait(self._is_alive)
+        request = self.begin_to_take_up(stored)
+        request.reply.wait(self.is_alive)
         return request.completion
+
+    def begin_to_take_up(self, stored: StoredRun) -> TakeUp:
+        """Do what `take_up` does, but for waiting for the reply."""
+        request = TakeUp(RunState.restore(self.plan_of(stored.definition), stored))
+        self.post(request)
+        return request
 
     def cancel(self, run_id: RunId, reason: str) -> None:
         """End a run of this engine early; nothing happens when it has ended."""
         request = Cancel(run_id, reason)
         self.post(request)
-        request.reply.wait(self._is_alive)
+        request.reply.wait(self.is_alive)
 
     def completion(self, run_id: RunId) -> Completion | None:
         """Return what to wait on for a live run of this engine; None for others."""
@@ -164,7 +177,36 @@ class Engine:
         self.post(request)
         return request
 
-    def _is_alive(self) -> bool:
+    def fence(self, reason: str) -> None:
+        """Stop at once and write nothing more: the lease is lost, or will be."""
+        _log.error("engine %s stops: %s", self.id, reason)
+        self._fenced.set()
+        self._stopping.set()
+        for key in self._slots.running:
+            self._executor.abandon(key)
+        self.post(Stop())
+
+    def drain(self, seconds: float) -> bool:
+        """Start no attempts any more, and wait for those that run; False when some still do."""
+        self._draining.set()
+        self.post(Drain())
+        return self._idle.wait(seconds)
+
+    def room(self) -> int:
+        """Return how many more runs the engine can do with now."""
+        enough = WAITING_PER_SLOT * self._limits.slots - self._slots.waiting
+        return min(self._limits.max_live_runs - len(self._runs), enough)
+
+    def load(self) -> Load:
+        """Return how busy the engine is."""
+        return Load(self._limits.slots, len(self._slots.running), self._executor.lost)
+
+    def live_runs(self) -> list[RunId]:
+        """Return the runs that the engine has; once it has stopped, those that it had."""
+        return list(self._runs)
+
+    def is_alive(self) -> bool:
+        """Whether the engine may still answer."""
         return not self._stopped.is_set()
 
     # What only the engine's thread calls.
@@ -173,7 +215,6 @@ class Engine:
         """Step until the engine is stopped."""
         try:
             self._executor.start(self.report)
-            self._keep_lease()
             while not self._stopped.is_set():
                 self.step(self.seconds_to_timer())
         except Exception:  # noqa: BLE001 - told to all who ask it for something
@@ -201,6 +242,8 @@ class Engine:
         fired = self._fire_timers()
         started = self._fill_slots()
         self._flush()
+        if self._draining.is_set() and not self._slots.running:
+            self._idle.set()
         return bool(stimuli) or fired or started
 
     def _trying(self, run_id: RunId, step: Callable[..., None], *arguments: object) -> None:
@@ -232,6 +275,8 @@ class Engine:
                 self._on_cancel(stimulus)
             case Stop():
                 self._on_stop(stimulus)
+            case Drain():
+                pass  # what it is for is done at the end of the step
 
     def _refuse(self, stimulus: Stimulus, error: Exception) -> None:
         """Answer what the engine failed at, and let go of its run."""
@@ -244,7 +289,7 @@ class Engine:
                 self._flusher.give_up(stimulus.run_id, error)
             case Outcome():
                 self._flusher.give_up(stimulus.key[0], error)
-            case Stop():
+            case Stop() | Drain():
                 raise error
 
     def _free(self, run_id: RunId) -> None:
@@ -256,7 +301,7 @@ class Engine:
 
     def _on_submission(self, submission: Submission) -> None:
         run, key = submission.run, submission.run.summary.idempotency_key
-        if self._stopping.is_set():
+        if self._stopping.is_set() or self._draining.is_set():
             submission.reply.refuse(EngineStoppedError("the engine is stopping"))
             return
         if key is not None and self._flusher.is_known(submission, key):
@@ -301,6 +346,9 @@ class Engine:
         self._end_early(run, RunStatus.CANCELLED, None, request.reason)
 
     def _on_stop(self, request: Stop) -> None:
+        if self._fenced.is_set():
+            self._forget_everything()
+            return
         for completion in self._runs.values():
             run = completion.run
             for number, task in enumerate(run.tasks):
@@ -316,9 +364,10 @@ class Engine:
     def _let_go(self) -> None:
         """Stop, and wake all who wait for runs that this engine won't finish."""
         self._stopped.set()
+        for key in self._slots.running:
+            self._executor.abandon(key)
         for completion in self._runs.values():
             completion.complete(has_ended=False)
-        self._runs.clear()
 
     def _on_outcome(self, outcome: Outcome) -> None:
         run_id, number, _ = outcome.key
@@ -392,7 +441,7 @@ class Engine:
     def _fill_slots(self) -> bool:
         """Start ready tasks, by priority and then in order, while slots are free."""
         started = False
-        if self._stopping.is_set():
+        if self._stopping.is_set() or self._draining.is_set():
             return started
         while (ready := self._slots.next(lost=self._executor.lost)) is not None:
             run_id, number = ready
@@ -454,9 +503,7 @@ class Engine:
         fired = False
         for timer in self._timers.due():
             fired = True
-            if timer.kind is TimerKind.LEASE:
-                self._keep_lease()
-            elif timer.run_id in self._runs:
+            if timer.run_id in self._runs:
                 self._trying(timer.run_id, self._fire, timer, self._runs[timer.run_id].run)
         return fired
 
@@ -483,24 +530,14 @@ class Engine:
             timer = Timer(TimerKind.RUN_DEADLINE, run.run_id)
             self._timers.add(began + timeout - self._clock.now(), timer)
 
-    def _keep_lease(self) -> None:
-        """Renew the engine's lease, and again after a third of it; sooner when that failed."""
-        again = self._limits.lease / 3
-        try:
-            if not self._ownership.renew(self.id):
-                self._fenced()
-        except StoreError as error:
-            _log.warning("the engine's lease can't be renewed: %s", error)
-            again = SHORTEST_PAUSE
-        self._timers.add(again, Timer(TimerKind.LEASE))
-
     # Writing.
 
     def _flush(self) -> None:
         """Write what was decided, and act on it."""
         flushed = self._flusher.flush()
         if flushed is Flushed.STALE:
-            self._fenced()
+            _log.error("engine %s lost its lease; what it did since is refused", self.id)
+            self._forget_everything()
         elif flushed is Flushed.STOPPED:
             self._let_go()
 
@@ -511,9 +548,8 @@ class Engine:
         for run_id in [run_id for run_id in self._runs if run_id in runs]:
             self._runs.pop(run_id).complete(has_ended=False)
 
-    def _fenced(self) -> None:
-        """Another engine declared this one dead and took its runs: nothing of ours counts."""
-        _log.error("engine %s was declared dead; what it did since is refused", self.id)
+    def _forget_everything(self) -> None:
+        """Stop without a trace: the lease is lost, and nothing of ours counts any more."""
         self._flusher.refuse_all()
         self._let_go()
 

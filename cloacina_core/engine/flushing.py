@@ -41,7 +41,7 @@ class Flushed(Enum):
 
     DONE = auto()
     STALE = auto()
-    """Another engine declared this one dead and took its runs: nothing of ours counts."""
+    """The lease is lost, and maybe the runs: nothing of ours counts."""
     STOPPED = auto()
     """The engine must stop, and the store still can't be written."""
 
@@ -59,6 +59,7 @@ class Flusher:
         forget: Callable[[Collection[RunId]], None],
         free: Callable[[RunId], None],
         stopping: threading.Event,
+        fenced: threading.Event,
     ) -> None:
         """Prepare.
 
@@ -70,6 +71,7 @@ class Flusher:
             forget: drops runs, whose writes aren't accepted, from the engine's memory.
             free: gives up a run, for the next engine.
             stopping: set once the engine must stop.
+            fenced: set once nothing may be written any more.
         """
         self._engine = engine
         self._writer = writer
@@ -78,6 +80,7 @@ class Flusher:
         self._forget = forget
         self._free = free
         self._stopping = stopping
+        self._fenced = fenced
         self._acts: list[tuple[RunId | None, Act]] = []
         """What to do once the batch is written, and for which run."""
         self._requests: dict[RunId, list[Submission | TakeUp]] = {}
@@ -169,6 +172,8 @@ class Flusher:
         pause, in_doubt = SHORTEST_PAUSE, False
         pending = deque([self._journal.batch] if self._journal.batch else [])
         while pending:
+            if self._fenced.is_set():
+                return Flushed.STALE
             try:
                 self._writer.write(pending[0], self._engine)
             except StaleEngineError:

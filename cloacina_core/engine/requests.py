@@ -138,5 +138,10 @@ class Stop:
     reply: Reply = field(default_factory=Reply)
 
 
-Stimulus: TypeAlias = Submission | TakeUp | Cancel | Stop | Outcome
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """See whether any attempt still runs."""
+
+
+Stimulus: TypeAlias = Submission | TakeUp | Cancel | Stop | Drain | Outcome
 """All that can happen to an engine, but for time going by."""

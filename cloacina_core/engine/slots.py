@@ -32,6 +32,16 @@ class Slots:
         _, _, run_id, task = heapq.heappop(self._ready)
         return run_id, task
 
+    @property
+    def running(self) -> frozenset[AttemptKey]:
+        """The attempts that have a slot; may be asked from any thread."""
+        return frozenset(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for a slot."""
+        return len(self._ready)
+
     def take(self, key: AttemptKey) -> None:
         """Give an attempt a slot."""
         self._running.add(key)

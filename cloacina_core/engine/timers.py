@@ -18,7 +18,6 @@ class TimerKind(Enum):
     """A sleeping task is to be tried again."""
     ATTEMPT_DEADLINE = auto()
     RUN_DEADLINE = auto()
-    LEASE = auto()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """A run that was submitted: wait for it, look at it."""
 
-import math
 import time
 from collections.abc import Callable
 
@@ -10,10 +9,7 @@ from cloacina_core.errors import ResultTimeoutError
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.run import RunResult
 from cloacina_core.model.status import RunStatus
-
-_SHORTEST_LOOK = 0.05
-_LONGEST_LOOK = 1.0
-"""Seconds between looks at a run that another process works on."""
+from cloacina_core.runtime.following import RunFollower
 
 
 class RunHandle:
@@ -24,10 +20,12 @@ class RunHandle:
         run_id: RunId,
         *,
         read: Callable[[RunId], RunResult],
+        follower: RunFollower,
         completion: Completion | None,
     ) -> None:
         self.id = run_id
         self._read = read
+        self._follower = follower
         self._completion = completion
 
     def result(self, timeout: float | None = None) -> RunResult:
@@ -48,7 +46,10 @@ class RunHandle:
                 raise ResultTimeoutError(self.id, timeout or 0)
             if self._completion.has_ended:
                 return self._completion.run.result()
-        return self._watch(deadline, timeout or 0)
+        # The engine let go of it, or another process works on it: the store tells how it ends.
+        if not self._follower.wait(self.id, deadline):
+            raise ResultTimeoutError(self.id, timeout or 0)
+        return self._read(self.id)
 
     def status(self) -> RunStatus:
         """Return where the run stands."""
@@ -65,17 +66,6 @@ class RunHandle:
             return False
         self._completion.on_complete(callback)
         return True
-
-    def _watch(self, deadline: float | None, timeout: float) -> RunResult:
-        """Look at the store until the run has ended: another process works on it."""
-        pause = _SHORTEST_LOOK
-        while not (result := self._read(self.id)).status.is_final:
-            left = math.inf if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                raise ResultTimeoutError(self.id, timeout)
-            time.sleep(min(pause, left))
-            pause = min(pause * 2, _LONGEST_LOOK)
-        return result
 
     def __repr__(self) -> str:
         return f"<run {self.id}>"

@@ -1,6 +1,5 @@
 """The runtime: an engine on a store, with plugins and sources of workflows. It only delegates."""
 
-import logging
 import os
 import random
 import threading
@@ -18,13 +17,12 @@ from cloacina_core.engine.engine import Engine, EngineLimits
 from cloacina_core.engine.executors.threads import ThreadExecutor
 from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
 from cloacina_core.engine.notifier import Notifier, Observer
-from cloacina_core.engine.requests import Submission
+from cloacina_core.engine.requests import Completion, Submission
 from cloacina_core.errors import (
     IllegalTransitionError,
     InputError,
     RunOwnedElsewhereError,
     StoreError,
-    StoreUnavailableError,
 )
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
@@ -35,23 +33,24 @@ from cloacina_core.model.release import Release
 from cloacina_core.model.run import LogLine, RunResult, RunSummary
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime.following import RunFollower
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
-from cloacina_core.services.recovery import RecoveryService
+from cloacina_core.services.incarnations import Incarnations
+from cloacina_core.services.recovery import RecoveryService, RunTaker
 from cloacina_core.services.retention import RetentionService, expiries
 from cloacina_core.settings import Settings, read_settings
+from cloacina_core.store.claiming import Claims, CodeHere
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Retention
+from cloacina_core.store.watching import StoreWatcher
 from cloacina_core.store.writing import RunWriter
 
 What: TypeAlias = str | Workflow
 """What to run: a reference such as `acme-etl/nightly>=1.2`, or a workflow object."""
-
-
-_log = logging.getLogger(__name__)
 
 
 class Runtime:
@@ -79,6 +78,7 @@ class Runtime:
         database = self._view.database
         self._reader = RunReader(database)
         self._ownership = Ownership(database, settings.lease)
+        self._follower = RunFollower(database, self._reader)
         self._sources = Sources(self._view, plugins)
         self._library = WorkflowLibrary(self._sources.all)
         for workflow in workflows:
@@ -89,22 +89,24 @@ class Runtime:
         self._capture = Capture(pass_on=pass_output_on)
         runner = AttemptRunner(self._library.find, clock, plugins.wrapper() or direct)
         self._executor = ThreadExecutor(runner)
-        self._engine = Engine(
-            self._ids.engine_id(),
-            writer=RunWriter(database),
+        self._recover = recover
+        self._recovery = RecoveryService(self._look, settings.lease)
+        self._engines = Incarnations(
+            self._make_engine,
             ownership=self._ownership,
-            executor=self._executor,
-            notifier=self._notifier,
+            version=version("cloacina"),
+            lease=settings.lease,
             clock=clock,
-            chance=random.random,
-            limits=EngineLimits(settings.slots, settings.max_value_bytes, settings.lease),
+            on_lost=database.interrupt,
+            on_new=self._recovery.wake,
         )
-        self._recovery = RecoveryService(self._take_up_all, settings.lease) if recover else None
         wanted = expiries(settings.retention, settings.retention_failed)
         self._retention = RetentionService(Retention(database), wanted, clock) if recover else None
-        self._thread = threading.Thread(
-            target=self._engine.run_forever, name="cloacina-engine", daemon=True
+        code = CodeHere(self._library.sources, lambda print_: self._library.has(print_, None))
+        self._taker = RunTaker(
+            self._ownership, Claims(database, code), self._reader, self._recovery.wake
         )
+        self._watcher = StoreWatcher(database, self._recovery.wake) if recover else None
         self._closing = threading.Lock()
         self._closed = False
         self._start()
@@ -137,19 +139,45 @@ class Runtime:
         plugins = Plugins.of_environment(settings.blocked_plugins)
         return cls(settings, plugins, workflows=workflows, recover=recover)
 
+    def _make_engine(self) -> Engine:
+        """Return one more incarnation of this runtime's engine."""
+        settings = self.settings
+        return Engine(
+            self._ids.engine_id(),
+            writer=RunWriter(self._view.database),
+            ownership=self._ownership,
+            executor=self._executor,
+            notifier=self._notifier,
+            clock=self._clock,
+            chance=random.random,
+            limits=EngineLimits(settings.slots, settings.max_value_bytes, settings.max_live_runs),
+        )
+
     def _start(self) -> None:
         try:
-            self._ownership.register(self._engine.id, version("cloacina"))
+            self._engines.start()
         except StoreError:
             self._notifier.stop()
             self._view.close()
             raise
         self._capture.start()
-        self._thread.start()
-        if self._recovery is not None:
-            self._recovery.start()
+        self._recovery.start()
+        if self._watcher is not None:
+            self._watcher.start()
         if self._retention is not None:
             self._retention.start()
+
+    def drain(self, timeout: float) -> bool:
+        """Take no more runs and start no more attempts, and wait for those that run.
+
+        Args:
+            timeout: how many seconds to wait.
+
+        Returns:
+            False when some attempts still run; `close` gives them up.
+        """
+        self._stop_looking()
+        return self._engines.engine.drain(timeout)
 
     def close(self) -> None:
         """Give live runs back and stop. Attempts that run are given up and will be repeated.
@@ -162,20 +190,22 @@ class Runtime:
                 self._stop()
 
     def _stop(self) -> None:
-        if self._recovery is not None:
-            self._recovery.stop()
+        self._stop_looking()
         if self._retention is not None:
             self._retention.stop()
-        self._engine.request_stop()
-        self._thread.join()
+        self._engines.stop()
         self._executor.stop()
         self._notifier.stop()
         self._capture.stop()
-        try:
-            self._ownership.stop(self._engine.id)
-        except StoreError as error:  # the engine is gone all the same: others will find that out
-            _log.warning("the runs of engine %s aren't given back: %s", self._engine.id, error)
         self._view.close()
+        self._follower.close()
+
+    def _stop_looking(self) -> None:
+        """Take no more runs; asked twice, it does nothing the second time."""
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher = None
+        self._recovery.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -226,8 +256,8 @@ class Runtime:
             idempotency_key=idempotency_key,
             priority=priority,
         )
-        submission = self._hand_in(request, detach=detach)
-        return self._accepted(submission)
+        engine = self._engines.ready()
+        return self._accepted(engine, self._hand_in(engine, request, detach=detach))
 
     def submit_many(
         self,
@@ -280,25 +310,26 @@ class Runtime:
             except InputError as error:
                 error.add_note(f"these are the params of run {number}, counted from 0")
                 raise
-        submissions = [self._hand_in(request, detach=detach) for request in requests]
-        return [self._accepted(submission) for submission in submissions]
+        engine = self._engines.ready()
+        submissions = [self._hand_in(engine, request, detach=detach) for request in requests]
+        return [self._accepted(engine, submission) for submission in submissions]
 
-    def _hand_in(self, request: RunRequest, *, detach: bool) -> Submission:
+    def _hand_in(self, engine: Engine, request: RunRequest, *, detach: bool) -> Submission:
         run = request.begin(
-            self._engine.plan_of(request.definition),
+            engine.plan_of(request.definition),
             self._ids.run_id(),
             now=self._clock.now(),
-            engine=None if detach else self._engine.id,
+            engine=None if detach else engine.id,
         )
         submission = Submission(run, request.digest)
-        self._engine.post(submission)
+        engine.post(submission)
         return submission
 
-    def _accepted(self, submission: Submission) -> RunHandle:
-        completion = self._engine.accepted(submission)
+    def _accepted(self, engine: Engine, submission: Submission) -> RunHandle:
+        completion = engine.accepted(submission)
         if submission.reply.existing is not None:
             return self.attach(submission.reply.existing)
-        return RunHandle(submission.run.run_id, read=self.get, completion=completion)
+        return self._handle(submission.run.run_id, completion)
 
     def run(
         self,
@@ -325,7 +356,7 @@ class Runtime:
         try:
             return self.resume(found)
         except (IllegalTransitionError, RunOwnedElsewhereError):
-            return self._handle(found)
+            return self._handle(found, self._engines.engine.completion(found))
 
     def resume(self, run_id: str) -> RunHandle:
         """Go on with a run that nobody works on.
@@ -336,20 +367,19 @@ class Runtime:
             RunOwnedElsewhereError: an engine that is alive works on it.
             MissingCodeError: its code isn't here.
         """
-        found = self._reader.find(run_id)
-        if self._engine.completion(found) is not None:
-            return self._handle(found)
+        found, engine = self._reader.find(run_id), self._engines.ready()
+        if (completion := engine.completion(found)) is not None:
+            return self._handle(found, completion)
         stored = self._reader.load(found)
         if not stored.summary.status.is_final:
             self._check_code(stored.summary, stored.definition)
         try:
-            self._ownership.claim(found, self._engine.id)
+            self._ownership.claim(found, engine.id)
         except RunOwnedElsewhereError as error:
-            if error.engine == self._engine.id:  # another thread of this process was faster
-                return self._handle(found)
+            if error.engine == engine.id:  # another thread of this process was faster
+                return self._handle(found, engine.completion(found))
             raise
-        completion = self._engine.take_up(self._reader.load(found))
-        return RunHandle(found, read=self.get, completion=completion)
+        return self._handle(found, engine.take_up(self._reader.load(found)))
 
     def get(self, run_id: str) -> RunResult:
         """Return a run as it stands.
@@ -389,7 +419,7 @@ class Runtime:
     @property
     def engine_id(self) -> EngineId:
         """The id of this runtime's engine."""
-        return self._engine.id
+        return self._engines.engine.id
 
     def observe(self, observer: Observer) -> None:
         """Tell a function of each event of this engine's runs, after it was committed."""
@@ -406,8 +436,8 @@ class Runtime:
         found = self._sources.resolve(what, source)
         return found.source.definition(found.release, found.workflow), what, found.release
 
-    def _handle(self, run_id: RunId) -> RunHandle:
-        return RunHandle(run_id, read=self.get, completion=self._engine.completion(run_id))
+    def _handle(self, run_id: RunId, completion: Completion | None) -> RunHandle:
+        return RunHandle(run_id, read=self.get, follower=self._follower, completion=completion)
 
     def _check_code(self, summary: RunSummary, definition: WorkflowDefinition) -> None:
         source = summary.release.source if summary.release else None
@@ -417,20 +447,14 @@ class Runtime:
                 hint="open the runtime with workflows=[...], with the code unchanged",
             )
 
-    def _take_up_all(self) -> None:
-        """Go on with every run that nobody works on and whose code is here."""
-        last: RunId | None = None
-        while page := self._ownership.claimable(self._engine.id, after=last):
-            for run_id in page:
-                self._take_up(run_id)
-            last = page[-1]
+    def _look(self) -> None:
+        """Take back what this engine lost, and take what nobody works on."""
+        engine = self._engines.engine
+        self._taker.take_back(engine, self._engines.left_behind())
+        if self._recover:
+            self._taker.look(engine)
 
-    def _take_up(self, run_id: RunId) -> None:
-        try:
-            self.resume(run_id)
-        except (IllegalTransitionError, RunOwnedElsewhereError, MissingCodeError):
-            return  # ended or taken meanwhile, or another engine's to run
-        except StoreUnavailableError:
-            raise
-        except Exception:  # noqa: BLE001 - a damaged run must not keep the others waiting
-            _log.exception("run %s can't be taken up", run_id)
+    def is_idle(self) -> bool:
+        """Whether the engine has no runs, and finds none that it could take."""
+        engine = self._engines.engine
+        return not engine.live_runs() and not self._taker.look(engine)

@@ -2,20 +2,33 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from cloacina_core.errors import CloacinaError
+from cloacina_core.engine.engine import Engine
+from cloacina_core.engine.requests import EngineStoppedError, TakeUp
+from cloacina_core.errors import CloacinaError, StoreUnavailableError
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.store.claiming import Claims
+from cloacina_core.store.ownership import Ownership
+from cloacina_core.store.reading import RunReader
 
 _log = logging.getLogger(__name__)
 
+_LONGEST_PAUSE = 5.0
+"""Seconds between looks that nobody asked for."""
+
+_SHORTEST_PAUSE = 0.02
+"""Seconds between looks that somebody asked for: what is asked for meanwhile is looked at once."""
+
 
 class RecoveryService:
-    """Looks for such runs at once, and then twice in each lease."""
+    """Looks for such runs at once, when it is woken, and twice in each lease."""
 
-    def __init__(self, take_up_all: Callable[[], None], lease: timedelta) -> None:
-        self._take_up_all = take_up_all
-        self._pause = lease.total_seconds() / 2
+    def __init__(self, look: Callable[[], None], lease: timedelta) -> None:
+        self._look = look
+        self._pause = min(lease.total_seconds() / 2, _LONGEST_PAUSE)
+        self._woken = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cloacina-recovery", daemon=True)
 
@@ -23,18 +36,84 @@ class RecoveryService:
         """Begin to look."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Look soon; returns at once."""
+        self._woken.set()
+
     def stop(self) -> None:
         """Stop looking, and wait for the look that is under way."""
         self._stopping.set()
+        self._woken.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
+        while not self._stopping.is_set():
+            self._woken.clear()
             try:
-                self._take_up_all()
+                self._look()
             except CloacinaError as error:
                 _log.warning("can't look for runs to take up: %s", error)
             except Exception:  # noqa: BLE001 - the next look may do better than none
                 _log.exception("can't look for runs to take up")
-            if self._stopping.wait(self._pause):
-                return
+            self._stopping.wait(_SHORTEST_PAUSE)
+            self._woken.wait(self._pause)
+
+
+class RunTaker:
+    """Claims runs for an engine, as many as it has room for, and has it go on with them."""
+
+    def __init__(
+        self,
+        ownership: Ownership,
+        claims: Claims,
+        reader: RunReader,
+        on_room: Callable[[], object],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            ownership: tells which engines are dead.
+            claims: takes runs.
+            reader: loads them.
+            on_room: called when an engine that had no room for more runs may have some.
+        """
+        self._ownership = ownership
+        self._claims = claims
+        self._reader = reader
+        self._on_room = on_room
+
+    def look(self, engine: Engine) -> int:
+        """Free the runs of the dead, and take what there is room for; return how many."""
+        for dead in self._ownership.dead(engine.id):
+            self._ownership.bury(dead)
+        room = engine.room()
+        claimed = self._claims.claim(engine.id, room)
+        taken = self._take_up(engine, claimed)
+        if len(claimed) == room:  # there may be more
+            for request in taken[len(taken) // 2 :]:
+                request.completion.on_complete(self._on_room)
+        return len(claimed)
+
+    def take_back(self, engine: Engine, runs: Iterable[RunId]) -> None:
+        """Go on with the runs of a former incarnation, but for those that others took."""
+        wanted = list(runs)
+        if wanted:
+            self._take_up(engine, self._ownership.claim_all(wanted, engine.id))
+
+    def _take_up(self, engine: Engine, claimed: Iterable[RunId]) -> list[TakeUp]:
+        requests = []
+        for run_id in claimed:
+            try:
+                requests.append(engine.begin_to_take_up(self._reader.load(run_id)))
+            except StoreUnavailableError:
+                raise
+            except Exception:  # noqa: BLE001 - a damaged run must not keep the others waiting
+                _log.exception("run %s can't be taken up", run_id)
+        for request in requests:
+            try:
+                request.reply.wait(engine.is_alive)
+            except EngineStoppedError:
+                return requests
+            except Exception:  # noqa: BLE001 - see above
+                _log.exception("run %s can't be taken up", request.run.run_id)
+        return requests

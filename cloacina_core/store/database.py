@@ -29,6 +29,7 @@ from cloacina_core.errors import (
 )
 from cloacina_core.foundation.clock import Clock, to_micros
 from cloacina_core.store import postgresql, schema, sqlite
+from cloacina_core.store.answers import Answers
 from cloacina_core.store.direct import DirectConnection
 from cloacina_core.store.migrations.runner import OURS, Migrations, Revision, version_table
 
@@ -81,6 +82,7 @@ class Database:
         self._closed = False
         self._direct: list[DirectConnection] = []
         self._listeners: tuple[Listener, ...] = ()
+        self._answers = Answers()
         self._engine = self._connect()
         try:
             if prepare:
@@ -94,7 +96,9 @@ class Database:
             # A connection that died while it lay in the pool is replaced, not handed out: nobody
             # should be refused for a server that was restarted and is there again.
             connect_args = postgresql.connect_args(self.url)
-            return _create_engine(self.url, connect_args=connect_args, pool_pre_ping=True)
+            engine = _create_engine(self.url, connect_args=connect_args, pool_pre_ping=True)
+            self._answers.bound(engine)
+            return engine
         query = dict(self.url.query)
         synchronous = str(query.pop("synchronous", "FULL")).upper()
         if synchronous not in _SYNCHRONOUS or query:
@@ -254,20 +258,29 @@ class Database:
 
     @contextmanager
     def dedicated(self) -> Iterator[Any]:
-        """Yield a connection of the driver that is nobody else's, and close it in the end."""
+        """Yield a connection of the driver that is nobody else's, and close it in the end.
+
+        Raises:
+            StoreUnavailableError: the database can't be reached, or can't be any more.
+        """
         self._refuse_when_closed()
+        driver_error = self._engine.dialect.loaded_dbapi.Error
         with self._translated():
-            connection = self._engine.raw_connection()
-            driver_connection = connection.driver_connection
-            connection.detach()
             try:
-                yield driver_connection
-            except self._engine.dialect.loaded_dbapi.Error as error:
+                connection = self._engine.raw_connection()
+                driver_connection = connection.driver_connection
+                connection.detach()
+                try:
+                    yield driver_connection
+                except driver_error:
+                    connection.invalidate()
+                    raise
+                finally:
+                    connection.close()
+            except driver_error as error:
                 raise StoreUnavailableError(
                     f"the connection to database {self.description} was lost: {error}"
                 ) from error
-            finally:
-                connection.close()
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -308,6 +321,15 @@ class Database:
             return to_micros(self._clock.now())
         micros = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint"
         return int(connection.exec_driver_sql(micros).scalar_one())
+
+    def interrupt(self) -> None:
+        """Let go of all who wait for an answer of PostgreSQL: there will be none in time."""
+        self._answers.interrupt()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed in this process."""
+        return self._closed
 
     def close(self) -> None:
         """Close all connections; nothing can be read or written any more."""

@@ -170,7 +170,7 @@ class WorkflowHarness:
             notifier=Notifier(),
             clock=self.clock,
             chance=lambda: self._chance,
-            limits=EngineLimits(_DEFAULTS.slots, _DEFAULTS.max_value_bytes, _DEFAULTS.lease),
+            limits=EngineLimits(_DEFAULTS.slots, _DEFAULTS.max_value_bytes),
         )
         self._ownership.register(engine.id, version("cloacina"))
         return SteppedEngine(engine, executor, self.clock, disturbances)

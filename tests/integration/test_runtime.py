@@ -542,7 +542,7 @@ class TestTwoRuntimes:
             handle = one.submit(flow)
             gate.wait_until_it_runs()
 
-            two._take_up_all()
+            two._look()
             with pytest.raises(RunOwnedElsewhereError) as raised:
                 two.resume(handle.id)
             watching = two.attach(handle.id)
@@ -707,7 +707,7 @@ class TestClosing:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda _: runtime.close(), range(4)))
 
-        assert not runtime._thread.is_alive()
+        assert not runtime._engines.engine.is_alive()
 
     def test_a_closed_runtime_accepts_nothing(self, tmp_path: Path, store_url: str):
         runtime = open_runtime(tmp_path, store_url)

@@ -195,7 +195,7 @@ class EngineBench:
             notifier=Notifier(),
             clock=clock,
             chance=lambda: 0.0,
-            limits=EngineLimits(slots=slots, max_value_bytes=1_000_000, lease=lease),
+            limits=EngineLimits(slots=slots, max_value_bytes=1_000_000),
         )
         self.ownership.register(self.engine.id, "test")
         self.executor.start(self.engine.report)

@@ -11,7 +11,10 @@ ends after all."""
 
 
 class Executor(Protocol):
-    """Runs calls. Methods are called from the engine's thread and return at once."""
+    """Runs calls. Methods are called from the engine's thread and return at once.
+
+    `abandon` is called from any thread, and more than once.
+    """
 
     def start(self, report: Report) -> None:
         """Begin to accept calls."""

@@ -484,10 +484,11 @@ class TestFencing:
         bench.step()
         self.declare_dead(bench, clock)
 
-        bench.engine._keep_lease()
+        bench.engine.fence("a test says so")
+        bench.step()
 
         assert submission.completion.wait(0)
-        assert not bench.engine._is_alive()
+        assert not bench.engine.is_alive()
 
     def test_the_next_engine_goes_on_where_the_dead_one_was(
         self, bench: EngineBench, clock: FrozenClock
@@ -769,7 +770,7 @@ class TestThread:
             notifier=Notifier(),
             clock=clock,
             chance=lambda: 0.0,
-            limits=EngineLimits(slots=4, max_value_bytes=1000, lease=timedelta(hours=1)),
+            limits=EngineLimits(slots=4, max_value_bytes=1000),
         )
         ownership.register(engine.id, "test")
         return engine, executor
