@@ -1,13 +1,25 @@
 """`cloacina engine`: an engine that runs until it is stopped."""
 
+import json
+import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import Runtime
+
+_SIGNALLED = 128
+"""What the status of a process that a signal ended begins at."""
+
+_IDLE_LOOK = 0.1
+"""Seconds between looks whether anything is left to do."""
 
 
 @click.group()
@@ -16,20 +28,76 @@ def engine() -> None:
 
 
 @engine.command()
+@click.option(
+    "--ready-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="Write the engine's id and process there once it works; removed at the end.",
+)
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long running attempts may take to end after a signal.",
+)
+@click.option("--until-idle", is_flag=True, help="Stop when nothing is left to do.")
 @command_options
 @pass_console
-def run(console: Console) -> None:
+def run(
+    console: Console, *, ready_file: Path | None, drain_timeout: float, until_idle: bool
+) -> None:
     """Take up recorded and orphaned runs, until SIGTERM or Ctrl-C.
 
-    Then runs that haven't ended are given back, for another engine to go on with.
+    Then no more runs are taken and no more attempts are started. Those that run may end; what is
+    left is given back, for another engine to go on with, and the status is 0.
+
+    A second signal ends the process at once, with 143 after SIGTERM and 130 after Ctrl-C; other
+    engines take its runs as those of a dead one.
     """
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = _stopped_by_signals()
     plugins = Plugins.of_environment(console.settings.blocked_plugins)
-    with Runtime(console.settings, plugins, pass_output_on=False) as runtime:
+    with (
+        Runtime(console.settings, plugins, pass_output_on=False) as runtime,
+        _told_ready(ready_file, runtime),
+    ):
         console.emit(
             {"engine": runtime.engine_id, "status": "ready"}, f"ready: {runtime.engine_id}"
         )
-        stopping.wait()
-        console.say("stopping")
+        console.say("takes up runs; stop it with SIGTERM or Ctrl-C")
+        while not stopping.wait(_IDLE_LOOK if until_idle else None):
+            if runtime.is_idle():
+                return
+        console.say(f"stopping: attempts that run have {drain_timeout:g} s to end")
+        if not runtime.drain(drain_timeout):
+            console.say("some attempts still run; they are given up, and will be repeated")
+
+
+def _stopped_by_signals() -> threading.Event:
+    """Return what the first signal sets; the second one ends the process."""
+    stopping = threading.Event()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if stopping.is_set():
+            os._exit(_SIGNALLED + number)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    return stopping
+
+
+@contextmanager
+def _told_ready(path: Path | None, runtime: Runtime) -> Iterator[None]:
+    """Have a file tell that the engine works, whole from the first moment."""
+    if path is None:
+        yield
+        return
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps({"engine": runtime.engine_id, "pid": os.getpid()}) + "\n")
+    draft.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ _OWN = (
     CommandSpec("workflow", "cloacina_core.cli.workflow:workflow", "List and show workflows."),
     CommandSpec("engine", "cloacina_core.cli.engine:engine", "Run an engine until it is stopped."),
     CommandSpec("db", "cloacina_core.cli.db:db", "Back up, check, upgrade and prune a store."),
+    CommandSpec("engines", "cloacina_core.cli.engines:engines", "List the engines at work."),
     CommandSpec("plugins", "cloacina_core.cli.plugins:plugins", "List plugins, broken ones too."),
     CommandSpec("config", "cloacina_core.cli.config:config", "Show settings and their origins."),
     CommandSpec("doctor", "cloacina_core.cli.doctor:doctor", "Check this installation."),

@@ -457,4 +457,4 @@ class Runtime:
     def is_idle(self) -> bool:
         """Whether the engine has no runs, and finds none that it could take."""
         engine = self._engines.engine
-        return not engine.live_runs() and not self._taker.look(engine)
+        return not self._taker.look(engine) and not engine.live_runs()

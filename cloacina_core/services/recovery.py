@@ -81,14 +81,17 @@ class RunTaker:
         self._claims = claims
         self._reader = reader
         self._on_room = on_room
+        self._turn = threading.Lock()
+        """One look at a time: what is claimed is taken up when the next look begins."""
 
     def look(self, engine: Engine) -> int:
         """Free the runs of the dead, and take what there is room for; return how many."""
-        for dead in self._ownership.dead(engine.id):
-            self._ownership.bury(dead)
-        room = engine.room()
-        claimed = self._claims.claim(engine.id, room)
-        taken = self._take_up(engine, claimed)
+        with self._turn:
+            for dead in self._ownership.dead(engine.id):
+                self._ownership.bury(dead)
+            room = engine.room()
+            claimed = self._claims.claim(engine.id, room)
+            taken = self._take_up(engine, claimed)
         if len(claimed) == room:  # there may be more
             for request in taken[len(taken) // 2 :]:
                 request.completion.on_complete(self._on_room)

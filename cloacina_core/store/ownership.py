@@ -17,14 +17,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
 
 from cloacina_core.errors import (
     IllegalTransitionError,
     RunOwnedElsewhereError,
     UnknownRunError,
 )
+from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.ids import EngineId, RunId
+from cloacina_core.model.engine import EngineState, EngineSummary
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
@@ -161,6 +163,19 @@ class Ownership:
                 EngineId(row.id) for row in rows if row.id != engine and not _is_alive(row, now)
             ]
 
+    def engines(self, *, with_stopped: bool = False, limit: int = 1000) -> list[EngineSummary]:
+        """Return engines, newest first; those that stopped only when they are asked for."""
+        query = _WITH_LEASE.order_by(_engines.c.id.desc()).limit(limit)
+        if not with_stopped:
+            query = query.where(_engines.c.stopped_at.is_(None))
+        count = select(_runs.c.engine, func.count()).where(schema.LIVE, _runs.c.engine.is_not(None))
+        with self._database.read() as connection:
+            now = self._database.now_micros(connection)
+            counted = connection.execute(count.group_by(_runs.c.engine))
+            runs = {owner: number for owner, number in counted}
+            rows = connection.execute(query).all()
+            return [_summary(row, now, runs.get(row.id, 0)) for row in rows]
+
     def bury(self, engine: EngineId) -> bool:
         """Declare an engine dead and free its runs, unless it lives after all."""
         with self._database.begin() as connection:
@@ -260,7 +275,9 @@ class Ownership:
             announce(connection)
 
 
-_WITH_LEASE = select(_engines, _leases.c.until).join(_leases, _leases.c.engine == _engines.c.id)
+_WITH_LEASE = select(
+    _engines, _leases.c.until, _leases.c.slots, _leases.c.slots_used, _leases.c.slots_lost
+).join(_leases, _leases.c.engine == _engines.c.id)
 
 
 def _is_alive(row: Row[Any], now: int) -> bool:
@@ -268,6 +285,25 @@ def _is_alive(row: Row[Any], now: int) -> bool:
     if row.stopped_at is not None or row.until < now:
         return False
     return not ProcessIdentity(row.host, row.pid, row.process_started).is_gone()
+
+
+def _summary(row: Row[Any], now: int, live_runs: int) -> EngineSummary:
+    state = EngineState.ALIVE if _is_alive(row, now) else EngineState.STALE
+    is_stopped = row.stopped_at is not None
+    return EngineSummary(
+        engine_id=EngineId(row.id),
+        state=EngineState.STOPPED if is_stopped else state,
+        host=row.host,
+        pid=row.pid,
+        version=row.version,
+        started_at=from_micros(row.started_at),
+        lease_until=from_micros(row.until),
+        stopped_at=from_micros(row.stopped_at) if is_stopped else None,
+        live_runs=live_runs,
+        slots=row.slots,
+        slots_used=row.slots_used,
+        slots_lost=row.slots_lost,
+    )
 
 
 def hold(connection: Connection, engine: EngineId) -> bool:

@@ -850,3 +850,57 @@ def test_failures_are_told_with_their_reason(bench: EngineBench):
     error = bench.result(run.run_id).error
     assert error == Failure(type="OSError", message="broken", task="a")
     assert bench.reader.events(run.run_id)[-1].reason == "task a: OSError: broken"
+
+
+class TestLosingTheLease:
+    def test_a_fenced_engine_writes_nothing_and_gives_up_its_attempts(self, bench: EngineBench):
+        run = bench.start(ONE)
+        (key,) = bench.executor.calls
+        bench.executor.succeed("a", rows=[1])
+        bench.engine.fence("a test says so")
+
+        bench.step()
+
+        assert bench.result(run.run_id).status is RunStatus.RUNNING
+        assert bench.result(run.run_id).context == {}
+        assert key in bench.executor.abandoned
+        assert not bench.engine.is_alive()
+
+    def test_it_knows_which_runs_it_left(self, bench: EngineBench):
+        run = bench.start(ONE)
+        bench.engine.fence("a test says so")
+        bench.step()
+
+        assert bench.engine.live_runs() == [run.run_id]
+
+
+class TestDraining:
+    def test_what_runs_may_end_and_nothing_begins(self, bench: EngineBench):
+        run = bench.start(TWO)
+        assert not bench.engine.drain(0)
+        bench.step()
+        bench.executor.succeed("a")
+
+        bench.step()
+
+        assert bench.engine.drain(0)
+        assert bench.executor.names() == []
+        assert bench.result(run.run_id).tasks["a"].status is TaskStatus.SUCCEEDED
+
+    def test_no_run_is_accepted(self, bench: EngineBench):
+        bench.engine.drain(0)
+
+        submission = bench.post(ONE)
+        bench.step()
+
+        assert isinstance(refusal(submission), EngineStoppedError)
+
+
+class TestRoom:
+    def test_there_is_room_for_so_many_runs(self, bench: EngineBench):
+        before = bench.engine.room()
+
+        bench.start(ONE)
+
+        assert before == 16 * 16
+        assert bench.engine.room() == before  # it runs, and waits for no slot

@@ -19,7 +19,7 @@ from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.status import RunStatus
 from cloacina_core.store import schema
 from cloacina_core.store.database import IN_MEMORY, Database
-from cloacina_core.store.ownership import ProcessIdentity
+from cloacina_core.store.ownership import KEPT, ProcessIdentity
 from cloacina_core.testing import FrozenClock
 
 ONE = workflow_of({"a": []})
@@ -248,3 +248,43 @@ class TestClaimable:
 
         assert page == runs[:2]
         assert rest == runs[2:]
+
+
+class TestListing:
+    def test_engines_are_told_with_what_they_do(
+        self, first: EngineBench, second: EngineBench, clock: FrozenClock
+    ):
+        first.start(ONE)
+        first.ownership.renew(first.engine.id, first.engine.load())
+        second.ownership.stop(second.engine.id)
+
+        (one,) = first.ownership.engines()
+        both = first.ownership.engines(with_stopped=True)
+
+        assert (one.engine_id, one.state, one.live_runs) == (first.engine.id, "alive", 1)
+        assert (one.slots, one.slots_used, one.slots_lost) == (16, 1, 0)
+        assert [engine.state for engine in both] == ["stopped", "alive"]
+        clock.advance(LEASE + timedelta(seconds=1))
+        assert [engine.state for engine in first.ownership.engines()] == ["stale"]
+
+    def test_engines_that_ended_long_ago_are_forgotten(
+        self, first: EngineBench, database: Database, clock: FrozenClock
+    ):
+        first.start(ONE)
+        first.ownership.stop(first.engine.id)
+        clock.advance(KEPT + timedelta(seconds=1))
+
+        last = EngineBench(database, clock)
+
+        told = [engine.engine_id for engine in last.ownership.engines(with_stopped=True)]
+        assert told == [last.engine.id]
+
+    def test_one_that_is_dead_is_found_and_buried_once(
+        self, first: EngineBench, second: EngineBench, clock: FrozenClock
+    ):
+        clock.advance(LEASE + timedelta(seconds=1))
+        second.ownership.renew(second.engine.id)
+
+        assert second.ownership.dead(second.engine.id) == [first.engine.id]
+        assert second.ownership.bury(first.engine.id)
+        assert second.ownership.dead(second.engine.id) == []
