@@ -171,8 +171,8 @@ class Ownership:
         count = select(_runs.c.engine, func.count()).where(schema.LIVE, _runs.c.engine.is_not(None))
         with self._database.read() as connection:
             now = self._database.now_micros(connection)
-            counted = connection.execute(count.group_by(_runs.c.engine))
-            runs = {owner: number for owner, number in counted}
+            counted = connection.execute(count.group_by(_runs.c.engine)).all()
+            runs: dict[str, int] = dict(row.tuple() for row in counted)
             rows = connection.execute(query).all()
             return [_summary(row, now, runs.get(row.id, 0)) for row in rows]
 
