@@ -172,7 +172,7 @@ class Ownership:
         with self._database.read() as connection:
             now = self._database.now_micros(connection)
             counted = connection.execute(count.group_by(_runs.c.engine)).all()
-            runs: dict[str, int] = dict(row.tuple() for row in counted)
+            runs: dict[str, int] = {row[0]: row[1] for row in counted}
             rows = connection.execute(query).all()
             return [_summary(row, now, runs.get(row.id, 0)) for row in rows]
 

@@ -69,7 +69,6 @@ class StoreWatcher:
         self._change = change
         self._poll = poll.total_seconds()
         self._stopping = threading.Event()
-        self._waker, self._sleeper = socket.socketpair()
         watch = self._glance if database.is_sqlite else self._listen
         self._thread = threading.Thread(
             target=self._run, args=(watch,), name="cloacina-watcher", daemon=True
@@ -77,6 +76,7 @@ class StoreWatcher:
 
     def start(self) -> None:
         """Begin to watch."""
+        self._waker, self._sleeper = socket.socketpair()
         self._database.tell(self._hear)
         self._thread.start()
 
