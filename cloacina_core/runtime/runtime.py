@@ -42,6 +42,7 @@ from cloacina_core.runtime.view import StoreView
 from cloacina_core.services.recovery import RecoveryService
 from cloacina_core.services.retention import RetentionService, expiries
 from cloacina_core.settings import Settings, read_settings
+from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Retention
@@ -79,6 +80,7 @@ class Runtime:
         database = self._view.database
         self._reader = RunReader(database)
         self._ownership = Ownership(database, settings.lease)
+        self._commands = CommandStore(database)
         self._sources = Sources(self._view, plugins)
         self._library = WorkflowLibrary(self._sources.all)
         for workflow in workflows:
@@ -92,12 +94,15 @@ class Runtime:
         self._engine = Engine(
             self._ids.engine_id(),
             writer=RunWriter(database),
+            commands=self._commands,
             ownership=self._ownership,
             executor=self._executor,
             notifier=self._notifier,
             clock=clock,
             chance=random.random,
-            limits=EngineLimits(settings.slots, settings.max_value_bytes, settings.lease),
+            limits=EngineLimits(
+                settings.slots, settings.max_value_bytes, settings.lease, settings.cancel_grace
+            ),
         )
         self._recovery = RecoveryService(self._take_up_all, settings.lease) if recover else None
         wanted = expiries(settings.retention, settings.retention_failed)

@@ -4,7 +4,7 @@ import heapq
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
@@ -19,7 +19,9 @@ from cloacina_core.model.release import Release
 from cloacina_core.model.run import AttemptResult, Failure, LogLine, RunSummary
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun, StoredTask
+from cloacina_core.model.wait import Wait
 from cloacina_core.store import schema
+from cloacina_core.store.commands import open_commands
 from cloacina_core.store.database import Database
 
 _runs, _payloads = schema.runs, schema.payloads
@@ -108,15 +110,20 @@ class RunReader:
                 )
             ).scalar_one()
             texts = _payload_texts(connection, run_id)
+            asked = open_commands(connection, run_id)
             return StoredRun(
                 summary=_summary(row),
                 definition=WorkflowDefinition.from_json(json.loads(body)),
                 params=json.loads(texts.pop(("params", ""), "{}")),
                 context=json.loads(texts.pop(("context", ""), "{}")),
-                outputs={task: json.loads(text) for (_, task), text in texts.items()},
+                outputs=_by_task(texts, "output"),
+                edits=_by_task(texts, "edits"),
                 tasks=_tasks(connection, run_id),
                 last_seq=_last_seq(connection, run_id),
                 engine_deaths=row.engine_deaths,
+                queued_at=from_micros(row.queued_at),
+                commands=tuple(command for command, is_handled in asked if not is_handled),
+                signals=tuple(command for command, is_handled in asked if is_handled),
             )
 
     def events(self, run_id: RunId, *, after: int = 0, limit: int = 1000) -> list[RunEvent]:
@@ -240,6 +247,7 @@ def _summary(row: Row[Any]) -> RunSummary:
         release=_release(row),
         priority=row.priority,
         idempotency_key=row.idempotency_key,
+        origin=row.origin,
         engine=row.engine,
         created_at=from_micros(row.created_at),
         started_at=_moment(row.started_at),
@@ -273,6 +281,10 @@ def _payload_texts(connection: Connection, run_id: RunId) -> dict[tuple[str, str
     return texts
 
 
+def _by_task(texts: dict[tuple[str, str], str], kind: str) -> dict[str, dict[str, str | None]]:
+    return {task: json.loads(text) for (one, task), text in texts.items() if one == kind}
+
+
 def _tasks(connection: Connection, run_id: RunId) -> dict[str, StoredTask]:
     attempts: dict[str, list[AttemptResult]] = {}
     table = schema.attempts
@@ -299,8 +311,19 @@ def _tasks(connection: Connection, run_id: RunId) -> dict[str, StoredTask]:
             wake_at=_moment(row.wake_at),
             reason=row.reason,
             unseen=tuple(json.loads(row.unseen or "[]")),
+            **_waits(row.waits),
         )
         for row in rows
+    }
+
+
+def _waits(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    kept = json.loads(text)
+    return {
+        "waits": tuple(Wait.from_json(wait) for wait in kept["waits"]),
+        "ran": timedelta(microseconds=kept["ran"]),
     }
 
 

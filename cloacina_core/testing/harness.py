@@ -22,6 +22,7 @@ from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.settings import Settings
+from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.database import IN_MEMORY, Database
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.reading import RunReader
@@ -80,6 +81,7 @@ class WorkflowHarness:
         self._database = Database(IN_MEMORY, self.clock)
         self._reader = RunReader(self._database)
         self._ownership = Ownership(self._database, _DEFAULTS.lease)
+        self._commands = CommandStore(self._database)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -165,6 +167,7 @@ class WorkflowHarness:
         engine = Engine(
             self._ids.engine_id(),
             writer=CrashingWriter(self._database, crashes),
+            commands=self._commands,
             ownership=self._ownership,
             executor=executor,
             notifier=Notifier(),

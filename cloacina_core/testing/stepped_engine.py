@@ -67,7 +67,7 @@ class SteppedEngine:
     def take_up(self, stored: StoredRun) -> RunState:
         """Hand in a run that was claimed for this engine, and return it."""
         run = RunState.restore(self._engine.plan_of(stored.definition), stored)
-        self._engine.post(TakeUp(run))
+        self._engine.post(TakeUp(run, stored.commands, stored.queued_at))
         return run
 
     def work_on(self, run: RunState) -> None:
