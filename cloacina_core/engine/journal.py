@@ -110,7 +110,8 @@ class Journal:
         if run.initial:
             texts = {key: entry.text or "null" for key, entry in run.initial.items()}
             self._payload(run, "context", "", json.dumps(texts, ensure_ascii=False))
-        self.event(run, EventType.SUBMITTED, reason=summary.reference)
+        repeats = f", repeats run {summary.origin}" if summary.origin else ""
+        self.event(run, EventType.SUBMITTED, reason=f"{summary.reference}{repeats}")
         for number, edits in run.edits.items():
             name = run.plan.tasks[number].name
             self._payload(run, "edits", name, json.dumps(edits, ensure_ascii=False))

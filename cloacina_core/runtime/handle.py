@@ -3,17 +3,35 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from cloacina_core.engine.requests import Completion
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import ResultTimeoutError
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.run import RunResult
 from cloacina_core.model.status import RunStatus
 
 _SHORTEST_LOOK = 0.05
 _LONGEST_LOOK = 1.0
 """Seconds between looks at a run that another process works on."""
+
+
+class Controls(Protocol):
+    """What can be done with a run, by its id; see `Runtime`."""
+
+    def cancel(self, run_id: str, *, reason: str | None = None) -> None:
+        """Ask for its end."""
+        ...
+
+    def pause(self, run_id: str, *, reason: str | None = None) -> None:
+        """Start nothing new."""
+        ...
+
+    def signal(self, run_id: str, name: str, payload: JsonValue = None) -> None:
+        """Send it a signal."""
+        ...
 
 
 class RunHandle:
@@ -25,10 +43,12 @@ class RunHandle:
         *,
         read: Callable[[RunId], RunResult],
         completion: Completion | None,
+        controls: Controls,
     ) -> None:
         self.id = run_id
         self._read = read
         self._completion = completion
+        self._controls = controls
 
     def result(self, timeout: float | None = None) -> RunResult:
         """Wait until the run has ended, and return it with its tasks and context.
@@ -53,6 +73,18 @@ class RunHandle:
     def status(self) -> RunStatus:
         """Return where the run stands."""
         return self._read(self.id).status
+
+    def cancel(self, *, reason: str | None = None) -> None:
+        """Ask for the end of the run, see `Runtime.cancel`; `result` waits for it."""
+        self._controls.cancel(self.id, reason=reason)
+
+    def pause(self, *, reason: str | None = None) -> None:
+        """Start nothing new, see `Runtime.pause`."""
+        self._controls.pause(self.id, reason=reason)
+
+    def signal(self, name: str, payload: JsonValue = None) -> None:
+        """Send the run a signal, see `Runtime.signal`."""
+        self._controls.signal(self.id, name, payload)
 
     @property
     def local(self) -> RunState | None:

@@ -18,7 +18,7 @@ from cloacina_core.engine.engine import Engine, EngineLimits
 from cloacina_core.engine.executors.threads import ThreadExecutor
 from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
 from cloacina_core.engine.notifier import Notifier, Observer
-from cloacina_core.engine.requests import Submission
+from cloacina_core.engine.requests import Completion, Submission
 from cloacina_core.errors import (
     IllegalTransitionError,
     InputError,
@@ -29,12 +29,16 @@ from cloacina_core.errors import (
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.command import CommandKind
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import RunEvent
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import LogLine, RunResult, RunSummary
+from cloacina_core.model.status import RunStatus
+from cloacina_core.model.stored import StoredRun
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime.control import RunControl, repeated, take_outcomes
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.sources import Sources
@@ -46,6 +50,7 @@ from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Retention
+from cloacina_core.store.watching import StoreWatcher
 from cloacina_core.store.writing import RunWriter
 
 What: TypeAlias = str | Workflow
@@ -104,6 +109,14 @@ class Runtime:
                 settings.slots, settings.max_value_bytes, settings.lease, settings.cancel_grace
             ),
         )
+        self._control = RunControl(
+            engine=self._engine,
+            reader=self._reader,
+            commands=self._commands,
+            ids=self._ids,
+            go_on=self._go_on,
+        )
+        self._watcher = StoreWatcher(database, self._engine.look)
         self._recovery = RecoveryService(self._take_up_all, settings.lease) if recover else None
         wanted = expiries(settings.retention, settings.retention_failed)
         self._retention = RetentionService(Retention(database), wanted, clock) if recover else None
@@ -151,6 +164,7 @@ class Runtime:
             raise
         self._capture.start()
         self._thread.start()
+        self._watcher.start()
         if self._recovery is not None:
             self._recovery.start()
         if self._retention is not None:
@@ -171,6 +185,7 @@ class Runtime:
             self._recovery.stop()
         if self._retention is not None:
             self._retention.stop()
+        self._watcher.stop()
         self._engine.request_stop()
         self._thread.join()
         self._executor.stop()
@@ -288,13 +303,18 @@ class Runtime:
         submissions = [self._hand_in(request, detach=detach) for request in requests]
         return [self._accepted(submission) for submission in submissions]
 
-    def _hand_in(self, request: RunRequest, *, detach: bool) -> Submission:
+    def _hand_in(
+        self, request: RunRequest, *, detach: bool, origin: StoredRun | None = None
+    ) -> Submission:
+        """Hand a request to the engine; with an origin, some outcomes of that run go with it."""
         run = request.begin(
             self._engine.plan_of(request.definition),
             self._ids.run_id(),
             now=self._clock.now(),
             engine=None if detach else self._engine.id,
         )
+        if origin is not None and request.repeats_from is not None:
+            take_outcomes(run, origin, request.repeats_from)
         submission = Submission(run, request.digest)
         self._engine.post(submission)
         return submission
@@ -303,7 +323,7 @@ class Runtime:
         completion = self._engine.accepted(submission)
         if submission.reply.existing is not None:
             return self.attach(submission.reply.existing)
-        return RunHandle(submission.run.run_id, read=self.get, completion=completion)
+        return self._handle(submission.run.run_id, completion)
 
     def run(
         self,
@@ -328,24 +348,153 @@ class Runtime:
         """
         found = self._reader.find(run_id)
         try:
-            return self.resume(found)
+            return self._go_on(found)
         except (IllegalTransitionError, RunOwnedElsewhereError):
             return self._handle(found)
 
     def resume(self, run_id: str) -> RunHandle:
-        """Go on with a run that nobody works on.
+        """Let a paused run go on, or go on here with a run that nobody works on.
 
         Raises:
             UnknownRunError: there is none with this id.
             IllegalTransitionError: it has ended.
-            RunOwnedElsewhereError: an engine that is alive works on it.
-            MissingCodeError: its code isn't here.
+            RunOwnedElsewhereError: an engine that is alive works on it, and it isn't paused.
+            MissingCodeError: its code isn't here; one that was paused waits for another engine.
         """
         found = self._reader.find(run_id)
+        was_paused = self._reader.summary(found).status is RunStatus.PAUSED
+        if was_paused:
+            self._control.ask(found, CommandKind.RESUME)
+        try:
+            return self._go_on(found)
+        except RunOwnedElsewhereError:
+            if not was_paused:
+                raise
+            return self._handle(found)  # its engine hadn't let go of it yet
+
+    def unpause(self, run_id: str, *, reason: str | None = None) -> None:
+        """Let a paused run go on, in whichever engine comes first.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+            IllegalTransitionError: it has ended.
+        """
+        self._control.ask(self._reader.find(run_id), CommandKind.RESUME, reason=reason)
+
+    def cancel(self, run_id: str, *, reason: str | None = None) -> None:
+        """Ask for the end of a run, whoever works on it; the request is durable.
+
+        Nothing more of it starts. What runs is told by `context.cancelled()`, a coroutine by
+        `CancelledError`; what hasn't ended after the setting `cancel_grace` is given up.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+            IllegalTransitionError: it has ended.
+        """
+        self._control.cancel(self._reader.find(run_id), reason)
+
+    def pause(self, run_id: str, *, reason: str | None = None) -> None:
+        """Ask for nothing more of a run to start, until it is resumed; what runs goes on.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+            IllegalTransitionError: it has ended.
+        """
+        self._control.ask(self._reader.find(run_id), CommandKind.PAUSE, reason=reason)
+
+    def signal(self, run_id: str, name: str, payload: JsonValue = None) -> None:
+        """Send a signal to a run: a task that waits for it, now or later, takes it.
+
+        Args:
+            run_id: the id, or the unique beginning of one.
+            name: what `context.wait_for` waits for.
+            payload: what it returns.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+            IllegalTransitionError: it has ended.
+            InputError: the name or the payload can't be used.
+        """
+        self._control.signal(self._reader.find(run_id), name, payload)
+
+    def retry(self, run_id: str, *, reason: str | None = None, detach: bool = False) -> RunHandle:
+        """Go on with a run that failed or was cancelled, with the tasks that didn't succeed.
+
+        Args:
+            run_id: the id, or the unique beginning of one.
+            reason: why, for its history.
+            detach: leave it to whichever engine comes first.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+            IllegalTransitionError: it hasn't failed, and wasn't cancelled.
+            MissingCodeError: its code isn't here.
+        """
+        stored = self._reader.load(self._reader.find(run_id))
+        if not detach:
+            self._check_code(stored.summary, stored.definition)
+        self._control.retry(stored, reason)
+        found = stored.summary.run_id
+        return self._handle(found) if detach else self.attach(found)
+
+    def rerun(
+        self, run_id: str, *, idempotency_key: str | None = None, detach: bool = False
+    ) -> RunHandle:
+        """Start a new run of the same release, with the same params and context.
+
+        Raises:
+            UnknownRunError: there is no run with this id.
+            MissingCodeError: its code isn't here.
+            CloacinaError: its release can't be started any more.
+        """
+        return self._repeat(run_id, detach=detach, idempotency_key=idempotency_key)
+
+    def fork(
+        self,
+        run_id: str,
+        task: str,
+        *,
+        context: Mapping[str, JsonValue] | None = None,
+        idempotency_key: str | None = None,
+        detach: bool = False,
+    ) -> RunHandle:
+        """Start a new run that takes over the outcomes of an earlier one, up to a task.
+
+        That task and everything behind it is run again, and so is what didn't succeed.
+
+        Args:
+            run_id: the id of the earlier run, or the unique beginning of one.
+            task: where to begin.
+            context: values that are laid over what that task sees; None deletes a key.
+            idempotency_key: forking again with the same key attaches to the run it made.
+            detach: only record the run, for whichever engine comes first.
+
+        Raises:
+            UnknownRunError: there is no run with this id.
+            InputError: it has no such task, or a value can't be stored.
+            MissingCodeError: its code isn't here.
+            CloacinaError: its release can't be started any more.
+        """
+        return self._repeat(
+            run_id, detach=detach, from_task=task, edits=context, idempotency_key=idempotency_key
+        )
+
+    def _repeat(self, run_id: str, *, detach: bool, **how: Any) -> RunHandle:
+        stored = self._reader.load(self._reader.find(run_id))
+        request = repeated(stored, **how)
+        release = stored.summary.release
+        if release is None:
+            self._check_code(stored.summary, stored.definition)
+        else:
+            self._sources.check(release, stored.summary.workflow)
+        return self._accepted(self._hand_in(request, detach=detach, origin=stored))
+
+    def _go_on(self, found: RunId) -> RunHandle:
+        """Go on here with a run that nobody works on."""
         if self._engine.completion(found) is not None:
             return self._handle(found)
         stored = self._reader.load(found)
-        if not stored.summary.status.is_final:
+        if not stored.summary.status.is_final and not self._is_to_end(stored):
             self._check_code(stored.summary, stored.definition)
         try:
             self._ownership.claim(found, self._engine.id)
@@ -353,8 +502,7 @@ class Runtime:
             if error.engine == self._engine.id:  # another thread of this process was faster
                 return self._handle(found)
             raise
-        completion = self._engine.take_up(self._reader.load(found))
-        return RunHandle(found, read=self.get, completion=completion)
+        return self._handle(found, self._engine.take_up(self._reader.load(found)))
 
     def get(self, run_id: str) -> RunResult:
         """Return a run as it stands.
@@ -411,8 +559,17 @@ class Runtime:
         found = self._sources.resolve(what, source)
         return found.source.definition(found.release, found.workflow), what, found.release
 
-    def _handle(self, run_id: RunId) -> RunHandle:
-        return RunHandle(run_id, read=self.get, completion=self._engine.completion(run_id))
+    def _handle(self, run_id: RunId, completion: Completion | None = None) -> RunHandle:
+        known = completion or self._engine.completion(run_id)
+        return RunHandle(run_id, read=self.get, completion=known, controls=self)
+
+    def _is_to_end(self, stored: StoredRun) -> bool:
+        """Whether a run ends as soon as it is taken up, for which its code isn't needed."""
+        limit = stored.definition.queue_timeout
+        waited = self._clock.now() - stored.queued_at
+        is_overdue = stored.summary.status is RunStatus.QUEUED and limit and waited > limit
+        asked = (command.kind for command in stored.commands)
+        return bool(is_overdue) or CommandKind.CANCEL in asked
 
     def _check_code(self, summary: RunSummary, definition: WorkflowDefinition) -> None:
         source = summary.release.source if summary.release else None
@@ -432,7 +589,7 @@ class Runtime:
 
     def _take_up(self, run_id: RunId) -> None:
         try:
-            self.resume(run_id)
+            self._go_on(run_id)
         except (IllegalTransitionError, RunOwnedElsewhereError, MissingCodeError):
             return  # ended or taken meanwhile, or another engine's to run
         except StoreUnavailableError:

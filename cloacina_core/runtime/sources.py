@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from cloacina_core.engine.library import MissingCodeError
 from cloacina_core.errors import InputError
-from cloacina_core.model.release import Reference
+from cloacina_core.model.release import Reference, Release
 from cloacina_core.plugin.installed import InstalledSource
 from cloacina_core.plugin.interfaces import RuntimeView, WorkflowSource
 from cloacina_core.plugin.manager import Plugins
@@ -36,3 +37,18 @@ class Sources:
             names = ", ".join(known.name for known in self.all)
             raise InputError(f"there is no workflow source {source!r}", hint=f"there are: {names}")
         return resolve(Reference.parse(reference), chosen)
+
+    def check(self, release: Release, workflow: str) -> None:
+        """Refuse a release that can't be started any more.
+
+        Raises:
+            MissingCodeError: its source isn't here.
+            CloacinaError: its source refuses it.
+        """
+        source = next((known for known in self.all if known.name == release.source), None)
+        if source is None:
+            raise MissingCodeError(
+                f"release {release} came from source {release.source!r}, which isn't here",
+                hint="see which plugins are loaded with: cloacina plugins list",
+            )
+        source.definition(release, workflow)

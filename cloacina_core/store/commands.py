@@ -49,11 +49,8 @@ class CommandStore:
                     hint=f"look at it with: cloacina runs show {command.run_id}",
                 )
             now = self._database.now_micros(connection)
+            is_done = run.engine is None and _obeyed_here(connection, run, command, now)
             announce(connection)
-            rests = run.status == RunStatus.PAUSED and run.engine is None
-            if command.kind is CommandKind.RESUME and rests:
-                _queue(connection, command.run_id, now)
-                _tell(connection, command.run_id, EventType.RESUMED, now, str(command))
             connection.execute(
                 insert(_commands).values(
                     id=command.id,
@@ -64,7 +61,7 @@ class CommandStore:
                     reason=command.reason,
                     asked_by=command.asked_by,
                     asked_at=now,
-                    handled_at=now if command.kind is CommandKind.RESUME and rests else None,
+                    handled_at=now if is_done else None,
                 )
             )
 
@@ -157,6 +154,20 @@ def _locked(connection: Connection, run_id: RunId) -> Row[Any]:
     if row is None:
         raise UnknownRunError(run_id)
     return row
+
+
+def _obeyed_here(connection: Connection, run: Row[Any], command: Command, now: int) -> bool:
+    """Pause a run that no engine has, or let it go on; False for what needs an engine."""
+    if command.kind is CommandKind.RESUME and run.status == RunStatus.PAUSED:
+        _queue(connection, command.run_id, now)
+        _tell(connection, command.run_id, EventType.RESUMED, now, str(command))
+        return True
+    if command.kind is CommandKind.PAUSE and run.status != RunStatus.PAUSED:
+        paused = update(_runs).where(_runs.c.id == command.run_id)
+        connection.execute(paused.values(status=RunStatus.PAUSED.value))
+        _tell(connection, command.run_id, EventType.PAUSED, now, str(command))
+        return True
+    return False
 
 
 def _queue(connection: Connection, run_id: RunId, now: int, **more: None) -> None:
