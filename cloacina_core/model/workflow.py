@@ -69,8 +69,8 @@ class Workflow:
                 `timeout` (a timedelta for one attempt); `when` (a rule; default: `all_succeeded`);
                 `merge` (`"later"`, `"concat"`, `"error"`, or a mapping of key to one of these);
                 `on_success(context)` and `on_failure(context, error)`, called in the attempt that
-                succeeds, or that raises when no other one follows; their own errors are only told
-                as an event; `resources` (tags of what it needs; kept and shown, not acted on yet).
+                succeeds, or that raises when no other one follows, or beside one that ran out of
+                time; their own errors are only told as an event; `resources` (tags of what it needs; kept and shown, not acted on yet).
         """
         if function is None:
             return TaskDecorator(options, self.add)
