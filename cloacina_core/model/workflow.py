@@ -70,7 +70,8 @@ class Workflow:
                 `merge` (`"later"`, `"concat"`, `"error"`, or a mapping of key to one of these);
                 `on_success(context)` and `on_failure(context, error)`, called in the attempt that
                 succeeds, or that raises when no other one follows, or beside one that ran out of
-                time; their own errors are only told as an event; `resources` (tags of what it needs; kept and shown, not acted on yet).
+                time; their own errors are only told as an event; `resources` (tags of what it
+                needs; kept and shown, not acted on yet).
         """
         if function is None:
             return TaskDecorator(options, self.add)
@@ -117,6 +118,8 @@ def _define(workflow: Workflow) -> WorkflowDefinition:
     tasks = tuple(_define_task(task) for task in workflow.tasks.values())
     schema = params_schema(workflow.params)
     timeout = "" if workflow.timeout is None else str(workflow.timeout.total_seconds())
+    if workflow.queue_timeout is not None:
+        timeout += f" queue {workflow.queue_timeout.total_seconds()}"
     return WorkflowDefinition(
         name=workflow.name,
         description=workflow.description,
