@@ -211,6 +211,7 @@ class _Attempt:
             outcome=AttemptOutcome.TIMED_OUT,
             failure=failure,
             callback_error=callback_error,
+            logs=self._sink.close(),
             of_callback=True,
         )
 

@@ -327,6 +327,8 @@ class Engine:
     def _look(self) -> None:
         """Obey what this engine's runs are asked."""
         self._is_to_look = False
+        if not self._runs:
+            return
         try:
             commands = self._commands.pending(self.id)
         except StoreError as error:
@@ -369,8 +371,8 @@ class Engine:
         if completion is None:
             return  # the run ended, or went to another engine
         if outcome.of_callback:
-            if outcome.callback_error is not None and self._has(completion.run):
-                self._journal.callback_failed(completion.run, number, outcome.callback_error)
+            if self._has(completion.run):
+                self._journal.called_back(completion.run, outcome)
         elif self._slots.free(outcome.key):
             self._end_attempt(completion.run, number, outcome)
         else:
@@ -381,6 +383,7 @@ class Engine:
             failure = outcome.failure or Failure(type="cancelled", message=str(run.cancel))
             outcome = replace(outcome, outcome=AttemptOutcome.CANCELLED, failure=failure)
         if outcome.outcome is AttemptOutcome.DEFERRED:
+            self._journal.call_deferred(run, outcome)
             self._decide(run, planner.attempt_deferred(run, number, outcome.waits))
             return
         self._journal.attempt_ended(run, number, outcome)

@@ -160,6 +160,24 @@ class Journal:
         self.event(run, EventType.TASK_STARTED, task=name, attempt=attempt.number)
         return attempt
 
+    def _logs(self, run: RunState, outcome: Outcome) -> None:
+        """Write what a call printed and logged."""
+        if outcome.logs:
+            _, number, attempt = outcome.key
+            self.batch.logs.append(
+                {
+                    "run_id": run.run_id,
+                    "task": run.plan.tasks[number].name,
+                    "attempt": attempt,
+                    "seq": run.seq,
+                    "body": json.dumps(outcome.logs, ensure_ascii=False),
+                }
+            )
+
+    def call_deferred(self, run: RunState, outcome: Outcome) -> None:
+        """Write what is left of a call that waits; that it does is written apart."""
+        self._logs(run, outcome)
+
     def task_deferred(self, run: RunState, number: int) -> None:
         """Write that a task waits, in the middle of its attempt."""
         task = run.tasks[number]
@@ -239,17 +257,9 @@ class Journal:
         if outcome.changes:
             task.changes = outcome.changes
             self._payload(run, "output", name, json.dumps(outcome.changes, ensure_ascii=False))
-        if outcome.logs:
-            self.batch.logs.append(
-                {
-                    "run_id": run.run_id,
-                    "task": name,
-                    "attempt": attempt.number,
-                    "body": json.dumps(outcome.logs, ensure_ascii=False),
-                }
-            )
+        self._logs(run, outcome)
         if outcome.callback_error is not None:
-            self.callback_failed(run, number, outcome.callback_error)
+            self._callback_failed(run, number, outcome.callback_error)
 
     def attempt_lost(
         self, run: RunState, number: int, outcome: AttemptOutcome, reason: str
@@ -301,7 +311,13 @@ class Journal:
             reason=reason,
         )
 
-    def callback_failed(self, run: RunState, number: int, reason: str) -> None:
+    def called_back(self, run: RunState, outcome: Outcome) -> None:
+        """Write what is left of a callback that was called after its attempt was over."""
+        self._logs(run, outcome)
+        if outcome.callback_error is not None:
+            self._callback_failed(run, outcome.key[1], outcome.callback_error)
+
+    def _callback_failed(self, run: RunState, number: int, reason: str) -> None:
         """Write that the author's callback failed, which changes nothing."""
         self._attempt_event(run, number, EventType.CALLBACK_FAILED, reason)
 

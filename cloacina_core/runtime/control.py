@@ -13,6 +13,7 @@ from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import (
     IllegalTransitionError,
     InputError,
+    OutcomeUnknownError,
     RunOwnedElsewhereError,
 )
 from cloacina_core.foundation.ids import IdFactory, RunId
@@ -76,17 +77,19 @@ class RunControl:
             UnknownRunError: there is no such run.
             IllegalTransitionError: the run has ended.
         """
-        self._commands.ask(
-            Command(
-                id=self._ids.command_id(),
-                run_id=run_id,
-                kind=kind,
-                name=name,
-                payload=payload,
-                reason=reason,
-                asked_by=_who_asks(),
-            )
+        command = Command(
+            id=self._ids.command_id(),
+            run_id=run_id,
+            kind=kind,
+            name=name,
+            payload=payload,
+            reason=reason,
+            asked_by=_who_asks(),
         )
+        try:
+            self._commands.ask(command)
+        except OutcomeUnknownError:  # asked again, it is found to be there already, if it is
+            self._commands.ask(command)
         self._engine.look()
 
     def signal(self, run_id: RunId, name: str, payload: JsonValue) -> None:

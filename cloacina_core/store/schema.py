@@ -175,13 +175,16 @@ attempts = Table(
     sqlite_with_rowid=False,
 )
 
-# What tasks printed and logged; a row for each attempt that said something.
+# What tasks printed and logged; a row for each call that said something. An attempt has several
+# calls when its task waits.
 logs = Table(
     "logs",
     metadata,
     Column("run_id", String(26), primary_key=True),
     Column("task", String(100), primary_key=True),
     Column("attempt", Integer, primary_key=True),
+    # Of the last event before the call ended.
+    Column("seq", Integer, primary_key=True),
     Column("body", Text, nullable=False),
 )
 

@@ -148,6 +148,17 @@ class TestWaiting:
         assert result.context == {"by": "bob"}
         assert calls == [1, 1]
 
+    def test_what_each_call_printed_is_kept(self, runtime: Runtime):
+        def chatty(context: Context) -> None:
+            print("before")  # noqa: T201
+            context.sleep(A_MOMENT)
+            print("after")  # noqa: T201
+
+        result = runtime.run(workflow_of({"a": []}, functions={"a": chatty}), timeout=PATIENCE)
+
+        lines = [line.text for line in runtime.logs(result.run_id)]
+        assert lines == ["before", "before", "after"]
+
     def test_a_deferral_is_no_exception_that_authors_catch(self, runtime: Runtime):
         def careless(context: Context) -> None:
             try:

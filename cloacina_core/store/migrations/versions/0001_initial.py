@@ -81,8 +81,9 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(26), nullable=False),
         sa.Column("task", sa.String(100), nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("seq", sa.Integer, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("run_id", "task", "attempt", name="pk_logs"),
+        sa.PrimaryKeyConstraint("run_id", "task", "attempt", "seq", name="pk_logs"),
     )
     op.create_table(
         "events",
