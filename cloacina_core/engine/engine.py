@@ -51,9 +51,6 @@ _log = logging.getLogger(__name__)
 MAX_STIMULI = 500
 """How many things that happened are handled in one flush: bounds its length, not its rate."""
 
-LOOK_PAUSE = timedelta(seconds=2)
-"""How often an engine looks for commands by itself."""
-
 
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
@@ -191,7 +188,6 @@ class Engine:
         try:
             self._executor.start(self.report)
             self._keep_lease()
-            self._timers.add(LOOK_PAUSE, Timer(TimerKind.LOOK))
             while not self._stopped.is_set():
                 self.step(self.seconds_to_timer())
         except Exception:  # noqa: BLE001 - told to all who ask it for something
@@ -545,9 +541,6 @@ class Engine:
             fired = True
             if timer.kind is TimerKind.LEASE:
                 self._keep_lease()
-            elif timer.kind is TimerKind.LOOK:
-                self._is_to_look = True
-                self._timers.add(LOOK_PAUSE, timer)
             elif timer.run_id in self._runs:
                 self._trying(timer.run_id, self._fire, timer, self._runs[timer.run_id].run)
         return fired

@@ -21,8 +21,6 @@ class TimerKind(Enum):
     CANCEL_GRACE = auto()
     """A cancelled run has waited long enough for what runs."""
     LEASE = auto()
-    LOOK = auto()
-    """It is time to look for commands, in case that nobody told of them."""
 
 
 @dataclass(frozen=True, slots=True)
