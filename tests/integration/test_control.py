@@ -148,15 +148,16 @@ class TestWaiting:
         assert result.context == {"by": "bob"}
         assert calls == [1, 1]
 
-    def test_what_each_call_printed_is_kept(self, runtime: Runtime):
+    def test_what_each_call_printed_is_kept(self, tmp_path: Path, store_url: str):
         def chatty(context: Context) -> None:
             print("before")  # noqa: T201
             context.sleep(A_MOMENT)
             print("after")  # noqa: T201
 
-        result = runtime.run(workflow_of({"a": []}, functions={"a": chatty}), timeout=PATIENCE)
+        with open_runtime(tmp_path, store_url) as runtime:  # in the test: pytest captures, too
+            result = runtime.run(workflow_of({"a": []}, functions={"a": chatty}), timeout=PATIENCE)
+            lines = [line.text for line in runtime.logs(result.run_id)]
 
-        lines = [line.text for line in runtime.logs(result.run_id)]
         assert lines == ["before", "before", "after"]
 
     def test_a_deferral_is_no_exception_that_authors_catch(self, runtime: Runtime):
@@ -252,10 +253,9 @@ class TestCancel:
 
         assert finished(handle).status is RunStatus.CANCELLED
 
-    def test_a_run_that_nobody_has_needs_no_code_for_it(
-        self, runtime: Runtime, tmp_path: Path, store_url: str
-    ):
-        run_id = runtime.submit(waiting_for_approval(), detach=True).id
+    def test_a_run_that_nobody_has_needs_no_code_for_it(self, tmp_path: Path, store_url: str):
+        with open_runtime(tmp_path, store_url, recover=False) as runtime:
+            run_id = runtime.submit(waiting_for_approval(), detach=True).id
 
         with open_runtime(tmp_path, store_url, recover=False) as other:
             other.cancel(run_id)
@@ -471,7 +471,12 @@ def test_a_timeout_is_told_to_on_failure(runtime: Runtime):
 
 
 class TestCommands:
-    """The command line, on the store of a runtime that is open."""
+    """The command line, on the store of a runtime that is open, and takes up nothing by itself."""
+
+    @pytest.fixture
+    def runtime(self, tmp_path: Path, store_url: str) -> Iterator[Runtime]:
+        with open_runtime(tmp_path, store_url, recover=False) as runtime:
+            yield runtime
 
     @pytest.fixture
     def call(self, runtime: Runtime, tmp_path: Path) -> Callable[..., Any]:
