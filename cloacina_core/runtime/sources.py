@@ -42,7 +42,7 @@ class Sources:
         """Refuse a release that can't be started any more.
 
         Raises:
-            MissingCodeError: its source isn't here.
+            MissingCodeError: it isn't here, or its source isn't.
             CloacinaError: its source refuses it.
         """
         source = next((known for known in self.all if known.name == release.source), None)
@@ -50,5 +50,10 @@ class Sources:
             raise MissingCodeError(
                 f"release {release} came from source {release.source!r}, which isn't here",
                 hint="see which plugins are loaded with: cloacina plugins list",
+            )
+        if source.find(release.package, release.digest) is None:
+            raise MissingCodeError(
+                f"release {release} isn't in source {source.name!r} any more",
+                hint="start a new run of what is there with: cloacina run",
             )
         source.definition(release, workflow)

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.distributions import install
 from support.runs import PATIENCE, open_runtime, soon, workflow_of
 
 from cloacina_core.cli.runs import runs as runs_command
 from cloacina_core.engine.library import MissingCodeError
-from cloacina_core.errors import IllegalTransitionError, InputError, UnknownRunError
+from cloacina_core.errors import IllegalTransitionError, InputError, NotFoundError, UnknownRunError
 from cloacina_core.model.context import Context
 from cloacina_core.model.rules import all_done
 from cloacina_core.model.run import RunResult
@@ -412,6 +413,35 @@ class TestRepeating:
             runtime.fork(first.run_id, "extrct")
 
         assert raised.value.hint == "did you mean extract?"
+
+    def test_a_rerun_is_pinned_to_the_release_and_refused_without_it(
+        self, tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+    ):
+        source = """
+            from cloacina_core import Workflow
+            nightly = Workflow("nightly")
+            @nightly.task
+            def a(context):
+                return {"version": VERSION}
+        """
+        entry_points = {"cloacina.workflows": {"nightly": "steered_flows:nightly"}}
+        for version in ("1.0", "2.0"):
+            modules = {"steered_flows.py": source.replace("VERSION", version)}
+            folder = tmp_path / version
+            install(folder, "steered", version, modules=modules, entry_points=entry_points)
+        with monkeypatch.context() as path:
+            path.syspath_prepend(tmp_path / "1.0")
+            with open_runtime(tmp_path, store_url) as runtime:
+                first = runtime.run("steered", timeout=PATIENCE)
+                second = finished(runtime.rerun(first.run_id))
+                assert second.release == first.release
+        monkeypatch.delitem(sys.modules, "steered_flows")
+
+        monkeypatch.syspath_prepend(tmp_path / "2.0")
+        with open_runtime(tmp_path, store_url) as runtime:
+            with pytest.raises(NotFoundError):
+                runtime.rerun(first.run_id)
+            assert runtime.run("steered", timeout=PATIENCE).context == {"version": 2.0}
 
     def test_a_fork_goes_on_in_another_engine(self, tmp_path: Path, store_url: str):
         flaky = Flaky()
