@@ -290,6 +290,29 @@ class TestPause:
 
         assert bench.result(run.run_id).status is RunStatus.CANCELLED
 
+    def test_what_ran_when_its_engine_died_runs_again_after_the_pause(
+        self, bench: EngineBench, clock: FrozenClock
+    ):
+        run = bench.start(ONE)
+        ask(bench, run.run_id, "pause")
+        clock.advance(timedelta(minutes=1))
+        rival = EngineBench(bench.database, clock)
+        assert rival.ownership.claimable(rival.engine.id) == []
+
+        rival.ask(run.run_id, "resume")
+        rival.ownership.claim(run.run_id, rival.engine.id)
+        take_up(rival, run.run_id)
+
+        (call,) = rival.executor.calls.values()
+        assert call.attempt == 2
+        assert rival.history(run.run_id)[-5:] == [
+            "paused",
+            "resumed",
+            "claimed",
+            "attempt_lost a#1",
+            "task_started a#2",
+        ]
+
     def test_a_pause_that_came_before_an_engine_is_obeyed_first(
         self, bench: EngineBench, clock: FrozenClock
     ):
