@@ -3,15 +3,14 @@
 Of one run by its id, or, for the first four, of all that filters choose.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.cli.moments import LENGTH
 from cloacina_core.cli.params import read_object
 from cloacina_core.cli.results import exit_status, headline, told
 from cloacina_core.errors import ConflictError, InputError
@@ -28,16 +27,6 @@ Verb: TypeAlias = "Callable[[Runtime, str], object]"
 PAGE = 500
 """How many runs are looked up at a time."""
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-def _age(text: str) -> timedelta:
-    """Return a length of time that is written as `90s`, `5m`, `1h` or `7d`."""
-    match = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
-    if match is None:
-        raise click.BadParameter(f"{text!r} isn't a number of s, m, h or d, as in 90s or 1h")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-
 
 def _choice(function: Any) -> Any:
     """Add the options that choose runs, to a command that takes `ids` and `chosen`."""
@@ -49,8 +38,7 @@ def _choice(function: Any) -> Any:
         click.option("--workflow", help="All runs of workflows of this name."),
         click.option(
             "--older-than",
-            type=_age,
-            metavar="AGE",
+            type=LENGTH,
             help="All that were submitted so long ago: 1h.",
         ),
         click.option("--dry-run", is_flag=True, help="Only say which runs would be touched."),

@@ -122,6 +122,8 @@ class Journal:
     def _taken_over(self, run: RunState, number: int) -> None:
         name, changes = run.plan.tasks[number].name, run.tasks[number].changes
         self._task(run, number)
+        task = run.tasks[number]
+        self.event(run, _TASK_EVENTS[task.status], task=name, reason=task.reason)
         if changes:
             self._payload(run, "output", name, json.dumps(changes, ensure_ascii=False))
 
@@ -193,6 +195,7 @@ class Journal:
         self._task(run, number)
         row = {"in_run": run.run_id, "command": signal.id, "taken_by": name}
         self.batch.taken.append(row)
+        self._attempt_event(run, number, EventType.SIGNAL_TAKEN, f"signal {signal.name!r}")
 
     def task_resumed(self, run: RunState, number: int) -> AttemptResult:
         """Write that a task whose wait is over is called again, and return its attempt."""

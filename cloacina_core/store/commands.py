@@ -108,6 +108,8 @@ class CommandStore:
             unhandled = (_commands.c.run_id == run_id, _commands.c.handled_at.is_(None))
             connection.execute(update(_commands).where(*unhandled).values(handled_at=now))
             _tell(connection, run_id, EventType.RETRIED, now, reason)
+            for row in rows:
+                _tell(connection, run_id, EventType.TASK_RESET, now, task=row["task"])
 
 
 def open_commands(connection: Connection, run_id: RunId) -> list[tuple[Command, bool]]:
@@ -160,7 +162,7 @@ def _obeyed_here(connection: Connection, run: Row[Any], command: Command, now: i
     """Pause a run that no engine has, or let it go on; False for what needs an engine."""
     if command.kind is CommandKind.RESUME and run.status == RunStatus.PAUSED:
         _queue(connection, command.run_id, now)
-        _tell(connection, command.run_id, EventType.RESUMED, now, str(command))
+        _tell(connection, command.run_id, EventType.QUEUED, now, str(command))
         return True
     if command.kind is CommandKind.PAUSE and run.status != RunStatus.PAUSED:
         paused = update(_runs).where(_runs.c.id == command.run_id)
@@ -186,7 +188,13 @@ _WAIT_AGAIN = (
 
 
 def _tell(
-    connection: Connection, run_id: RunId, event_type: EventType, now: int, reason: str
+    connection: Connection,
+    run_id: RunId,
+    event_type: EventType,
+    now: int,
+    reason: str | None = None,
+    *,
+    task: str | None = None,
 ) -> None:
     """Write the next event of a run that no engine has."""
     last = connection.execute(
@@ -194,6 +202,11 @@ def _tell(
     ).scalar()
     connection.execute(
         insert(_events).values(
-            run_id=run_id, seq=(last or 0) + 1, at=now, type=event_type.value, reason=reason
+            run_id=run_id,
+            seq=(last or 0) + 1,
+            at=now,
+            type=event_type.value,
+            task=task,
+            reason=reason,
         )
     )

@@ -113,7 +113,6 @@ def _make_indexes_partial(_metadata: MetaData, connection: Connection, **_: obje
         unhandled_commands.dialect_options["postgresql"]["where"] = UNHANDLED
 
 
-
 # Runs that retention took away, while rows of them are left in other tables. To delete all rows of
 # a long run at once would keep writers waiting; to delete the run's row last would show half a run.
 discarded_runs = Table(

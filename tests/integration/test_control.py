@@ -293,7 +293,7 @@ class TestPause:
             runtime.unpause(handle.id)
 
             assert handle.status() is RunStatus.QUEUED
-            assert history(runtime, handle.id) == ["submitted", "paused", "resumed"]
+            assert history(runtime, handle.id) == ["submitted", "paused", "queued"]
             assert finished(runtime.resume(handle.id)).status is RunStatus.SUCCEEDED
 
 

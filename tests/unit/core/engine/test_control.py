@@ -239,7 +239,7 @@ class TestPause:
         assert bench.executor.names() == ["b"]
         events = bench.reader.events(run.run_id)
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
-        assert "resumed" in bench.history(run.run_id)
+        assert "queued" in bench.history(run.run_id)
 
     def test_a_run_of_which_something_runs_goes_on_where_it_is(self, bench: EngineBench):
         run = bench.start(SIDE_BY_SIDE)
@@ -307,7 +307,7 @@ class TestPause:
         assert call.attempt == 2
         assert rival.history(run.run_id)[-5:] == [
             "paused",
-            "resumed",
+            "queued",
             "claimed",
             "attempt_lost a#1",
             "task_started a#2",
@@ -444,7 +444,11 @@ class TestSignals:
         ask(bench, run_id, "signal", name="approval", payload='{"by":"ann"}')
 
         assert self.payloads(bench) == ['{"by":"ann"}']
-        assert bench.history(run_id)[4:] == ["signal_received", "task_resumed a#1"]
+        assert bench.history(run_id)[4:] == [
+            "signal_received",
+            "signal_taken a#1",
+            "task_resumed a#1",
+        ]
 
     def test_one_that_comes_too_early_is_kept(self, bench: EngineBench, clock: FrozenClock):
         run = bench.start(ONE)
