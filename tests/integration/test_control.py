@@ -26,6 +26,7 @@ from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.wait import WaitTimeoutError
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.runtime import AsyncRuntime, RunHandle, Runtime
+from cloacina_core.store.checking import check
 
 A_MOMENT = timedelta(milliseconds=20)
 
@@ -599,3 +600,21 @@ def test_nobody_steers_a_run_that_is_not_there(runtime: Runtime):
     for verb in (runtime.cancel, runtime.pause, runtime.retry, runtime.rerun):
         with pytest.raises(UnknownRunError):
             verb("0")
+
+
+def test_the_history_of_a_steered_run_agrees_with_its_state(runtime: Runtime):
+    flaky = Flaky()
+    failed = runtime.run(flaky.workflow, timeout=PATIENCE)
+    flaky.broken = False
+    finished(runtime.retry(failed.run_id))
+    finished(runtime.fork(failed.run_id, "b"))
+    deferred, released = Told(runtime, "task_deferred"), Told(runtime, "released")
+    waiting = runtime.submit(waiting_for_approval())
+    deferred.wait()
+    waiting.pause()
+    released.wait()
+    assert list(check(runtime._view.database)) == []
+    waiting.signal("approval", {"by": "ann"})
+    finished(runtime.resume(waiting.id))
+
+    assert list(check(runtime._view.database)) == []
