@@ -10,6 +10,7 @@ from cloacina_core.model import rules
 from cloacina_core.model.context import Context
 from cloacina_core.model.retry import RetryPolicy, TransientError
 from cloacina_core.model.task import Task, task
+from cloacina_core.model.wait import WaitTimeoutError
 from cloacina_core.model.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "Runtime",
     "Task",
     "TransientError",
+    "WaitTimeoutError",
     "Workflow",
     "rules",
     "task",

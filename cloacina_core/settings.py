@@ -43,6 +43,9 @@ class Settings:
     lease: timedelta = timedelta(seconds=15)
     """After how long without a sign of life an engine on another host counts as dead."""
 
+    cancel_grace: timedelta = timedelta(seconds=10)
+    """How long a task of a cancelled run may take to end by itself, before it is given up."""
+
     max_value_bytes: int = 8 * 1024 * 1024
     """How many bytes one task's changes to the context may have, encoded."""
 
@@ -275,6 +278,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "slots": _count(1),
     "max_live_runs": _count(1),
     "lease": _seconds,
+    "cancel_grace": _seconds,
     "max_value_bytes": _count(1024),
     "retention": _period,
     "retention_failed": _period,

@@ -212,6 +212,7 @@ _WORKFLOW: Final = _object(
     params_schema={"type": ["object", "null"]},
     tags={"type": "object", "additionalProperties": _TEXT},
     timeout=_SECONDS_OR_NULL,
+    queue_timeout=_SECONDS_OR_NULL,
     tasks={**_list_of(_TASK), "minItems": 1},
     fingerprint=_TEXT,
 )

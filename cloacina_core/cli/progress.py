@@ -32,6 +32,8 @@ _TABLE_ROWS = 30
 
 _TASK_STATUS = {
     EventType.TASK_STARTED: TaskStatus.RUNNING,
+    EventType.TASK_DEFERRED: TaskStatus.SLEEPING,
+    EventType.TASK_RESUMED: TaskStatus.RUNNING,
     EventType.ATTEMPT_FAILED: TaskStatus.SLEEPING,
     EventType.ATTEMPT_LOST: TaskStatus.READY,
     EventType.TASK_SUCCEEDED: TaskStatus.SUCCEEDED,

@@ -1,4 +1,4 @@
-"""`cloacina runs`: list, show and resume runs."""
+"""`cloacina runs`: list and show runs; `run_control` has what changes them."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -8,7 +8,8 @@ import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.moments import MOMENT
-from cloacina_core.cli.results import exit_status, headline, told
+from cloacina_core.cli.results import told
+from cloacina_core.cli.run_control import cancel, fork, pause, rerun, resume, retry, signal
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.event import RunEvent
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def runs() -> None:
-    """List, show and resume runs.
+    """List, show and steer runs.
 
     A run is named by its id, or by the beginning of it that no other run shares.
     """
@@ -155,30 +156,5 @@ def _line(page: Sequence[LogLine]) -> str:
     )
 
 
-@runs.command()
-@click.argument("run_id", metavar="ID")
-@click.option("--timeout", type=float, metavar="SECONDS", help="How long to wait for the end.")
-@command_options
-@pass_console
-def resume(console: Console, *, run_id: str, timeout: float | None) -> int:
-    """Go on with a run whose engine is gone, here, and wait for its result.
-
-    What was done is kept: tasks that ended don't run again.
-    """
-    from cloacina_core.cli.progress import showing  # noqa: PLC0415 - not needed for --help
-    from cloacina_core.cli.waiting import tell, wait  # noqa: PLC0415
-    from cloacina_core.plugin.manager import Plugins  # noqa: PLC0415
-    from cloacina_core.runtime import Runtime  # noqa: PLC0415
-
-    plugins = Plugins.of_environment(console.settings.blocked_plugins)
-    with Runtime(console.settings, plugins, recover=False, pass_output_on=False) as runtime:
-        before = runtime.get(run_id)
-        if before.status.is_final:
-            console.say(f"{headline(before.summary)}; there is nothing to resume")
-            console.emit(before.to_json(), told(console, before))
-            return exit_status(before)
-        with showing(console, runtime.definition_of(before.run_id)) as display:
-            runtime.observe(display)
-            handle = runtime.resume(before.run_id)
-            result = wait(handle, timeout)
-        return tell(console, handle, result)
+for _command in (cancel, pause, resume, retry, rerun, fork, signal):
+    runs.add_command(_command)

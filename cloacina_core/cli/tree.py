@@ -20,7 +20,7 @@ _OWN = (
         "init", "cloacina_core.cli.init:init", "Make a home: a store, and what plugins need."
     ),
     CommandSpec("run", "cloacina_core.cli.run:run", "Run a workflow and wait for its result."),
-    CommandSpec("runs", "cloacina_core.cli.runs:runs", "List, show and resume runs."),
+    CommandSpec("runs", "cloacina_core.cli.runs:runs", "List, show and steer runs."),
     CommandSpec("workflow", "cloacina_core.cli.workflow:workflow", "List and show workflows."),
     CommandSpec("engine", "cloacina_core.cli.engine:engine", "Run an engine until it is stopped."),
     CommandSpec("db", "cloacina_core.cli.db:db", "Back up, check, upgrade and prune a store."),

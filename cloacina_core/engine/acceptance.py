@@ -1,7 +1,7 @@
 """A request to run a workflow: everything is checked before any of it is kept."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +34,12 @@ class RunRequest:
     """What the first tasks see: encoded values by key."""
     idempotency_key: str | None
     priority: int
+    origin: RunId | None = None
+    """The run that this one repeats."""
+    repeats_from: str | None = None
+    """The task from which on; None means all of it."""
+    edits: Mapping[str, str | None] = field(default_factory=dict)
+    """Encoded values that are laid over what that task sees; None for a key that is deleted."""
 
     @classmethod
     def checked(
@@ -81,7 +87,10 @@ class RunRequest:
         """What a request of the same key must be equal in; None without a key."""
         if self.idempotency_key is None:
             return None
-        return digest_of_text(canonical([self.reference, self.params, self.context]))
+        asked: list[Any] = [self.reference, self.params, self.context]
+        if self.origin is not None:
+            asked += [self.origin, self.repeats_from, self.edits]
+        return digest_of_text(canonical(asked))
 
     def begin(
         self, plan: Plan, run_id: RunId, *, now: datetime, engine: EngineId | None
@@ -102,13 +111,17 @@ class RunRequest:
             release=self.release,
             priority=self.priority,
             idempotency_key=self.idempotency_key,
+            origin=self.origin,
             engine=engine,
             created_at=now,
             started_at=None if engine is None else now,
             finished_at=None,
             error=None,
         )
-        return RunState(plan, summary, params=self.params, context=self.context)
+        run = RunState(plan, summary, params=self.params, context=self.context)
+        if self.repeats_from is not None and self.edits:
+            run.edits[plan.number[self.repeats_from]] = self.edits
+        return run
 
 
 def _check_priority(priority: object) -> None:

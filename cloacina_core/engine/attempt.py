@@ -16,6 +16,7 @@ from cloacina_core.model.retry import RetryPolicy, qualified_name
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome
 from cloacina_core.model.typed import convert_fields, is_record_type
+from cloacina_core.model.wait import Wait, WaitOrderError, Waits
 
 Wrap: TypeAlias = Callable[[TaskCall, Callable[[], Any]], Any]
 """Calls a function on behalf of an attempt; plugins stand around it."""
@@ -33,6 +34,10 @@ class ValueTooLargeError(ValueError):
     """A task's changes to the context are larger than the limit."""
 
 
+def _never() -> bool:
+    return False
+
+
 def direct(_call: TaskCall, function: Callable[[], Any]) -> Any:
     """Call a function without anything around it."""
     return function()
@@ -48,25 +53,42 @@ class AttemptRunner:
         self._clock = clock
         self._wrap = wrap
 
-    def run(self, call: TaskCall, cancelled: Callable[[], bool]) -> Outcome:
+    def run(
+        self,
+        call: TaskCall,
+        cancelled: Callable[[], bool],
+        given_up: Callable[[], bool] = _never,
+    ) -> Outcome:
         """Run an attempt to its end. Never raises: also what a task raises to exit is data.
 
         A coroutine runs on an event loop of its own.
+
+        Args:
+            call: the attempt.
+            cancelled: tells whether it is to end.
+            given_up: tells whether nobody waits for its end any more.
         """
         with capturing(self._clock) as sink:
-            attempt = _Attempt(call, sink)
+            attempt = _Attempt(call, sink, self._clock, given_up)
             try:
                 code = self._find(call)
                 context = attempt.begin(code, cancelled)
+                if call.timed_out is not None:
+                    return attempt.told_late(call.timed_out)
                 returned = self._wrap(call, lambda: _finished(code.task.function(context)))
                 return attempt.succeeded(returned)
             except BaseException as error:  # noqa: BLE001 - SystemExit too is this attempt's failure
                 return attempt.failed(error)
 
-    async def run_async(self, call: TaskCall, cancelled: Callable[[], bool]) -> Outcome:
+    async def run_async(
+        self,
+        call: TaskCall,
+        cancelled: Callable[[], bool],
+        given_up: Callable[[], bool] = _never,
+    ) -> Outcome:
         """Run an attempt at an `async def` task on the running event loop."""
         with capturing(self._clock) as sink:
-            attempt = _Attempt(call, sink)
+            attempt = _Attempt(call, sink, self._clock, given_up)
             try:
                 code = self._find(call)
                 context = attempt.begin(code, cancelled)
@@ -82,7 +104,7 @@ class AttemptRunner:
         With plugins around attempts it may not: they stand around a call in a thread. Nor may it
         when its code can't be found: running it tells the reason, as its failure.
         """
-        if self._wrap is not direct:
+        if self._wrap is not direct or call.timed_out is not None:
             return False
         try:
             return self._find(call).task.is_async
@@ -103,9 +125,13 @@ def _finished(returned: Any) -> Any:
 class _Attempt:
     """One attempt from its context to its outcome."""
 
-    def __init__(self, call: TaskCall, sink: LogSink) -> None:
+    def __init__(
+        self, call: TaskCall, sink: LogSink, clock: Clock, given_up: Callable[[], bool]
+    ) -> None:
         self._call = call
         self._sink = sink
+        self._given_up = given_up
+        self._waits = Waits(clock.now, call.waits)
         self._code: TaskCode | None = None
         self._context: Context | None = None
 
@@ -123,6 +149,7 @@ class _Attempt:
             deadline=call.deadline,
             release=call.release,
             cancelled=cancelled,
+            waits=self._waits,
         )
         self._context = Context.of_texts(call.context, params=params, info=info)
         return self._context
@@ -131,6 +158,8 @@ class _Attempt:
         code, context = self._code, self._context
         if code is None or context is None:
             raise AssertionError("an attempt succeeds after it began")
+        if self._waits.deferral is not None:  # the function caught it, and went on
+            return self._deferred(self._waits.deferral.waits)
         if isinstance(returned, Mapping):
             context.update(returned)
         elif returned is not None:
@@ -141,7 +170,7 @@ class _Attempt:
         changes = context.changes()
         self._check_size(changes)
         callback_error = None
-        if not context.cancelled():  # given up: the task hasn't succeeded, whatever this says
+        if not self._given_up():  # else the task hasn't succeeded, whatever this says
             callback_error = self._call_back(code.task.on_success, context)
         return Outcome(
             key=self._call.key,
@@ -162,7 +191,35 @@ class _Attempt:
                 "Store large data elsewhere and hand on where it is"
             )
 
+    def _deferred(self, waits: tuple[Wait, ...]) -> Outcome:
+        return Outcome(
+            key=self._call.key,
+            outcome=AttemptOutcome.DEFERRED,
+            waits=waits,
+            logs=self._sink.close(),
+        )
+
+    def told_late(self, failure: Failure) -> Outcome:
+        """Tell the author's callback of an attempt that is over already."""
+        code, context = self._code, self._context
+        callback_error = None
+        if code is not None and context is not None:
+            error = TimeoutError(failure.message)
+            callback_error = self._call_back(code.task.on_failure, context, error)
+        return Outcome(
+            key=self._call.key,
+            outcome=AttemptOutcome.TIMED_OUT,
+            failure=failure,
+            callback_error=callback_error,
+            logs=self._sink.close(),
+            of_callback=True,
+        )
+
     def failed(self, error: BaseException) -> Outcome:
+        if self._call.timed_out is not None:  # its code can't be found or begun any more
+            return self.told_late(self._call.timed_out)
+        if self._waits.deferral is not None:  # also when something on its way replaced it
+            return self._deferred(self._waits.deferral.waits)
         may_retry = self._may_retry(error)
         callback_error = None
         if (
@@ -183,7 +240,7 @@ class _Attempt:
 
     def _may_retry(self, error: BaseException) -> bool:
         deterministic = isinstance(
-            error, ResultTypeError | ValueTooLargeError | CloacinaError
+            error, ResultTypeError | ValueTooLargeError | WaitOrderError | CloacinaError
         ) and not isinstance(error, StoreUnavailableError)
         policy = self._code.task.retry if self._code else RetryPolicy()
         try:

@@ -10,6 +10,7 @@ from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome
+from cloacina_core.model.wait import Wait
 
 AttemptKey: TypeAlias = tuple[RunId, int, int]
 """Run, number of the task in its workflow, number of the attempt."""
@@ -38,6 +39,10 @@ class TaskCall:
     """Whether the retry policy has no attempt left after this one."""
     max_value_bytes: int
     """How many bytes the changes may have, encoded."""
+    waits: tuple[Wait, ...] = ()
+    """What earlier calls in this attempt waited for."""
+    timed_out: Failure | None = None
+    """Set when the attempt is over, and only `on_failure` is to be called, with this."""
 
     @property
     def run_id(self) -> RunId:
@@ -64,3 +69,7 @@ class Outcome:
     callback_error: str | None = None
     """What `on_success` or `on_failure` raised."""
     logs: tuple[LogEntry, ...] = ()
+    waits: tuple[Wait, ...] = ()
+    """When the call was deferred: all waits of the attempt, the open one last."""
+    of_callback: bool = False
+    """Whether only `on_failure` was called, after the attempt was over."""

@@ -9,22 +9,23 @@ Nothing is acted on (a task started, a caller answered, an observer told) before
 import logging
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 
 from cloacina_core.engine import planner
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
+from cloacina_core.engine.control import Control
 from cloacina_core.engine.executors.interface import Executor
 from cloacina_core.engine.flushing import Flushed, Flusher
 from cloacina_core.engine.journal import Journal
 from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.requests import (
-    Cancel,
     Completion,
     Drain,
     EngineStoppedError,
+    Look,
     Stimulus,
     Stop,
     Submission,
@@ -39,9 +40,10 @@ from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType
-from cloacina_core.model.run import Failure
+from cloacina_core.model.run import AttemptResult, Failure
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun
+from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.ownership import Load, Ownership
 from cloacina_core.store.writing import RunWriter
 
@@ -64,16 +66,19 @@ class EngineLimits:
     """How many bytes one task's changes to the context may have, encoded."""
     max_live_runs: int = 1000
     """How many runs it has at a time before it takes no more of those that wait."""
+    cancel_grace: timedelta = timedelta(seconds=10)
+    """How long what runs may take to end when its run is cancelled."""
 
 
 class Engine:
     """One incarnation of an engine. Owned by the runtime that starts and stops it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that it works with; all but the first by name
         self,
         engine_id: EngineId,
         *,
         writer: RunWriter,
+        commands: CommandStore,
         ownership: Ownership,
         executor: Executor,
         notifier: Notifier,
@@ -82,6 +87,7 @@ class Engine:
         limits: EngineLimits,
     ) -> None:
         self.id = engine_id
+        self._commands = commands
         self._ownership = ownership
         self._executor = executor
         self._clock = clock
@@ -109,6 +115,16 @@ class Engine:
             stopping=self._stopping,
             fenced=self._fenced,
         )
+        self._control = Control(
+            journal=self._journal,
+            timers=self._timers,
+            grace=limits.cancel_grace,
+            decide=self._decide,
+            ask_to_end=self._ask_to_end,
+            give_up=self._abandon,
+            sleep=self._sleep,
+        )
+        self._is_to_look = False
 
     # What other threads may call.
 
@@ -148,15 +164,14 @@ class Engine:
 
     def begin_to_take_up(self, stored: StoredRun) -> TakeUp:
         """Do what `take_up` does, but for waiting for the reply."""
-        request = TakeUp(RunState.restore(self.plan_of(stored.definition), stored))
+        run = RunState.restore(self.plan_of(stored.definition), stored)
+        request = TakeUp(run, stored.commands, stored.queued_at)
         self.post(request)
         return request
 
-    def cancel(self, run_id: RunId, reason: str) -> None:
-        """End a run of this engine early; nothing happens when it has ended."""
-        request = Cancel(run_id, reason)
-        self.post(request)
-        request.reply.wait(self.is_alive)
+    def look(self) -> None:
+        """Look in the store for what this engine's runs are asked."""
+        self.post(Look())
 
     def completion(self, run_id: RunId) -> Completion | None:
         """Return what to wait on for a live run of this engine; None for others."""
@@ -240,6 +255,8 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - one run's fault must not be another's
                 self._refuse(stimulus, error)
         fired = self._fire_timers()
+        if self._is_to_look:
+            self._look()
         started = self._fill_slots()
         self._flush()
         if self._draining.is_set() and not self._slots.running:
@@ -271,8 +288,8 @@ class Engine:
                 self._on_submission(stimulus)
             case TakeUp():
                 self._on_take_up(stimulus)
-            case Cancel():
-                self._on_cancel(stimulus)
+            case Look():
+                self._is_to_look = True
             case Stop():
                 self._on_stop(stimulus)
             case Drain():
@@ -284,12 +301,9 @@ class Engine:
             case Submission() | TakeUp():
                 stimulus.reply.refuse(error)
                 self._flusher.give_up(stimulus.run.run_id, error)
-            case Cancel():
-                stimulus.reply.refuse(error)
-                self._flusher.give_up(stimulus.run_id, error)
             case Outcome():
                 self._flusher.give_up(stimulus.key[0], error)
-            case Stop() | Drain():
+            case Look() | Stop() | Drain():
                 raise error
 
     def _free(self, run_id: RunId) -> None:
@@ -325,25 +339,53 @@ class Engine:
         self._flusher.expect(request)
         self._runs[run.run_id] = request.completion
         self._flusher.then(request.reply.accept, run)
+        was = run.status
         self._journal.claimed(run, reason=f"taken up after {run.engine_deaths} engine deaths")
         for number, task in enumerate(run.tasks):
             if task.status is TaskStatus.RUNNING:
                 self._journal.attempt_lost(
                     run, number, AttemptOutcome.LOST, "its engine ended during the attempt"
                 )
-            elif task.status is TaskStatus.SLEEPING and task.wake_at is not None:
-                self._sleep(run, number, task.wake_at)
+            elif task.status is TaskStatus.SLEEPING:
+                self._sleep(run, number)
         self._start_run_timer(run)
-        self._decide(run, planner.take_up(run))
+        if was is RunStatus.QUEUED:
+            self._check_queue_time(run, request.queued_at)
+        for command in request.commands:
+            if not run.status.is_final:
+                self._control.obey(run, command)
+        if run.status is RunStatus.RUNNING and run.cancel is None:
+            self._decide(run, planner.take_up(run))
+        self._flusher.then(self.look, run)  # for what it was asked since it was read
 
-    def _on_cancel(self, request: Cancel) -> None:
-        self._flusher.then(request.reply.accept)
-        completion = self._runs.get(request.run_id)
-        if completion is None or completion.run.status.is_final:
+    def _check_queue_time(self, run: RunState, queued_at: datetime | None) -> None:
+        """End a run that waited too long for an engine."""
+        limit = run.plan.definition.queue_timeout
+        if limit is not None and queued_at is not None and self._clock.now() - queued_at > limit:
+            message = f"the run waited longer than {limit} for an engine"
+            error = Failure(type="queue-timeout", message=message)
+            self._end_early(run, RunStatus.FAILED, error, message)
+
+    def _look(self) -> None:
+        """Obey what this engine's runs are asked."""
+        self._is_to_look = False
+        if not self._runs:
             return
-        run = completion.run
-        self._journal.event(run, EventType.CANCEL_REQUESTED, reason=request.reason)
-        self._end_early(run, RunStatus.CANCELLED, None, request.reason)
+        try:
+            commands = self._commands.pending(self.id)
+        except StoreError as error:
+            _log.warning("can't look for commands: %s", error)
+            return
+        for command in commands:
+            completion = self._runs.get(command.run_id)
+            if self._flusher.expects(command.run_id):
+                continue  # it was obeyed with the run's take-up, or there is another look
+            if completion is not None and self._has(completion.run):
+                self._trying(command.run_id, self._control.obey, completion.run, command)
+
+    def _has(self, run: RunState) -> bool:
+        """Whether a run is this engine's to change: it hasn't ended, and doesn't rest."""
+        return not run.status.is_final and run.summary.engine == self.id
 
     def _on_stop(self, request: Stop) -> None:
         if self._fenced.is_set():
@@ -374,12 +416,22 @@ class Engine:
         completion = self._runs.get(run_id)
         if completion is None:
             return  # the run ended, or went to another engine
-        if self._slots.free(outcome.key):
+        if outcome.of_callback:
+            if self._has(completion.run):
+                self._journal.called_back(completion.run, outcome)
+        elif self._slots.free(outcome.key):
             self._end_attempt(completion.run, number, outcome)
         else:
             self._journal.late_result(completion.run, outcome)
 
     def _end_attempt(self, run: RunState, number: int, outcome: Outcome) -> None:
+        if run.cancel is not None and outcome.outcome is not AttemptOutcome.SUCCEEDED:
+            failure = outcome.failure or Failure(type="cancelled", message=str(run.cancel))
+            outcome = replace(outcome, outcome=AttemptOutcome.CANCELLED, failure=failure)
+        if outcome.outcome is AttemptOutcome.DEFERRED:
+            self._journal.call_deferred(run, outcome)
+            self._decide(run, planner.attempt_deferred(run, number, outcome.waits))
+            return
         self._journal.attempt_ended(run, number, outcome)
         if outcome.outcome is AttemptOutcome.SUCCEEDED:
             decisions = planner.attempt_succeeded(run, number)
@@ -399,22 +451,41 @@ class Engine:
             match decision:
                 case planner.Ready(number):
                     self._slots.add(run.run_id, number, priority=run.summary.priority)
-                case planner.Sleep(number, until):
+                case planner.Sleep(number):
                     self._journal.task_sleeps(run, number)
-                    self._sleep(run, number, until)
-                case planner.End(number):
+                    self._sleep(run, number)
+                case planner.Defer(number):
+                    self._journal.task_deferred(run, number)
+                    self._sleep(run, number)
+                case planner.Deliver(number, signal):
+                    self._journal.signal_delivered(run, number, signal)
+                    self._slots.add(run.run_id, number, priority=run.summary.priority)
+                case planner.End(number, _, reason):
+                    if run.tasks[number].has_open_attempt:
+                        self._journal.attempt_cancelled(run, number, reason or "cancelled")
                     self._journal.task_ended(run, number)
                 case planner.Finish(status, error):
                     self._finish(run, status, error)
+        if run.status is RunStatus.PAUSED and run.cancel is None:
+            self._let_rest(run)
 
     def _finish(self, run: RunState, status: RunStatus, error: Failure | None) -> None:
+        if run.cancel is not None:
+            self._journal.handled(run.cancel)
         self._journal.finished(run, status, error)
-        self._flusher.then(lambda: self._release(run), run)
+        self._flusher.then(lambda: self._release(run, has_ended=True), run)
 
-    def _release(self, run: RunState) -> None:
+    def _let_rest(self, run: RunState) -> None:
+        """Let go of a paused run once nothing of it runs."""
+        runs_on = any(task.status is TaskStatus.RUNNING for task in run.tasks)
+        if self._has(run) and not runs_on:
+            self._journal.rests(run)
+            self._flusher.then(lambda: self._release(run, has_ended=False), run)
+
+    def _release(self, run: RunState, *, has_ended: bool) -> None:
         completion = self._runs.pop(run.run_id, None)
         if completion is not None:
-            completion.complete(has_ended=True)
+            completion.complete(has_ended=has_ended)
 
     def _end_early(
         self, run: RunState, status: RunStatus, error: Failure | None, reason: str
@@ -422,11 +493,12 @@ class Engine:
         for number, task in enumerate(run.tasks):
             if task.status is TaskStatus.RUNNING:
                 self._abandon(run, number)
-                key = (run.run_id, number, len(task.attempts))
-                failure = Failure(type="cancelled", message=reason)
-                outcome = Outcome(key=key, outcome=AttemptOutcome.CANCELLED, failure=failure)
-                self._journal.attempt_ended(run, number, outcome)
         self._decide(run, planner.end_early(run, status, error, reason))
+
+    def _ask_to_end(self, run: RunState, number: int) -> None:
+        """Tell a task that runs that it is to end."""
+        key = (run.run_id, number, len(run.tasks[number].attempts))
+        self._flusher.then(lambda: self._executor.cancel(key), run)
 
     def _abandon(self, run: RunState, number: int) -> bool:
         """Give up a task's attempt; False when it isn't running."""
@@ -446,39 +518,50 @@ class Engine:
         while (ready := self._slots.next(lost=self._executor.lost)) is not None:
             run_id, number = ready
             completion = self._runs.get(run_id)
-            if completion and completion.run.tasks[number].status is TaskStatus.READY:
+            if completion and _may_start(completion.run, number):
                 self._trying(run_id, self._start, completion.run, number)
                 started = True
         return started
 
     def _start(self, run: RunState, number: int) -> None:
-        task = run.plan.tasks[number]
-        attempt = self._journal.attempt_started(run, number)
+        goes_on = run.tasks[number].has_open_attempt
+        note = self._journal.task_resumed if goes_on else self._journal.attempt_started
+        attempt = note(run, number)
         key: AttemptKey = (run.run_id, number, attempt.number)
         self._slots.take(key)
         try:
-            context = texts_of(run.view_before(number))
+            call = self._call(run, number, attempt)
         except MergeConflictError as conflict:
             failure = Failure(type="merge-conflict", message=str(conflict))
             self.report(Outcome(key=key, outcome=AttemptOutcome.FAILED, failure=failure))
             return
-        deadline = None if task.timeout is None else attempt.started_at + task.timeout
-        call = TaskCall(
-            key=key,
+        if call.deadline is not None:
+            sleeps = run.tasks[number].sleeps
+            timer = Timer(TimerKind.ATTEMPT_DEADLINE, run.run_id, number, attempt.number, sleeps)
+            self._timers.add(call.deadline - self._clock.now(), timer)
+        self._flusher.then(lambda: self._executor.submit(call), run)
+
+    def _call(self, run: RunState, number: int, attempt: AttemptResult) -> TaskCall:
+        """Return an attempt as data.
+
+        Raises:
+            MergeConflictError: the task's merge policy doesn't settle a conflict.
+        """
+        task, state = run.plan.tasks[number], run.tasks[number]
+        called_at = state.called_at or attempt.started_at
+        return TaskCall(
+            key=(run.run_id, number, attempt.number),
             workflow=run.summary.workflow,
             fingerprint=run.plan.definition.fingerprint,
             task=task.name,
             release=run.summary.release,
             params=run.params,
-            context=context,
-            deadline=deadline,
-            is_last=run.tasks[number].failed_attempts + 1 >= task.retry.max_attempts,
+            context=texts_of(run.view_before(number)),
+            deadline=None if task.timeout is None else called_at + task.timeout - state.ran,
+            is_last=state.failed_attempts + 1 >= task.retry.max_attempts,
             max_value_bytes=self._limits.max_value_bytes,
+            waits=state.waits,
         )
-        if task.timeout is not None:
-            timer = Timer(TimerKind.ATTEMPT_DEADLINE, run.run_id, number, attempt.number)
-            self._timers.add(task.timeout, timer)
-        self._flusher.then(lambda: self._executor.submit(call), run)
 
     def _time_out(self, run: RunState, number: int, attempt: int) -> None:
         is_current = attempt == len(run.tasks[number].attempts)
@@ -495,7 +578,10 @@ class Engine:
         outcome = Outcome(
             key=key, outcome=AttemptOutcome.TIMED_OUT, failure=failure, may_retry=may_retry
         )
+        call = replace(self._call(run, number, run.tasks[number].attempts[-1]), timed_out=failure)
         self._end_attempt(run, number, outcome)
+        if run.tasks[number].status is TaskStatus.FAILED:  # for its callback
+            self._flusher.then(lambda: self._executor.submit(call), run)
 
     # Timers.
 
@@ -508,20 +594,28 @@ class Engine:
         return fired
 
     def _fire(self, timer: Timer, run: RunState) -> None:
-        if run.status.is_final:
+        if not self._has(run):
             return
-        if timer.kind is TimerKind.WAKE:
-            self._decide(run, planner.wake(run, timer.task))
-        elif timer.kind is TimerKind.ATTEMPT_DEADLINE:
+        is_current = timer.sleeps == run.tasks[timer.task].sleeps
+        if timer.kind is TimerKind.WAKE and is_current:
+            if run.status is RunStatus.RUNNING:
+                self._decide(run, planner.wake(run, timer.task))
+        elif timer.kind is TimerKind.CANCEL_GRACE:
+            self._control.end_grace(run)
+        elif timer.kind is TimerKind.ATTEMPT_DEADLINE and is_current:
             self._time_out(run, timer.task, timer.attempt)
         elif timer.kind is TimerKind.RUN_DEADLINE:
             message = f"the run took longer than {run.plan.definition.timeout}"
             error = Failure(type="timeout", message=message)
             self._end_early(run, RunStatus.FAILED, error, message)
 
-    def _sleep(self, run: RunState, number: int, until: datetime) -> None:
-        timer = Timer(TimerKind.WAKE, run.run_id, number)
-        self._timers.add(until - self._clock.now(), timer)
+    def _sleep(self, run: RunState, number: int) -> None:
+        """Set the timer of a task that sleeps, unless only a signal wakes it."""
+        task = run.tasks[number]
+        task.sleeps += 1
+        if task.status is TaskStatus.SLEEPING and task.wake_at is not None:
+            timer = Timer(TimerKind.WAKE, run.run_id, number, sleeps=task.sleeps)
+            self._timers.add(task.wake_at - self._clock.now(), timer)
 
     def _start_run_timer(self, run: RunState) -> None:
         timeout = run.plan.definition.timeout
@@ -556,3 +650,8 @@ class Engine:
 
 def _key_of(stimulus: Stimulus) -> str | None:
     return stimulus.run.summary.idempotency_key if isinstance(stimulus, Submission) else None
+
+
+def _may_start(run: RunState, number: int) -> bool:
+    is_ready = run.tasks[number].status is TaskStatus.READY
+    return is_ready and run.status is RunStatus.RUNNING and run.cancel is None

@@ -106,6 +106,10 @@ class Flusher:
         """Look for these keys together, when the first of them is asked for."""
         self._keys, self._stored_keys = frozenset(keys), None
 
+    def expects(self, run_id: RunId) -> bool:
+        """Whether a run came, or was taken up, with the batch that isn't written yet."""
+        return run_id in self._requests
+
     def flush(self) -> Flushed:
         """Write what was gathered, then act on it."""
         flushed = self._make_durable()

@@ -3,17 +3,20 @@
 import itertools
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from cloacina_core.engine.call import Outcome
-from cloacina_core.engine.run_state import RunState
+from cloacina_core.engine.run_state import RunState, TaskState
 from cloacina_core.foundation.clock import to_micros
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import EngineId
 from cloacina_core.foundation.json_value import encode
+from cloacina_core.model.command import Command
 from cloacina_core.model.event import EventType
 from cloacina_core.model.run import AttemptResult, Failure
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
+from cloacina_core.model.wait import WaitKind, WaitState
 from cloacina_core.store.batch import Batch
 
 
@@ -95,6 +98,8 @@ class Journal:
                 "request_digest": request_digest,
                 "engine": summary.engine,
                 "created_at": to_micros(summary.created_at),
+                "queued_at": to_micros(summary.created_at),
+                "origin": summary.origin,
                 "started_at": _micros(summary.started_at),
                 "finished_at": None,
                 "error": None,
@@ -105,7 +110,22 @@ class Journal:
         if run.initial:
             texts = {key: entry.text or "null" for key, entry in run.initial.items()}
             self._payload(run, "context", "", json.dumps(texts, ensure_ascii=False))
-        self.event(run, EventType.SUBMITTED, reason=summary.reference)
+        repeats = f", repeats run {summary.origin}" if summary.origin else ""
+        self.event(run, EventType.SUBMITTED, reason=f"{summary.reference}{repeats}")
+        for number, edits in run.edits.items():
+            name = run.plan.tasks[number].name
+            self._payload(run, "edits", name, json.dumps(edits, ensure_ascii=False))
+        for number, task in enumerate(run.tasks):
+            if task.status.is_final:  # taken over from the run that this one repeats
+                self._taken_over(run, number)
+
+    def _taken_over(self, run: RunState, number: int) -> None:
+        name, changes = run.plan.tasks[number].name, run.tasks[number].changes
+        self._task(run, number)
+        task = run.tasks[number]
+        self.event(run, _TASK_EVENTS[task.status], task=name, reason=task.reason)
+        if changes:
+            self._payload(run, "output", name, json.dumps(changes, ensure_ascii=False))
 
     def claimed(self, run: RunState, reason: str) -> None:
         """Write that this engine goes on with a run."""
@@ -127,6 +147,7 @@ class Journal:
         )
         run.fix_what_is_seen(number)
         task.status = TaskStatus.RUNNING
+        task.called_at, task.ran = attempt.started_at, timedelta(0)
         task.attempts.append(attempt)
         self._task(run, number)
         self.batch.new_attempts.append(
@@ -141,6 +162,92 @@ class Journal:
         self.event(run, EventType.TASK_STARTED, task=name, attempt=attempt.number)
         return attempt
 
+    def _logs(self, run: RunState, outcome: Outcome) -> None:
+        """Write what a call printed and logged."""
+        if outcome.logs:
+            _, number, attempt = outcome.key
+            self.batch.logs.append(
+                {
+                    "run_id": run.run_id,
+                    "task": run.plan.tasks[number].name,
+                    "attempt": attempt,
+                    "seq": run.seq,
+                    "body": json.dumps(outcome.logs, ensure_ascii=False),
+                }
+            )
+
+    def call_deferred(self, run: RunState, outcome: Outcome) -> None:
+        """Write what is left of a call that waits; that it does is written apart."""
+        self._logs(run, outcome)
+
+    def task_deferred(self, run: RunState, number: int) -> None:
+        """Write that a task waits, in the middle of its attempt."""
+        task = run.tasks[number]
+        if task.called_at is not None:
+            task.ran += self.now - task.called_at
+        task.reason = f"waits {task.waits[-1]}"
+        self._task(run, number)
+        self._attempt_event(run, number, EventType.TASK_DEFERRED, task.reason)
+
+    def signal_delivered(self, run: RunState, number: int, signal: Command) -> None:
+        """Write that a task took a signal that it waited for."""
+        name = run.plan.tasks[number].name
+        self._task(run, number)
+        row = {"in_run": run.run_id, "command": signal.id, "taken_by": name}
+        self.batch.taken.append(row)
+        self._attempt_event(run, number, EventType.SIGNAL_TAKEN, f"signal {signal.name!r}")
+
+    def task_resumed(self, run: RunState, number: int) -> AttemptResult:
+        """Write that a task whose wait is over is called again, and return its attempt."""
+        task = run.tasks[number]
+        wait = task.waits[-1]
+        task.status = TaskStatus.RUNNING
+        task.called_at, task.reason = self.now, None
+        self._task(run, number)
+        what = f"signal {wait.signal!r}" if wait.kind is WaitKind.SIGNAL else "its time"
+        came = "didn't come" if wait.state is WaitState.TIMED_OUT else "came"
+        self._attempt_event(run, number, EventType.TASK_RESUMED, f"{what} {came}")
+        return self._own_attempt(run, number)
+
+    def _own_attempt(self, run: RunState, number: int) -> AttemptResult:
+        """Make an open attempt this engine's, which another may have begun, and return it."""
+        attempts, name = run.tasks[number].attempts, run.plan.tasks[number].name
+        was_engine = attempts[-1].engine
+        if was_engine != self._engine:
+            attempts[-1] = replace(attempts[-1], engine=self._engine)
+            self.batch.moved_attempts.append(
+                {
+                    "in_run": run.run_id,
+                    "of_task": name,
+                    "attempt": attempts[-1].number,
+                    "was_engine": was_engine,
+                    "engine": self._engine,
+                }
+            )
+        return attempts[-1]
+
+    def handled(self, command: Command) -> None:
+        """Write that a command was obeyed."""
+        row = {
+            "in_run": command.run_id,
+            "command": command.id,
+            "handled_at": self._now_and_micros[1],
+        }
+        self.batch.handled.append(row)
+
+    def changed(self, run: RunState, status: RunStatus, event: EventType, reason: str) -> None:
+        """Write that a run was paused, or goes on."""
+        before = run.status
+        run.change(status=status)
+        self._run_change(run, before)
+        self.event(run, event, reason=reason)
+
+    def rests(self, run: RunState) -> None:
+        """Write that this engine lets go of a paused run."""
+        self.event(run, EventType.RELEASED, reason="the run is paused, and nothing of it runs")
+        run.change(engine=None)
+        self._run_change(run, run.status)
+
     def attempt_ended(self, run: RunState, number: int, outcome: Outcome) -> None:
         """Write the end of a task's last attempt; what follows for the task is written apart."""
         task, name = run.tasks[number], run.plan.tasks[number].name
@@ -153,39 +260,32 @@ class Journal:
         if outcome.changes:
             task.changes = outcome.changes
             self._payload(run, "output", name, json.dumps(outcome.changes, ensure_ascii=False))
-        if outcome.logs:
-            self.batch.logs.append(
-                {
-                    "run_id": run.run_id,
-                    "task": name,
-                    "attempt": attempt.number,
-                    "body": json.dumps(outcome.logs, ensure_ascii=False),
-                }
-            )
+        self._logs(run, outcome)
         if outcome.callback_error is not None:
-            self.event(
-                run,
-                EventType.CALLBACK_FAILED,
-                task=name,
-                attempt=attempt.number,
-                reason=outcome.callback_error,
-            )
+            self._callback_failed(run, number, outcome.callback_error)
 
     def attempt_lost(
         self, run: RunState, number: int, outcome: AttemptOutcome, reason: str
     ) -> None:
         """Write that a task's last attempt has no outcome: its engine died or gave the run back."""
         task, name = run.tasks[number], run.plan.tasks[number].name
-        owner = task.attempts[-1].engine
         error = Failure(type=outcome.value, message=reason)
         attempt = task.attempts[-1].ended(self.now, outcome, error)
         task.attempts[-1] = attempt
-        self._attempt_end(run, name, attempt, was_engine=owner)
+        self._attempt_end(run, name, attempt, was_engine=attempt.engine)
         lost = outcome is AttemptOutcome.LOST
         event_type = EventType.ATTEMPT_LOST if lost else EventType.RELEASED
         self.event(run, event_type, task=name, attempt=attempt.number, reason=reason)
         task.status = TaskStatus.READY
         self._task(run, number)
+
+    def attempt_cancelled(self, run: RunState, number: int, reason: str) -> None:
+        """Write the end of a task's open attempt, which comes to nothing."""
+        task, name = run.tasks[number], run.plan.tasks[number].name
+        error = Failure(type="cancelled", message=reason)
+        attempt = task.attempts[-1].ended(self.now, AttemptOutcome.CANCELLED, error)
+        task.attempts[-1] = attempt
+        self._attempt_end(run, name, attempt, was_engine=attempt.engine)
 
     def task_sleeps(self, run: RunState, number: int) -> None:
         """Write that a task will be tried again."""
@@ -214,6 +314,16 @@ class Journal:
             reason=reason,
         )
 
+    def called_back(self, run: RunState, outcome: Outcome) -> None:
+        """Write what is left of a callback that was called after its attempt was over."""
+        self._logs(run, outcome)
+        if outcome.callback_error is not None:
+            self._callback_failed(run, outcome.key[1], outcome.callback_error)
+
+    def _callback_failed(self, run: RunState, number: int, reason: str) -> None:
+        """Write that the author's callback failed, which changes nothing."""
+        self._attempt_event(run, number, EventType.CALLBACK_FAILED, reason)
+
     def late_result(self, run: RunState, outcome: Outcome) -> None:
         """Write that a result came when nobody waited for it any more."""
         self.event(
@@ -241,12 +351,19 @@ class Journal:
                 "was_engine": self._engine,
                 "was_status": before.value,
                 "status": summary.status.value,
+                "engine": summary.engine,
                 "engine_deaths": run.engine_deaths,
                 "started_at": _micros(summary.started_at),
                 "finished_at": _micros(summary.finished_at),
                 "error": summary.error and encode(summary.error.to_json()),
             }
         )
+
+    def _attempt_event(
+        self, run: RunState, number: int, event_type: EventType, reason: str | None
+    ) -> None:
+        name, attempts = run.plan.tasks[number].name, run.tasks[number].attempts
+        self.event(run, event_type, task=name, attempt=len(attempts), reason=reason)
 
     def _attempt_end(
         self, run: RunState, name: str, attempt: AttemptResult, *, was_engine: EngineId
@@ -273,6 +390,7 @@ class Journal:
             "wake_at": _micros(task.wake_at),
             "reason": task.reason,
             "unseen": json.dumps(unseen) if unseen else None,
+            "waits": _waits(task),
         }
         if task.stored is None:
             self.batch.new_tasks.append({"run_id": run.run_id, "name": name, **row})
@@ -307,6 +425,14 @@ _RUN_EVENTS: Mapping[RunStatus, EventType] = {
     RunStatus.FAILED: EventType.RUN_FAILED,
     RunStatus.CANCELLED: EventType.RUN_CANCELLED,
 }
+
+
+def _waits(task: TaskState) -> str | None:
+    """Return the waits of a task's open attempt as text."""
+    if not task.waits or task.status.is_final:
+        return None
+    ran = task.ran // timedelta(microseconds=1)
+    return json.dumps({"waits": [wait.to_json() for wait in task.waits], "ran": ran})
 
 
 def _micros(moment: datetime | None) -> int | None:

@@ -6,14 +6,16 @@ when a task before it ends, and only then.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
-from cloacina_core.engine.run_state import RunState, Upstream
+from cloacina_core.engine.run_state import RunState, TaskState, Upstream
 from cloacina_core.engine.views import MergeConflictError
+from cloacina_core.model.command import Command
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import RunStatus, TaskStatus
+from cloacina_core.model.wait import Wait, WaitKind, WaitState
 
 MAX_ENGINE_DEATHS = 3
 """A run at which so many engines died, one after the other, is taken for the cause."""
@@ -35,6 +37,23 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
+class Defer:
+    """The task waits, in the middle of its attempt."""
+
+    task: int
+    until: datetime | None
+    """When its wait is over at the latest; None: only a signal wakes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """The task takes a signal that it waited for, and may be called again."""
+
+    task: int
+    signal: Command
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The task has ended."""
 
@@ -51,7 +70,7 @@ class Finish:
     error: Failure | None = None
 
 
-Decision: TypeAlias = Ready | Sleep | End | Finish
+Decision: TypeAlias = Ready | Sleep | Defer | Deliver | End | Finish
 
 
 def begin(run: RunState) -> list[Decision]:
@@ -79,6 +98,8 @@ def take_up(run: RunState) -> list[Decision]:
         if task.status in (TaskStatus.RUNNING, TaskStatus.READY):
             task.status = TaskStatus.READY
             decisions.append(Ready(number))
+        else:
+            _deliver(run, number, decisions)
     _consider(run, range(len(run.tasks)), decisions)
     _finish_if_done(run, decisions)
     return decisions
@@ -102,13 +123,62 @@ def attempt_failed(
         chance: a random number in [0, 1), for the jitter of the pause.
     """
     task = run.tasks[number]
+    if run.cancel is not None:
+        return _end(run, number, TaskStatus.CANCELLED, f"cancelled {run.cancel}")
     policy = run.plan.tasks[number].retry
     delay = policy.delay_after(task.failed_attempts, chance=chance) if may_retry else None
     if delay is None:
         return _end(run, number, TaskStatus.FAILED)
     task.status = TaskStatus.SLEEPING
     task.wake_at = now + delay
+    task.waits = ()
     return [Sleep(number, task.wake_at)]
+
+
+def attempt_deferred(run: RunState, number: int, waits: tuple[Wait, ...]) -> list[Decision]:
+    """Decide what follows when a task waits: a signal that is there already ends the wait.
+
+    Args:
+        run: the run.
+        number: the task.
+        waits: all waits of its attempt; the last one is open.
+    """
+    task = run.tasks[number]
+    task.status = TaskStatus.SLEEPING
+    task.waits = waits
+    task.wake_at = waits[-1].until
+    decisions: list[Decision] = [Defer(number, task.wake_at)]
+    _deliver(run, number, decisions)
+    return decisions
+
+
+def signalled(run: RunState, signal: Command) -> list[Decision]:
+    """Decide who gets a signal: the first task that waits for it, or the first one that will."""
+    run.signals.append(signal)
+    decisions: list[Decision] = []
+    for number in range(len(run.tasks)):
+        _deliver(run, number, decisions)
+    return decisions
+
+
+def _deliver(run: RunState, number: int, decisions: list[Decision]) -> None:
+    """Give a task the signal that it waits for, if it is there."""
+    task = run.tasks[number]
+    if task.status is not TaskStatus.SLEEPING or not task.waits:
+        return
+    wait = task.waits[-1]
+    for signal in run.signals:
+        if wait.state is WaitState.OPEN and signal.name == wait.signal:
+            run.signals.remove(signal)
+            _close_wait(task, WaitState.DONE, signal.payload)
+            task.status = TaskStatus.READY
+            task.wake_at = None
+            decisions.append(Deliver(number, signal))
+            return
+
+
+def _close_wait(task: TaskState, state: WaitState, payload: str | None = None) -> None:
+    task.waits = (*task.waits[:-1], replace(task.waits[-1], state=state, payload=payload))
 
 
 def wake(run: RunState, number: int) -> list[Decision]:
@@ -116,9 +186,36 @@ def wake(run: RunState, number: int) -> list[Decision]:
     task = run.tasks[number]
     if task.status is not TaskStatus.SLEEPING:
         return []
+    if task.waits and task.waits[-1].kind is WaitKind.SIGNAL:
+        _close_wait(task, WaitState.TIMED_OUT)
+    elif task.waits and task.waits[-1].kind is WaitKind.MOMENT:
+        _close_wait(task, WaitState.DONE)
     task.status = TaskStatus.READY
     task.wake_at = None
     return [Ready(number)]
+
+
+def resume(run: RunState) -> list[Decision]:
+    """Decide what a paused run goes on with."""
+    return [
+        Ready(number) for number, task in enumerate(run.tasks) if task.status is TaskStatus.READY
+    ]
+
+
+def cancel(run: RunState, command: Command) -> list[Decision]:
+    """Decide how a run ends that is cancelled: what doesn't run is, what runs is waited for."""
+    run.cancel = command
+    decisions: list[Decision] = []
+    for number, task in enumerate(run.tasks):
+        if not task.status.is_final and task.status is not TaskStatus.RUNNING:
+            decisions.append(_ended(run, number, TaskStatus.CANCELLED, f"cancelled {command}"))
+    _finish_if_done(run, decisions)
+    return decisions
+
+
+def attempt_given_up(run: RunState, number: int, reason: str) -> list[Decision]:
+    """Decide what follows when a cancelled task doesn't end by itself."""
+    return _end(run, number, TaskStatus.CANCELLED, reason)
 
 
 def end_early(
@@ -191,6 +288,9 @@ def _why_skipped(run: RunState, number: int) -> str:
 
 def _finish_if_done(run: RunState, decisions: list[Decision]) -> None:
     if run.unfinished:
+        return
+    if run.cancel is not None:
+        decisions.append(Finish(RunStatus.CANCELLED))
         return
     failed = [
         (_failed_at(run, number), number)

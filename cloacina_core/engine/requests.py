@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeAlias
 
 from cloacina_core.engine.call import Outcome
@@ -11,6 +12,7 @@ from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import StoreUnavailableError
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.latch import Latch
+from cloacina_core.model.command import Command
 
 _log = logging.getLogger(__name__)
 
@@ -115,6 +117,10 @@ class TakeUp:
     """Go on with a run that was claimed for this engine."""
 
     run: RunState
+    commands: tuple[Command, ...] = ()
+    """What it was asked while nobody worked on it."""
+    queued_at: datetime | None = None
+    """Since when it waited, when it was queued."""
     reply: Reply = field(default_factory=Reply)
     completion: Completion = field(init=False)
 
@@ -123,12 +129,8 @@ class TakeUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
-    """End a run of this engine early."""
-
-    run_id: RunId
-    reason: str
-    reply: Reply = field(default_factory=Reply)
+class Look:
+    """Look in the store for commands to this engine's runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,5 +145,5 @@ class Drain:
     """See whether any attempt still runs."""
 
 
-Stimulus: TypeAlias = Submission | TakeUp | Cancel | Stop | Drain | Outcome
+Stimulus: TypeAlias = Submission | TakeUp | Look | Stop | Drain | Outcome
 """All that can happen to an engine, but for time going by."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.views import (
@@ -15,10 +15,12 @@ from cloacina_core.engine.views import (
 )
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, decode, decode_each
+from cloacina_core.model.command import Command
 from cloacina_core.model.definition import MergePolicy
 from cloacina_core.model.run import AttemptResult, RunResult, RunSummary, TaskResult
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun
+from cloacina_core.model.wait import Wait
 
 
 class TaskState:
@@ -26,12 +28,16 @@ class TaskState:
 
     __slots__ = (
         "attempts",
+        "called_at",
         "changes",
         "endings",
+        "ran",
         "reason",
+        "sleeps",
         "status",
         "stored",
         "unseen",
+        "waits",
         "wake_at",
     )
 
@@ -46,8 +52,21 @@ class TaskState:
         """How many of the tasks before it ended how."""
         self.unseen: frozenset[int] = frozenset()
         """Tasks before it that hadn't ended when it began, or was decided."""
+        self.waits: tuple[Wait, ...] = ()
+        """What its open attempt waited for, and waits for: the last one may be open."""
+        self.called_at: datetime | None = None
+        """When its function was called, while it runs."""
+        self.ran = timedelta(0)
+        """How long the calls before that took, in the open attempt."""
+        self.sleeps = 0
+        """How often it was put to sleep here: tells its timer from earlier ones."""
         self.stored: tuple[TaskStatus, int] | None = None
         """The status and the number of attempts in the store's row; None when there is no row."""
+
+    @property
+    def has_open_attempt(self) -> bool:
+        """Whether its last attempt hasn't ended: it runs, or waits."""
+        return bool(self.attempts) and self.attempts[-1].finished_at is None
 
     @property
     def failed_attempts(self) -> int:
@@ -92,11 +111,14 @@ class RunState:
 
     __slots__ = (
         "_views",
+        "cancel",
+        "edits",
         "engine_deaths",
         "initial",
         "params",
         "plan",
         "seq",
+        "signals",
         "summary",
         "tasks",
         "unfinished",
@@ -119,6 +141,12 @@ class RunState:
         self.seq = 0
         """The number of the last event."""
         self.engine_deaths = 0
+        self.cancel: Command | None = None
+        """Who asked for its end, which waits for what runs."""
+        self.signals: list[Command] = []
+        """Those that no task has waited for yet, the oldest first."""
+        self.edits: dict[int, Mapping[str, str | None]] = {}
+        """For some tasks, encoded values that are laid over what they see."""
         self._views: dict[int, View] = {}
 
     @classmethod
@@ -132,6 +160,8 @@ class RunState:
         )
         state.seq = stored.last_seq
         state.engine_deaths = stored.engine_deaths
+        state.signals = list(stored.signals)
+        state.edits = {plan.number[name]: edits for name, edits in stored.edits.items()}
         for name, row in stored.tasks.items():
             number = plan.number[name]
             task = state.tasks[number]
@@ -140,6 +170,8 @@ class RunState:
             task.reason = row.reason
             task.wake_at = row.wake_at
             task.unseen = frozenset(plan.number[before] for before in row.unseen)
+            task.waits = row.waits
+            task.ran = row.ran
             task.changes = stored.outputs.get(name)
             task.status = row.status
             if row.status.is_final:
@@ -186,7 +218,11 @@ class RunState:
             MergeConflictError: the task's merge policy doesn't settle a conflict.
         """
         policies = self.plan.tasks[number].merge
-        return self._merge(self._ended_before(number), policies, number)
+        return self._seen(number, policies)
+
+    def _seen(self, number: int, policies: Mapping[str, MergePolicy]) -> View:
+        merge = self._merge(self._ended_before(number), policies, number)
+        return with_changes(merge, number, self.edits.get(number))
 
     def final_view(self) -> View:
         """Return the merge, in declared order, of what the last tasks left."""
@@ -228,7 +264,7 @@ class RunState:
             if task not in self._views:
                 succeeded = self.tasks[task].status is TaskStatus.SUCCEEDED
                 policies = self.plan.tasks[task].merge if succeeded else {}
-                seen = self._merge(before, policies, task)
+                seen = self._seen(task, policies)
                 self._views[task] = with_changes(seen, task, self.tasks[task].changes)
         return self._views[number]
 

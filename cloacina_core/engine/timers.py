@@ -18,6 +18,8 @@ class TimerKind(Enum):
     """A sleeping task is to be tried again."""
     ATTEMPT_DEADLINE = auto()
     RUN_DEADLINE = auto()
+    CANCEL_GRACE = auto()
+    """A cancelled run has waited long enough for what runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,9 @@ class Timer:
     run_id: RunId | None = None
     task: int = 0
     attempt: int = 0
+    sleeps: int = 0
+    """How often the task had been put to sleep when the timer was set: tells whether it still
+    means the sleep, or the call, that it was set for."""
 
 
 class Timers:

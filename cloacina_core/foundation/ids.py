@@ -48,6 +48,10 @@ class IdFactory:
         """Return a new id for one incarnation of an engine; a restarted engine is another one."""
         return EngineId(self._new())
 
+    def command_id(self) -> str:
+        """Return a new id for something that is asked of a run."""
+        return self._new()
+
 
 def first_id_of(moment: datetime) -> str:
     """Return the lowest id that can be made at a moment: ids tell their millisecond."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, overload
 
 from cloacina_core.errors import ContextValueError
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode, encode
 from cloacina_core.model.release import Release
 from cloacina_core.model.typed import convert
+from cloacina_core.model.wait import Waits
 
 T = TypeVar("T")
 
@@ -67,6 +68,8 @@ class TaskInfo:
     release: Release | None = None
     """What the workflow was resolved to; None for a workflow that isn't packaged."""
     cancelled: Callable[[], bool] = _never
+    waits: Waits | None = None
+    """How the task waits; None outside of a run."""
 
     @property
     def idempotency_token(self) -> str:
@@ -229,8 +232,64 @@ class Context(MutableMapping[str, JsonValue]):
         return self.info.idempotency_token
 
     def cancelled(self) -> bool:
-        """Whether the attempt was given up (deadline, cancel): a long task should stop then."""
+        """Whether the attempt is to end (cancel, deadline): a long task should stop then."""
         return self.info.cancelled()
+
+    def sleep(self, duration: timedelta) -> None:
+        """Wait without taking a slot: the task is called again from its beginning afterwards.
+
+        What stands before a wait is run again each time. Waits that are over are passed at once,
+        so a sleep doesn't begin anew. They belong to the attempt: one that follows a failure waits
+        again, one that follows the loss of an engine doesn't.
+        """
+        self._waits.sleep(duration)
+
+    def sleep_until(self, moment: datetime) -> None:
+        """Wait as `sleep` does, until an aware moment; of two calls, the first one's counts."""
+        self._waits.sleep_until(moment)
+
+    def wait_until(
+        self,
+        condition: Callable[[], object],
+        *,
+        every: timedelta,
+        timeout: timedelta | None = None,
+    ) -> None:
+        """Wait as `sleep` does, until a function returns something true.
+
+        Args:
+            condition: a plain function without arguments, called at once and then once in a while.
+                What it raises fails the attempt.
+            every: how long to wait before it is called again.
+            timeout: how long to wait in all; None for ever.
+
+        Raises:
+            WaitTimeoutError: it took longer. It can be caught.
+        """
+        self._waits.wait_until(condition, every, timeout)
+
+    def wait_for(self, signal: str, *, timeout: timedelta | None = None) -> JsonValue:
+        """Wait as `sleep` does, until somebody sends the run a signal, and return what it carries.
+
+        A signal that came before is taken at once. Each one is taken by one wait only, the oldest
+        first.
+
+        Args:
+            signal: the name of the signal, as `approval`.
+            timeout: how long to wait; None for ever.
+
+        Raises:
+            WaitTimeoutError: it didn't come. It can be caught.
+        """
+        return self._waits.wait_for(signal, timeout)
+
+    @property
+    def _waits(self) -> Waits:
+        if self.info.waits is None:
+            raise RuntimeError(
+                "only a run can wait: test it with cloacina_core.testing.run_workflow"
+            )
+        return self.info.waits
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return all values as a new dict."""

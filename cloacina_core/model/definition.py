@@ -60,7 +60,7 @@ class TaskDefinition:
             after=tuple(data["after"]),
             rule=rule_from_json(data["when"]),
             retry=RetryPolicy.from_json(data["retry"]),
-            timeout=None if data["timeout"] is None else timedelta(seconds=data["timeout"]),
+            timeout=_duration(data["timeout"]),
             merge=dict(data["merge"]),
             resources=tuple(data["resources"]),
             description=data["description"],
@@ -79,6 +79,8 @@ class WorkflowDefinition:
     tags: Mapping[str, str]
     timeout: timedelta | None
     """How long a run may take, from its first start; None means no limit."""
+    queue_timeout: timedelta | None = None
+    """How long a run may wait for an engine; None means no limit."""
     tasks: tuple[TaskDefinition, ...]
     fingerprint: str
     """Changes when any task's fingerprint or the params schema changes; hex."""
@@ -106,6 +108,7 @@ class WorkflowDefinition:
             "params_schema": self.params_schema,
             "tags": dict(self.tags),
             "timeout": None if self.timeout is None else self.timeout.total_seconds(),
+            "queue_timeout": self.queue_timeout and self.queue_timeout.total_seconds(),
             "tasks": [task.to_json() for task in self.tasks],
             "fingerprint": self.fingerprint,
         }
@@ -118,7 +121,12 @@ class WorkflowDefinition:
             description=data["description"],
             params_schema=data["params_schema"],
             tags=dict(data["tags"]),
-            timeout=None if data["timeout"] is None else timedelta(seconds=data["timeout"]),
+            timeout=_duration(data["timeout"]),
+            queue_timeout=_duration(data["queue_timeout"]),
             tasks=tuple(TaskDefinition.from_json(task) for task in data["tasks"]),
             fingerprint=data["fingerprint"],
         )
+
+
+def _duration(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)

@@ -9,12 +9,20 @@ from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 _RUN: Mapping[EventType, RunStatus] = {
     EventType.SUBMITTED: RunStatus.QUEUED,
     EventType.CLAIMED: RunStatus.RUNNING,
+    EventType.PAUSED: RunStatus.PAUSED,
+    EventType.RESUMED: RunStatus.RUNNING,
+    EventType.QUEUED: RunStatus.QUEUED,
+    EventType.RETRIED: RunStatus.QUEUED,
     EventType.RUN_SUCCEEDED: RunStatus.SUCCEEDED,
     EventType.RUN_FAILED: RunStatus.FAILED,
     EventType.RUN_CANCELLED: RunStatus.CANCELLED,
 }
 _TASK: Mapping[EventType, TaskStatus] = {
     EventType.TASK_STARTED: TaskStatus.RUNNING,
+    EventType.TASK_DEFERRED: TaskStatus.SLEEPING,
+    EventType.SIGNAL_TAKEN: TaskStatus.READY,
+    EventType.TASK_RESUMED: TaskStatus.RUNNING,
+    EventType.TASK_RESET: TaskStatus.WAITING,
     EventType.TASK_SUCCEEDED: TaskStatus.SUCCEEDED,
     EventType.ATTEMPT_FAILED: TaskStatus.SLEEPING,
     EventType.ATTEMPT_LOST: TaskStatus.READY,
@@ -24,9 +32,9 @@ _TASK: Mapping[EventType, TaskStatus] = {
     EventType.TASK_CANCELLED: TaskStatus.CANCELLED,
 }
 OUTCOMES: Mapping[TaskStatus, frozenset[AttemptOutcome | None]] = {
-    TaskStatus.READY: frozenset({AttemptOutcome.LOST, AttemptOutcome.RELEASED}),
+    TaskStatus.READY: frozenset({AttemptOutcome.LOST, AttemptOutcome.RELEASED, None}),
     TaskStatus.RUNNING: frozenset({None}),
-    TaskStatus.SLEEPING: frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT}),
+    TaskStatus.SLEEPING: frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT, None}),
     TaskStatus.SUCCEEDED: frozenset({AttemptOutcome.SUCCEEDED}),
     TaskStatus.FAILED: frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT}),
 }

@@ -6,6 +6,7 @@ Pure: the caller brings the random number, so a test can bring its own.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from cloacina_core.foundation.names import plain_module
@@ -62,7 +63,8 @@ class RetryPolicy:
 
     retry_on: tuple[type[BaseException] | str, ...] = ()
     """Failures worth another attempt: exception classes, their names (`"TimeoutError"`,
-    `"requests.exceptions.Timeout"`), or `"transient"`; subclasses count. Empty means all."""
+    `"requests.exceptions.Timeout"`), patterns of names (`"requests.exceptions.*"`), or
+    `"transient"`; subclasses count. Empty means all."""
 
     retry_on_message: tuple[str, ...] = ()
     """Texts of which one must stand in the message, in upper or lower case. Empty means any."""
@@ -175,7 +177,10 @@ def _matches(error: BaseException, condition: type[BaseException] | str) -> bool
         return isinstance(error, condition)
     if condition == TRANSIENT:
         return is_transient(error)
-    return any(condition in (kind.__name__, qualified_name(kind)) for kind in type(error).__mro__)
+    return any(
+        fnmatchcase(kind.__name__, condition) or fnmatchcase(qualified_name(kind), condition)
+        for kind in type(error).__mro__
+    )
 
 
 def _message(error: BaseException) -> str:

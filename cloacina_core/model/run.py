@@ -45,6 +45,7 @@ class AttemptResult:
     number: int
     """Counted from 1, without holes."""
     engine: EngineId
+    """Who ran it, or ran it last, when it waited in between."""
     started_at: datetime
     finished_at: datetime | None = None
     """None while it runs."""
@@ -85,7 +86,7 @@ class TaskResult:
     status: TaskStatus
     attempts: tuple[AttemptResult, ...] = ()
     reason: str | None = None
-    """Why it was skipped or cancelled, or until when it sleeps."""
+    """Why it was skipped or cancelled, or what it waits for."""
 
     @property
     def error(self) -> Failure | None:
@@ -115,6 +116,8 @@ class RunSummary:
     """What it was resolved to; None for a workflow that isn't packaged."""
     priority: int
     idempotency_key: str | None
+    origin: RunId | None = None
+    """The run that this one repeats, wholly or from a task on."""
     engine: EngineId | None
     """Who works on it, or worked on it last."""
     created_at: datetime
@@ -132,6 +135,7 @@ class RunSummary:
             "release": self.release and self.release.to_json(),
             "priority": self.priority,
             "idempotency_key": self.idempotency_key,
+            "origin": self.origin,
             "engine": self.engine,
             "created_at": iso(self.created_at),
             "started_at": _iso(self.started_at),

@@ -29,7 +29,7 @@ class TaskStatus(StrEnum):
     """It may start; no slot is free yet."""
     RUNNING = "running"
     SLEEPING = "sleeping"
-    """It failed and will be tried again at a set time."""
+    """It waits for a set time, to be tried again or because it asked to, or for a signal."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -52,6 +52,8 @@ class AttemptOutcome(StrEnum):
     RELEASED = "released"
     """Its engine stopped in good order and gave the run back."""
     CANCELLED = "cancelled"
+    DEFERRED = "deferred"
+    """It waits, and goes on later. What a call may come to; no attempt ends so."""
 
 
 _FINAL_RUN = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})

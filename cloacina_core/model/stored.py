@@ -1,12 +1,15 @@
 """A run as the store holds it: what an engine needs to go on with it."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.command import Command
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.run import AttemptResult, RunSummary
 from cloacina_core.model.status import TaskStatus
+from cloacina_core.model.wait import Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,10 @@ class StoredTask:
     reason: str | None
     unseen: tuple[str, ...] = ()
     """Tasks before it that hadn't ended when it began, or was decided."""
+    waits: tuple[Wait, ...] = ()
+    """What its open attempt asked to wait for."""
+    ran: timedelta = timedelta(0)
+    """How long the calls of its open attempt took, up to the last wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +43,11 @@ class StoredRun:
     tasks: dict[str, StoredTask]
     last_seq: int
     engine_deaths: int
+    queued_at: datetime
+    """Since when it waited, or waits, for an engine."""
+    commands: tuple[Command, ...] = ()
+    """What was asked of it and isn't obeyed yet, the oldest first."""
+    signals: tuple[Command, ...] = ()
+    """Signals that no task has waited for yet, the oldest first."""
+    edits: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    """For each task, encoded values that are laid over what it sees."""

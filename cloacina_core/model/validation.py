@@ -28,6 +28,7 @@ class Declared(Protocol):
     params: type | Schema | None
     tags: dict[str, str]
     timeout: timedelta | None
+    queue_timeout: timedelta | None
 
 
 def find_problems(workflow: Declared, tasks: Sequence[Task[..., Any]]) -> Iterator[Problem]:
@@ -44,6 +45,7 @@ def find_problems(workflow: Declared, tasks: Sequence[Task[..., Any]]) -> Iterat
         yield Problem("empty", "the workflow has no tasks")
     yield from _text_problems("bad-description", "the description", workflow.description, "")
     yield from _timeout_problems(workflow.timeout, "")
+    yield from _timeout_problems(workflow.queue_timeout, "", "queue_timeout")
     yield from _params_problems(workflow)
     for key, tag in workflow.tags.items():
         yield from _text_problems("bad-tag", "the key of a tag", key, "")
@@ -129,15 +131,15 @@ def _retry_problems(retry: object, where: str) -> Iterator[Problem]:
         yield Problem("bad-retry", fault, where)
 
 
-def _timeout_problems(timeout: object, where: str) -> Iterator[Problem]:
+def _timeout_problems(timeout: object, where: str, name: str = "timeout") -> Iterator[Problem]:
     if timeout is None:
         return
     if not isinstance(timeout, timedelta):
-        yield Problem("bad-timeout", f"timeout takes a timedelta, not {timeout!r}", where)
+        yield Problem("bad-timeout", f"{name} takes a timedelta, not {timeout!r}", where)
     elif timeout <= timedelta(0):
-        yield Problem("bad-timeout", "timeout must be longer than nothing", where)
+        yield Problem("bad-timeout", f"{name} must be longer than nothing", where)
     elif timeout > LONGEST:
-        message = f"timeout can't be longer than {LONGEST.days} days; None means no limit"
+        message = f"{name} can't be longer than {LONGEST.days} days; None means no limit"
         yield Problem("bad-timeout", message, where)
 
 

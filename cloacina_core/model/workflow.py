@@ -24,6 +24,7 @@ class Workflow:
         params: type | Schema | None = None,
         tags: Mapping[str, str] | None = None,
         timeout: timedelta | None = None,
+        queue_timeout: timedelta | None = None,
         tasks: Iterable[Task[..., Any]] = (),
     ) -> None:
         """Begin a workflow.
@@ -34,7 +35,9 @@ class Workflow:
             params: what a run is started with: a dataclass, a TypedDict or a JSON Schema object.
                 None accepts any object.
             tags: free-form labels.
-            timeout: how long a run may take, from its first start.
+            timeout: how long a run may take, from its first start. The time that it is paused
+                counts.
+            queue_timeout: how long a run may wait for an engine; then it fails.
             tasks: tasks to add at once.
         """
         self.name = name
@@ -42,6 +45,7 @@ class Workflow:
         self.params = params
         self.tags = dict(tags or {})
         self.timeout = timeout
+        self.queue_timeout = queue_timeout
         self._tasks: list[Task[..., Any]] = []
         self._by_name: dict[str, Task[..., Any]] | None = None
         self._definition: WorkflowDefinition | None = None
@@ -65,8 +69,9 @@ class Workflow:
                 `timeout` (a timedelta for one attempt); `when` (a rule; default: `all_succeeded`);
                 `merge` (`"later"`, `"concat"`, `"error"`, or a mapping of key to one of these);
                 `on_success(context)` and `on_failure(context, error)`, called in the attempt that
-                succeeds, or that raises when no other one follows; their own errors are only told
-                as an event; `resources` (tags of what it needs; kept and shown, not acted on yet).
+                succeeds, or that raises when no other one follows, or beside one that ran out of
+                time; their own errors are only told as an event; `resources` (tags of what it
+                needs; kept and shown, not acted on yet).
         """
         if function is None:
             return TaskDecorator(options, self.add)
@@ -113,12 +118,15 @@ def _define(workflow: Workflow) -> WorkflowDefinition:
     tasks = tuple(_define_task(task) for task in workflow.tasks.values())
     schema = params_schema(workflow.params)
     timeout = "" if workflow.timeout is None else str(workflow.timeout.total_seconds())
+    if workflow.queue_timeout is not None:
+        timeout += f" queue {workflow.queue_timeout.total_seconds()}"
     return WorkflowDefinition(
         name=workflow.name,
         description=workflow.description,
         params_schema=schema,
         tags=dict(workflow.tags),
         timeout=workflow.timeout,
+        queue_timeout=workflow.queue_timeout,
         tasks=tasks,
         fingerprint=fingerprint.combined(
             workflow.name, canonical(schema), timeout, *(task.fingerprint for task in tasks)

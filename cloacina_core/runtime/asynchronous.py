@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from cloacina_core.errors import ResultTimeoutError
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.run import RunResult
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.runtime import Runtime, What
@@ -24,6 +25,18 @@ class AsyncRunHandle:
     def id(self) -> RunId:
         """The id of the run."""
         return self._handle.id
+
+    async def cancel(self, *, reason: str | None = None) -> None:
+        """Ask for the end of the run, see `Runtime.cancel`."""
+        await asyncio.to_thread(self._handle.cancel, reason=reason)
+
+    async def pause(self, *, reason: str | None = None) -> None:
+        """Start nothing new, see `Runtime.pause`."""
+        await asyncio.to_thread(self._handle.pause, reason=reason)
+
+    async def signal(self, name: str, payload: JsonValue = None) -> None:
+        """Send the run a signal, see `Runtime.signal`."""
+        await asyncio.to_thread(self._handle.signal, name, payload)
 
     async def result(self, timeout: float | None = None) -> RunResult:  # noqa: ASYNC109 - as `RunHandle.result`
         """Wait until the run has ended, and return it; other coroutines go on meanwhile.
@@ -88,6 +101,14 @@ class AsyncRuntime:
     ) -> RunResult:
         """Submit a run and wait for its end; arguments are those of `Runtime.run`."""
         return await (await self.submit(what, params, **options)).result(timeout)
+
+    async def attach(self, run_id: str) -> AsyncRunHandle:
+        """Return a handle on a run, see `Runtime.attach`."""
+        return AsyncRunHandle(await asyncio.to_thread(self._runtime.attach, run_id))
+
+    async def resume(self, run_id: str) -> AsyncRunHandle:
+        """Go on with a run, see `Runtime.resume`."""
+        return AsyncRunHandle(await asyncio.to_thread(self._runtime.resume, run_id))
 
     async def close(self) -> None:
         """Give live runs back and stop."""

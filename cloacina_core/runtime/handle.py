@@ -2,14 +2,32 @@
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from cloacina_core.engine.requests import Completion
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import ResultTimeoutError
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.run import RunResult
 from cloacina_core.model.status import RunStatus
 from cloacina_core.runtime.following import RunFollower
+
+
+class Controls(Protocol):
+    """What can be done with a run, by its id; see `Runtime`."""
+
+    def cancel(self, run_id: str, *, reason: str | None = None) -> None:
+        """Ask for its end."""
+        ...
+
+    def pause(self, run_id: str, *, reason: str | None = None) -> None:
+        """Start nothing new."""
+        ...
+
+    def signal(self, run_id: str, name: str, payload: JsonValue = None) -> None:
+        """Send it a signal."""
+        ...
 
 
 class RunHandle:
@@ -22,11 +40,13 @@ class RunHandle:
         read: Callable[[RunId], RunResult],
         follower: RunFollower,
         completion: Completion | None,
+        controls: Controls,
     ) -> None:
         self.id = run_id
         self._read = read
         self._follower = follower
         self._completion = completion
+        self._controls = controls
 
     def result(self, timeout: float | None = None) -> RunResult:
         """Wait until the run has ended, and return it with its tasks and context.
@@ -54,6 +74,18 @@ class RunHandle:
     def status(self) -> RunStatus:
         """Return where the run stands."""
         return self._read(self.id).status
+
+    def cancel(self, *, reason: str | None = None) -> None:
+        """Ask for the end of the run, see `Runtime.cancel`; `result` waits for it."""
+        self._controls.cancel(self.id, reason=reason)
+
+    def pause(self, *, reason: str | None = None) -> None:
+        """Start nothing new, see `Runtime.pause`."""
+        self._controls.pause(self.id, reason=reason)
+
+    def signal(self, name: str, payload: JsonValue = None) -> None:
+        """Send the run a signal, see `Runtime.signal`."""
+        self._controls.signal(self.id, name, payload)
 
     @property
     def local(self) -> RunState | None:

@@ -27,12 +27,16 @@ from cloacina_core.errors import (
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.command import CommandKind
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import RunEvent
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import LogLine, RunResult, RunSummary
+from cloacina_core.model.status import RunStatus
+from cloacina_core.model.stored import StoredRun
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime.control import RunControl, repeated, take_outcomes
 from cloacina_core.runtime.following import RunFollower
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
@@ -43,6 +47,7 @@ from cloacina_core.services.recovery import RecoveryService, RunTaker
 from cloacina_core.services.retention import RetentionService, expiries
 from cloacina_core.settings import Settings, read_settings
 from cloacina_core.store.claiming import Claims, CodeHere
+from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Retention
@@ -78,6 +83,7 @@ class Runtime:
         database = self._view.database
         self._reader = RunReader(database)
         self._ownership = Ownership(database, settings.lease)
+        self._commands = CommandStore(database)
         self._follower = RunFollower(database, self._reader)
         self._sources = Sources(self._view, plugins)
         self._library = WorkflowLibrary(self._sources.all)
@@ -100,13 +106,20 @@ class Runtime:
             on_lost=database.interrupt,
             on_new=self._recovery.wake,
         )
+        self._control = RunControl(
+            look=self._look_for_commands,
+            reader=self._reader,
+            commands=self._commands,
+            ids=self._ids,
+            go_on=self._go_on,
+        )
         wanted = expiries(settings.retention, settings.retention_failed)
         self._retention = RetentionService(Retention(database), wanted, clock) if recover else None
         code = CodeHere(self._library.sources, lambda print_: self._library.has(print_, None))
         self._taker = RunTaker(
             self._ownership, Claims(database, code), self._reader, self._recovery.wake
         )
-        self._watcher = StoreWatcher(database, self._recovery.wake) if recover else None
+        self._watcher = StoreWatcher(database, self._on_change)
         self._closing = threading.Lock()
         self._closed = False
         self._start()
@@ -145,12 +158,18 @@ class Runtime:
         return Engine(
             self._ids.engine_id(),
             writer=RunWriter(self._view.database),
+            commands=self._commands,
             ownership=self._ownership,
             executor=self._executor,
             notifier=self._notifier,
             clock=self._clock,
             chance=random.random,
-            limits=EngineLimits(settings.slots, settings.max_value_bytes, settings.max_live_runs),
+            limits=EngineLimits(
+                settings.slots,
+                settings.max_value_bytes,
+                settings.max_live_runs,
+                settings.cancel_grace,
+            ),
         )
 
     def _start(self) -> None:
@@ -162,8 +181,7 @@ class Runtime:
             raise
         self._capture.start()
         self._recovery.start()
-        if self._watcher is not None:
-            self._watcher.start()
+        self._watcher.start()
         if self._retention is not None:
             self._retention.start()
 
@@ -176,7 +194,7 @@ class Runtime:
         Returns:
             False when some attempts still run; `close` gives them up.
         """
-        self._stop_looking()
+        self._recovery.stop()  # takes no more runs
         return self._engines.engine.drain(timeout)
 
     def close(self) -> None:
@@ -190,7 +208,8 @@ class Runtime:
                 self._stop()
 
     def _stop(self) -> None:
-        self._stop_looking()
+        self._recovery.stop()
+        self._watcher.stop()
         if self._retention is not None:
             self._retention.stop()
         self._engines.stop()
@@ -199,13 +218,6 @@ class Runtime:
         self._capture.stop()
         self._view.close()
         self._follower.close()
-
-    def _stop_looking(self) -> None:
-        """Take no more runs; asked twice, it does nothing the second time."""
-        if self._watcher is not None:
-            self._watcher.stop()
-            self._watcher = None
-        self._recovery.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -314,13 +326,18 @@ class Runtime:
         submissions = [self._hand_in(engine, request, detach=detach) for request in requests]
         return [self._accepted(engine, submission) for submission in submissions]
 
-    def _hand_in(self, engine: Engine, request: RunRequest, *, detach: bool) -> Submission:
+    def _hand_in(
+        self, engine: Engine, request: RunRequest, *, detach: bool, origin: StoredRun | None = None
+    ) -> Submission:
+        """Hand a request to the engine; with an origin, some outcomes of that run go with it."""
         run = request.begin(
             engine.plan_of(request.definition),
             self._ids.run_id(),
             now=self._clock.now(),
             engine=None if detach else engine.id,
         )
+        if origin is not None and request.repeats_from is not None:
+            take_outcomes(run, origin, request.repeats_from)
         submission = Submission(run, request.digest)
         engine.post(submission)
         return submission
@@ -354,24 +371,155 @@ class Runtime:
         """
         found = self._reader.find(run_id)
         try:
-            return self.resume(found)
+            return self._go_on(found)
         except (IllegalTransitionError, RunOwnedElsewhereError):
-            return self._handle(found, self._engines.engine.completion(found))
+            return self._followed(found)
 
     def resume(self, run_id: str) -> RunHandle:
-        """Go on with a run that nobody works on.
+        """Let a paused run go on, or go on here with a run that nobody works on.
 
         Raises:
             UnknownRunError: there is none with this id.
             IllegalTransitionError: it has ended.
-            RunOwnedElsewhereError: an engine that is alive works on it.
+            RunOwnedElsewhereError: an engine that is alive works on it, and it isn't paused.
+            MissingCodeError: its code isn't here; one that was paused waits for another engine.
+        """
+        found = self._reader.find(run_id)
+        was_paused = self._reader.summary(found).status is RunStatus.PAUSED
+        if was_paused:
+            self._control.ask(found, CommandKind.RESUME)
+        try:
+            return self._go_on(found)
+        except RunOwnedElsewhereError:
+            if not was_paused:
+                raise
+            return self._followed(found)  # its engine hadn't let go of it yet
+
+    def unpause(self, run_id: str, *, reason: str | None = None) -> None:
+        """Let a paused run go on, in whichever engine comes first.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+            IllegalTransitionError: it has ended.
+        """
+        self._control.ask(self._reader.find(run_id), CommandKind.RESUME, reason=reason)
+
+    def cancel(self, run_id: str, *, reason: str | None = None) -> None:
+        """Ask for the end of a run, whoever works on it; the request is durable.
+
+        Nothing more of it starts. What runs is told by `context.cancelled()`, a coroutine by
+        `CancelledError`; what hasn't ended after the setting `cancel_grace` is given up.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+            IllegalTransitionError: it has ended.
+        """
+        self._control.cancel(self._reader.find(run_id), reason)
+
+    def pause(self, run_id: str, *, reason: str | None = None) -> None:
+        """Ask for nothing more of a run to start, until it is resumed; what runs goes on.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+            IllegalTransitionError: it has ended.
+        """
+        self._control.ask(self._reader.find(run_id), CommandKind.PAUSE, reason=reason)
+
+    def signal(self, run_id: str, name: str, payload: JsonValue = None) -> None:
+        """Send a signal to a run: a task that waits for it, now or later, takes it.
+
+        Args:
+            run_id: the id, or the unique beginning of one.
+            name: what `context.wait_for` waits for.
+            payload: what it returns.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+            IllegalTransitionError: it has ended.
+            InputError: the name or the payload can't be used.
+        """
+        self._control.signal(self._reader.find(run_id), name, payload)
+
+    def retry(self, run_id: str, *, reason: str | None = None, detach: bool = False) -> RunHandle:
+        """Go on with a run that failed or was cancelled, with the tasks that didn't succeed.
+
+        Args:
+            run_id: the id, or the unique beginning of one.
+            reason: why, for its history.
+            detach: leave it to whichever engine comes first.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+            IllegalTransitionError: it hasn't failed, and wasn't cancelled.
             MissingCodeError: its code isn't here.
         """
-        found, engine = self._reader.find(run_id), self._engines.ready()
+        stored = self._reader.load(self._reader.find(run_id))
+        if not detach:
+            self._check_code(stored.summary, stored.definition)
+        self._control.retry(stored, reason)
+        found = stored.summary.run_id
+        return self._followed(found) if detach else self.attach(found)
+
+    def rerun(
+        self, run_id: str, *, idempotency_key: str | None = None, detach: bool = False
+    ) -> RunHandle:
+        """Start a new run of the same release, with the same params and context.
+
+        Raises:
+            UnknownRunError: there is no run with this id.
+            MissingCodeError: its code isn't here.
+            CloacinaError: its release can't be started any more.
+        """
+        return self._repeat(run_id, detach=detach, idempotency_key=idempotency_key)
+
+    def fork(
+        self,
+        run_id: str,
+        task: str,
+        *,
+        context: Mapping[str, JsonValue] | None = None,
+        idempotency_key: str | None = None,
+        detach: bool = False,
+    ) -> RunHandle:
+        """Start a new run that takes over the outcomes of an earlier one, up to a task.
+
+        That task and everything behind it is run again, and so is what didn't succeed.
+
+        Args:
+            run_id: the id of the earlier run, or the unique beginning of one.
+            task: where to begin.
+            context: values that are laid over what that task sees; None deletes a key.
+            idempotency_key: forking again with the same key attaches to the run it made.
+            detach: only record the run, for whichever engine comes first.
+
+        Raises:
+            UnknownRunError: there is no run with this id.
+            InputError: it has no such task, or a value can't be stored.
+            MissingCodeError: its code isn't here.
+            CloacinaError: its release can't be started any more.
+        """
+        return self._repeat(
+            run_id, detach=detach, from_task=task, edits=context, idempotency_key=idempotency_key
+        )
+
+    def _repeat(self, run_id: str, *, detach: bool, **how: Any) -> RunHandle:
+        stored = self._reader.load(self._reader.find(run_id))
+        request = repeated(stored, **how)
+        release = stored.summary.release
+        if release is None:
+            self._check_code(stored.summary, stored.definition)
+        else:
+            self._sources.check(release, stored.summary.workflow)
+        engine = self._engines.ready()
+        return self._accepted(engine, self._hand_in(engine, request, detach=detach, origin=stored))
+
+    def _go_on(self, found: RunId) -> RunHandle:
+        """Go on here with a run that nobody works on."""
+        engine = self._engines.ready()
         if (completion := engine.completion(found)) is not None:
             return self._handle(found, completion)
         stored = self._reader.load(found)
-        if not stored.summary.status.is_final:
+        if not stored.summary.status.is_final and not self._is_to_end(stored):
             self._check_code(stored.summary, stored.definition)
         try:
             self._ownership.claim(found, engine.id)
@@ -437,7 +585,21 @@ class Runtime:
         return found.source.definition(found.release, found.workflow), what, found.release
 
     def _handle(self, run_id: RunId, completion: Completion | None) -> RunHandle:
-        return RunHandle(run_id, read=self.get, follower=self._follower, completion=completion)
+        return RunHandle(
+            run_id, read=self.get, follower=self._follower, completion=completion, controls=self
+        )
+
+    def _followed(self, run_id: RunId) -> RunHandle:
+        """Return a handle on a run, whoever works on it."""
+        return self._handle(run_id, self._engines.engine.completion(run_id))
+
+    def _is_to_end(self, stored: StoredRun) -> bool:
+        """Whether a run ends as soon as it is taken up, for which its code isn't needed."""
+        limit = stored.definition.queue_timeout
+        waited = self._clock.now() - stored.queued_at
+        is_overdue = stored.summary.status is RunStatus.QUEUED and limit and waited > limit
+        asked = (command.kind for command in stored.commands)
+        return bool(is_overdue) or CommandKind.CANCEL in asked
 
     def _check_code(self, summary: RunSummary, definition: WorkflowDefinition) -> None:
         source = summary.release.source if summary.release else None
@@ -446,6 +608,14 @@ class Runtime:
                 f"the code of run {summary.run_id} ({summary.reference}) isn't here",
                 hint="open the runtime with workflows=[...], with the code unchanged",
             )
+
+    def _on_change(self) -> None:
+        """Follow what another process changed: it asked something of a run, or left one."""
+        self._look_for_commands()
+        self._recovery.wake()
+
+    def _look_for_commands(self) -> None:
+        self._engines.engine.look()
 
     def _look(self) -> None:
         """Take back what this engine lost, and take what nobody works on."""

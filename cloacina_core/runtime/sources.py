@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from cloacina_core.engine.library import MissingCodeError
 from cloacina_core.errors import InputError
-from cloacina_core.model.release import Reference
+from cloacina_core.model.release import Reference, Release
 from cloacina_core.plugin.installed import InstalledSource
 from cloacina_core.plugin.interfaces import RuntimeView, WorkflowSource
 from cloacina_core.plugin.manager import Plugins
@@ -36,3 +37,23 @@ class Sources:
             names = ", ".join(known.name for known in self.all)
             raise InputError(f"there is no workflow source {source!r}", hint=f"there are: {names}")
         return resolve(Reference.parse(reference), chosen)
+
+    def check(self, release: Release, workflow: str) -> None:
+        """Refuse a release that can't be started any more.
+
+        Raises:
+            MissingCodeError: it isn't here, or its source isn't.
+            CloacinaError: its source refuses it.
+        """
+        source = next((known for known in self.all if known.name == release.source), None)
+        if source is None:
+            raise MissingCodeError(
+                f"release {release} came from source {release.source!r}, which isn't here",
+                hint="see which plugins are loaded with: cloacina plugins list",
+            )
+        if source.find(release.package, release.digest) is None:
+            raise MissingCodeError(
+                f"release {release} isn't in source {source.name!r} any more",
+                hint="start a new run of what is there with: cloacina run",
+            )
+        source.definition(release, workflow)

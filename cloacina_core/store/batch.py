@@ -22,14 +22,21 @@ class Batch:
     definitions: list[Row] = field(default_factory=list)
     new_runs: list[Row] = field(default_factory=list)
     run_changes: list[Row] = field(default_factory=list)
-    """run_id, was_engine, was_status, status, engine_deaths, started_at, finished_at, error."""
+    """run_id, was_engine, was_status, status, engine, engine_deaths, started_at, finished_at,
+    error."""
     payloads: list[Row] = field(default_factory=list)
     new_tasks: list[Row] = field(default_factory=list)
     task_changes: list[Row] = field(default_factory=list)
-    """in_run, task, was_status, was_attempts, status, attempts, wake_at, reason, unseen."""
+    """in_run, task, was_status, was_attempts, status, attempts, wake_at, reason, unseen, waits."""
     new_attempts: list[Row] = field(default_factory=list)
+    moved_attempts: list[Row] = field(default_factory=list)
+    """in_run, of_task, attempt, was_engine, engine."""
     attempt_ends: list[Row] = field(default_factory=list)
     """in_run, of_task, attempt, was_engine, finished_at, outcome, error."""
+    handled: list[Row] = field(default_factory=list)
+    """Commands: in_run, command, handled_at."""
+    taken: list[Row] = field(default_factory=list)
+    """Signals that were handled before, or are now: in_run, command, taken_by."""
     logs: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
 
@@ -68,6 +75,8 @@ class Batch:
             or self.task_changes
             or self.new_attempts
             or self.attempt_ends
+            or self.handled
+            or self.taken
             or self.events
         )
 

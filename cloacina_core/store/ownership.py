@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
 
 from cloacina_core.errors import (
     IllegalTransitionError,
@@ -26,21 +26,32 @@ from cloacina_core.errors import (
 )
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.ids import EngineId, RunId
+from cloacina_core.model.command import CommandKind
 from cloacina_core.model.engine import EngineState, EngineSummary
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.watching import announce
 
-WAITING = (schema.LIVE, schema.runs.c.engine.is_(None))
-"""What is true of runs that any engine may take."""
-
 KEPT = timedelta(days=7)
 """How long an engine that ended is remembered."""
 
 _engines, _leases, _runs, _tasks = schema.engines, schema.leases, schema.runs, schema.tasks
+_commands = schema.commands
 _RUNNING = TaskStatus.RUNNING.value
 _MICROS = 1_000_000
+# A paused run rests until it is asked to go on or to end.
+_IS_TO_GO_ON = or_(
+    _runs.c.status != RunStatus.PAUSED.value,
+    exists().where(
+        _commands.c.run_id == _runs.c.id,
+        _commands.c.handled_at.is_(None),
+        _commands.c.kind.in_([CommandKind.CANCEL.value, CommandKind.RESUME.value]),
+    ),
+)
+WAITING = (schema.LIVE, _runs.c.engine.is_(None), _IS_TO_GO_ON)
+"""What is true of runs that any engine may take."""
+
 _START_FIELD = 18  # field 22 of proc_pid_stat(5), counted behind the state
 
 
@@ -186,7 +197,7 @@ class Ownership:
 
         Raises:
             UnknownRunError: there is none with this id.
-            IllegalTransitionError: it has ended.
+            IllegalTransitionError: it has ended, or is paused and wasn't asked to go on or to end.
             RunOwnedElsewhereError: a live engine works on it.
         """
         with self._database.begin() as connection:
@@ -228,7 +239,7 @@ class Ownership:
             ).scalars()
             for owner in sorted(owners):
                 self._bury_if_dead(connection, owner)
-            query = select(_runs.c.id).where(schema.LIVE, _runs.c.engine.is_(None))
+            query = select(_runs.c.id).where(*WAITING)
             if after is not None:
                 query = query.where(_runs.c.id > after)
             rows = connection.execute(query.order_by(_runs.c.id).limit(limit)).scalars()
@@ -331,11 +342,16 @@ def _owner(connection: Connection, run_id: RunId, *, lock: bool = False) -> str 
         UnknownRunError: there is no such run.
         IllegalTransitionError: it has ended.
     """
-    query = select(_runs.c.status, _runs.c.engine).where(_runs.c.id == run_id)
+    columns = (_runs.c.status, _runs.c.engine, _IS_TO_GO_ON.label("is_to_go_on"))
+    query = select(*columns).where(_runs.c.id == run_id)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise UnknownRunError(run_id)
     if RunStatus(row.status).is_final:
         raise IllegalTransitionError(f"run {run_id} has ended: it {row.status}")
+    if row.status == RunStatus.PAUSED and not row.is_to_go_on:
+        raise IllegalTransitionError(
+            f"run {run_id} is paused", hint=f"let it go on with: cloacina runs resume {run_id}"
+        )
     engine: str | None = row.engine
     return engine

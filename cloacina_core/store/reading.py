@@ -4,7 +4,7 @@ import heapq
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
@@ -19,7 +19,9 @@ from cloacina_core.model.release import Release
 from cloacina_core.model.run import AttemptResult, Failure, LogLine, RunSummary
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun, StoredTask
+from cloacina_core.model.wait import Wait
 from cloacina_core.store import schema
+from cloacina_core.store.commands import open_commands
 from cloacina_core.store.database import Database
 
 _runs, _payloads = schema.runs, schema.payloads
@@ -108,15 +110,20 @@ class RunReader:
                 )
             ).scalar_one()
             texts = _payload_texts(connection, run_id)
+            asked = open_commands(connection, run_id)
             return StoredRun(
                 summary=_summary(row),
                 definition=WorkflowDefinition.from_json(json.loads(body)),
                 params=json.loads(texts.pop(("params", ""), "{}")),
                 context=json.loads(texts.pop(("context", ""), "{}")),
-                outputs={task: json.loads(text) for (_, task), text in texts.items()},
+                outputs=_by_task(texts, "output"),
+                edits=_by_task(texts, "edits"),
                 tasks=_tasks(connection, run_id),
                 last_seq=_last_seq(connection, run_id),
                 engine_deaths=row.engine_deaths,
+                queued_at=from_micros(row.queued_at),
+                commands=tuple(command for command, is_handled in asked if not is_handled),
+                signals=tuple(command for command, is_handled in asked if is_handled),
             )
 
     def events(self, run_id: RunId, *, after: int = 0, limit: int = 1000) -> list[RunEvent]:
@@ -136,22 +143,22 @@ class RunReader:
     def logs(self, run_id: RunId, *, task: str | None = None) -> Iterator[LogLine]:
         """Yield what the tasks of a run printed and logged, in order of time.
 
-        What one attempt said is read when the lines have come to its start, so no more is in memory
-        than was said side by side.
+        What one attempt said, call by call, is read when the lines have come to its start, so no
+        more is in memory than was said side by side.
         """
         pending: list[tuple[datetime, int, Iterator[LogLine], LogLine]] = []
-        for number, (name, attempt, started) in enumerate(self._attempts_with_logs(run_id, task)):
+        for number, (name, attempt, seq, started) in enumerate(self._calls_with_logs(run_id, task)):
             while pending and pending[0][0] < started:
                 yield _take_line(pending)
-            lines = iter(self._lines(run_id, name, attempt))
+            lines = iter(self._lines(run_id, name, attempt, seq))
             if (first := next(lines, None)) is not None:
                 heapq.heappush(pending, (first.at, number, lines, first))
         while pending:
             yield _take_line(pending)
 
-    def _attempts_with_logs(
+    def _calls_with_logs(
         self, run_id: RunId, task: str | None
-    ) -> list[tuple[str, int, datetime]]:
+    ) -> list[tuple[str, int, int, datetime]]:
         logs, attempts = schema.logs, schema.attempts
         of_attempt = (
             (attempts.c.run_id == logs.c.run_id)
@@ -159,22 +166,26 @@ class RunReader:
             & (attempts.c.number == logs.c.attempt)
         )
         query = (
-            select(logs.c.task, logs.c.attempt, attempts.c.started_at)
+            select(logs.c.task, logs.c.attempt, logs.c.seq, attempts.c.started_at)
             .join(attempts, of_attempt)
             .where(logs.c.run_id == run_id)
-            .order_by(attempts.c.started_at, logs.c.task, logs.c.attempt)
+            .order_by(attempts.c.started_at, logs.c.task, logs.c.attempt, logs.c.seq)
         )
         if task is not None:
             query = query.where(logs.c.task == task)
         with self._database.read() as connection:
             return [
-                (name, attempt, from_micros(at)) for name, attempt, at in connection.execute(query)
+                (name, attempt, seq, from_micros(at))
+                for name, attempt, seq, at in connection.execute(query)
             ]
 
-    def _lines(self, run_id: RunId, task: str, attempt: int) -> list[LogLine]:
+    def _lines(self, run_id: RunId, task: str, attempt: int, seq: int) -> list[LogLine]:
         logs = schema.logs
         query = select(logs.c.body).where(
-            logs.c.run_id == run_id, logs.c.task == task, logs.c.attempt == attempt
+            logs.c.run_id == run_id,
+            logs.c.task == task,
+            logs.c.attempt == attempt,
+            logs.c.seq == seq,
         )
         with self._database.read() as connection:
             body = connection.execute(query).scalar()
@@ -240,6 +251,7 @@ def _summary(row: Row[Any]) -> RunSummary:
         release=_release(row),
         priority=row.priority,
         idempotency_key=row.idempotency_key,
+        origin=row.origin,
         engine=row.engine,
         created_at=from_micros(row.created_at),
         started_at=_moment(row.started_at),
@@ -273,6 +285,10 @@ def _payload_texts(connection: Connection, run_id: RunId) -> dict[tuple[str, str
     return texts
 
 
+def _by_task(texts: dict[tuple[str, str], str], kind: str) -> dict[str, dict[str, str | None]]:
+    return {task: json.loads(text) for (one, task), text in texts.items() if one == kind}
+
+
 def _tasks(connection: Connection, run_id: RunId) -> dict[str, StoredTask]:
     attempts: dict[str, list[AttemptResult]] = {}
     table = schema.attempts
@@ -299,8 +315,19 @@ def _tasks(connection: Connection, run_id: RunId) -> dict[str, StoredTask]:
             wake_at=_moment(row.wake_at),
             reason=row.reason,
             unseen=tuple(json.loads(row.unseen or "[]")),
+            **_waits(row.waits),
         )
         for row in rows
+    }
+
+
+def _waits(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    kept = json.loads(text)
+    return {
+        "waits": tuple(Wait.from_json(wait) for wait in kept["waits"]),
+        "ran": timedelta(microseconds=kept["ran"]),
     }
 
 

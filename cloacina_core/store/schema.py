@@ -30,6 +30,7 @@ metadata = MetaData(
 
 LIVE = text("status in ('queued', 'running', 'paused')")
 FINISHED = text("finished_at is not null")
+UNHANDLED = text("handled_at is null")
 
 engines = Table(
     "engines",
@@ -88,6 +89,10 @@ runs = Table(
     Column("engine", String(26)),
     Column("engine_deaths", Integer, nullable=False, server_default="0"),
     Column("created_at", BigInteger, nullable=False),
+    # Since when it waited for an engine, the last time that it did.
+    Column("queued_at", BigInteger, nullable=False),
+    # The run that this one repeats.
+    Column("origin", String(26)),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
     Column("error", Text),
@@ -123,6 +128,7 @@ def _make_indexes_partial(_metadata: MetaData, connection: Connection, **_: obje
     if connection.dialect.name == "postgresql":
         live_runs.dialect_options["postgresql"]["where"] = LIVE
         finished_runs.dialect_options["postgresql"]["where"] = FINISHED
+        unhandled_commands.dialect_options["postgresql"]["where"] = UNHANDLED
 
 
 # Runs that retention took away, while rows of them are left in other tables. To delete all rows of
@@ -139,7 +145,8 @@ payloads = Table(
     "payloads",
     metadata,
     Column("run_id", String(26), primary_key=True),
-    # 'params', 'context' (as submitted) or 'output' (what a task changed).
+    # 'params', 'context' (as submitted), 'output' (what a task changed) or 'edits' (what is laid
+    # over what a task sees).
     Column("kind", String(10), primary_key=True),
     Column("task", String(100), primary_key=True),
     Column("body", Text, nullable=False),
@@ -147,7 +154,8 @@ payloads = Table(
     sqlite_with_rowid=False,
 )
 
-# A task without a row waits: its rule isn't decided, or no slot was free for its first attempt.
+# A task without a row waits: its rule isn't decided, or no slot was free for its first attempt. One
+# that waits again, in a run that goes on after its end, has a row.
 tasks = Table(
     "tasks",
     metadata,
@@ -160,8 +168,11 @@ tasks = Table(
     # Names of the tasks before it that hadn't ended when it began: what they left later isn't part
     # of what it saw. Null for almost every task.
     Column("unseen", Text),
+    # What its open attempt waits and waited for, and how long it ran. Null for almost every task.
+    Column("waits", Text),
     CheckConstraint(
-        "status in ('ready', 'running', 'sleeping', 'succeeded', 'failed', 'skipped', 'cancelled')",
+        "status in ('waiting', 'ready', 'running', 'sleeping', "
+        "'succeeded', 'failed', 'skipped', 'cancelled')",
         name="status",
     ),
     sqlite_with_rowid=False,
@@ -181,13 +192,16 @@ attempts = Table(
     sqlite_with_rowid=False,
 )
 
-# What tasks printed and logged; a row for each attempt that said something.
+# What tasks printed and logged; a row for each call that said something. An attempt has several
+# calls when its task waits.
 logs = Table(
     "logs",
     metadata,
     Column("run_id", String(26), primary_key=True),
     Column("task", String(100), primary_key=True),
     Column("attempt", Integer, primary_key=True),
+    # Of the last event before the call ended.
+    Column("seq", Integer, primary_key=True),
     Column("body", Text, nullable=False),
 )
 
@@ -204,3 +218,25 @@ events = Table(
     Column("reason", Text),
     sqlite_with_rowid=False,
 )
+
+# What was asked of runs. The engine that has the run obeys in the transaction that sets handled_at.
+commands = Table(
+    "commands",
+    metadata,
+    Column("run_id", String(26), primary_key=True),
+    Column("id", String(26), primary_key=True),
+    Column("kind", String(10), nullable=False),
+    Column("name", String(100)),
+    Column("payload", Text),
+    Column("reason", Text),
+    Column("asked_by", String(300)),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("handled_at", BigInteger),
+    # The task that took a signal. One without is kept for the first task that waits for it.
+    Column("taken_by", String(100)),
+    CheckConstraint("kind in ('cancel', 'pause', 'resume', 'signal')", name="kind"),
+    sqlite_with_rowid=False,
+)
+
+# Small however much was asked: what engines look for.
+unhandled_commands = Index("ix_commands_unhandled", commands.c.run_id, sqlite_where=UNHANDLED)

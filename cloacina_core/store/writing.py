@@ -15,6 +15,7 @@ from cloacina_core.store.direct import DirectStatement, Executed
 from cloacina_core.store.watching import Change, announce
 
 _engines, _runs, _tasks, _attempts = schema.engines, schema.runs, schema.tasks, schema.attempts
+_commands = schema.commands
 
 _CHANGE_RUN = (
     update(_runs)
@@ -26,7 +27,7 @@ _CHANGE_RUN = (
     .values(
         {
             name: bindparam(name)
-            for name in ("status", "engine_deaths", "started_at", "finished_at", "error")
+            for name in ("status", "engine", "engine_deaths", "started_at", "finished_at", "error")
         }
     )
 )
@@ -39,19 +40,38 @@ _CHANGE_TASK = (
         _tasks.c.attempts == bindparam("was_attempts"),
     )
     .values(
-        {name: bindparam(name) for name in ("status", "attempts", "wake_at", "reason", "unseen")}
+        {
+            name: bindparam(name)
+            for name in ("status", "attempts", "wake_at", "reason", "unseen", "waits")
+        }
     )
 )
+_THE_OPEN_ATTEMPT = (
+    _attempts.c.run_id == bindparam("in_run"),
+    _attempts.c.task == bindparam("of_task"),
+    _attempts.c.number == bindparam("attempt"),
+    _attempts.c.engine == bindparam("was_engine"),
+    _attempts.c.finished_at.is_(None),
+)
+_MOVE_ATTEMPT = update(_attempts).where(*_THE_OPEN_ATTEMPT).values(engine=bindparam("engine"))
 _END_ATTEMPT = (
     update(_attempts)
-    .where(
-        _attempts.c.run_id == bindparam("in_run"),
-        _attempts.c.task == bindparam("of_task"),
-        _attempts.c.number == bindparam("attempt"),
-        _attempts.c.engine == bindparam("was_engine"),
-        _attempts.c.finished_at.is_(None),
-    )
+    .where(*_THE_OPEN_ATTEMPT)
     .values({name: bindparam(name) for name in ("finished_at", "outcome", "error")})
+)
+_THE_COMMAND = (
+    _commands.c.run_id == bindparam("in_run"),
+    _commands.c.id == bindparam("command"),
+)
+_HANDLE_COMMAND = (
+    update(_commands)
+    .where(*_THE_COMMAND, _commands.c.handled_at.is_(None))
+    .values(handled_at=bindparam("handled_at"))
+)
+_TAKE_SIGNAL = (
+    update(_commands)
+    .where(*_THE_COMMAND, _commands.c.handled_at.is_not(None), _commands.c.taken_by.is_(None))
+    .values(taken_by=bindparam("taken_by"))
 )
 _TAKE_TURN = (
     update(_engines)
@@ -148,9 +168,12 @@ class RunWriter:
                 self._insert(schema.tasks, batch.new_tasks)
                 self._insert(schema.attempts, batch.new_attempts)
                 for statement, rows in (
+                    (_MOVE_ATTEMPT, batch.moved_attempts),
                     (_END_ATTEMPT, batch.attempt_ends),
                     (_CHANGE_TASK, batch.task_changes),
                     (_CHANGE_RUN, batch.run_changes),
+                    (_HANDLE_COMMAND, batch.handled),
+                    (_TAKE_SIGNAL, batch.taken),
                 ):
                     if rows:
                         changed.append((self._change(statement, rows), len(rows)))

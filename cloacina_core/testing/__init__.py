@@ -41,6 +41,17 @@ runs the task again, which is why effects on the world must bear repetition:
 >>> result.context["total"]
 7
 
+A task that waits is sent what it waits for, and the clock jumps there:
+
+>>> from cloacina_core.testing import Signal
+>>> release = Workflow("release")
+>>> @release.task
+... def approve(context: Context) -> dict[str, object]:
+...     return {"by": context.wait_for("approval", timeout=timedelta(days=1))}
+>>> result = run_workflow(release, signals=[Signal("approval", "ann", after=timedelta(hours=2))])
+>>> result.context["by"], str(result.elapsed)
+('ann', '2:00:00')
+
 `WorkflowHarness` does the same for several runs on one store. Makers of executors derive their
 tests from `ExecutorContract`.
 """
@@ -50,6 +61,7 @@ from cloacina_core.testing.crash_point import CrashPoint
 from cloacina_core.testing.executor_contract import ExecutorContract, InlineExecutorContract
 from cloacina_core.testing.harness import RunStalledError, WorkflowHarness, run_workflow
 from cloacina_core.testing.result import HarnessResult
+from cloacina_core.testing.signals import Signal
 
 __all__ = [
     "CrashPoint",
@@ -58,6 +70,7 @@ __all__ = [
     "HarnessResult",
     "InlineExecutorContract",
     "RunStalledError",
+    "Signal",
     "WorkflowHarness",
     "run_workflow",
 ]

@@ -336,6 +336,32 @@ class ExecutorContract(InlineExecutorContract):
             assert bench.outcome().key == key
             assert (tmp_path / "was told").exists()
 
+    def test_a_call_that_is_asked_to_end_is_told_and_still_counts(self, tmp_path: Path) -> None:
+        with self.working() as bench:
+            key = bench.begin("work_until_given_up", tmp_path)
+
+            bench.executor.cancel(key)
+
+            assert bench.outcome().key == key
+            assert (tmp_path / "was told").exists()
+            assert bench.executor.lost == 0
+
+    def test_a_coroutine_that_is_asked_to_end_is_cancelled(self, tmp_path: Path) -> None:
+        with self.working() as bench:
+            key = bench.begin("wait_for_ever", tmp_path)
+
+            bench.executor.cancel(key)
+
+            outcome = bench.outcome()
+            assert outcome.key == key
+            assert outcome.outcome is not AttemptOutcome.SUCCEEDED
+
+    def test_nobody_is_asked_to_end_who_does_not_run(self) -> None:
+        with self.working() as bench:
+            bench.executor.cancel((RunId("nobody"), 0, 1))
+
+            assert bench.executor.lost == 0
+
     def test_a_call_that_is_given_up_before_it_began_reports_too(self, tmp_path: Path) -> None:
         with self.working() as bench:
             key = bench.submit("work_until_given_up", folder=str(tmp_path))

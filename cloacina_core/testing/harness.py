@@ -1,6 +1,6 @@
 """Runs a workflow to its end in memory, on the real engine, journal and store."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +20,10 @@ from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import CloacinaError, InputError, UnknownRunError
 from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.status import TaskStatus
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.settings import Settings
+from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.database import IN_MEMORY, Database
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.reading import RunReader
@@ -29,6 +31,7 @@ from cloacina_core.testing.clock import FrozenClock
 from cloacina_core.testing.crash_point import Crashes, CrashingWriter, EngineKilledError
 from cloacina_core.testing.disturbances import Crash, Disturbances, Fail, Slow
 from cloacina_core.testing.result import HarnessResult
+from cloacina_core.testing.signals import Mailbox, Signal
 from cloacina_core.testing.stepped_engine import SteppedEngine
 
 _A_MOMENT = timedelta(microseconds=1)
@@ -80,6 +83,7 @@ class WorkflowHarness:
         self._database = Database(IN_MEMORY, self.clock)
         self._reader = RunReader(self._database)
         self._ownership = Ownership(self._database, _DEFAULTS.lease)
+        self._commands = CommandStore(self._database)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -104,6 +108,7 @@ class WorkflowHarness:
         fail: Fail | None = None,
         slow: Slow | None = None,
         crash: Crash = (),
+        signals: Iterable[Signal] = (),
     ) -> HarnessResult:
         """Run the workflow until it has ended. A failed run is a result, not an exception.
 
@@ -119,45 +124,51 @@ class WorkflowHarness:
             crash: where engines die, see `CrashPoint`: `"before commit:load"`, or several. After
                 each crash another engine waits for the lease of the dead one to pass and takes the
                 run up. Three deaths in a row fail the run, as they do in production.
+            signals: what the run is sent, and when: `[Signal("approval", {"by": "ann"})]`. One is
+                sent once its time has come and the run can only wait.
 
         Raises:
             ParamsError: the params don't fit.
             ContextValueError: a value of the context can't be stored.
             InputError: an unknown task, a crash point that isn't one, or that the run never
                 reached: a test that crashes nothing tests nothing.
-            RunStalledError: the run can't go on, because something else changed the store.
+            RunStalledError: the run can't go on: it waits for a signal that isn't sent, or
+                something else changed the store.
         """
         request = RunRequest.checked(self._definition, params, context)
         disturbances = Disturbances.checked(self._definition, fail, slow, crash)
         crashes = Crashes(disturbances.crash)
+        mailbox = Mailbox(signals, clock=self.clock, commands=self._commands, ids=self._ids)
         began = self.clock.now()
         capture = Capture(pass_on=True)
         capture.start()
         try:
-            run_id = self._run_through_crashes(request, disturbances, crashes)
+            run_id = self._run_through_crashes(request, disturbances, crashes, mailbox)
         finally:
             capture.stop()
         _refuse_unreached(crashes)
         return self._result(run_id, crashes, self.clock.now() - began)
 
     def _run_through_crashes(
-        self, request: RunRequest, disturbances: Disturbances, crashes: Crashes
+        self, request: RunRequest, disturbances: Disturbances, crashes: Crashes, mailbox: Mailbox
     ) -> RunId:
         """Run with one engine after the other until the run has ended."""
-        engine = self._start_engine(disturbances, crashes)
+        engine = self._start_engine(disturbances, crashes, mailbox)
         run = self._submit(engine, request)
         while True:
             try:
                 engine.work_on(run)
             except EngineKilledError:
                 self.clock.advance(_DEFAULTS.lease + _A_MOMENT)
-                engine = self._start_engine(disturbances, crashes)
+                engine = self._start_engine(disturbances, crashes, mailbox)
                 run = self._recover(engine, run.run_id) or self._submit(engine, request)
             else:
                 self._ownership.stop(engine.id)
                 return run.run_id
 
-    def _start_engine(self, disturbances: Disturbances, crashes: Crashes) -> SteppedEngine:
+    def _start_engine(
+        self, disturbances: Disturbances, crashes: Crashes, mailbox: Mailbox
+    ) -> SteppedEngine:
         """Start one more engine, which knows of the others only what the store tells."""
         executor = InlineExecutor(
             AttemptRunner(self._library.find, self.clock, disturbances.around)
@@ -165,6 +176,7 @@ class WorkflowHarness:
         engine = Engine(
             self._ids.engine_id(),
             writer=CrashingWriter(self._database, crashes),
+            commands=self._commands,
             ownership=self._ownership,
             executor=executor,
             notifier=Notifier(),
@@ -173,7 +185,7 @@ class WorkflowHarness:
             limits=EngineLimits(_DEFAULTS.slots, _DEFAULTS.max_value_bytes),
         )
         self._ownership.register(engine.id, version("cloacina"))
-        return SteppedEngine(engine, executor, self.clock, disturbances)
+        return SteppedEngine(engine, executor, self.clock, disturbances, mailbox)
 
     def _submit(self, engine: SteppedEngine, request: RunRequest) -> RunState:
         plan, run_id = Plan(self._definition), self._ids.run_id()
@@ -195,6 +207,16 @@ class WorkflowHarness:
     def _result(self, run_id: RunId, crashes: Crashes, elapsed: timedelta) -> HarnessResult:
         stored = self._reader.load(run_id)
         if not stored.summary.status.is_final:
+            waits = [
+                f"task {task.name!r} waits {task.waits[-1]}"
+                for task in stored.tasks.values()
+                if task.status is TaskStatus.SLEEPING and task.waits
+            ]
+            if waits:
+                raise RunStalledError(
+                    f"run {run_id} can only wait: {', '.join(waits)}",
+                    hint="send what it waits for: signals=[Signal(...)]",
+                )
             raise RunStalledError(
                 f"run {run_id} is {stored.summary.status}, and nothing can make it go on",
                 hint="something else than its engine changed the store, or the engine is at fault",
@@ -216,6 +238,7 @@ def run_workflow(
     fail: Fail | None = None,
     slow: Slow | None = None,
     crash: Crash = (),
+    signals: Iterable[Signal] = (),
     clock: FrozenClock | None = None,
 ) -> HarnessResult:
     """Run a workflow once, in memory, and return how it ended.
@@ -223,7 +246,9 @@ def run_workflow(
     Arguments are those of `WorkflowHarness` and its `run`, and so are the errors.
     """
     with WorkflowHarness(workflow, clock=clock) as harness:
-        return harness.run(params, context=context, fail=fail, slow=slow, crash=crash)
+        return harness.run(
+            params, context=context, fail=fail, slow=slow, crash=crash, signals=signals
+        )
 
 
 def _refuse_unreached(crashes: Crashes) -> None:

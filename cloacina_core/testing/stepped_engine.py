@@ -12,6 +12,7 @@ from cloacina_core.engine.run_state import RunState
 from cloacina_core.model.stored import StoredRun
 from cloacina_core.testing.clock import FrozenClock
 from cloacina_core.testing.disturbances import Disturbances
+from cloacina_core.testing.signals import Mailbox
 
 
 class SlowOutcomes:
@@ -52,12 +53,14 @@ class SteppedEngine:
         executor: InlineExecutor,
         clock: FrozenClock,
         disturbances: Disturbances,
+        mailbox: Mailbox,
     ) -> None:
         self.id = engine.id
         self._engine = engine
         self._executor = executor
         self._clock = clock
         self._disturbances = disturbances
+        self._mailbox = mailbox
         self._slow = SlowOutcomes(clock)
 
     def submit(self, run: RunState) -> None:
@@ -67,7 +70,7 @@ class SteppedEngine:
     def take_up(self, stored: StoredRun) -> RunState:
         """Hand in a run that was claimed for this engine, and return it."""
         run = RunState.restore(self._engine.plan_of(stored.definition), stored)
-        self._engine.post(TakeUp(run))
+        self._engine.post(TakeUp(run, stored.commands, stored.queued_at))
         return run
 
     def work_on(self, run: RunState) -> None:
@@ -77,13 +80,15 @@ class SteppedEngine:
             EngineKilledError: the engine reached a crash point.
         """
         self._executor.start(self._receive)
-        while not run.status.is_final and self._go_on():
+        while not run.status.is_final and self._go_on(run):
+            pass
+        while self._executor.run_next():  # callbacks of attempts that ran out of time
             pass
         self._executor.stop()
 
-    def _go_on(self) -> bool:
+    def _go_on(self, run: RunState) -> bool:
         """Do the next thing; False when there is none."""
-        return self._engine.step(patience=0) or self._executor.run_next() or self._wait()
+        return self._engine.step(patience=0) or self._executor.run_next() or self._wait(run)
 
     def _receive(self, outcome: Outcome) -> None:
         """Take an outcome from the executor; the engine gets it when the attempt's time is over."""
@@ -94,9 +99,16 @@ class SteppedEngine:
         for outcome in self._slow.take_due():
             self._engine.report(outcome)
 
-    def _wait(self) -> bool:
+    def _wait(self, run: RunState) -> bool:
         """Move the clock to what happens next; False when nothing will."""
-        pauses = (self._engine.seconds_to_timer(), self._slow.seconds_to_next())
+        if self._mailbox.send_due(run.run_id):
+            self._engine.look()
+            return True
+        pauses = (
+            self._engine.seconds_to_timer(),
+            self._slow.seconds_to_next(),
+            self._mailbox.seconds_to_next(),
+        )
         known = [pause for pause in pauses if pause is not None]
         if not known:
             return False

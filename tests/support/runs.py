@@ -15,16 +15,19 @@ from cloacina_core.engine.run_state import RunState
 from cloacina_core.foundation.clock import Clock, SystemClock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue, encode
+from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.context import Context
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.rules import Rule, all_succeeded
 from cloacina_core.model.run import Failure, RunResult, RunSummary
 from cloacina_core.model.status import AttemptOutcome, RunStatus
 from cloacina_core.model.task import Task
+from cloacina_core.model.wait import Wait
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import Runtime
 from cloacina_core.settings import Settings
+from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.reading import RunReader
@@ -115,6 +118,7 @@ class HandExecutor:
 
     def __init__(self) -> None:
         self.calls: dict[AttemptKey, TaskCall] = {}
+        self.cancelled: list[AttemptKey] = []
         self.abandoned: list[AttemptKey] = []
         self.lost = 0
         self._report: Report | None = None
@@ -126,6 +130,10 @@ class HandExecutor:
     def submit(self, call: TaskCall) -> None:
         """Keep a call until the test ends it."""
         self.calls[call.key] = call
+
+    def cancel(self, key: AttemptKey) -> None:
+        """Remember who was asked to end."""
+        self.cancelled.append(key)
 
     def abandon(self, key: AttemptKey) -> None:
         """Remember who was given up."""
@@ -159,6 +167,12 @@ class HandExecutor:
         )
         return call
 
+    def defer(self, task: str, *waits: Wait) -> TaskCall:
+        """End the call of a task with a wait, the last of these."""
+        call = self._take(task)
+        self.report(Outcome(key=call.key, outcome=AttemptOutcome.DEFERRED, waits=waits))
+        return call
+
     def report(self, outcome: Outcome) -> None:
         """Report any outcome."""
         assert self._report is not None
@@ -186,10 +200,12 @@ class EngineBench:
         self.ids = IdFactory(clock)
         self.reader = RunReader(database)
         self.ownership = Ownership(database, lease)
+        self.commands = CommandStore(database)
         self.executor = HandExecutor()
         self.engine = Engine(
             self.ids.engine_id(),
             writer=writer or RunWriter(database),
+            commands=self.commands,
             ownership=self.ownership,
             executor=self.executor,
             notifier=Notifier(),
@@ -199,6 +215,13 @@ class EngineBench:
         )
         self.ownership.register(self.engine.id, "test")
         self.executor.start(self.engine.report)
+
+    def ask(self, run_id: RunId, kind: str, **facts: Any) -> Command:
+        """Ask something of a run, and let the engine look at it with its next step."""
+        command = Command(id=self.ids.command_id(), run_id=run_id, kind=CommandKind(kind), **facts)
+        self.commands.ask(command)
+        self.engine.look()
+        return command
 
     def post(self, workflow: Workflow, **options: Any) -> Submission:
         """Hand in a run; the next step handles it."""

@@ -52,6 +52,9 @@ class InlineExecutor:
         thread.join()
         return outcomes[0]
 
+    def cancel(self, key: AttemptKey) -> None:
+        """Do nothing: what runs can't be told, and what doesn't yet is asked when it is run."""
+
     def abandon(self, key: AttemptKey) -> None:
         """Forget a call that wasn't run yet."""
         self._waiting = deque(call for call in self._waiting if call.key != key)

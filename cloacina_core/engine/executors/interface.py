@@ -24,6 +24,13 @@ class Executor(Protocol):
         """Run a call, and report its outcome when it ended."""
         ...
 
+    def cancel(self, key: AttemptKey) -> None:
+        """Ask a call to end: its outcome is still waited for, and its slot still taken.
+
+        The task is told through `context.cancelled()`; a coroutine is cancelled.
+        """
+        ...
+
     def abandon(self, key: AttemptKey) -> None:
         """Give up a call: nobody waits for its outcome any more.
 

@@ -13,12 +13,13 @@ from cloacina_core.model.status import AttemptOutcome
 
 
 class _Running:
-    """A call that runs, and whether it was given up."""
+    """A call that runs, and whether it was asked to end, or given up."""
 
-    __slots__ = ("abandoned", "call", "future")
+    __slots__ = ("abandoned", "call", "cancelled", "future")
 
     def __init__(self, call: TaskCall) -> None:
         self.call = call
+        self.cancelled = threading.Event()
         self.abandoned = threading.Event()
         self.future: asyncio.Task[Outcome] | None = None
 
@@ -66,6 +67,17 @@ class ThreadExecutor:
             return False
         return True
 
+    def cancel(self, key: AttemptKey) -> None:
+        """Ask a call to end."""
+        with self._lock:
+            running = self._running.get(key)
+            if running is None:
+                return
+            running.cancelled.set()
+            future = running.future
+        if future is not None:
+            self._loop.call(future.cancel)
+
     def abandon(self, key: AttemptKey) -> None:
         """Give up a call."""
         with self._lock:
@@ -73,6 +85,7 @@ class ThreadExecutor:
             if running is None:
                 return
             self._lost += 1
+            running.cancelled.set()
             running.abandoned.set()
             future = running.future
         if future is not None:
@@ -98,7 +111,9 @@ class ThreadExecutor:
                 self._start_coroutine(running)
                 is_wanted = self._become_idle()
             else:
-                outcome = self._runner.run(running.call, running.abandoned.is_set)
+                outcome = self._runner.run(
+                    running.call, running.cancelled.is_set, running.abandoned.is_set
+                )
                 # Idle before the report, which may bring this thread's next call.
                 is_wanted = self._become_idle()
                 self._end(running, outcome)
@@ -124,10 +139,12 @@ class ThreadExecutor:
     def _start_coroutine(self, running: _Running) -> None:
         def begin() -> None:
             running.future = asyncio.ensure_future(
-                self._runner.run_async(running.call, running.abandoned.is_set)
+                self._runner.run_async(
+                    running.call, running.cancelled.is_set, running.abandoned.is_set
+                )
             )
             running.future.add_done_callback(end)
-            if running.abandoned.is_set():  # when there was no future to cancel
+            if running.cancelled.is_set():  # when there was no future to cancel
                 running.future.cancel()
 
         def end(done: asyncio.Task[Outcome]) -> None:

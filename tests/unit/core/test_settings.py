@@ -300,8 +300,8 @@ def test_unknown_settings_are_all_told_with_those_there_are(
         f"{pyproject}: there is no setting 'Lease'",
     ]
     assert error.hint == (
-        "settings are: blocked_plugins, database_url, home, lease, max_live_runs, max_value_bytes, "
-        "retention, retention_failed, slots"
+        "settings are: blocked_plugins, cancel_grace, database_url, home, lease, max_live_runs, "
+        "max_value_bytes, retention, retention_failed, slots"
     )
 
 

@@ -11,6 +11,7 @@ down_revision = None
 
 LIVE = sa.text("status in ('queued', 'running', 'paused')")
 FINISHED = sa.text("finished_at is not null")
+UNHANDLED = sa.text("handled_at is null")
 
 
 def upgrade() -> None:
@@ -61,9 +62,10 @@ def upgrade() -> None:
         sa.Column("wake_at", sa.BigInteger),
         sa.Column("reason", sa.Text),
         sa.Column("unseen", sa.Text),
+        sa.Column("waits", sa.Text),
         sa.PrimaryKeyConstraint("run_id", "name", name="pk_tasks"),
         sa.CheckConstraint(
-            "status in ('ready', 'running', 'sleeping', "
+            "status in ('waiting', 'ready', 'running', 'sleeping', "
             "'succeeded', 'failed', 'skipped', 'cancelled')",
             name="ck_tasks_status",
         ),
@@ -87,8 +89,9 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(26), nullable=False),
         sa.Column("task", sa.String(100), nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("seq", sa.Integer, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("run_id", "task", "attempt", name="pk_logs"),
+        sa.PrimaryKeyConstraint("run_id", "task", "attempt", "seq", name="pk_logs"),
     )
     op.create_table(
         "events",
@@ -102,6 +105,35 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text),
         sa.PrimaryKeyConstraint("run_id", "seq", name="pk_events"),
         sqlite_with_rowid=False,
+    )
+    _create_commands()
+
+
+def _create_commands() -> None:
+    op.create_table(
+        "commands",
+        sa.Column("run_id", sa.String(26), nullable=False),
+        sa.Column("id", sa.String(26), nullable=False),
+        sa.Column("kind", sa.String(10), nullable=False),
+        sa.Column("name", sa.String(100)),
+        sa.Column("payload", sa.Text),
+        sa.Column("reason", sa.Text),
+        sa.Column("asked_by", sa.String(300)),
+        sa.Column("asked_at", sa.BigInteger, nullable=False),
+        sa.Column("handled_at", sa.BigInteger),
+        sa.Column("taken_by", sa.String(100)),
+        sa.PrimaryKeyConstraint("run_id", "id", name="pk_commands"),
+        sa.CheckConstraint(
+            "kind in ('cancel', 'pause', 'resume', 'signal')", name="ck_commands_kind"
+        ),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_commands_unhandled",
+        "commands",
+        ["run_id"],
+        sqlite_where=UNHANDLED,
+        postgresql_where=UNHANDLED,
     )
 
 
@@ -124,6 +156,8 @@ def _create_runs() -> None:
         sa.Column("engine", sa.String(26)),
         sa.Column("engine_deaths", sa.Integer, nullable=False, server_default="0"),
         sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("queued_at", sa.BigInteger, nullable=False),
+        sa.Column("origin", sa.String(26)),
         sa.Column("started_at", sa.BigInteger),
         sa.Column("finished_at", sa.BigInteger),
         sa.Column("error", sa.Text),

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, encode
 from cloacina_core.model.context import Context
 from cloacina_core.model.retry import RetryPolicy
+from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.testing import FrozenClock
@@ -54,6 +55,8 @@ def run(
     function: Function,
     *,
     cancelled: Callable[[], bool] = never,
+    given_up: Callable[[], bool] = never,
+    timed_out: Failure | None = None,
     is_last: bool = True,
     params: type | None = None,
     given: dict[str, JsonValue] | None = None,
@@ -64,10 +67,10 @@ def run(
         {"a": []}, functions={"a": function}, options={"a": options}, params=params
     )
     runner = AttemptRunner(lambda call: TaskCode(workflow, "a", str), FrozenClock())
-    call = call_of(workflow, is_last=is_last, **(given or {}))
+    call = replace(call_of(workflow, is_last=is_last, **(given or {})), timed_out=timed_out)
     if asyncio.iscoroutinefunction(function):
-        return asyncio.run(runner.run_async(call, cancelled))
-    return runner.run(call, cancelled)
+        return asyncio.run(runner.run_async(call, cancelled, given_up))
+    return runner.run(call, cancelled, given_up)
 
 
 def raising(error: BaseException | type[BaseException]) -> Function:
@@ -411,11 +414,35 @@ class TestCallbacks:
         run(
             function,
             cancelled=lambda: True,
+            given_up=lambda: True,
             on_success=lambda context: seen.append("success"),
             on_failure=lambda context, error: seen.append("failure"),
         )
 
         assert seen == []
+
+    def test_a_success_in_spite_of_a_cancel_is_told(self):
+        seen: list[object] = []
+
+        run(
+            returning(None),
+            cancelled=lambda: True,
+            on_success=lambda context: seen.append("success"),
+        )
+
+        assert seen == ["success"]
+
+    def test_a_timeout_is_told_to_the_callback_without_calling_the_function(self):
+        seen: list[object] = []
+
+        outcome = run(
+            lambda context: seen.append("called"),
+            timed_out=Failure(type="timeout", message="too long"),
+            on_failure=lambda context, error: seen.append(repr(error)),
+        )
+
+        assert seen == ["TimeoutError('too long')"]
+        assert outcome.of_callback
 
     @pytest.mark.parametrize("error", [ValueError("no"), SystemExit("no")])
     def test_a_callback_that_raises_changes_nothing(self, error: BaseException):

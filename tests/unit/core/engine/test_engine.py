@@ -12,7 +12,7 @@ from cloacina_core.engine.call import Outcome
 from cloacina_core.engine.engine import Engine, EngineLimits
 from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
-from cloacina_core.engine.requests import Cancel, EngineStoppedError, Submission, TakeUp
+from cloacina_core.engine.requests import EngineStoppedError, Submission, TakeUp
 from cloacina_core.engine.run_state import RunState, Upstream
 from cloacina_core.errors import (
     IdempotencyConflictError,
@@ -26,6 +26,7 @@ from cloacina_core.model.rules import Rule
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.store.batch import Batch
+from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.database import IN_MEMORY, Database
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.writing import RunWriter
@@ -79,14 +80,14 @@ def bench(database: Database, clock: FrozenClock, writer: TroubledWriter) -> Eng
     return EngineBench(database, clock, writer=writer)
 
 
-def refusal(submission: Submission | TakeUp | Cancel) -> Exception:
+def refusal(submission: Submission | TakeUp) -> Exception:
     """Return the error that a request was answered with."""
     with pytest.raises(Exception) as raised:
         submission.reply.wait(lambda: False)
     return raised.value
 
 
-def accepted(request: Submission | TakeUp | Cancel) -> bool:
+def accepted(request: Submission | TakeUp) -> bool:
     request.reply.wait(lambda: False)
     return True
 
@@ -563,7 +564,11 @@ class TestLateResults:
 
     def test_a_result_of_a_run_that_has_ended_changes_nothing(self, bench: EngineBench):
         run = bench.start(workflow_of({"a": [], "b": []}))
-        bench.engine.post(Cancel(run.run_id, "enough"))
+        bench.executor.fail("b")
+        bench.step()
+        bench.ask(run.run_id, "cancel")
+        bench.step()
+        bench.clock.advance(timedelta(seconds=10))
         bench.step()
         before = bench.history(run.run_id)
 
@@ -583,53 +588,6 @@ class TestLateResults:
         assert bench.history(run.run_id).count("task_succeeded a#1") == 1
         assert "commit_rejected a#1" in bench.history(run.run_id)
         assert bench.result(run.run_id).context == {"n": 1}
-
-
-class TestCancel:
-    def test_what_runs_is_given_up_and_what_waits_never_starts(self, bench: EngineBench):
-        run = bench.start(TWO)
-        (key,) = bench.executor.calls
-        cancel = Cancel(run.run_id, "enough")
-
-        bench.engine.post(cancel)
-        bench.step()
-
-        assert accepted(cancel)
-        assert bench.executor.abandoned == [key]
-        assert bench.history(run.run_id)[3:] == [
-            "cancel_requested",
-            "task_cancelled a#1",
-            "task_cancelled b",
-            "run_cancelled",
-        ]
-        assert bench.result(run.run_id).to_json() == run.result().to_json()
-
-    def test_a_run_that_succeeded_in_the_same_moment_stays_so(self, bench: EngineBench):
-        run = bench.start(ONE)
-        bench.executor.succeed("a")
-        bench.engine.post(Cancel(run.run_id, "too late"))
-
-        bench.step()
-
-        assert bench.result(run.run_id).status is RunStatus.SUCCEEDED
-        assert "cancel_requested" not in bench.history(run.run_id)
-
-    def test_a_success_in_the_same_moment_comes_too_late(self, bench: EngineBench):
-        run = bench.start(ONE)
-        bench.engine.post(Cancel(run.run_id, "in time"))
-        bench.executor.succeed("a")
-
-        bench.step()
-
-        assert bench.result(run.run_id).status is RunStatus.CANCELLED
-
-    def test_a_run_that_is_not_here_is_no_error(self, bench: EngineBench):
-        cancel = Cancel(bench.ids.run_id(), "who?")
-        bench.engine.post(cancel)
-
-        bench.step()
-
-        assert accepted(cancel)
 
 
 class TestStop:
@@ -765,6 +723,7 @@ class TestThread:
         engine = Engine(
             ids.engine_id(),
             writer=RunWriter(database),
+            commands=CommandStore(database),
             ownership=ownership,
             executor=executor,
             notifier=Notifier(),

@@ -66,6 +66,7 @@ def test_a_definition_shares_nothing_with_its_json() -> None:
         "params_schema": None,
         "tags": {"team": "bi"},
         "timeout": 1.5,
+        "queue_timeout": None,
         "tasks": [],
         "fingerprint": "0f",
     }

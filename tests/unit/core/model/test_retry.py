@@ -266,3 +266,11 @@ def test_a_list_of_conditions_does_as_well_as_a_tuple() -> None:
 
 def test_a_moment_plus_the_longest_pause_is_still_a_date() -> None:
     assert (datetime(2200, 1, 1, tzinfo=UTC) + LONGEST).year == 2209
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [("*Error", True), ("Connection*", True), ("builtins.*", False), ("acme.*", False)],
+)
+def test_patterns_of_names_choose_failures(pattern: str, wanted: bool) -> None:
+    assert RetryPolicy(retry_on=(pattern,)).wants(ConnectionResetError("gone")) is wanted

@@ -22,6 +22,7 @@ from cloacina_core.testing import (
     FrozenClock,
     HarnessResult,
     RunStalledError,
+    Signal,
     WorkflowHarness,
     run_workflow,
 )
@@ -524,3 +525,60 @@ class TestTime:
 
         with pytest.raises(RunStalledError, match="can make it go on"):
             run_workflow(one_task())
+
+
+class TestWaits:
+    """Tasks that wait, on a clock that jumps."""
+
+    def flow(self, timeout: timedelta | None = None) -> Workflow:
+        workflow = Workflow("release")
+
+        @workflow.task
+        def approve(context: Context) -> dict[str, object]:
+            return {"by": context.wait_for("approval", timeout=timeout)}
+
+        return workflow
+
+    def test_a_signal_comes_at_its_time(self) -> None:
+        signal = Signal("approval", "ann", after=timedelta(hours=2))
+
+        result = run_workflow(self.flow(), signals=[signal])
+
+        assert result.context == {"by": "ann"}
+        assert result.elapsed == timedelta(hours=2)
+
+    def test_a_run_that_is_sent_nothing_says_what_it_waits_for(self) -> None:
+        with pytest.raises(RunStalledError, match="waits for signal 'approval'"):
+            run_workflow(self.flow())
+
+    def test_a_signal_that_comes_too_late_is_not_waited_for(self) -> None:
+        signal = Signal("approval", after=timedelta(hours=2))
+
+        result = run_workflow(self.flow(timedelta(hours=1)), signals=[signal])
+
+        assert result.status == "failed"
+        assert result.elapsed == timedelta(hours=1)
+
+    def test_a_wait_outlives_a_crash(self) -> None:
+        signal = Signal("approval", "ann", after=timedelta(hours=2))
+
+        result = run_workflow(self.flow(), signals=[signal], crash="before commit:approve")
+
+        assert result.context == {"by": "ann"}
+
+    def test_what_a_signal_carries_is_json(self) -> None:
+        with pytest.raises(InputError):
+            Signal("approval", object())  # type: ignore[arg-type]
+
+    def test_a_callback_is_told_of_a_timeout(self) -> None:
+        told: list[object] = []
+        workflow = Workflow("slow")
+
+        @workflow.task(
+            timeout=timedelta(seconds=1), on_failure=lambda context, error: told.append(error)
+        )
+        def a(context: Context) -> None: ...
+
+        run_workflow(workflow, slow={"a": timedelta(seconds=2)})
+
+        assert [type(error) for error in told] == [TimeoutError]

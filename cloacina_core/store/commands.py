@@ -1,0 +1,212 @@
+"""Keeps what people ask of runs until the engine that has the run obeys.
+
+A run that nobody works on is changed here, in the store, where that is all there is to do: a paused
+one is queued again, and one that has ended goes on.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
+
+from cloacina_core.errors import IllegalTransitionError, UnknownRunError
+from cloacina_core.foundation.clock import to_micros
+from cloacina_core.foundation.ids import EngineId, RunId
+from cloacina_core.model.command import Command, CommandKind
+from cloacina_core.model.event import EventType
+from cloacina_core.model.status import RunStatus, TaskStatus
+from cloacina_core.store import schema
+from cloacina_core.store.database import Database
+from cloacina_core.store.watching import announce
+
+_commands, _runs, _tasks, _events = schema.commands, schema.runs, schema.tasks, schema.events
+_REPEATABLE = (RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+class CommandStore:
+    """Where people ask, and engines look."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ask(self, command: Command) -> None:
+        """Keep a command for the engine that has the run, now or later. It is durable.
+
+        Asking twice, with one id, is asking once.
+
+        Raises:
+            UnknownRunError: there is no such run.
+            IllegalTransitionError: the run has ended.
+        """
+        with self._database.begin() as connection:
+            run = _locked(connection, command.run_id)
+            if _is_known(connection, command):
+                return
+            if RunStatus(run.status).is_final:
+                raise IllegalTransitionError(
+                    f"run {command.run_id} has ended: it {run.status}",
+                    hint=f"look at it with: cloacina runs show {command.run_id}",
+                )
+            now = self._database.now_micros(connection)
+            is_done = run.engine is None and _obeyed_here(connection, run, command, now)
+            announce(connection)
+            connection.execute(
+                insert(_commands).values(
+                    id=command.id,
+                    run_id=command.run_id,
+                    kind=command.kind.value,
+                    name=command.name,
+                    payload=command.payload,
+                    reason=command.reason,
+                    asked_by=command.asked_by,
+                    asked_at=now,
+                    handled_at=now if is_done else None,
+                )
+            )
+
+    def pending(self, engine: EngineId) -> list[Command]:
+        """Return what the runs of an engine were asked and haven't obeyed, the oldest first."""
+        query = (
+            select(_commands)
+            .join(_runs, _runs.c.id == _commands.c.run_id)
+            .where(_commands.c.handled_at.is_(None), _runs.c.engine == engine, _is_live())
+            .order_by(_commands.c.asked_at, _commands.c.id)
+        )
+        with self._database.read() as connection:
+            return [_command(row) for row in connection.execute(query)]
+
+    def retry(
+        self, run_id: RunId, tasks: Iterable[str], *, ended_at: datetime, reason: str
+    ) -> None:
+        """Let a run that has ended wait for an engine again, and some of its tasks wait with it.
+
+        Args:
+            run_id: which run.
+            tasks: those that are tried again.
+            ended_at: when it ended: somebody else may have been faster, and it may have ended
+                again.
+            reason: who asks, and why.
+
+        Raises:
+            UnknownRunError: there is no such run.
+            IllegalTransitionError: it hasn't failed, and wasn't cancelled; or not any more.
+        """
+        with self._database.begin() as connection:
+            run = _locked(connection, run_id)
+            if RunStatus(run.status) not in _REPEATABLE or run.finished_at != to_micros(ended_at):
+                raise IllegalTransitionError(
+                    f"run {run_id} is {run.status}: only one that failed or was cancelled can be "
+                    "tried again",
+                    hint="start the same as a new run with: cloacina runs rerun",
+                )
+            now = self._database.now_micros(connection)
+            announce(connection)
+            _queue(connection, run_id, now, started_at=None, finished_at=None, error=None)
+            rows = [{"in_run": run_id, "task": name} for name in tasks]
+            connection.execute(_WAIT_AGAIN, rows)
+            unhandled = (_commands.c.run_id == run_id, _commands.c.handled_at.is_(None))
+            connection.execute(update(_commands).where(*unhandled).values(handled_at=now))
+            _tell(connection, run_id, EventType.RETRIED, now, reason)
+            for row in rows:
+                _tell(connection, run_id, EventType.TASK_RESET, now, task=row["task"])
+
+
+def open_commands(connection: Connection, run_id: RunId) -> list[tuple[Command, bool]]:
+    """Return what a run was asked and hasn't obeyed, and its signals that no task took.
+
+    With each, whether an engine has handled it. The oldest comes first.
+    """
+    is_kept = _commands.c.taken_by.is_(None) & (_commands.c.kind == CommandKind.SIGNAL.value)
+    query = (
+        select(_commands)
+        .where(_commands.c.run_id == run_id, or_(_commands.c.handled_at.is_(None), is_kept))
+        .order_by(_commands.c.asked_at, _commands.c.id)
+    )
+    return [(_command(row), row.handled_at is not None) for row in connection.execute(query)]
+
+
+def _command(row: Row[Any]) -> Command:
+    return Command(
+        id=row.id,
+        run_id=RunId(row.run_id),
+        kind=CommandKind(row.kind),
+        name=row.name,
+        payload=row.payload,
+        reason=row.reason,
+        asked_by=row.asked_by,
+    )
+
+
+def _is_live() -> Any:
+    return _runs.c.status.in_([status.value for status in RunStatus if not status.is_final])
+
+
+def _is_known(connection: Connection, command: Command) -> bool:
+    query = select(_commands.c.id).where(
+        _commands.c.run_id == command.run_id, _commands.c.id == command.id
+    )
+    return connection.execute(query).scalar() is not None
+
+
+def _locked(connection: Connection, run_id: RunId) -> Row[Any]:
+    """Return a run's row, which nobody else changes before the end of the transaction."""
+    query = select(_runs).where(_runs.c.id == run_id).with_for_update()
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise UnknownRunError(run_id)
+    return row
+
+
+def _obeyed_here(connection: Connection, run: Row[Any], command: Command, now: int) -> bool:
+    """Pause a run that no engine has, or let it go on; False for what needs an engine."""
+    if command.kind is CommandKind.RESUME and run.status == RunStatus.PAUSED:
+        _queue(connection, command.run_id, now)
+        _tell(connection, command.run_id, EventType.QUEUED, now, str(command))
+        return True
+    if command.kind is CommandKind.PAUSE and run.status != RunStatus.PAUSED:
+        paused = update(_runs).where(_runs.c.id == command.run_id)
+        connection.execute(paused.values(status=RunStatus.PAUSED.value))
+        _tell(connection, command.run_id, EventType.PAUSED, now, str(command))
+        return True
+    return False
+
+
+def _queue(connection: Connection, run_id: RunId, now: int, **more: None) -> None:
+    """Let a run wait for an engine."""
+    queued = {"status": RunStatus.QUEUED.value, "engine": None, "engine_deaths": 0}
+    connection.execute(
+        update(_runs).where(_runs.c.id == run_id).values(**queued, queued_at=now, **more)
+    )
+
+
+_WAIT_AGAIN = (
+    update(_tasks)
+    .where(_tasks.c.run_id == bindparam("in_run"), _tasks.c.name == bindparam("task"))
+    .values(status=TaskStatus.WAITING.value, wake_at=None, reason=None, unseen=None, waits=None)
+)
+
+
+def _tell(
+    connection: Connection,
+    run_id: RunId,
+    event_type: EventType,
+    now: int,
+    reason: str | None = None,
+    *,
+    task: str | None = None,
+) -> None:
+    """Write the next event of a run that no engine has."""
+    last = connection.execute(
+        select(func.max(_events.c.seq)).where(_events.c.run_id == run_id)
+    ).scalar()
+    connection.execute(
+        insert(_events).values(
+            run_id=run_id,
+            seq=(last or 0) + 1,
+            at=now,
+            type=event_type.value,
+            task=task,
+            reason=reason,
+        )
+    )
