@@ -1,5 +1,6 @@
 """`cloacina runs`: list and show runs; `run_control` has what changes them."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -126,10 +127,13 @@ def events(
         if limit is None
         else [reader.events(found, task=task, after=after, limit=limit)]
     )
-    console.emit_pages(pages, RunEvent.to_json, lambda page: _history(console, page, after))
+    number = itertools.count()
+    console.emit_pages(
+        pages, RunEvent.to_json, lambda page: _history(console, page, is_first=next(number) == 0)
+    )
 
 
-def _history(console: Console, events: Sequence[RunEvent], after: int) -> str:
+def _history(console: Console, events: Sequence[RunEvent], *, is_first: bool) -> str:
     """Return a page of events in plain text, the first one with the names of the columns."""
     rows = [
         (
@@ -143,7 +147,6 @@ def _history(console: Console, events: Sequence[RunEvent], after: int) -> str:
         for event in events
     ]
     table = console.table(("seq", "at", "type", "task", "attempt", "reason"), rows)
-    is_first = bool(events) and events[0].seq <= after + 1
     return table if is_first else table.partition("\n")[2]
 
 
