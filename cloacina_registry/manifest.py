@@ -163,7 +163,7 @@ def _decode(data: bytes) -> JsonValue:
         raise WheelRejectedError(MANIFEST_NAME, [_problem(error.reason, error.path)]) from error
 
 
-def _object(**properties: JsonValue) -> JsonValue:
+def _object(**properties: JsonValue) -> dict[str, JsonValue]:
     """Return the schema of an object that has exactly these keys."""
     return {
         "type": "object",
@@ -195,6 +195,14 @@ _RETRY: Final = _object(
     retry_on=_list_of(_TEXT),
     retry_on_message=_list_of(_TEXT),
 )
+_MAP: Final = {
+    **_object(
+        key=_TEXT,
+        max_parallel={"type": ["integer", "null"]},
+        failures={"type": ["string", "integer"]},
+    ),
+    "type": ["object", "null"],
+}
 _TASK: Final = _object(
     name=_TEXT,
     after=_list_of(_TEXT),
@@ -203,6 +211,7 @@ _TASK: Final = _object(
     timeout=_SECONDS_OR_NULL,
     merge={"type": "object", "additionalProperties": {"enum": ["later", "concat", "error"]}},
     resources=_list_of(_TEXT),
+    map=_MAP,
     description=_TEXT,
     fingerprint=_TEXT,
 )
@@ -349,6 +358,8 @@ def _task_problems(task: TaskDefinition, known: frozenset[str], where: str) -> I
         yield _problem(message, f"{where}.when")
     for message in task.retry.problems():
         yield _problem(message, f"{where}.retry")
+    for message in task.mapped.problems() if task.mapped else ():
+        yield _problem(message, f"{where}.map")
 
 
 def _cycle_problems(definition: WorkflowDefinition, where: str) -> Iterator[Problem]:

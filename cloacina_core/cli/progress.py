@@ -1,7 +1,8 @@
 """How a run is watched: a live table on a terminal, one line for each event elsewhere."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -9,6 +10,7 @@ import click
 
 from cloacina_core.cli.console import Console
 from cloacina_core.foundation.clock import iso
+from cloacina_core.foundation.names import every_instance, split_instance
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.model.status import TaskStatus
@@ -34,6 +36,7 @@ _TASK_STATUS = {
     EventType.TASK_STARTED: TaskStatus.RUNNING,
     EventType.TASK_DEFERRED: TaskStatus.SLEEPING,
     EventType.TASK_RESUMED: TaskStatus.RUNNING,
+    EventType.TASK_EXPANDED: TaskStatus.RUNNING,
     EventType.ATTEMPT_FAILED: TaskStatus.SLEEPING,
     EventType.ATTEMPT_LOST: TaskStatus.READY,
     EventType.TASK_SUCCEEDED: TaskStatus.SUCCEEDED,
@@ -60,6 +63,36 @@ class EventLines:
         click.echo(" ".join(parts), err=True)
 
 
+class Instances:
+    """How the instances of a mapped task stand, as their events tell it."""
+
+    def __init__(self, size: str = "") -> None:
+        self._size = size
+        """In words; empty when it wasn't heard."""
+        self._status: dict[int, TaskStatus] = {}
+        self._counts: Counter[TaskStatus] = Counter()
+
+    def hear(self, index: int, status: TaskStatus) -> None:
+        """Take how an instance stands now."""
+        if index in self._status:
+            self._counts[self._status[index]] -= 1
+        self._status[index] = status
+        self._counts[status] += 1
+
+    def __str__(self) -> str:
+        counts = instances_told(+self._counts) if self._status else ""
+        return ": ".join(filter(None, [self._size, counts]))
+
+
+def instances_told(counts: Mapping[TaskStatus, int]) -> str:
+    """Return how instances stand, in a few words."""
+    if not counts:
+        return "no instances"
+    return ", ".join(
+        f"{counts[status]} {status.value}" for status in TaskStatus if counts.get(status)
+    )
+
+
 class LiveTable:
     """A table of the tasks that changes as they do."""
 
@@ -70,17 +103,23 @@ class LiveTable:
         self._status = {task.name: TaskStatus.WAITING for task in definition.tasks}
         self._note: dict[str, str] = {}
         self._attempt: dict[str, int] = {}
+        self._instances: dict[str, Instances] = {}
 
     def __call__(self, event: RunEvent) -> None:
         """Show an event."""
         status = _TASK_STATUS.get(event.type)
         if event.task is None or status is None:
             return
+        name, index = split_instance(event.task)
         with self._lock:
-            self._status[event.task] = status
-            self._note[event.task] = (event.reason or "").partition("\n")[0]
-            if event.attempt:
-                self._attempt[event.task] = event.attempt
+            if event.type is EventType.TASK_EXPANDED:
+                self._instances[name] = Instances(event.reason or "")
+            if index is None:
+                self._status[name] = status
+                self._note[name] = (event.reason or "").partition("\n")[0]
+                self._attempt[name] = event.attempt or self._attempt.get(name, 0)
+            else:
+                self._instances.setdefault(name, Instances()).hear(index, status)
             self._live.update(self.table())
 
     def table(self) -> "Table":
@@ -98,9 +137,13 @@ class LiveTable:
             mark, style = MARKS[status]
             attempt = self._attempt.get(name, 0)
             tries = f"attempt {attempt}" if attempt > 1 else ""
-            note = self._note.get(name, "")
+            note = str(self._instances.get(name) or self._note.get(name, ""))
             table.add_row(
-                Text(mark, style), Text(name), Text(status.value, style), tries, Text(note, "dim")
+                Text(mark, style),
+                Text(every_instance(name) if name in self._instances else name),
+                Text(status.value, style),
+                tries,
+                Text(note, "dim"),
             )
         done = sum(status.is_final for status in self._status.values())
         table.add_row("", Text(f"{done} of {len(self._status)} tasks done", "dim"), "", "", "")

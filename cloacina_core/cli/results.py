@@ -1,15 +1,20 @@
 """How a run is told when it ended, or as it stands."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from cloacina_core.cli.console import Console
-from cloacina_core.cli.progress import MARKS
+from cloacina_core.cli.progress import MARKS, instances_told
 from cloacina_core.foundation.json_value import JsonValue, encode
+from cloacina_core.foundation.names import every_instance
 from cloacina_core.model.run import RunResult, RunSummary, TaskResult
 from cloacina_core.model.status import RunStatus
 
 MAX_VALUE_LENGTH = 100
 """How much of a context value a person is shown."""
+
+MAX_FAILED_SHOWN = 10
+"""How many failed instances of a mapped task a person is shown unless they ask for all."""
 
 
 def exit_status(result: RunResult) -> int:
@@ -17,18 +22,17 @@ def exit_status(result: RunResult) -> int:
     return 0 if result.status is RunStatus.SUCCEEDED else 1
 
 
-def told(console: Console, result: RunResult) -> str:
-    """Return a run in plain text."""
+def told(console: Console, result: RunResult, *, all_instances: bool = False) -> str:
+    """Return a run in plain text.
+
+    Args:
+        console: draws the table.
+        result: the run.
+        all_instances: show every instance of mapped tasks, not only those that failed.
+    """
     lines = [headline(result.summary)]
     rows = [
-        (
-            f"{MARKS[task.status][0]} {task.name}",
-            task.status.value,
-            len(task.attempts) or "",
-            _took(task),
-            _note(task),
-        )
-        for task in result.tasks.values()
+        row for task in result.tasks.values() for row in _rows(task, all_instances=all_instances)
     ]
     lines += ["", console.table(("task", "status", "attempts", "took", ""), rows)]
     if result.error is not None:
@@ -49,10 +53,38 @@ def headline(summary: RunSummary) -> str:
     return f"run {summary.run_id} {summary.status.value}{after}: {what}"
 
 
+def _rows(task: TaskResult, *, all_instances: bool) -> Iterator[tuple[object, ...]]:
+    """Yield the row of a task, and those of its instances that are worth one."""
+    if task.instances is None:
+        yield _row(task, task.name)
+        return
+    yield _row(task, every_instance(task.name))
+    failed = task.failed_instances
+    for instance in task.instances if all_instances else failed[:MAX_FAILED_SHOWN]:
+        yield _row(instance, f"  {instance.name}")
+    more = len(failed) - MAX_FAILED_SHOWN
+    if more > 0 and not all_instances:
+        yield (f"    and {more} more", "failed", "", "", "--instances shows all")
+
+
+def _row(task: TaskResult, name: str) -> tuple[object, ...]:
+    indent = " " * (len(name) - len(name.lstrip()))
+    return (
+        f"{indent}{MARKS[task.status][0]} {name.lstrip()}",
+        task.status.value,
+        len(task.attempts) or "",
+        _took(task),
+        _note(task),
+    )
+
+
 def _took(task: TaskResult) -> str:
-    if not task.attempts:
+    runs = [one for one in task.instances or (task,) if one.attempts]
+    ends = [one.attempts[-1].finished_at for one in runs]
+    known = [end for end in ends if end is not None]
+    if not runs or len(known) < len(ends):
         return ""
-    return _length(task.attempts[0].started_at, task.attempts[-1].finished_at)
+    return _length(min(one.attempts[0].started_at for one in runs), max(known))
 
 
 def _length(start: datetime | None, end: datetime | None) -> str:
@@ -65,6 +97,8 @@ def _length(start: datetime | None, end: datetime | None) -> str:
 
 
 def _note(task: TaskResult) -> str:
+    if task.instances is not None:
+        return instances_told(task.instance_counts)
     if task.reason:
         return task.reason
     return str(task.error).partition("\n")[0] if task.error else ""

@@ -1,5 +1,6 @@
 """`cloacina runs`: list and show runs; `run_control` has what changes them."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from cloacina_core.model.status import RunStatus
 
 if TYPE_CHECKING:
     from cloacina_core.store.reading import RunReader
+
+_TASK_HELP = "Only {} of this task and its instances, or of one instance, as 'fetch[3]'."
 
 
 @click.group()
@@ -91,35 +94,46 @@ def list_runs(
 
 @runs.command()
 @click.argument("run_id", metavar="ID")
+@click.option(
+    "--instances", is_flag=True, help="Every instance of mapped tasks, not only those that failed."
+)
 @command_options
 @pass_console
-def show(console: Console, *, run_id: str) -> None:
+def show(console: Console, *, run_id: str, instances: bool) -> None:
     """Show a run with its tasks, attempts and context."""
     from cloacina_core.runtime.history import read_result  # noqa: PLC0415 - not needed for --help
 
     result = read_result(_reader(console), run_id)
-    console.emit(result.to_json(), told(console, result))
+    console.emit(
+        result.to_json(all_instances=instances), told(console, result, all_instances=instances)
+    )
 
 
 @runs.command()
 @click.argument("run_id", metavar="ID")
+@click.option("--task", help=_TASK_HELP.format("events"))
 @click.option("--after", type=click.IntRange(0), default=0, help="Only events behind this number.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many events.")
 @command_options
 @pass_console
-def events(console: Console, *, run_id: str, after: int, limit: int | None) -> None:
+def events(
+    console: Console, *, run_id: str, task: str | None, after: int, limit: int | None
+) -> None:
     """Show the history of a run: everything that happened, in order."""
     reader = _reader(console)
     found = reader.find(run_id)
     pages: Iterable[list[RunEvent]] = (
-        reader.history(found, after=after)
+        reader.history(found, task=task, after=after)
         if limit is None
-        else [reader.events(found, after=after, limit=limit)]
+        else [reader.events(found, task=task, after=after, limit=limit)]
     )
-    console.emit_pages(pages, RunEvent.to_json, lambda page: _history(console, page, after))
+    number = itertools.count()
+    console.emit_pages(
+        pages, RunEvent.to_json, lambda page: _history(console, page, is_first=next(number) == 0)
+    )
 
 
-def _history(console: Console, events: Sequence[RunEvent], after: int) -> str:
+def _history(console: Console, events: Sequence[RunEvent], *, is_first: bool) -> str:
     """Return a page of events in plain text, the first one with the names of the columns."""
     rows = [
         (
@@ -133,13 +147,12 @@ def _history(console: Console, events: Sequence[RunEvent], after: int) -> str:
         for event in events
     ]
     table = console.table(("seq", "at", "type", "task", "attempt", "reason"), rows)
-    is_first = bool(events) and events[0].seq <= after + 1
     return table if is_first else table.partition("\n")[2]
 
 
 @runs.command()
 @click.argument("run_id", metavar="ID")
-@click.option("--task", help="Only lines of this task.")
+@click.option("--task", help=_TASK_HELP.format("lines"))
 @command_options
 @pass_console
 def logs(console: Console, *, run_id: str, task: str | None) -> None:

@@ -145,13 +145,14 @@ class _Attempt:
             run_id=call.run_id,
             workflow=call.workflow,
             task=call.task,
+            index=call.index,
             attempt=call.attempt,
             deadline=call.deadline,
             release=call.release,
             cancelled=cancelled,
             waits=self._waits,
         )
-        self._context = Context.of_texts(call.context, params=params, info=info)
+        self._context = Context.of_texts(call.context, params=params, info=info, item=call.item)
         return self._context
 
     def succeeded(self, returned: object) -> Outcome:
@@ -164,7 +165,7 @@ class _Attempt:
             context.update(returned)
         elif returned is not None:
             raise ResultTypeError(
-                f"task {self._call.task!r} returned {type(returned).__name__}; "
+                f"task {self._call.name!r} returned {type(returned).__name__}; "
                 "return a mapping, which is merged into the context, or None"
             )
         changes = context.changes()
@@ -186,7 +187,7 @@ class _Attempt:
         if total > limit:
             largest = max(sizes, key=lambda key: sizes[key])
             raise ValueTooLargeError(
-                f"task {self._call.task!r} changed {total} bytes of context, {sizes[largest]} of "
+                f"task {self._call.name!r} changed {total} bytes of context, {sizes[largest]} of "
                 f"them in key {largest!r}; the limit is {limit} (setting max_value_bytes). "
                 "Store large data elsewhere and hand on where it is"
             )

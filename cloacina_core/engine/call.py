@@ -7,13 +7,17 @@ from typing import TypeAlias
 
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.foundation.names import instance_name
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome
 from cloacina_core.model.wait import Wait
 
 AttemptKey: TypeAlias = tuple[RunId, int, int]
-"""Run, number of the task in its workflow, number of the attempt."""
+"""Run, number of the task in the run, number of the attempt.
+
+Tasks are numbered as the workflow declares them, and instances of mapped tasks behind them. Numbers
+of instances hold in one engine: what is stored has their names."""
 
 LogEntry: TypeAlias = tuple[int, str, str]
 """Moment in microseconds since 1970, stream, line."""
@@ -32,7 +36,11 @@ class TaskCall:
     """None for a workflow that isn't packaged."""
     params: Mapping[str, JsonValue]
     context: Mapping[str, str]
-    """Encoded values by key."""
+    """Encoded values by key. Calls of instances of one map share it: leave it as it is."""
+    item: str | None = None
+    """Encoded; what the instance of a mapped task is for."""
+    index: int | None = None
+    """Of the instance, counted from 0; None unless the task is mapped."""
     deadline: datetime | None
     """When the attempt is given up; aware, UTC."""
     is_last: bool
@@ -48,6 +56,11 @@ class TaskCall:
     def run_id(self) -> RunId:
         """The id of the run."""
         return self.key[0]
+
+    @property
+    def name(self) -> str:
+        """The name of the task run: that of the task, or of the instance, as `fetch[3]`."""
+        return self.task if self.index is None else instance_name(self.task, self.index)
 
     @property
     def attempt(self) -> int:

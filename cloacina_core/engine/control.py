@@ -71,9 +71,8 @@ class Control:
 
     def _cancel(self, run: RunState, command: Command) -> None:
         self._journal.event(run, EventType.CANCEL_REQUESTED, reason=str(command))
-        for number, task in enumerate(run.tasks):
-            if task.status is TaskStatus.RUNNING:
-                self._ask_to_end(run, number)
+        for number in run.at_work():
+            self._ask_to_end(run, number)
         self._decide(run, planner.cancel(run, command))
         if not run.status.is_final:
             self._timers.add(self._grace, Timer(TimerKind.CANCEL_GRACE, run.run_id))
@@ -81,8 +80,8 @@ class Control:
     def end_grace(self, run: RunState) -> None:
         """Give up what a cancelled run still waits for."""
         reason = f"cancelled {run.cancel}; given up, it hadn't ended after {self._grace}"
-        for number, task in enumerate(run.tasks):
-            if task.status is TaskStatus.RUNNING and self._give_up(run, number):
+        for number in run.at_work():
+            if self._give_up(run, number):
                 self._decide(run, planner.attempt_given_up(run, number, reason))
 
     def _resume(self, run: RunState, command: Command) -> None:

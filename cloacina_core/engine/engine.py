@@ -34,7 +34,7 @@ from cloacina_core.engine.requests import (
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.slots import Slots
 from cloacina_core.engine.timers import Timer, TimerKind, Timers
-from cloacina_core.engine.views import MergeConflictError, texts_of
+from cloacina_core.engine.views import MergeConflictError
 from cloacina_core.errors import StoreError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import EngineId, RunId
@@ -341,12 +341,12 @@ class Engine:
         self._flusher.then(request.reply.accept, run)
         was = run.status
         self._journal.claimed(run, reason=f"taken up after {run.engine_deaths} engine deaths")
+        for number in run.at_work():
+            self._journal.attempt_lost(
+                run, number, AttemptOutcome.LOST, "its engine ended during the attempt"
+            )
         for number, task in enumerate(run.tasks):
-            if task.status is TaskStatus.RUNNING:
-                self._journal.attempt_lost(
-                    run, number, AttemptOutcome.LOST, "its engine ended during the attempt"
-                )
-            elif task.status is TaskStatus.SLEEPING:
+            if task.status is TaskStatus.SLEEPING:
                 self._sleep(run, number)
         self._start_run_timer(run)
         if was is RunStatus.QUEUED:
@@ -393,12 +393,11 @@ class Engine:
             return
         for completion in self._runs.values():
             run = completion.run
-            for number, task in enumerate(run.tasks):
-                if task.status is TaskStatus.RUNNING:
-                    self._abandon(run, number)
-                    self._journal.attempt_lost(
-                        run, number, AttemptOutcome.RELEASED, "the engine stopped"
-                    )
+            for number in run.at_work():
+                self._abandon(run, number)
+                self._journal.attempt_lost(
+                    run, number, AttemptOutcome.RELEASED, "the engine stopped"
+                )
         self._slots.forget_ready()
         self._flusher.then(self._let_go)
         self._flusher.then(request.reply.accept)
@@ -460,6 +459,8 @@ class Engine:
                 case planner.Deliver(number, signal):
                     self._journal.signal_delivered(run, number, signal)
                     self._slots.add(run.run_id, number, priority=run.summary.priority)
+                case planner.Expand(number):
+                    self._journal.task_expanded(run, number)
                 case planner.End(number, _, reason):
                     if run.tasks[number].has_open_attempt:
                         self._journal.attempt_cancelled(run, number, reason or "cancelled")
@@ -477,8 +478,7 @@ class Engine:
 
     def _let_rest(self, run: RunState) -> None:
         """Let go of a paused run once nothing of it runs."""
-        runs_on = any(task.status is TaskStatus.RUNNING for task in run.tasks)
-        if self._has(run) and not runs_on:
+        if self._has(run) and not run.at_work():
             self._journal.rests(run)
             self._flusher.then(lambda: self._release(run, has_ended=False), run)
 
@@ -490,9 +490,8 @@ class Engine:
     def _end_early(
         self, run: RunState, status: RunStatus, error: Failure | None, reason: str
     ) -> None:
-        for number, task in enumerate(run.tasks):
-            if task.status is TaskStatus.RUNNING:
-                self._abandon(run, number)
+        for number in run.at_work():
+            self._abandon(run, number)
         self._decide(run, planner.end_early(run, status, error, reason))
 
     def _ask_to_end(self, run: RunState, number: int) -> None:
@@ -529,6 +528,7 @@ class Engine:
         attempt = note(run, number)
         key: AttemptKey = (run.run_id, number, attempt.number)
         self._slots.take(key)
+        self._decide(run, planner.attempt_started(run, number))
         try:
             call = self._call(run, number, attempt)
         except MergeConflictError as conflict:
@@ -547,7 +547,8 @@ class Engine:
         Raises:
             MergeConflictError: the task's merge policy doesn't settle a conflict.
         """
-        task, state = run.plan.tasks[number], run.tasks[number]
+        task, state = run.definition_of(number), run.tasks[number]
+        item, index = run.item_before(number)
         called_at = state.called_at or attempt.started_at
         return TaskCall(
             key=(run.run_id, number, attempt.number),
@@ -556,7 +557,9 @@ class Engine:
             task=task.name,
             release=run.summary.release,
             params=run.params,
-            context=texts_of(run.view_before(number)),
+            context=run.texts_before(number),
+            item=item,
+            index=index,
             deadline=None if task.timeout is None else called_at + task.timeout - state.ran,
             is_last=state.failed_attempts + 1 >= task.retry.max_attempts,
             max_value_bytes=self._limits.max_value_bytes,
@@ -568,13 +571,12 @@ class Engine:
         if not is_current or not self._abandon(run, number):
             return  # it ended before its deadline
         key = (run.run_id, number, attempt)
-        timeout = run.plan.tasks[number].timeout
+        task = run.definition_of(number)
         failure = Failure(
             type="timeout",
-            message=f"the attempt took longer than {timeout}",
+            message=f"the attempt took longer than {task.timeout}",
         )
-        policy = run.plan.tasks[number].retry
-        may_retry = policy.wants(TimeoutError(failure.message))
+        may_retry = task.retry.wants(TimeoutError(failure.message))
         outcome = Outcome(
             key=key, outcome=AttemptOutcome.TIMED_OUT, failure=failure, may_retry=may_retry
         )

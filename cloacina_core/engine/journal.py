@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cloacina_core.engine.call import Outcome
-from cloacina_core.engine.run_state import RunState, TaskState
+from cloacina_core.engine.run_state import RunState
+from cloacina_core.engine.task_state import TaskState
 from cloacina_core.foundation.clock import to_micros
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import EngineId
@@ -113,14 +114,14 @@ class Journal:
         repeats = f", repeats run {summary.origin}" if summary.origin else ""
         self.event(run, EventType.SUBMITTED, reason=f"{summary.reference}{repeats}")
         for number, edits in run.edits.items():
-            name = run.plan.tasks[number].name
+            name = run.name_of(number)
             self._payload(run, "edits", name, json.dumps(edits, ensure_ascii=False))
         for number, task in enumerate(run.tasks):
             if task.status.is_final:  # taken over from the run that this one repeats
                 self._taken_over(run, number)
 
     def _taken_over(self, run: RunState, number: int) -> None:
-        name, changes = run.plan.tasks[number].name, run.tasks[number].changes
+        name, changes = run.name_of(number), run.tasks[number].changes
         self._task(run, number)
         task = run.tasks[number]
         self.event(run, _TASK_EVENTS[task.status], task=name, reason=task.reason)
@@ -141,7 +142,7 @@ class Journal:
 
     def attempt_started(self, run: RunState, number: int) -> AttemptResult:
         """Write the start of a task's next attempt, and return it."""
-        task, name = run.tasks[number], run.plan.tasks[number].name
+        task, name = run.tasks[number], run.name_of(number)
         attempt = AttemptResult(
             number=len(task.attempts) + 1, engine=self._engine, started_at=self.now
         )
@@ -169,7 +170,7 @@ class Journal:
             self.batch.logs.append(
                 {
                     "run_id": run.run_id,
-                    "task": run.plan.tasks[number].name,
+                    "task": run.name_of(number),
                     "attempt": attempt,
                     "seq": run.seq,
                     "body": json.dumps(outcome.logs, ensure_ascii=False),
@@ -191,7 +192,7 @@ class Journal:
 
     def signal_delivered(self, run: RunState, number: int, signal: Command) -> None:
         """Write that a task took a signal that it waited for."""
-        name = run.plan.tasks[number].name
+        name = run.name_of(number)
         self._task(run, number)
         row = {"in_run": run.run_id, "command": signal.id, "taken_by": name}
         self.batch.taken.append(row)
@@ -211,7 +212,7 @@ class Journal:
 
     def _own_attempt(self, run: RunState, number: int) -> AttemptResult:
         """Make an open attempt this engine's, which another may have begun, and return it."""
-        attempts, name = run.tasks[number].attempts, run.plan.tasks[number].name
+        attempts, name = run.tasks[number].attempts, run.name_of(number)
         was_engine = attempts[-1].engine
         if was_engine != self._engine:
             attempts[-1] = replace(attempts[-1], engine=self._engine)
@@ -250,7 +251,7 @@ class Journal:
 
     def attempt_ended(self, run: RunState, number: int, outcome: Outcome) -> None:
         """Write the end of a task's last attempt; what follows for the task is written apart."""
-        task, name = run.tasks[number], run.plan.tasks[number].name
+        task, name = run.tasks[number], run.name_of(number)
         attempt = task.attempts[-1].ended(self.now, outcome.outcome, outcome.failure)
         task.attempts[-1] = attempt
         self._attempt_end(run, name, attempt, was_engine=self._engine)
@@ -268,7 +269,7 @@ class Journal:
         self, run: RunState, number: int, outcome: AttemptOutcome, reason: str
     ) -> None:
         """Write that a task's last attempt has no outcome: its engine died or gave the run back."""
-        task, name = run.tasks[number], run.plan.tasks[number].name
+        task, name = run.tasks[number], run.name_of(number)
         error = Failure(type=outcome.value, message=reason)
         attempt = task.attempts[-1].ended(self.now, outcome, error)
         task.attempts[-1] = attempt
@@ -281,7 +282,7 @@ class Journal:
 
     def attempt_cancelled(self, run: RunState, number: int, reason: str) -> None:
         """Write the end of a task's open attempt, which comes to nothing."""
-        task, name = run.tasks[number], run.plan.tasks[number].name
+        task, name = run.tasks[number], run.name_of(number)
         error = Failure(type="cancelled", message=reason)
         attempt = task.attempts[-1].ended(self.now, AttemptOutcome.CANCELLED, error)
         task.attempts[-1] = attempt
@@ -295,10 +296,17 @@ class Journal:
         self.event(
             run,
             EventType.ATTEMPT_FAILED,
-            task=run.plan.tasks[number].name,
+            task=run.name_of(number),
             attempt=len(task.attempts),
             reason=str(error)[:_REASON_LENGTH],
         )
+
+    def task_expanded(self, run: RunState, number: int) -> None:
+        """Write that a mapped task became instances. They get rows of their own as they begin."""
+        self._task(run, number)
+        size = len(run.expansions[number].instances)
+        reason = f"{size} instance" + ("" if size == 1 else "s")
+        self.event(run, EventType.TASK_EXPANDED, task=run.name_of(number), reason=reason)
 
     def task_ended(self, run: RunState, number: int) -> None:
         """Write the end of a task."""
@@ -309,7 +317,7 @@ class Journal:
         self.event(
             run,
             _TASK_EVENTS[task.status],
-            task=run.plan.tasks[number].name,
+            task=run.name_of(number),
             attempt=len(task.attempts) or None,
             reason=reason,
         )
@@ -329,7 +337,7 @@ class Journal:
         self.event(
             run,
             EventType.COMMIT_REJECTED,
-            task=run.plan.tasks[outcome.key[1]].name,
+            task=run.name_of(outcome.key[1]),
             attempt=outcome.key[2],
             reason=f"the attempt {outcome.outcome.value} after it was given up",
         )
@@ -362,7 +370,7 @@ class Journal:
     def _attempt_event(
         self, run: RunState, number: int, event_type: EventType, reason: str | None
     ) -> None:
-        name, attempts = run.plan.tasks[number].name, run.tasks[number].attempts
+        name, attempts = run.name_of(number), run.tasks[number].attempts
         self.event(run, event_type, task=name, attempt=len(attempts), reason=reason)
 
     def _attempt_end(
@@ -382,7 +390,8 @@ class Journal:
 
     def _task(self, run: RunState, number: int) -> None:
         """Write a task's row: a new one, or a change guarded by what the row said."""
-        task, name = run.tasks[number], run.plan.tasks[number].name
+        task, name = run.tasks[number], run.name_of(number)
+        expansion = run.expansions.get(number)
         unseen = [run.plan.tasks[before].name for before in sorted(task.unseen)]
         row = {
             "status": task.status.value,
@@ -391,6 +400,7 @@ class Journal:
             "reason": task.reason,
             "unseen": json.dumps(unseen) if unseen else None,
             "waits": _waits(task),
+            "instances": expansion and len(expansion.instances),
         }
         if task.stored is None:
             self.batch.new_tasks.append({"run_id": run.run_id, "name": name, **row})

@@ -10,9 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
-from cloacina_core.engine.run_state import RunState, TaskState, Upstream
+from cloacina_core.engine.expansion import Expansion, ExpansionError
+from cloacina_core.engine.run_state import RunState, Upstream
+from cloacina_core.engine.task_state import TaskState
 from cloacina_core.engine.views import MergeConflictError
 from cloacina_core.model.command import Command
+from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.wait import Wait, WaitKind, WaitState
@@ -70,7 +73,14 @@ class Finish:
     error: Failure | None = None
 
 
-Decision: TypeAlias = Ready | Sleep | Defer | Deliver | End | Finish
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """The mapped task has become instances."""
+
+    task: int
+
+
+Decision: TypeAlias = Ready | Sleep | Defer | Deliver | Expand | End | Finish
 
 
 def begin(run: RunState) -> list[Decision]:
@@ -95,14 +105,27 @@ def take_up(run: RunState) -> list[Decision]:
         return end_early(run, RunStatus.FAILED, error, "the run was given up")
     decisions: list[Decision] = []
     for number, task in enumerate(run.tasks):
-        if task.status in (TaskStatus.RUNNING, TaskStatus.READY):
+        is_under_way = task.status in (TaskStatus.RUNNING, TaskStatus.READY)
+        if is_under_way and number not in run.expansions:
             task.status = TaskStatus.READY
             decisions.append(Ready(number))
         else:
             _deliver(run, number, decisions)
-    _consider(run, range(len(run.tasks)), decisions)
+    for expansion in run.expansions.values():
+        if not run.tasks[expansion.task].status.is_final:
+            _go_on(run, expansion, decisions)
+    _consider(run, range(len(run.plan.tasks)), decisions)
     _finish_if_done(run, decisions)
     return decisions
+
+
+def attempt_started(run: RunState, number: int) -> list[Decision]:
+    """Decide what follows the start of an attempt, which must be in the task's attempts already."""
+    expansion = run.expansion_of(number)
+    if expansion is None:
+        return []
+    expansion.began(number)
+    return [Ready(called) for called in expansion.call_up()]
 
 
 def attempt_succeeded(run: RunState, number: int) -> list[Decision]:
@@ -125,7 +148,7 @@ def attempt_failed(
     task = run.tasks[number]
     if run.cancel is not None:
         return _end(run, number, TaskStatus.CANCELLED, f"cancelled {run.cancel}")
-    policy = run.plan.tasks[number].retry
+    policy = run.definition_of(number).retry
     delay = policy.delay_after(task.failed_attempts, chance=chance) if may_retry else None
     if delay is None:
         return _end(run, number, TaskStatus.FAILED)
@@ -206,10 +229,21 @@ def cancel(run: RunState, command: Command) -> list[Decision]:
     """Decide how a run ends that is cancelled: what doesn't run is, what runs is waited for."""
     run.cancel = command
     decisions: list[Decision] = []
+    reason = f"cancelled {command}"
+    for expansion in run.expansions.values():
+        expansion.stop()
     for number, task in enumerate(run.tasks):
-        if not task.status.is_final and task.status is not TaskStatus.RUNNING:
-            decisions.append(_ended(run, number, TaskStatus.CANCELLED, f"cancelled {command}"))
-    _finish_if_done(run, decisions)
+        if task.status.is_final or task.status is TaskStatus.RUNNING:
+            continue
+        if run.expansion_of(number) is None:
+            decisions.append(_ended(run, number, TaskStatus.CANCELLED, reason))
+        elif task.status is not TaskStatus.WAITING:
+            decisions += _end(run, number, TaskStatus.CANCELLED, reason)
+    for expansion in run.expansions.values():
+        if not run.tasks[expansion.task].status.is_final:
+            _go_on(run, expansion, decisions)
+    if not any(isinstance(decision, Finish) for decision in decisions):
+        _finish_if_done(run, decisions)
     return decisions
 
 
@@ -223,11 +257,16 @@ def end_early(
 ) -> list[Decision]:
     """Decide how a run ends before its tasks did: those that haven't ended are cancelled."""
     decisions: list[Decision] = []
+    for expansion in run.expansions.values():
+        expansion.stop()
     for number, task in enumerate(run.tasks):
-        if not task.status.is_final:
-            task.status = TaskStatus.CANCELLED
-            task.reason = reason
-            decisions.append(End(number, TaskStatus.CANCELLED, reason))
+        if task.status.is_final or run.is_idle_instance(number):
+            continue
+        task.status = TaskStatus.CANCELLED
+        task.reason = reason
+        decisions.append(End(number, TaskStatus.CANCELLED, reason))
+    for expansion in run.expansions.values():
+        expansion.cancel_rest()
     run.unfinished = 0
     decisions.append(Finish(status, error))
     return decisions
@@ -236,15 +275,49 @@ def end_early(
 def _end(
     run: RunState, number: int, status: TaskStatus, reason: str | None = None
 ) -> list[Decision]:
+    expansion = run.expansion_of(number)
+    if expansion is not None:
+        return _end_instance(run, expansion, number, status, reason)
     decisions: list[Decision] = [_ended(run, number, status, reason)]
     _consider(run, run.plan.behind[number], decisions)
     _finish_if_done(run, decisions)
     return decisions
 
 
+def _end_instance(
+    run: RunState, expansion: Expansion, number: int, status: TaskStatus, reason: str | None
+) -> list[Decision]:
+    instance = run.tasks[number]
+    instance.status = status
+    instance.reason = reason
+    expansion.ended(status)
+    decisions: list[Decision] = [End(number, status, reason)]
+    if _go_on(run, expansion, decisions):
+        _consider(run, run.plan.behind[expansion.task], decisions)
+        _finish_if_done(run, decisions)
+    return decisions
+
+
+def _go_on(run: RunState, expansion: Expansion, decisions: list[Decision]) -> bool:
+    """Call up the next instances, or end the mapped task behind the last one; return whether."""
+    decisions += map(Ready, expansion.call_up())
+    if not expansion.is_over:
+        return False
+    status, reason = expansion.close()
+    if run.cancel is not None:
+        status, reason = TaskStatus.CANCELLED, f"cancelled {run.cancel}"
+    if status is TaskStatus.SUCCEEDED:
+        try:
+            run.tasks[expansion.task].changes = expansion.gathered()
+        except ExpansionError as error:
+            status, reason = TaskStatus.FAILED, str(error)
+    decisions.append(_ended(run, expansion.task, status, reason))
+    return True
+
+
 def _ended(run: RunState, number: int, status: TaskStatus, reason: str | None) -> End:
     task = run.tasks[number]
-    if not task.attempts:
+    if not task.attempts and number not in run.expansions:
         run.fix_what_is_seen(number)
     task.status = status
     task.reason = reason
@@ -266,13 +339,33 @@ def _consider(run: RunState, numbers: Iterable[int], decisions: list[Decision]) 
             decisions.append(_ended(run, number, TaskStatus.FAILED, f"merge conflict: {conflict}"))
             pending += reversed(run.plan.behind[number])
             continue
-        if verdict is True:
+        mapped = run.plan.tasks[number].mapped
+        if verdict is True and mapped is not None:
+            if _expand(run, number, mapped, decisions):
+                pending += reversed(run.plan.behind[number])
+        elif verdict is True:
             task.status = TaskStatus.READY
             decisions.append(Ready(number))
         elif verdict is False:
             reason = _why_skipped(run, number)
             decisions.append(_ended(run, number, TaskStatus.SKIPPED, reason))
             pending += reversed(run.plan.behind[number])
+
+
+def _expand(run: RunState, number: int, mapped: Mapped, decisions: list[Decision]) -> bool:
+    """Make a mapped task instances, of what it sees now; return whether that was its end."""
+    run.fix_what_is_seen(number)
+    try:
+        expansion = run.expand(number, mapped)
+    except ExpansionError as error:
+        decisions.append(_ended(run, number, TaskStatus.FAILED, str(error)))
+        return True
+    except MergeConflictError as conflict:
+        decisions.append(_ended(run, number, TaskStatus.FAILED, f"merge conflict: {conflict}"))
+        return True
+    run.tasks[number].status = TaskStatus.RUNNING
+    decisions.append(Expand(number))
+    return _go_on(run, expansion, decisions)
 
 
 def _why_skipped(run: RunState, number: int) -> str:
@@ -293,15 +386,22 @@ def _finish_if_done(run: RunState, decisions: list[Decision]) -> None:
         decisions.append(Finish(RunStatus.CANCELLED))
         return
     failed = [
-        (_failed_at(run, number), number)
-        for number, task in enumerate(run.tasks)
-        if task.status is TaskStatus.FAILED
+        (_failed_at(run, blamed), blamed)
+        for number in range(len(run.plan.tasks))
+        if run.tasks[number].status is TaskStatus.FAILED
+        for blamed in _blamed(run, number)
     ]
     if not failed:
         decisions.append(Finish(RunStatus.SUCCEEDED))
         return
     _, first = min(failed)
     decisions.append(Finish(RunStatus.FAILED, _error_of(run, first)))
+
+
+def _blamed(run: RunState, number: int) -> list[int]:
+    """Return who made a task fail: of a mapped task, the instances that did."""
+    expansion = run.expansions.get(number)
+    return (expansion and expansion.blamed()) or [number]
 
 
 def _failed_at(run: RunState, number: int) -> float:
@@ -312,7 +412,7 @@ def _failed_at(run: RunState, number: int) -> float:
 
 def _error_of(run: RunState, number: int) -> Failure:
     task = run.tasks[number]
-    name = run.plan.tasks[number].name
+    name = run.name_of(number)
     error = task.attempts[-1].error if task.attempts else None
     if error is None:
         return Failure(type="task-failed", message=task.reason or "", task=name)

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
+from cloacina_core.engine.expansion import Expansion, items_in
 from cloacina_core.engine.plan import Plan
+from cloacina_core.engine.task_state import TaskState
 from cloacina_core.engine.views import (
     SUBMITTER,
     View,
@@ -15,67 +16,13 @@ from cloacina_core.engine.views import (
 )
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, decode, decode_each
+from cloacina_core.foundation.names import instance_name, split_instance
 from cloacina_core.model.command import Command
-from cloacina_core.model.definition import MergePolicy
-from cloacina_core.model.run import AttemptResult, RunResult, RunSummary, TaskResult
+from cloacina_core.model.definition import MergePolicy, TaskDefinition
+from cloacina_core.model.mapping import Mapped
+from cloacina_core.model.run import RunResult, RunSummary, TaskResult
 from cloacina_core.model.status import RunStatus, TaskStatus
-from cloacina_core.model.stored import StoredRun
-from cloacina_core.model.wait import Wait
-
-
-class TaskState:
-    """One task of a live run."""
-
-    __slots__ = (
-        "attempts",
-        "called_at",
-        "changes",
-        "endings",
-        "ran",
-        "reason",
-        "sleeps",
-        "status",
-        "stored",
-        "unseen",
-        "waits",
-        "wake_at",
-    )
-
-    def __init__(self) -> None:
-        self.status = TaskStatus.WAITING
-        self.attempts: list[AttemptResult] = []
-        self.reason: str | None = None
-        self.wake_at: datetime | None = None
-        self.changes: Mapping[str, str | None] | None = None
-        """What it changed in the context, once it succeeded."""
-        self.endings: dict[TaskStatus, int] = {}
-        """How many of the tasks before it ended how."""
-        self.unseen: frozenset[int] = frozenset()
-        """Tasks before it that hadn't ended when it began, or was decided."""
-        self.waits: tuple[Wait, ...] = ()
-        """What its open attempt waited for, and waits for: the last one may be open."""
-        self.called_at: datetime | None = None
-        """When its function was called, while it runs."""
-        self.ran = timedelta(0)
-        """How long the calls before that took, in the open attempt."""
-        self.sleeps = 0
-        """How often it was put to sleep here: tells its timer from earlier ones."""
-        self.stored: tuple[TaskStatus, int] | None = None
-        """The status and the number of attempts in the store's row; None when there is no row."""
-
-    @property
-    def has_open_attempt(self) -> bool:
-        """Whether its last attempt hasn't ended: it runs, or waits."""
-        return bool(self.attempts) and self.attempts[-1].finished_at is None
-
-    @property
-    def failed_attempts(self) -> int:
-        """How many attempts ended by their own fault: the death of an engine doesn't count."""
-        return sum(
-            1
-            for attempt in self.attempts
-            if attempt.outcome is not None and attempt.outcome.value in ("failed", "timed_out")
-        )
+from cloacina_core.model.stored import StoredRun, StoredTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +57,12 @@ class RunState:
     """One live run."""
 
     __slots__ = (
+        "_owners",
         "_views",
         "cancel",
         "edits",
         "engine_deaths",
+        "expansions",
         "initial",
         "params",
         "plan",
@@ -137,6 +86,10 @@ class RunState:
         self.params = params
         self.initial = initial_view(context)
         self.tasks = [TaskState() for _ in plan.tasks]
+        """By number: the tasks of the plan, and behind them the instances of mapped tasks."""
+        self.expansions: dict[int, Expansion] = {}
+        """Of the mapped tasks that have begun, by their numbers."""
+        self._owners: list[Expansion] = []
         self.unfinished = len(plan.tasks)
         self.seq = 0
         """The number of the last event."""
@@ -163,20 +116,33 @@ class RunState:
         state.signals = list(stored.signals)
         state.edits = {plan.number[name]: edits for name, edits in stored.edits.items()}
         for name, row in stored.tasks.items():
-            number = plan.number[name]
-            task = state.tasks[number]
-            task.stored = (row.status, len(row.attempts))
-            task.attempts = list(row.attempts)
-            task.reason = row.reason
-            task.wake_at = row.wake_at
-            task.unseen = frozenset(plan.number[before] for before in row.unseen)
-            task.waits = row.waits
-            task.ran = row.ran
-            task.changes = stored.outputs.get(name)
-            task.status = row.status
-            if row.status.is_final:
-                state.count_ending(number)
+            if name in plan.number:
+                state._restore_task(plan.number[name], row, stored.outputs.get(name))
+        for name, row in stored.tasks.items():
+            task, index = split_instance(name)
+            if index is not None:
+                expansion = state.expansions[plan.number[task]]
+                expansion.instances[index].restore(row, stored.outputs.get(name))
+        for number, expansion in state.expansions.items():
+            status = state.tasks[number].status
+            if not status.is_final:
+                expansion.recount()
+                continue
+            expansion.cancel_rest()
+            if status is TaskStatus.SUCCEEDED:
+                state.tasks[number].changes = expansion.gathered()
         return state
+
+    def _restore_task(
+        self, number: int, row: StoredTask, changes: Mapping[str, str | None] | None
+    ) -> None:
+        self.tasks[number].restore(row, changes)
+        self.tasks[number].unseen = frozenset(self.plan.number[before] for before in row.unseen)
+        mapped = self.plan.tasks[number].mapped
+        if row.instances is not None and mapped is not None:
+            self._add_instances(number, mapped, row.instances)
+        if row.status.is_final:
+            self.count_ending(number)
 
     @property
     def run_id(self) -> RunId:
@@ -187,6 +153,58 @@ class RunState:
     def status(self) -> RunStatus:
         """Where the run stands."""
         return self.summary.status
+
+    def name_of(self, number: int) -> str:
+        """Return the name of a task run; that of an instance is written `fetch[3]`."""
+        expansion = self.expansion_of(number)
+        if expansion is None:
+            return self.plan.tasks[number].name
+        name = self.plan.tasks[expansion.task].name
+        return instance_name(name, number - expansion.first)
+
+    def definition_of(self, number: int) -> TaskDefinition:
+        """Return the definition of a task, or of the task that an instance is of."""
+        expansion = self.expansion_of(number)
+        return self.plan.tasks[number if expansion is None else expansion.task]
+
+    def expansion_of(self, number: int) -> Expansion | None:
+        """Return what an instance belongs to; None for the tasks of the plan."""
+        behind = number - len(self.plan.tasks)
+        return None if behind < 0 else self._owners[behind]
+
+    def expand(self, number: int, mapped: Mapped) -> Expansion:
+        """Make a mapped task instances, one for each element of the list that it sees.
+
+        Raises:
+            MergeConflictError: the task's merge policy doesn't settle a conflict.
+            ExpansionError: there is no list.
+        """
+        texts = texts_of(self.view_before(number))
+        items = items_in(texts, mapped)
+        expansion = self._add_instances(number, mapped, len(items))
+        expansion.hold(texts, items)
+        return expansion
+
+    def _add_instances(self, number: int, mapped: Mapped, size: int) -> Expansion:
+        """Number the instances of a mapped task behind all that is there."""
+        expansion = Expansion(mapped, number, first=len(self.tasks), size=size)
+        self.expansions[number] = expansion
+        self.tasks += expansion.instances
+        self._owners += [expansion] * size
+        return expansion
+
+    def is_idle_instance(self, number: int) -> bool:
+        """Whether a task run is an instance that waits for its turn, of which nothing is told."""
+        is_waiting = self.tasks[number].status is TaskStatus.WAITING
+        return is_waiting and self.expansion_of(number) is not None
+
+    def at_work(self) -> list[int]:
+        """Return the task runs of which an attempt is under way."""
+        return [
+            number
+            for number, task in enumerate(self.tasks)
+            if task.status is TaskStatus.RUNNING and number not in self.expansions
+        ]
 
     def change(self, **changes: object) -> None:
         """Change facts of the run's summary."""
@@ -204,12 +222,41 @@ class RunState:
         """Let a task see the tasks before it that have ended by now, and no others ever.
 
         A task may begin, or be skipped, before all of them have: what it sees, and what those
-        behind it see through it, must not depend on when one looks.
+        behind it see through it, must not depend on when one looks. An instance sees what its
+        mapped task was let see.
         """
+        if self.expansion_of(number) is not None:
+            return
         before = self.plan.before[number]
         self.tasks[number].unseen = frozenset(
             earlier for earlier in before if not self.tasks[earlier].status.is_final
         )
+
+    def texts_before(self, number: int) -> Mapping[str, str]:
+        """Return the encoded values that a task is called with.
+
+        Raises:
+            MergeConflictError: the task's merge policy doesn't settle a conflict.
+        """
+        expansion = self.expansion_of(number)
+        if expansion is None:
+            return texts_of(self.view_before(number))
+        return self._unpacked(expansion).texts
+
+    def item_before(self, number: int) -> tuple[str, int] | tuple[None, None]:
+        """Return the encoded item of an instance and its index."""
+        expansion = self.expansion_of(number)
+        if expansion is None:
+            return None, None
+        index = number - expansion.first
+        return self._unpacked(expansion).items[index], index
+
+    def _unpacked(self, expansion: Expansion) -> Expansion:
+        """Return an expansion with its items: after a restart, they are looked up again."""
+        if not expansion.items:
+            texts = texts_of(self.view_before(expansion.task))
+            expansion.hold(texts, items_in(texts, expansion.mapped))
+        return expansion
 
     def view_before(self, number: int) -> View:
         """Return what a task sees: the merge of what the tasks before it left.
@@ -275,12 +322,21 @@ class RunState:
             params=dict(self.params),
             context=decode_each(texts_of(self.final_view())),
             tasks={
-                definition.name: TaskResult(
-                    name=definition.name,
-                    status=task.status,
-                    attempts=tuple(task.attempts),
-                    reason=task.reason,
-                )
-                for definition, task in zip(self.plan.tasks, self.tasks, strict=True)
+                definition.name: self._task_result(number)
+                for number, definition in enumerate(self.plan.tasks)
             },
+        )
+
+    def _task_result(self, number: int) -> TaskResult:
+        task, expansion = self.tasks[number], self.expansions.get(number)
+        instances = None
+        if expansion is not None:
+            numbers = range(expansion.first, expansion.first + len(expansion.instances))
+            instances = tuple(map(self._task_result, numbers))
+        return TaskResult(
+            name=self.name_of(number),
+            status=task.status,
+            attempts=tuple(task.attempts),
+            reason=task.reason,
+            instances=instances,
         )

@@ -41,13 +41,18 @@ class NotJsonError(ValueError):
         self.reason = reason
 
 
-def encode(value: JsonValue, *, where: str = "$") -> str:
+def encode(value: JsonValue, *, where: str = "$", depth: int = 0) -> str:
     """Return a value as compact JSON text.
+
+    Args:
+        value: the value.
+        where: what to call it in errors.
+        depth: how many levels it will stand inside of others.
 
     Raises:
         NotJsonError: the value breaks a rule of this module; the error holds the path.
     """
-    _check(value, where, 0)
+    _check(value, where, depth)
     return _ENCODER.encode(value)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 MAX_NAME_LENGTH = 100
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_INSTANCE = re.compile(r"([^\[\]]+)\[(0|[1-9][0-9]*)\]")
 
 
 def name_problem(name: object, what: str) -> str | None:
@@ -23,6 +24,22 @@ def name_problem(name: object, what: str) -> str | None:
             "begin with a letter or '_', and have no '..'"
         )
     return None
+
+
+def instance_name(task: str, index: int) -> str:
+    """Return the name of one instance of a mapped task: no task's name has brackets."""
+    return f"{task}[{index}]"
+
+
+def every_instance(task: str) -> str:
+    """Return the words for all instances of a mapped task."""
+    return f"{task}[*]"
+
+
+def split_instance(name: str) -> tuple[str, int | None]:
+    """Return the task that a name means, and the index when it means one instance of it."""
+    match = _INSTANCE.fullmatch(name)
+    return (name, None) if match is None else (match[1], int(match[2]))
 
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:

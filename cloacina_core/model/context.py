@@ -1,12 +1,13 @@
 """What a task reads and writes: the JSON that tasks hand on, the params, and who is asking."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 from cloacina_core.errors import ContextValueError
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode, encode
+from cloacina_core.foundation.names import instance_name
 from cloacina_core.model.release import Release
 from cloacina_core.model.typed import convert
 from cloacina_core.model.wait import Waits
@@ -61,6 +62,8 @@ class TaskInfo:
     run_id: str = "local"
     workflow: str = ""
     task: str = ""
+    index: int | None = None
+    """Of the instance, counted from 0; None unless the task is mapped."""
     attempt: int = 1
     """Counted from 1."""
     deadline: datetime | None = None
@@ -74,7 +77,12 @@ class TaskInfo:
     @property
     def idempotency_token(self) -> str:
         """The same for every attempt of this task of this run: give it to outside services."""
-        return f"{self.run_id}/{self.task}"
+        if self.index is None:
+            return f"{self.run_id}/{self.task}"
+        return f"{self.run_id}/{instance_name(self.task, self.index)}"
+
+
+_NO_ITEM: JsonValue = object()
 
 
 def _checked_key(key: object) -> str:
@@ -93,10 +101,11 @@ def _checked_key(key: object) -> str:
 class Context(MutableMapping[str, JsonValue]):
     """JSON values by key, as the tasks before left them. What a task changes here is handed on.
 
-    A plain `Context({"rows": []})` is enough to call a task's function in a test.
+    A plain `Context({"rows": []})` is enough to call a task's function in a test, and
+    `Context(item="a.csv")` to call that of a mapped task.
     """
 
-    __slots__ = ("_gone", "_texts", "_values", "info", "params")
+    __slots__ = ("_gone", "_item", "_set", "_texts", "_values", "info", "params")
 
     def __init__(
         self,
@@ -104,21 +113,41 @@ class Context(MutableMapping[str, JsonValue]):
         *,
         params: Mapping[str, Any] | None = None,
         info: TaskInfo | None = None,
+        item: JsonValue = _NO_ITEM,
+        index: int | None = None,
     ) -> None:
+        """Make a context, as tests do.
+
+        Args:
+            values: what the tasks before left.
+            params: of the run.
+            info: whose context it is.
+            item: what the instance of a mapped task is for.
+            index: where in the list the item stands; 0 unless told.
+        """
         self.params = params if isinstance(params, Params) else Params(params or {})
         self.info = info or TaskInfo()
+        self._item = item
+        if item is not _NO_ITEM and (index is not None or self.info.index is None):
+            self.info = replace(self.info, index=index or 0)
         self._texts: dict[str, str] = {}
         self._values: dict[str, JsonValue] = {}
         self._gone: set[str] = set()
+        self._set: set[str] = set()
         for key, value in (values or {}).items():
             self[key] = value
 
     @classmethod
     def of_texts(
-        cls, texts: Mapping[str, str], *, params: Mapping[str, Any], info: TaskInfo
+        cls,
+        texts: Mapping[str, str],
+        *,
+        params: Mapping[str, Any],
+        info: TaskInfo,
+        item: str | None = None,
     ) -> "Context":
         """Return a context over values in encoded form, decoded when they are first asked for."""
-        context = cls(params=params, info=info)
+        context = cls(params=params, info=info, item=_NO_ITEM if item is None else decode(item))
         context._texts.update(texts)
         return context
 
@@ -126,18 +155,20 @@ class Context(MutableMapping[str, JsonValue]):
         """Return what was changed: encoded values by key, None for a key that was deleted.
 
         A value that was only read, or set to what it was, is not a change; one that was mutated in
-        place is.
+        place is. In an instance of a mapped task, whatever was set is: it is the instance's part
+        of a list, and what others had there before is no part of that.
 
         Raises:
             ContextValueError: a value can't be stored as JSON.
         """
         changed: dict[str, str | None] = dict.fromkeys(self._gone & self._texts.keys())
+        is_instance = self.info.index is not None
         for key, value in self._values.items():
             try:
-                text = encode(value, where=key)
+                text = encode(value, where=key, depth=int(is_instance))  # it goes into a list
             except NotJsonError as error:
                 raise ContextValueError(error.path, error.reason) from None
-            if self._texts.get(key) != text:
+            if self._texts.get(key) != text or (is_instance and key in self._set):
                 changed[key] = text
         return changed
 
@@ -152,12 +183,14 @@ class Context(MutableMapping[str, JsonValue]):
     def __setitem__(self, key: str, value: JsonValue) -> None:
         key = _checked_key(key)
         self._values[key] = value
+        self._set.add(key)
         self._gone.discard(key)
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
             raise KeyError(key)
         self._values.pop(key, None)
+        self._set.discard(key)
         self._gone.add(key)
 
     def __contains__(self, key: object) -> bool:
@@ -196,6 +229,39 @@ class Context(MutableMapping[str, JsonValue]):
         if problems:
             raise ContextValueError(key, "; ".join(map(str, problems)))
         return converted
+
+    @property
+    def item(self) -> Any:
+        """The element of the list that this instance of a mapped task is for.
+
+        Raises:
+            AttributeError: the task isn't mapped.
+        """
+        if self._item is _NO_ITEM:
+            raise AttributeError(f"task {self.task!r} isn't mapped: there is no item")
+        return self._item
+
+    @property
+    def index(self) -> int:
+        """Where the item stands in the list, counted from 0.
+
+        Raises:
+            AttributeError: the task isn't mapped.
+        """
+        if self.info.index is None:
+            raise AttributeError(f"task {self.task!r} isn't mapped: there is no index")
+        return self.info.index
+
+    def item_as(self, kind: type[T]) -> T:
+        """Return the item validated as a type such as a dataclass or TypedDict, and converted.
+
+        Raises:
+            ContextValueError: it isn't of that type; the message tells every fault.
+        """
+        converted, problems = convert(self.item, kind, "item")
+        if problems:
+            raise ContextValueError("item", "; ".join(map(str, problems)))
+        return cast(T, converted)
 
     def params_as(self, kind: type[T]) -> T:
         """Return the params as the dataclass or TypedDict that the workflow declares them with."""

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from cloacina_core.foundation.digest import Digest, digest_of_text
 from cloacina_core.foundation.json_value import canonical
+from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.rules import Rule, rule_from_json
 
@@ -34,6 +35,8 @@ class TaskDefinition:
     """The merge policy of each key; that of `*` holds for the keys not named."""
     resources: tuple[str, ...]
     """Tags of what the task needs. Kept and shown; no engine chooses tasks by them yet."""
+    mapped: Mapped | None = None
+    """Over what the task runs once for each item; None: it runs once."""
     description: str
     fingerprint: str
     """Changes when the task's code, closure constants, retry or shape change; hex."""
@@ -48,6 +51,7 @@ class TaskDefinition:
             "timeout": None if self.timeout is None else self.timeout.total_seconds(),
             "merge": dict(self.merge),
             "resources": list(self.resources),
+            "map": self.mapped and self.mapped.to_json(),
             "description": self.description,
             "fingerprint": self.fingerprint,
         }
@@ -63,6 +67,7 @@ class TaskDefinition:
             timeout=_duration(data["timeout"]),
             merge=dict(data["merge"]),
             resources=tuple(data["resources"]),
+            mapped=data["map"] and Mapped.from_json(data["map"]),
             description=data["description"],
             fingerprint=data["fingerprint"],
         )

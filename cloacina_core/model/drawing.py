@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from cloacina_core.foundation.json_value import JsonValue, canonical
+from cloacina_core.foundation.names import every_instance
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
 from cloacina_core.model.graph import levels
 
@@ -17,14 +18,19 @@ def draw_workflow(definition: WorkflowDefinition) -> str:
     title = f"{definition.name}: {definition.description}".removesuffix(": ")
     lines = [title, *(f"  {line}" for line in _param_lines(definition.params_schema))]
     rows = levels({task.name: task.after for task in definition.tasks})
-    width = max(len(task.name) for task in definition.tasks)
+    boxes = {task.name: _box(task) for task in definition.tasks}
+    width = max(map(len, boxes.values()))
     for number, row in enumerate(rows):
         if number:
             lines.append("    |")
         for name in row:
             task = definition.by_name[name]
-            lines.append(f"  [{name}]".ljust(width + 6) + f"{_facts(task)}")
+            lines.append(f"  {boxes[name]}".ljust(width + 4) + f"{_facts(task)}")
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _box(task: TaskDefinition) -> str:
+    return f"[{every_instance(task.name) if task.mapped else task.name}]"
 
 
 def _param_lines(schema: Mapping[str, Any] | None) -> Iterator[str]:
@@ -67,6 +73,14 @@ def _facts(task: TaskDefinition) -> str:
 def _fact_texts(task: TaskDefinition) -> Iterator[str]:
     if task.after:
         yield f"after {' and '.join(task.after)}"
+    if task.mapped:
+        yield f"for each of {task.mapped.key!r}"
+        if task.mapped.max_parallel is not None:
+            yield f"at most {task.mapped.max_parallel} at a time"
+        if task.mapped.failures == "continue":
+            yield "going on when some fail"
+        elif task.mapped.tolerated:
+            yield f"of which {task.mapped.tolerated} may fail"
     rule = task.rule.to_json()
     if rule != _ALL_SUCCEEDED:
         yield f"when {rule_text(rule)}"

@@ -15,6 +15,8 @@ class EventType(StrEnum):
     CLAIMED = "claimed"
     """An engine took the run: at once, or after another engine died."""
     TASK_STARTED = "task_started"
+    TASK_EXPANDED = "task_expanded"
+    """A mapped task became so many instances."""
     TASK_SUCCEEDED = "task_succeeded"
     ATTEMPT_FAILED = "attempt_failed"
     """The attempt failed or ran out of time; another one will follow."""

@@ -1,5 +1,7 @@
 """Runs as they are told to users: the run, its tasks, their attempts."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +12,9 @@ from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.release import Release
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
+
+MAX_FAILED_TOLD = 100
+"""How many failed instances of a mapped task are listed unless all are asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,20 +92,55 @@ class TaskResult:
     attempts: tuple[AttemptResult, ...] = ()
     reason: str | None = None
     """Why it was skipped or cancelled, or what it waits for."""
+    instances: tuple["TaskResult", ...] | None = None
+    """Of a mapped task, in the order of its items; None for others, and before it has any."""
 
     @property
     def error(self) -> Failure | None:
-        """The error of the last attempt."""
+        """The error of the last attempt; of a mapped task that failed, the one it failed by."""
+        if self.status is TaskStatus.FAILED and self.failed_instances:
+            return min(self.failed_instances, key=_ended_at).error
         return self.attempts[-1].error if self.attempts else None
 
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return the task as a JSON object."""
+    @property
+    def failed_instances(self) -> tuple["TaskResult", ...]:
+        """The instances that failed, in the order of their items."""
+        return tuple(one for one in self.instances or () if one.status is TaskStatus.FAILED)
+
+    @property
+    def instance_counts(self) -> dict[TaskStatus, int]:
+        """How many instances stand how; only states that occur."""
+        return dict(Counter(one.status for one in self.instances or ()))
+
+    def to_json(self, *, all_instances: bool = False) -> dict[str, JsonValue]:
+        """Return the task as a JSON object.
+
+        Args:
+            all_instances: list every instance; otherwise only the first of those that failed.
+        """
+        listed = self.instances or ()
+        if not all_instances:
+            listed = self.failed_instances[:MAX_FAILED_TOLD]
         return {
             "name": self.name,
             "status": self.status.value,
             "reason": self.reason,
             "attempts": [attempt.to_json() for attempt in self.attempts],
+            "instances": None
+            if self.instances is None
+            else {
+                "count": len(self.instances),
+                "by_status": {
+                    status.value: count for status, count in self.instance_counts.items()
+                },
+                "listed": [one.to_json() for one in listed],
+            },
         }
+
+
+def _ended_at(task: TaskResult) -> float:
+    finished = task.attempts[-1].finished_at if task.attempts else None
+    return math.inf if finished is None else finished.timestamp()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,13 +215,17 @@ class RunResult:
         """Why the run failed; None otherwise."""
         return self.summary.error
 
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return the run as a JSON object, as `run --json` and `runs show --json` print it."""
+    def to_json(self, *, all_instances: bool = False) -> dict[str, JsonValue]:
+        """Return the run as a JSON object, as `run --json` and `runs show --json` print it.
+
+        Args:
+            all_instances: list every instance of mapped tasks, not only those that failed.
+        """
         return {
             **self.summary.to_json(),
             "params": dict(self.params),
             "context": dict(self.context),
-            "tasks": [task.to_json() for task in self.tasks.values()],
+            "tasks": [task.to_json(all_instances=all_instances) for task in self.tasks.values()],
         }
 
 

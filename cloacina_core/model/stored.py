@@ -27,6 +27,8 @@ class StoredTask:
     """What its open attempt asked to wait for."""
     ran: timedelta = timedelta(0)
     """How long the calls of its open attempt took, up to the last wait."""
+    instances: int | None = None
+    """How many instances a mapped task became; None for others, and before that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

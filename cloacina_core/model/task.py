@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from cloacina_core.model.definition import EVERY_KEY, MergePolicy
+from cloacina_core.model.mapping import MapFailures, Mapped
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.rules import Rule, all_succeeded
 
@@ -32,6 +33,9 @@ class Task(Generic[P, R]):
         on_success: Callable[..., object] | None = None,
         on_failure: Callable[..., object] | None = None,
         resources: Iterable[str] = (),
+        map: str | None = None,  # noqa: A002 - the word that authors look for
+        max_parallel: int | None = None,
+        map_failures: MapFailures = "stop",
     ) -> None:
         if isinstance(function, Task):  # a task of one workflow becomes one of another
             function = function.function
@@ -45,6 +49,9 @@ class Task(Generic[P, R]):
         self.on_success = on_success
         self.on_failure = on_failure
         self.resources = (resources,) if isinstance(resources, str) else tuple(resources)
+        self.map = map
+        self.max_parallel = max_parallel
+        self.map_failures = map_failures
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -75,6 +82,13 @@ class Task(Generic[P, R]):
     def after_names(self) -> list[str]:
         """The names of the tasks before it, not yet checked."""
         return [_name_of(before) for before in self.after]
+
+    @property
+    def mapped(self) -> Mapped | None:
+        """Over what it runs once for each item, not yet checked; None: it runs once."""
+        if self.map is None:
+            return None
+        return Mapped(self.map, self.max_parallel, self.map_failures)
 
     def merge_by_key(self) -> dict[str, MergePolicy]:
         """Return the merge policy of each key; that of `*` holds for the others."""

@@ -80,6 +80,7 @@ def _task_problems(task: Task[..., Any], known: frozenset[str]) -> Iterator[Prob
         wrong_tag = name_problem(tag, "resource")
         if wrong_tag:
             yield Problem("bad-resource", wrong_tag, where)
+    yield from _map_problems(task, where)
     yield from _text_problems("bad-description", "the docstring", task.docstring, where)
     yield from _function_problems(task.function, where)
     yield from _callback_problems(task, where)
@@ -159,6 +160,20 @@ def _merge_problems(task: Task[..., Any], where: str) -> Iterator[Problem]:
         if policy not in _POLICIES:
             which = "merge" if key == EVERY_KEY else f"merge of key {key!r}"
             yield Problem("bad-merge", f"{which} is {policy!r}; it may be {_POLICIES}", where)
+
+
+def _map_problems(task: Task[..., Any], where: str) -> Iterator[Problem]:
+    if task.mapped is not None:
+        for fault in task.mapped.problems():
+            yield Problem("bad-map", fault, where)
+        return
+    for option, given in (
+        ("max_parallel", task.max_parallel is not None),
+        ("map_failures", task.map_failures != "stop"),
+    ):
+        if given:
+            message = f"{option} means nothing without map: the task runs once"
+            yield Problem("bad-map", message, where)
 
 
 def _rule_problems(task: Task[..., Any], where: str) -> Iterator[Problem]:

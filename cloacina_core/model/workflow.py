@@ -71,7 +71,12 @@ class Workflow:
                 `on_success(context)` and `on_failure(context, error)`, called in the attempt that
                 succeeds, or that raises when no other one follows, or beside one that ran out of
                 time; their own errors are only told as an event; `resources` (tags of what it
-                needs; kept and shown, not acted on yet).
+                needs; kept and shown, not acted on yet);
+                `map` (a key of the context: the task runs once for each element of the list
+                there, which it reads as `context.item`); `max_parallel` (how many of these
+                instances are under way at a time; default: as many as the engine has slots);
+                `map_failures` (`"stop"` at the first instance that fails, the default;
+                `"continue"` with all of them, and fail then; or a number: so many may fail).
         """
         if function is None:
             return TaskDecorator(options, self.add)
@@ -143,6 +148,7 @@ def _define_task(task: Task[..., Any]) -> TaskDefinition:
         "timeout": None if task.timeout is None else task.timeout.total_seconds(),
         "merge": task.merge_by_key(),
         "resources": sorted(task.resources),
+        "map": task.mapped and task.mapped.to_json(),
     }
     return TaskDefinition(
         name=task.name,
@@ -152,6 +158,7 @@ def _define_task(task: Task[..., Any]) -> TaskDefinition:
         timeout=task.timeout,
         merge=task.merge_by_key(),
         resources=task.resources,
+        mapped=task.mapped,
         description=str(task.docstring),
         fingerprint=fingerprint.combined(
             canonical(shape),

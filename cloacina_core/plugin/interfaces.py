@@ -150,6 +150,11 @@ class AttemptCall(Protocol):
         ...
 
     @property
+    def index(self) -> int | None:
+        """Of the instance, counted from 0; None unless the task is mapped."""
+        ...
+
+    @property
     def attempt(self) -> int:
         """The number of the attempt, counted from 1."""
         ...

@@ -7,7 +7,12 @@ from dataclasses import replace
 
 from cloacina_core.engine.acceptance import RunRequest
 from cloacina_core.engine.plan import Plan
-from cloacina_core.engine.repeating import take_over, to_repeat
+from cloacina_core.engine.repeating import (
+    instances_to_repeat,
+    take_over,
+    to_repeat,
+    unseen_again,
+)
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import (
     IllegalTransitionError,
@@ -102,14 +107,21 @@ class RunControl:
     def retry(self, stored: StoredRun, reason: str | None) -> None:
         """Let a run that failed or was cancelled wait for an engine again."""
         run = RunState.restore(Plan(stored.definition), stored)
-        tasks = [run.plan.tasks[number].name for number in sorted(to_repeat(run))]
+        repeated = to_repeat(run)
+        anew = (repeated - run.expansions.keys()) | instances_to_repeat(run, repeated)
+        expanded = {
+            run.name_of(number): [run.name_of(before) for before in unseen]
+            for number in sorted(repeated & run.expansions.keys())
+            for unseen in [unseen_again(run, number, repeated)]
+        }
         ended_at = stored.summary.finished_at
         if ended_at is None:
             raise IllegalTransitionError(
                 f"run {run.run_id} is {run.status}: only one that has ended can be tried again"
             )
         told = f"by {_who_asks()}: {reason}" if reason else f"by {_who_asks()}"
-        self._commands.retry(run.run_id, tasks, ended_at=ended_at, reason=told)
+        tasks = [run.name_of(number) for number in sorted(anew)]
+        self._commands.retry(run.run_id, tasks, expanded, ended_at=ended_at, reason=told)
 
 
 def repeated(

@@ -543,12 +543,14 @@ class Runtime:
         """Return runs, newest first; `before` is the last id of the page before."""
         return self._reader.summaries(wanted or RunFilter(), before=before, limit=limit)
 
-    def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[RunEvent]:
-        """Return the history of a run, oldest first."""
-        return self._reader.events(self._reader.find(run_id), after=after, limit=limit)
+    def events(
+        self, run_id: str, *, task: str | None = None, after: int = 0, limit: int = 1000
+    ) -> Sequence[RunEvent]:
+        """Return the history of a run, or of one task and its instances, oldest first."""
+        return self._reader.events(self._reader.find(run_id), task=task, after=after, limit=limit)
 
     def logs(self, run_id: str, *, task: str | None = None) -> Sequence[LogLine]:
-        """Return what the tasks of a run printed and logged."""
+        """Return what the tasks of a run, or one task and its instances, printed and logged."""
         return list(self._reader.logs(self._reader.find(run_id), task=task))
 
     @property

@@ -27,7 +27,8 @@ class Batch:
     payloads: list[Row] = field(default_factory=list)
     new_tasks: list[Row] = field(default_factory=list)
     task_changes: list[Row] = field(default_factory=list)
-    """in_run, task, was_status, was_attempts, status, attempts, wake_at, reason, unseen, waits."""
+    """in_run, task, was_status, was_attempts, status, attempts, wake_at, reason, unseen, waits,
+    instances."""
     new_attempts: list[Row] = field(default_factory=list)
     moved_attempts: list[Row] = field(default_factory=list)
     """in_run, of_task, attempt, was_engine, engine."""

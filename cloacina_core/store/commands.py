@@ -4,7 +4,8 @@ A run that nobody works on is changed here, in the store, where that is all ther
 one is queued again, and one that has ended goes on.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -77,13 +78,20 @@ class CommandStore:
             return [_command(row) for row in connection.execute(query)]
 
     def retry(
-        self, run_id: RunId, tasks: Iterable[str], *, ended_at: datetime, reason: str
+        self,
+        run_id: RunId,
+        tasks: Iterable[str],
+        expanded: Mapping[str, Sequence[str]],
+        *,
+        ended_at: datetime,
+        reason: str,
     ) -> None:
         """Let a run that has ended wait for an engine again, and some of its tasks wait with it.
 
         Args:
             run_id: which run.
-            tasks: those that are tried again.
+            tasks: those that are tried again, and instances.
+            expanded: mapped tasks that go on with the instances they have, and what they don't see.
             ended_at: when it ended: somebody else may have been faster, and it may have ended
                 again.
             reason: who asks, and why.
@@ -104,7 +112,11 @@ class CommandStore:
             announce(connection)
             _queue(connection, run_id, now, started_at=None, finished_at=None, error=None)
             rows = [{"in_run": run_id, "task": name} for name in tasks]
-            connection.execute(_WAIT_AGAIN, rows)
+            if rows:
+                connection.execute(_WAIT_AGAIN, rows)
+            for name, unseen in expanded.items():
+                again = {"in_run": run_id, "task": name, "unseen": json.dumps(unseen)}
+                connection.execute(_GO_ON, again)
             unhandled = (_commands.c.run_id == run_id, _commands.c.handled_at.is_(None))
             connection.execute(update(_commands).where(*unhandled).values(handled_at=now))
             _tell(connection, run_id, EventType.RETRIED, now, reason)
@@ -184,6 +196,13 @@ _WAIT_AGAIN = (
     update(_tasks)
     .where(_tasks.c.run_id == bindparam("in_run"), _tasks.c.name == bindparam("task"))
     .values(status=TaskStatus.WAITING.value, wake_at=None, reason=None, unseen=None, waits=None)
+)
+
+
+_GO_ON = (
+    update(_tasks)
+    .where(_tasks.c.run_id == bindparam("in_run"), _tasks.c.name == bindparam("task"))
+    .values(status=TaskStatus.RUNNING.value, reason=None, unseen=bindparam("unseen"))
 )
 
 

@@ -278,7 +278,11 @@ class Ownership:
         )
         owned = (_runs.c.engine == engine, schema.LIVE)
         if died and ended.rowcount:
-            at_work = exists().where(_tasks.c.run_id == _runs.c.id, _tasks.c.status == _RUNNING)
+            at_work = exists().where(
+                _tasks.c.run_id == _runs.c.id,
+                _tasks.c.status == _RUNNING,
+                _tasks.c.instances.is_(None),  # a mapped task runs while all its instances sleep
+            )
             deaths = _runs.c.engine_deaths + 1
             connection.execute(update(_runs).where(*owned, at_work).values(engine_deaths=deaths))
         freed = connection.execute(update(_runs).where(*owned).values(engine=None))

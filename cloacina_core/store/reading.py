@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, or_, select
 
 from cloacina_core.errors import InputError, StoreError, UnknownRunError
 from cloacina_core.foundation.clock import from_micros
@@ -126,17 +126,30 @@ class RunReader:
                 signals=tuple(command for command, is_handled in asked if is_handled),
             )
 
-    def events(self, run_id: RunId, *, after: int = 0, limit: int = 1000) -> list[RunEvent]:
-        """Return the history of a run, oldest first, from behind the number `after`."""
+    def events(
+        self, run_id: RunId, *, task: str | None = None, after: int = 0, limit: int = 1000
+    ) -> list[RunEvent]:
+        """Return the history of a run, oldest first.
+
+        Args:
+            run_id: of which run.
+            task: give only events of this task and its instances, or of one instance.
+            after: give only events behind this number.
+            limit: how many at most.
+        """
         table = schema.events
         query = select(table).where(table.c.run_id == run_id, table.c.seq > after)
+        if task is not None:
+            query = query.where(_is_of(table.c.task, task))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(table.c.seq).limit(limit)).mappings()
             return [event_of(row) for row in rows]
 
-    def history(self, run_id: RunId, *, after: int = 0) -> Iterator[list[RunEvent]]:
+    def history(
+        self, run_id: RunId, *, task: str | None = None, after: int = 0
+    ) -> Iterator[list[RunEvent]]:
         """Yield the history of a run in pages, oldest first: it may be longer than memory."""
-        while page := self.events(run_id, after=after, limit=_PAGE):
+        while page := self.events(run_id, task=task, after=after, limit=_PAGE):
             yield page
             after = page[-1].seq
 
@@ -172,7 +185,7 @@ class RunReader:
             .order_by(attempts.c.started_at, logs.c.task, logs.c.attempt, logs.c.seq)
         )
         if task is not None:
-            query = query.where(logs.c.task == task)
+            query = query.where(_is_of(logs.c.task, task))
         with self._database.read() as connection:
             return [
                 (name, attempt, seq, from_micros(at))
@@ -219,6 +232,15 @@ def _take_line(pending: list[tuple[datetime, int, Iterator[LogLine], LogLine]]) 
     else:
         heapq.heapreplace(pending, (following.at, number, lines, following))
     return line
+
+
+def _is_of(column: Column[Any], task: str) -> ColumnElement[bool]:
+    """Return the condition that a name means a task or an instance of it.
+
+    Not by LIKE, for which `_` means any letter, and `A` on one of the databases `a`.
+    """
+    instance = f"{task}["
+    return or_(column == task, func.substr(column, 1, len(instance)) == instance)
 
 
 def _filtered(query: Select[Any], wanted: RunFilter) -> Select[Any]:
@@ -315,6 +337,7 @@ def _tasks(connection: Connection, run_id: RunId) -> dict[str, StoredTask]:
             wake_at=_moment(row.wake_at),
             reason=row.reason,
             unseen=tuple(json.loads(row.unseen or "[]")),
+            instances=row.instances,
             **_waits(row.waits),
         )
         for row in rows

@@ -28,6 +28,9 @@ metadata = MetaData(
     }
 )
 
+TASK_NAME = String(110)
+"""Room for the longest name of a task, and for the index of an instance."""
+
 LIVE = text("status in ('queued', 'running', 'paused')")
 FINISHED = text("finished_at is not null")
 UNHANDLED = text("handled_at is null")
@@ -148,7 +151,7 @@ payloads = Table(
     # 'params', 'context' (as submitted), 'output' (what a task changed) or 'edits' (what is laid
     # over what a task sees).
     Column("kind", String(10), primary_key=True),
-    Column("task", String(100), primary_key=True),
+    Column("task", TASK_NAME, primary_key=True),
     Column("body", Text, nullable=False),
     Column("digest", String(71), nullable=False),
     sqlite_with_rowid=False,
@@ -160,7 +163,7 @@ tasks = Table(
     "tasks",
     metadata,
     Column("run_id", String(26), primary_key=True),
-    Column("name", String(100), primary_key=True),
+    Column("name", TASK_NAME, primary_key=True),
     Column("status", String(20), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("wake_at", BigInteger),
@@ -170,6 +173,8 @@ tasks = Table(
     Column("unseen", Text),
     # What its open attempt waits and waited for, and how long it ran. Null for almost every task.
     Column("waits", Text),
+    # How many instances a mapped task became. Each has a row of its own, `fetch[3]`, once it began.
+    Column("instances", Integer),
     CheckConstraint(
         "status in ('waiting', 'ready', 'running', 'sleeping', "
         "'succeeded', 'failed', 'skipped', 'cancelled')",
@@ -182,7 +187,7 @@ attempts = Table(
     "attempts",
     metadata,
     Column("run_id", String(26), primary_key=True),
-    Column("task", String(100), primary_key=True),
+    Column("task", TASK_NAME, primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("engine", String(26), nullable=False),
     Column("started_at", BigInteger, nullable=False),
@@ -198,7 +203,7 @@ logs = Table(
     "logs",
     metadata,
     Column("run_id", String(26), primary_key=True),
-    Column("task", String(100), primary_key=True),
+    Column("task", TASK_NAME, primary_key=True),
     Column("attempt", Integer, primary_key=True),
     # Of the last event before the call ended.
     Column("seq", Integer, primary_key=True),
@@ -212,7 +217,7 @@ events = Table(
     Column("seq", Integer, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("type", String(30), nullable=False),
-    Column("task", String(100)),
+    Column("task", TASK_NAME),
     Column("attempt", Integer),
     Column("engine", String(26)),
     Column("reason", Text),

@@ -42,7 +42,15 @@ _CHANGE_TASK = (
     .values(
         {
             name: bindparam(name)
-            for name in ("status", "attempts", "wake_at", "reason", "unseen", "waits")
+            for name in (
+                "status",
+                "attempts",
+                "wake_at",
+                "reason",
+                "unseen",
+                "waits",
+                "instances",
+            )
         }
     )
 )

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, cast
 
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.ids import EngineId
+from cloacina_core.foundation.names import split_instance
 from cloacina_core.model.status import AttemptOutcome, RunStatus
 from cloacina_core.store.batch import Batch
 from cloacina_core.store.database import Database
@@ -17,7 +18,7 @@ Step: TypeAlias = Literal["submit", "start", "commit", "finish"]
 
 NOTATION = (
     "'before' or 'after', then 'submit', 'start:TASK', 'commit:TASK' or 'finish'; "
-    "a number as in 'start:TASK#2' means only that attempt"
+    "a number as in 'start:TASK#2' means only that attempt, and 'start:TASK[3]' only that instance"
 )
 _POINT = re.compile(
     r"(?P<side>before|after) (?:(?P<of_run>submit|finish)"
@@ -50,7 +51,7 @@ class CrashPoint:
     """Whether the transaction is lost (`before`) or is the engine's last act (`after`)."""
     step: Step
     task: str | None = None
-    """For `start` and `commit`."""
+    """For `start` and `commit`; one instance of a mapped task is written `fetch[3]`."""
     attempt: int | None = None
     """For `start` and `commit`: only this attempt, counted from 1; None means any."""
 
@@ -89,7 +90,8 @@ class CrashPoint:
                 return any(RunStatus(row["status"]).is_final for row in batch.run_changes)
 
     def _is_of(self, task: str, attempt: int) -> bool:
-        return task == self.task and self.attempt in (None, attempt)
+        is_meant = self.task in (task, split_instance(task)[0])
+        return is_meant and self.attempt in (None, attempt)
 
     def __str__(self) -> str:
         task = "" if self.task is None else f":{self.task}"

@@ -1,23 +1,24 @@
 """What a run under test is made to suffer: failing attempts, slow attempts, crashing engines."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from cloacina_core.engine.call import AttemptKey, TaskCall
+from cloacina_core.engine.call import TaskCall
 from cloacina_core.errors import InputError, Problem
-from cloacina_core.foundation.names import nearest
+from cloacina_core.foundation.names import nearest, split_instance
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.testing.crash_point import CrashPoint
 
 Error: TypeAlias = BaseException | type[BaseException]
 Fail: TypeAlias = Mapping[str, Error | Sequence[Error | None]]
 """By task: what its attempts raise instead of calling the function. One error means every attempt;
-of several, the first is for attempt 1, and None, or the end of the sequence, lets it run."""
+of several, the first is for attempt 1, and None, or the end of the sequence, lets it run. The name
+of a mapped task means all its instances, unless one is named by itself: `fetch[3]`."""
 
 Slow: TypeAlias = Mapping[str, timedelta]
-"""By task: how long each of its attempts takes on the frozen clock."""
+"""By task, or instance: how long each of its attempts takes on the frozen clock."""
 
 Crash: TypeAlias = str | CrashPoint | Iterable[str | CrashPoint]
 """Where engines die; each point once, so a point given twice means the first two times."""
@@ -45,7 +46,7 @@ class Disturbances:
         """
         fail, slow = fail or {}, slow or {}
         points, problems = _parsed(crash)
-        problems += _task_problems(definition.by_name, fail, slow, points)
+        problems += _task_problems(definition, fail, slow, points)
         problems += _fail_problems(fail)
         problems += _slow_problems(slow)
         if problems:
@@ -62,16 +63,16 @@ class Disturbances:
         return function()
 
     def _error_of(self, call: TaskCall) -> Error | None:
-        told = self.fail.get(call.task)
+        told = self.fail.get(call.name, self.fail.get(call.task))
         if told is None or isinstance(told, BaseException | type):
             return told
         number = call.key[2]
         return told[number - 1] if number <= len(told) else None
 
-    def duration(self, key: AttemptKey) -> timedelta:
-        """Return how long an attempt takes."""
-        _, number, _ = key
-        return self.slow.get(self.definition.tasks[number].name, NOTHING)
+    def duration(self, name: str) -> timedelta:
+        """Return how long each attempt of a task, or of an instance, takes."""
+        task, _ = split_instance(name)
+        return self.slow.get(name, self.slow.get(task, NOTHING))
 
 
 def _parsed(crash: Crash) -> tuple[list[CrashPoint], list[Problem]]:
@@ -86,15 +87,20 @@ def _parsed(crash: Crash) -> tuple[list[CrashPoint], list[Problem]]:
 
 
 def _task_problems(
-    known: Collection[str], fail: Fail, slow: Slow, points: Iterable[CrashPoint]
+    definition: WorkflowDefinition, fail: Fail, slow: Slow, points: Iterable[CrashPoint]
 ) -> Iterator[Problem]:
+    known = definition.by_name
     crashing = (point.task for point in points if point.task is not None)
     for where, tasks in (("fail", fail), ("slow", slow), ("crash", crashing)):
-        for task in tasks:
+        for name in tasks:
+            task, index = split_instance(name)
             if task not in known:
                 near = nearest(task, known)
                 hint = f"; did you mean {' or '.join(near)}?" if near else ""
                 yield Problem("unknown-task", f"there is no task {task!r}{hint}", where)
+            elif index is not None and known[task].mapped is None:
+                message = f"there is no {name!r}: task {task!r} isn't mapped"
+                yield Problem("unknown-task", message, where)
 
 
 def _fail_problems(fail: Fail) -> Iterator[Problem]:

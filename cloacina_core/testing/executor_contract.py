@@ -64,6 +64,12 @@ def tell(context: Context) -> dict[str, JsonValue]:
     }
 
 
+@contract_workflow.task(map="numbers")
+def double_item(context: Context) -> dict[str, int]:
+    """Change one key, by what this instance is for."""
+    return {"number": 2 * context.item, "index": context.index}
+
+
 @contract_workflow.task
 def fail(_context: Context) -> None:
     """Fail."""
@@ -129,8 +135,17 @@ class Bench:
         self._attempts = itertools.count(1)
         executor.start(self._outcomes.put)
 
-    def submit(self, task: str, **context: JsonValue) -> AttemptKey:
-        """Submit a call of a task of `contract_workflow`, and return its key."""
+    def submit(
+        self, task: str, *, instance: tuple[JsonValue, int] | None = None, **context: JsonValue
+    ) -> AttemptKey:
+        """Submit a call of a task of `contract_workflow`, and return its key.
+
+        Args:
+            task: the name of the task.
+            instance: the item and the index, for a mapped task.
+            **context: what the task sees.
+        """
+        item, index = instance or (None, None)
         definition = contract_workflow.definition()
         number = [known.name for known in definition.tasks].index(task)
         key: AttemptKey = (RunId("contract"), number, next(self._attempts))
@@ -142,6 +157,8 @@ class Bench:
             release=None,
             params={"day": "2026-01-01"},
             context={name: encode(value) for name, value in context.items()},
+            item=None if instance is None else encode(item),
+            index=index,
             deadline=DEADLINE,
             is_last=True,
             max_value_bytes=1_000_000,
@@ -166,9 +183,11 @@ class Bench:
         except Empty:
             raise AssertionError("the executor reported no outcome") from None
 
-    def run(self, task: str, **context: JsonValue) -> Outcome:
+    def run(
+        self, task: str, *, instance: tuple[JsonValue, int] | None = None, **context: JsonValue
+    ) -> Outcome:
         """Submit a call, and return its outcome."""
-        key = self.submit(task, **context)
+        key = self.submit(task, instance=instance, **context)
         outcome = self.outcome()
         assert outcome.key == key
         return outcome
@@ -239,6 +258,12 @@ class InlineExecutorContract:
             "deadline": '"2026-01-01T12:00:00+00:00"',
             "day": '"2026-01-01"',
         }
+
+    def test_an_instance_of_a_mapped_task_knows_its_item(self) -> None:
+        with self.working() as bench:
+            outcome = bench.run("double_item", instance=(21, 3))
+
+        assert outcome.changes == {"number": "42", "index": "3"}
 
     def test_a_failure_is_told_with_type_message_and_traceback(self) -> None:
         with self.working() as bench:

@@ -79,7 +79,7 @@ class SteppedEngine:
         Raises:
             EngineKilledError: the engine reached a crash point.
         """
-        self._executor.start(self._receive)
+        self._executor.start(lambda outcome: self._receive(run, outcome))
         while not run.status.is_final and self._go_on(run):
             pass
         while self._executor.run_next():  # callbacks of attempts that ran out of time
@@ -90,9 +90,10 @@ class SteppedEngine:
         """Do the next thing; False when there is none."""
         return self._engine.step(patience=0) or self._executor.run_next() or self._wait(run)
 
-    def _receive(self, outcome: Outcome) -> None:
+    def _receive(self, run: RunState, outcome: Outcome) -> None:
         """Take an outcome from the executor; the engine gets it when the attempt's time is over."""
-        self._slow.add(outcome, self._disturbances.duration(outcome.key))
+        _, number, _ = outcome.key
+        self._slow.add(outcome, self._disturbances.duration(run.name_of(number)))
         self._deliver()
 
     def _deliver(self) -> None:

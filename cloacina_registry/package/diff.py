@@ -9,7 +9,7 @@ from cloacina_core.model.drawing import type_text
 from cloacina_registry.manifest import Manifest
 from cloacina_registry.package.lock import Lock
 
-_DECLARED = ("after", "when", "retry", "timeout", "merge", "resources")
+_DECLARED = ("after", "when", "retry", "timeout", "merge", "resources", "map")
 """What a task's author declares, and its fingerprint covers beside the code."""
 
 _OF_THE_PACKAGE = (

@@ -144,7 +144,7 @@ class HandExecutor:
 
     def names(self) -> list[str]:
         """Return the tasks whose calls weren't ended yet."""
-        return [call.task for call in self.calls.values()]
+        return [call.name for call in self.calls.values()]
 
     def succeed(self, task: str, **changes: JsonValue) -> TaskCall:
         """End the call of a task well."""
@@ -179,7 +179,7 @@ class HandExecutor:
         self._report(outcome)
 
     def _take(self, task: str) -> TaskCall:
-        key = next(key for key, call in self.calls.items() if call.task == task)
+        key = next(key for key, call in self.calls.items() if call.name == task)
         return self.calls.pop(key)
 
 

@@ -11,6 +11,7 @@ from support.wheels import make_manifest, task_definition, workflow_definition
 
 from cloacina_core.foundation.digest import digest_of
 from cloacina_core.model import rules
+from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_registry.errors import MAX_PROBLEMS, WheelRejectedError
 from cloacina_registry.manifest import (
@@ -29,7 +30,7 @@ def full_manifest() -> Manifest:
     rule = rules.all_done & (rules.value("rows") > 0) & ~rules.failed("read")
     tasks = [
         replace(task_definition("read"), retry=retry, timeout=timedelta(minutes=5)),
-        task_definition("clean", after=["read"]),
+        replace(task_definition("clean", after=["read"]), mapped=Mapped("rows", 8, 3)),
         task_definition("report", after=["read", "clean"], rule=rule),
     ]
     definition = replace(
@@ -80,6 +81,11 @@ def last_task(value: dict[str, Any]) -> dict[str, Any]:
 def retry_of_first(value: dict[str, Any]) -> dict[str, Any]:
     retry: dict[str, Any] = first_task(value)["retry"]
     return retry
+
+
+def map_of_second(value: dict[str, Any]) -> dict[str, Any]:
+    mapped: dict[str, Any] = first_workflow(value)["tasks"][1]["map"]
+    return mapped
 
 
 def test_what_is_written_is_read_again() -> None:
@@ -174,6 +180,18 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "unknown merge": (
         set_in(first_task, "merge", {"*": "first"}),
         "$.workflows[0].definition.tasks[0].merge['*']",
+    ),
+    "map over something unknown": (
+        set_in(first_task, "map", {"over": "files"}),
+        "$.workflows[0].definition.tasks[0].map",
+    ),
+    "map without room": (
+        set_in(map_of_second, "max_parallel", 0),
+        "$.workflows[0].definition.tasks[1].map",
+    ),
+    "map with an odd word": (
+        set_in(map_of_second, "failures", "go on"),
+        "$.workflows[0].definition.tasks[1].map",
     ),
     "odd fingerprint": (
         set_in(first_task, "fingerprint", "xyz"),
@@ -292,7 +310,7 @@ JSON = st.recursive(
 )
 PLACES: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
     (find, key)
-    for find in (top, first_workflow, first_task, last_task, retry_of_first)
+    for find in (top, first_workflow, first_task, last_task, retry_of_first, map_of_second)
     for key in find(json.loads(full_manifest().to_bytes()))
 ]
 

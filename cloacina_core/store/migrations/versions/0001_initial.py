@@ -47,7 +47,7 @@ def upgrade() -> None:
         "payloads",
         sa.Column("run_id", sa.String(26), nullable=False),
         sa.Column("kind", sa.String(10), nullable=False),
-        sa.Column("task", sa.String(100), nullable=False),
+        sa.Column("task", sa.String(110), nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.Column("digest", sa.String(71), nullable=False),
         sa.PrimaryKeyConstraint("run_id", "kind", "task", name="pk_payloads"),
@@ -56,13 +56,14 @@ def upgrade() -> None:
     op.create_table(
         "tasks",
         sa.Column("run_id", sa.String(26), nullable=False),
-        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("name", sa.String(110), nullable=False),
         sa.Column("status", sa.String(20), nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("wake_at", sa.BigInteger),
         sa.Column("reason", sa.Text),
         sa.Column("unseen", sa.Text),
         sa.Column("waits", sa.Text),
+        sa.Column("instances", sa.Integer),
         sa.PrimaryKeyConstraint("run_id", "name", name="pk_tasks"),
         sa.CheckConstraint(
             "status in ('waiting', 'ready', 'running', 'sleeping', "
@@ -74,7 +75,7 @@ def upgrade() -> None:
     op.create_table(
         "attempts",
         sa.Column("run_id", sa.String(26), nullable=False),
-        sa.Column("task", sa.String(100), nullable=False),
+        sa.Column("task", sa.String(110), nullable=False),
         sa.Column("number", sa.Integer, nullable=False),
         sa.Column("engine", sa.String(26), nullable=False),
         sa.Column("started_at", sa.BigInteger, nullable=False),
@@ -87,7 +88,7 @@ def upgrade() -> None:
     op.create_table(
         "logs",
         sa.Column("run_id", sa.String(26), nullable=False),
-        sa.Column("task", sa.String(100), nullable=False),
+        sa.Column("task", sa.String(110), nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("seq", sa.Integer, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
@@ -99,7 +100,7 @@ def upgrade() -> None:
         sa.Column("seq", sa.Integer, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("type", sa.String(30), nullable=False),
-        sa.Column("task", sa.String(100)),
+        sa.Column("task", sa.String(110)),
         sa.Column("attempt", sa.Integer),
         sa.Column("engine", sa.String(26)),
         sa.Column("reason", sa.Text),

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloacina_core.foundation.names import MAX_NAME_LENGTH, name_problem, nearest, plain_module
+from cloacina_core.foundation.names import (
+    MAX_NAME_LENGTH,
+    instance_name,
+    name_problem,
+    nearest,
+    plain_module,
+    split_instance,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +97,25 @@ def test_nothing_is_near_a_name_unlike_all() -> None:
 )
 def test_a_module_is_called_what_its_author_calls_it(name: str, plain: str) -> None:
     assert plain_module(name) == plain
+
+
+def test_an_instance_is_named_by_its_task_and_its_index() -> None:
+    assert instance_name("fetch", 3) == "fetch[3]"
+    assert name_problem("fetch[3]", "task") is not None, "no task can have this name"
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("fetch[3]", ("fetch", 3)),
+        ("fetch[0]", ("fetch", 0)),
+        ("fetch", ("fetch", None)),
+        ("fetch[*]", ("fetch[*]", None)),
+        ("fetch[03]", ("fetch[03]", None)),
+        ("fetch[3][4]", ("fetch[3][4]", None)),
+    ],
+)
+def test_the_name_of_an_instance_can_be_taken_apart(
+    name: str, parts: tuple[str, int | None]
+) -> None:
+    assert split_instance(name) == parts

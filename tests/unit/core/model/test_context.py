@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cloacina_core.errors import ContextValueError
 from cloacina_core.foundation.digest import digest_of
-from cloacina_core.foundation.json_value import encode
+from cloacina_core.foundation.json_value import MAX_DEPTH, encode
 from cloacina_core.model.context import MAX_KEY_LENGTH, Context, Params, TaskInfo
 from cloacina_core.model.release import Release
 
@@ -356,3 +356,63 @@ def test_the_idempotency_token_is_the_same_for_every_attempt() -> None:
     }
 
     assert tokens == {"r1/load"}
+
+
+def test_a_context_of_a_test_may_have_an_item() -> None:
+    first, third = Context(item={"day": "2024-01-01", "amount": 1}), Context(item=None, index=2)
+
+    assert (first.item, first.index) == ({"day": "2024-01-01", "amount": 1}, 0)
+    assert (third.item, third.index) == (None, 2)
+    assert first.item_as(Row) == Row(date(2024, 1, 1), 1)
+    assert list(first) == []
+
+
+def test_an_item_of_another_type_is_told() -> None:
+    with pytest.raises(ContextValueError, match="amount") as refusal:
+        Context(item={"day": "2024-01-01", "amount": "many"}).item_as(Row)
+
+    assert refusal.value.path == "item"
+
+
+def test_a_task_that_is_not_mapped_has_no_item() -> None:
+    context = Context(info=TaskInfo(task="load"))
+
+    for name in ("item", "index"):
+        with pytest.raises(AttributeError, match="task 'load' isn't mapped"):
+            getattr(context, name)
+
+
+def test_each_instance_has_its_own_idempotency_token() -> None:
+    context = Context(info=TaskInfo(run_id="r1", task="load", index=3))
+
+    assert context.idempotency_token == "r1/load[3]"
+
+
+def instance_of(texts: dict[str, str]) -> Context:
+    return Context.of_texts(texts, params={}, info=TaskInfo(index=0), item="1")
+
+
+def test_what_an_instance_sets_is_a_change_though_it_was_so_before() -> None:
+    context = instance_of({"rows": "1", "read": "2", "list": "[]", "gone": "3"})
+
+    context["rows"] = 1
+    assert context["read"] == 2
+    context["list"].append(4)
+    context["gone"] = 3
+    del context["gone"]
+
+    assert context.changes() == {"rows": "1", "list": "[4]", "gone": None}
+
+
+def test_a_value_of_an_instance_has_room_for_the_list_around_it() -> None:
+    deep: Any = []
+    for _ in range(MAX_DEPTH - 2):
+        deep = [deep]
+    context = instance_of({})
+
+    context["deep"] = deep
+    assert context.changes()["deep"] == encode(deep)
+    context["deep"] = [deep]
+    with pytest.raises(ContextValueError, match="levels deep"):
+        context.changes()
+    encode(context["deep"])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cloacina_core.foundation.json_value import decode_strict, encode
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
+from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.rules import all_done, any_succeeded, failed, value
 
@@ -28,6 +29,13 @@ TASKS = st.builds(
     timeout=TIMEOUTS,
     merge=st.dictionaries(NAMES | st.just("*"), st.sampled_from(["later", "concat", "error"])),
     resources=st.lists(NAMES).map(tuple),
+    mapped=st.none()
+    | st.builds(
+        Mapped,
+        key=NAMES,
+        max_parallel=st.none() | st.integers(1, 9),
+        failures=st.sampled_from(["stop", "continue"]) | st.integers(0, 9),
+    ),
     description=TEXTS,
     fingerprint=NAMES,
 )

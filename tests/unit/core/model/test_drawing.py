@@ -53,6 +53,31 @@ def test_tasks_stand_below_all_that_come_before_them():
     assert draw_workflow(diamond()) == DIAMOND
 
 
+MAPPED = """\
+nightly
+  params: any
+  [list]
+    |
+  [fetch[*]]  after list, for each of 'files', at most 8 at a time, of which 3 may fail
+    |
+  [check[*]]  after fetch, for each of 'rows', going on when some fail"""
+
+
+def test_a_mapped_task_is_drawn_as_many():
+    flow = Workflow("nightly")
+
+    @flow.task(name="list")
+    def list_files(context: Context) -> None: ...
+
+    @flow.task(after=[list_files], map="files", max_parallel=8, map_failures=3)
+    def fetch(context: Context) -> None: ...
+
+    @flow.task(after=[fetch], map="rows", map_failures="continue")
+    def check(context: Context) -> None: ...
+
+    assert draw_workflow(flow.definition()) == MAPPED
+
+
 @pytest.mark.parametrize(
     ("schema", "text"),
     [

@@ -1,5 +1,6 @@
 """Runs, their tasks and their history, as users are told of them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from cloacina_core.foundation.json_value import decode, encode
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import (
+    MAX_FAILED_TOLD,
     AttemptResult,
     Failure,
     LogLine,
@@ -137,3 +139,56 @@ def test_what_never_changes_again_is_final() -> None:
         "skipped",
         "cancelled",
     }
+
+
+def instance(number: int, status: TaskStatus, minute: int = 0) -> TaskResult:
+    error = FAILURE if status is TaskStatus.FAILED else None
+    attempt = AttemptResult(
+        number=number + 1,
+        engine=EngineId("02x"),
+        started_at=NOON,
+        finished_at=NOON + timedelta(minutes=minute),
+        error=error and replace(error, message=f"of {number}"),
+    )
+    return TaskResult(name=f"load[{number}]", status=status, attempts=(attempt,))
+
+
+def mapped(*instances: TaskResult) -> TaskResult:
+    return TaskResult(name="load", status=TaskStatus.FAILED, instances=instances)
+
+
+def test_a_mapped_task_is_told_by_counts_and_failures() -> None:
+    good, bad = instance(0, TaskStatus.SUCCEEDED), instance(1, TaskStatus.FAILED)
+    task = mapped(good, bad, instance(2, TaskStatus.SUCCEEDED))
+
+    assert task.to_json()["instances"] == {
+        "count": 3,
+        "by_status": {"succeeded": 2, "failed": 1},
+        "listed": [bad.to_json()],
+    }
+    everything = task.to_json(all_instances=True)
+    assert [one["name"] for one in everything["instances"]["listed"]] == [
+        "load[0]",
+        "load[1]",
+        "load[2]",
+    ]
+    assert good.to_json()["instances"] is None
+
+
+def test_of_many_failures_the_first_are_listed() -> None:
+    task = mapped(*(instance(number, TaskStatus.FAILED) for number in range(MAX_FAILED_TOLD + 1)))
+
+    told = task.to_json()["instances"]
+
+    assert told["count"] == MAX_FAILED_TOLD + 1
+    assert [one["name"] for one in told["listed"]][-1] == f"load[{MAX_FAILED_TOLD - 1}]"
+
+
+def test_the_error_of_a_mapped_task_is_its_first_failure() -> None:
+    late, early = instance(0, TaskStatus.FAILED, 2), instance(1, TaskStatus.FAILED, 1)
+
+    error = mapped(late, early).error
+
+    assert error is not None
+    assert error.message == "of 1"
+    assert mapped().error is None

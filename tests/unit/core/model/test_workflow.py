@@ -12,6 +12,7 @@ import pytest
 
 from cloacina_core import Context, RetryPolicy, Task, Workflow, task
 from cloacina_core.errors import DefinitionError, Problem
+from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.rules import (
     Rule,
     all_done,
@@ -564,3 +565,61 @@ def test_an_option_that_isnt_there_is_refused_at_once() -> None:
 def test_workflows_and_tasks_show_what_they_are() -> None:
     assert repr(with_task()) == "<workflow nightly: 1 tasks>"
     assert repr(task(nothing)) == "<task nothing>"
+
+
+def test_a_task_is_mapped_over_a_key() -> None:
+    definition = with_task(map="files", max_parallel=8, map_failures=3).definition().tasks[0]
+
+    assert definition.mapped == Mapped("files", max_parallel=8, failures=3)
+    assert with_task().definition().tasks[0].mapped is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"map": ""}, "map takes a key of the context, 1 to 200 characters, not ''"),
+        ({"map": ["a"]}, "map takes a key of the context, 1 to 200 characters, not ['a']"),
+        ({"map": "\x00"}, "the key that map names can't be stored: the text holds a NUL character"),
+        (
+            {"map": "files", "max_parallel": 0},
+            "max_parallel takes a whole number of 1 or more, not 0",
+        ),
+        (
+            {"map": "files", "max_parallel": True},
+            "max_parallel takes a whole number of 1 or more, not True",
+        ),
+        (
+            {"map": "files", "map_failures": "ignore"},
+            "map_failures takes 'stop', 'continue' or how many may fail, not 'ignore'",
+        ),
+        (
+            {"map": "files", "map_failures": -1},
+            "map_failures takes 'stop', 'continue' or how many may fail, not -1",
+        ),
+        ({"max_parallel": 3}, "max_parallel means nothing without map: the task runs once"),
+        ({"map_failures": 3}, "map_failures means nothing without map: the task runs once"),
+    ],
+)
+def test_a_bad_map_is_told(options: dict[str, Any], message: str) -> None:
+    assert only_problem(with_task(**options)) == Problem("bad-map", message, "task extract")
+
+
+def test_all_that_is_wrong_with_a_map_is_told() -> None:
+    workflow = with_task(map=5, max_parallel="many", map_failures=None)
+
+    assert kinds(workflow) == ["bad-map"] * 3
+
+
+def test_how_a_task_is_mapped_is_part_of_its_fingerprint() -> None:
+    fingerprints = [
+        with_task(**options).definition().fingerprint
+        for options in (
+            {},
+            {"map": "files"},
+            {"map": "rows"},
+            {"map": "files", "max_parallel": 2},
+            {"map": "files", "map_failures": "continue"},
+        )
+    ]
+
+    assert len(set(fingerprints)) == len(fingerprints)

@@ -582,3 +582,45 @@ class TestWaits:
         run_workflow(workflow, slow={"a": timedelta(seconds=2)})
 
         assert [type(error) for error in told] == [TimeoutError]
+
+
+class TestInstances:
+    @pytest.fixture
+    def flow(self) -> Workflow:
+        flow = Workflow("mapped")
+
+        @flow.task(map="parts", map_failures=1)
+        def count(context: Context) -> dict[str, int]:
+            return {"sizes": len(context.item)}
+
+        @flow.task(after=[count])
+        def last(context: Context) -> None: ...
+
+        return flow
+
+    def test_one_instance_fails_or_all_of_them(self, flow: Workflow) -> None:
+        parts = {"parts": ["a", "bc"]}
+
+        one = run_workflow(flow, context=parts, fail={"count[1]": OSError})
+        every = run_workflow(flow, context=parts, fail={"count": OSError, "count[0]": [None]})
+
+        assert one.context["sizes"] == [1, None]
+        assert every.context["sizes"] == [1, None]
+
+    def test_one_instance_takes_its_time(self, flow: Workflow) -> None:
+        slow = {"count": MINUTE, "count[1]": 2 * MINUTE}
+
+        result = run_workflow(flow, context={"parts": ["a", "bc"]}, slow=slow)
+
+        assert result.elapsed == 2 * MINUTE
+
+    def test_only_mapped_tasks_have_instances(self, flow: Workflow) -> None:
+        with pytest.raises(InputError) as refusal:
+            run_workflow(
+                flow, fail={"last[0]": OSError, "count[7]": OSError}, crash="before start:x[1]"
+            )
+
+        assert [str(problem) for problem in refusal.value.problems] == [
+            "fail: there is no 'last[0]': task 'last' isn't mapped",
+            "crash: there is no task 'x'",
+        ]

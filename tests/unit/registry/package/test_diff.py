@@ -9,6 +9,7 @@ from support.wheels import make_manifest, task_definition, workflow_definition
 
 from cloacina_core.model import rules
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
+from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_registry.package.diff import (
     diff_files,
@@ -93,6 +94,7 @@ def test_a_task_with_other_code_is_told():
         ({"rule": rules.all_done}, "when"),
         ({"merge": {"*": "concat"}}, "merge"),
         ({"resources": ("gpu",)}, "resources"),
+        ({"mapped": Mapped("files")}, "map"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
