@@ -135,17 +135,17 @@ DAMAGE: list[tuple[str, str, Harm]] = [
     (
         "orphan",
         "1 rows in logs of a run that isn't there",
-        lambda run: insert(schema.logs).values(run_id=GHOST, task="a", attempt=1, body="[]"),
+        lambda run: insert(schema.logs).values(run_id=GHOST, task="a", attempt=1, seq=1, body="[]"),
     ),
     (
         "unknown-task",
         "logs of task 'x', which it hasn't",
-        lambda run: insert(schema.logs).values(run_id=run, task="x", attempt=1, body="[]"),
+        lambda run: insert(schema.logs).values(run_id=run, task="x", attempt=1, seq=1, body="[]"),
     ),
     (
         "unknown-value",
         "the log of attempt 2 at a can't be read",
-        lambda run: insert(schema.logs).values(run_id=run, task="a", attempt=2, body="[["),
+        lambda run: insert(schema.logs).values(run_id=run, task="a", attempt=2, seq=9, body="[["),
     ),
     (
         "unknown-value",
@@ -260,7 +260,7 @@ def test_rows_without_a_run_are_counted_by_run(database: Database, run_id: RunId
         connection.execute(delete(schema.runs).where(schema.runs.c.id == run_id))
         for ghost in (GHOST, "z" * 26):
             connection.execute(
-                insert(schema.logs), {"run_id": ghost, "task": "a", "attempt": 1, "body": "[]"}
+                insert(schema.logs), {"run_id": ghost, "task": "a", "attempt": 1, "seq": 1, "body": "[]"}
             )
 
     damage = found(database)
