@@ -260,7 +260,8 @@ def test_rows_without_a_run_are_counted_by_run(database: Database, run_id: RunId
         connection.execute(delete(schema.runs).where(schema.runs.c.id == run_id))
         for ghost in (GHOST, "z" * 26):
             connection.execute(
-                insert(schema.logs), {"run_id": ghost, "task": "a", "attempt": 1, "seq": 1, "body": "[]"}
+                insert(schema.logs),
+                {"run_id": ghost, "task": "a", "attempt": 1, "seq": 1, "body": "[]"},
             )
 
     damage = found(database)
