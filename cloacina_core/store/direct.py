@@ -4,15 +4,33 @@ Statements are still written once for both databases: SQLAlchemy compiles each o
 it does around each execution costs many times more than the execution itself.
 """
 
+import json
 import selectors
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from operator import itemgetter
 from typing import Any, Protocol, TypeAlias
 
-from sqlalchemy import Dialect, Engine, PoolProxiedConnection
+from sqlalchemy import (
+    JSON,
+    BindParameter,
+    Dialect,
+    Engine,
+    Insert,
+    PoolProxiedConnection,
+    TableValuedAlias,
+    bindparam,
+    cast,
+    column,
+    func,
+    select,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
+from sqlalchemy.types import TypeEngine
+
+_ROWS = "rows"
 
 Parameters: TypeAlias = Mapping[str, Any]
 """The values of a statement's parameters by their names; there may be more of them."""
@@ -32,6 +50,38 @@ class DirectStatement:
         compiled: Any = statement.compile(dialect=dialect, column_keys=columns)
         self.text = str(compiled)
         self.bind = _binder(compiled.positiontup)
+        self.text_for_many: str | None = None
+        """The same for any number of rows, which it takes as one JSON text; None on SQLite."""
+        if dialect.name == "postgresql":
+            for_many: Any = _taking_json(statement, columns).compile(dialect=dialect)
+            self.text_for_many = str(for_many)
+
+
+def _taking_json(statement: UpdateBase, columns: Sequence[str]) -> UpdateBase:
+    """Return a statement that takes its rows out of a JSON array.
+
+    PostgreSQL and its driver handle one text several times as fast as a row after the other.
+    """
+    if isinstance(statement, Insert):
+        types = {name: statement.table.c[name].type for name in columns}
+        rows = _rows_of_json(types)
+        return statement.from_select(list(types), select(*rows.c))
+    parameters = {
+        part.key: part.type for part in iterate(statement) if isinstance(part, BindParameter)
+    }
+    rows = _rows_of_json(parameters)
+
+    def replaced(part: object, **_: object) -> Any:
+        return rows.c[part.key] if isinstance(part, BindParameter) else None
+
+    changed: UpdateBase = replacement_traverse(statement, {}, replaced)  # type: ignore[call-overload]
+    return changed
+
+
+def _rows_of_json(types: Mapping[str, TypeEngine[Any]]) -> TableValuedAlias:
+    columns = [column(name, kind) for name, kind in types.items()]
+    function = func.json_to_recordset(cast(bindparam(_ROWS), JSON))
+    return function.table_valued(*columns).render_derived(with_types=True)
 
 
 def _binder(names: Sequence[str] | None) -> Callable[[Parameters], Any]:
@@ -98,11 +148,18 @@ class DirectConnection:
             yield
 
     def execute(self, statement: DirectStatement, rows: Sequence[Parameters]) -> Executed:
-        """Execute a statement once for each row of parameters."""
+        """Execute a statement for each of some rows of parameters.
+
+        No two of them may change the same row of the database: which came last isn't told.
+        """
         with self._told_by_sqlalchemy(statement.text):
             cursor = self._driver.cursor()
             if len(rows) == 1:
                 cursor.execute(statement.text, statement.bind(rows[0]))
+            elif statement.text_for_many is not None:
+                cursor.execute(
+                    statement.text_for_many, {_ROWS: json.dumps(rows, ensure_ascii=False)}
+                )
             else:
                 cursor.executemany(statement.text, [statement.bind(row) for row in rows])
         executed: Executed = cursor

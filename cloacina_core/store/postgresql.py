@@ -24,6 +24,8 @@ _SERVER_LIMITS: Mapping[str, Any] = {
     "lock_timeout": 10_000,
     # The locks of a process that was stopped within a transaction must not last.
     "idle_in_transaction_session_timeout": 60_000,
+    # A plan that was made while a table was small isn't kept for when it is large.
+    "plan_cache_mode": "force_custom_plan",
 }
 
 _SCHEMA_LOCK = 0x636C6F6163696E61

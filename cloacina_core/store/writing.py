@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import BindParameter, Table, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -17,6 +17,12 @@ from cloacina_core.store.watching import Change, announce
 _engines, _runs, _tasks, _attempts = schema.engines, schema.runs, schema.tasks, schema.attempts
 _commands = schema.commands
 
+
+def _new(table: Table, *columns: str) -> dict[str, BindParameter[Any]]:
+    """Return the values of columns that a statement is given by their names."""
+    return {name: bindparam(name, type_=table.c[name].type) for name in columns}
+
+
 _CHANGE_RUN = (
     update(_runs)
     .where(
@@ -25,10 +31,7 @@ _CHANGE_RUN = (
         _runs.c.status == bindparam("was_status"),
     )
     .values(
-        {
-            name: bindparam(name)
-            for name in ("status", "engine", "engine_deaths", "started_at", "finished_at", "error")
-        }
+        _new(_runs, "status", "engine", "engine_deaths", "started_at", "finished_at", "error"),
     )
 )
 _CHANGE_TASK = (
@@ -40,18 +43,7 @@ _CHANGE_TASK = (
         _tasks.c.attempts == bindparam("was_attempts"),
     )
     .values(
-        {
-            name: bindparam(name)
-            for name in (
-                "status",
-                "attempts",
-                "wake_at",
-                "reason",
-                "unseen",
-                "waits",
-                "instances",
-            )
-        }
+        _new(_tasks, "status", "attempts", "wake_at", "reason", "unseen", "waits", "instances"),
     )
 )
 _THE_OPEN_ATTEMPT = (
@@ -61,11 +53,11 @@ _THE_OPEN_ATTEMPT = (
     _attempts.c.engine == bindparam("was_engine"),
     _attempts.c.finished_at.is_(None),
 )
-_MOVE_ATTEMPT = update(_attempts).where(*_THE_OPEN_ATTEMPT).values(engine=bindparam("engine"))
+_MOVE_ATTEMPT = update(_attempts).where(*_THE_OPEN_ATTEMPT).values(_new(_attempts, "engine"))
 _END_ATTEMPT = (
     update(_attempts)
     .where(*_THE_OPEN_ATTEMPT)
-    .values({name: bindparam(name) for name in ("finished_at", "outcome", "error")})
+    .values(_new(_attempts, "finished_at", "outcome", "error"))
 )
 _THE_COMMAND = (
     _commands.c.run_id == bindparam("in_run"),
@@ -74,12 +66,12 @@ _THE_COMMAND = (
 _HANDLE_COMMAND = (
     update(_commands)
     .where(*_THE_COMMAND, _commands.c.handled_at.is_(None))
-    .values(handled_at=bindparam("handled_at"))
+    .values(_new(_commands, "handled_at"))
 )
 _TAKE_SIGNAL = (
     update(_commands)
     .where(*_THE_COMMAND, _commands.c.handled_at.is_not(None), _commands.c.taken_by.is_(None))
-    .values(taken_by=bindparam("taken_by"))
+    .values(_new(_commands, "taken_by"))
 )
 _TAKE_TURN = (
     update(_engines)
@@ -88,7 +80,7 @@ _TAKE_TURN = (
         _engines.c.stopped_at.is_(None),
         _engines.c.writes < bindparam("number"),
     )
-    .values(writes=bindparam("number"))
+    .values(writes=bindparam("number", type_=_engines.c.writes.type))
 )
 _INSERTS = {
     table: insert(table)
@@ -178,8 +170,8 @@ class RunWriter:
                 for statement, rows in (
                     (_MOVE_ATTEMPT, batch.moved_attempts),
                     (_END_ATTEMPT, batch.attempt_ends),
-                    (_CHANGE_TASK, batch.task_changes),
-                    (_CHANGE_RUN, batch.run_changes),
+                    (_CHANGE_TASK, _once(batch.task_changes, "in_run", "task")),
+                    (_CHANGE_RUN, _once(batch.run_changes, "run_id")),
                     (_HANDLE_COMMAND, batch.handled),
                     (_TAKE_SIGNAL, batch.taken),
                 ):
@@ -230,3 +222,16 @@ def _check(changed: list[tuple[Executed, int]]) -> None:
     """Refuse a batch of which a change met a row that wasn't as it was thought to be."""
     if any(executed.rowcount != expected for executed, expected in changed):
         raise GuardError
+
+
+def _once(changes: list[Row], *key: str) -> list[Row]:
+    """Return one change for each row: from what it was before the first to what the last makes."""
+    merged: dict[object, Row] = {}
+    for change in changes:
+        place = tuple([change[name] for name in key])
+        if (first := merged.get(place)) is None:
+            merged[place] = change
+        else:
+            guards = {name: first[name] for name in first if name.startswith("was_")}
+            merged[place] = change | guards
+    return list(merged.values())
