@@ -5,7 +5,6 @@ it does around each execution costs many times more than the execution itself.
 """
 
 import json
-import selectors
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from operator import itemgetter
@@ -125,8 +124,7 @@ class DirectConnection:
             DBAPIError: the driver's error, as SQLAlchemy tells of it.
         """
         with self._told_by_sqlalchemy():
-            if self._held is None or self._was_closed_by_the_server():
-                self.close()
+            if self._held is None:
                 self._held = self._engine.raw_connection()
             if self._is_sqlite:  # whose driver begins nothing by itself: see `sqlite.configure`
                 self._driver.execute("BEGIN IMMEDIATE")
@@ -182,18 +180,15 @@ class DirectConnection:
             self._held = None
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a connection: not before the first `begin`, nor after it broke."""
+        return self._held is not None
+
+    @property
     def _driver(self) -> Any:
         if self._held is None:
             raise AssertionError("only used after `begin`")
         return self._held.driver_connection
-
-    def _was_closed_by_the_server(self) -> bool:
-        """Whether there is something to read: a server that wasn't asked only says goodbye."""
-        if self._is_sqlite:
-            return False
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._driver, selectors.EVENT_READ)
-            return bool(selector.select(timeout=0))
 
     def _roll_back(self) -> None:
         if self._held is not None:

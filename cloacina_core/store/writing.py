@@ -7,6 +7,7 @@ from sqlalchemy import BindParameter, Table, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import UpdateBase
 
+from cloacina_core.errors import OutcomeUnknownError, StoreUnavailableError
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.store import schema
 from cloacina_core.store.batch import Batch, GuardError, KnownKey, Row, StaleEngineError
@@ -129,6 +130,18 @@ class RunWriter:
             StoreUnavailableError: the database can't be written now.
             StoreError: the database doesn't accept a row.
         """
+        try:
+            self._write(batch, engine)
+        except OutcomeUnknownError:
+            raise
+        except StoreUnavailableError:
+            if self._connection.is_open:
+                raise
+            # It broke while it wasn't used, as when the server was started anew: nobody should be
+            # refused for that.
+            self._write(batch, engine)
+
+    def _write(self, batch: Batch, engine: EngineId) -> None:
         with self._database.begin_directly(self._connection):
             is_next = self._take_turn(batch.number, engine)
             if is_next:
