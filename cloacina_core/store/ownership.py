@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, selec
 from cloacina_core.errors import (
     IllegalTransitionError,
     RunOwnedElsewhereError,
+    StoreUnavailableError,
     UnknownRunError,
 )
 from cloacina_core.foundation.clock import from_micros
@@ -163,6 +164,7 @@ class Ownership:
     def stop(self, engine: EngineId) -> None:
         """End an engine in good order; the runs it still has can be claimed at once."""
         with self._database.begin() as connection:
+            _lock(connection, engine)
             self._end(connection, engine)
 
     def dead(self, engine: EngineId) -> list[EngineId]:
@@ -199,13 +201,17 @@ class Ownership:
             UnknownRunError: there is none with this id.
             IllegalTransitionError: it has ended, or is paused and wasn't asked to go on or to end.
             RunOwnedElsewhereError: a live engine works on it.
+            StoreUnavailableError: the engine that asks was declared dead.
         """
-        with self._database.begin() as connection:
+        with self._database.read() as connection:
             owner = _owner(connection, run_id)
-            if owner is not None and not self._bury_if_dead(connection, owner):
-                raise RunOwnedElsewhereError(run_id, owner)
+        if owner is not None and not self.bury(EngineId(owner)):
+            raise RunOwnedElsewhereError(run_id, owner)
+        with self._database.begin() as connection:
             # Engines are locked before their runs, here as in every transaction that writes: two
             # that take them in different orders would wait for each other.
+            if not hold(connection, engine):
+                raise StoreUnavailableError(f"engine {engine} lost its lease", hint="try again")
             if (faster := _owner(connection, run_id, lock=True)) is not None:
                 raise RunOwnedElsewhereError(run_id, faster)
             connection.execute(update(_runs).where(_runs.c.id == run_id).values(engine=engine))
@@ -259,7 +265,7 @@ class Ownership:
         """Declare an engine dead if it is, and free its runs; return whether it is."""
         if self._is_alive(connection, engine):  # no lock is needed to see that
             return False
-        connection.execute(select(_engines.c.id).where(_engines.c.id == engine).with_for_update())
+        _lock(connection, engine)
         if self._is_alive(connection, engine):
             return False
         self._end(connection, EngineId(engine), died=True)
@@ -319,6 +325,11 @@ def _summary(row: Row[Any], now: int, live_runs: int) -> EngineSummary:
         slots_used=row.slots_used,
         slots_lost=row.slots_lost,
     )
+
+
+def _lock(connection: Connection, engine: str) -> None:
+    """Wait for all transactions that `hold` an engine: it may be taking runs in them."""
+    connection.execute(select(_engines.c.id).where(_engines.c.id == engine).with_for_update())
 
 
 def hold(connection: Connection, engine: EngineId) -> bool:

@@ -29,7 +29,7 @@ from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.model.status import RunStatus
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
-from cloacina_core.store.ownership import ProcessIdentity
+from cloacina_core.store.ownership import ProcessIdentity, hold
 
 CLOCK = SystemClock()
 ONE = workflow_of({"a": []})
@@ -228,6 +228,42 @@ class TestLocks:
             claimed = [run_id for got in pool.map(claim, benches) for run_id in got]
 
         assert sorted(claimed) == sorted(runs)
+        database.close()
+
+    def test_an_engine_that_ends_waits_for_what_it_is_taking(self, postgresql_url: str):
+        """Otherwise it would have runs after its end, and nobody would look for them."""
+        database = Database(postgresql_url, CLOCK)
+        owner = EngineBench(database, CLOCK)
+        run_id = owner.start(ONE, status=RunStatus.QUEUED).run_id
+        began = threading.Event()
+
+        def end() -> None:
+            began.set()
+            owner.ownership.stop(owner.engine.id)
+
+        ending = threading.Thread(target=end)
+        with database.begin() as connection:
+            assert hold(connection, owner.engine.id)
+            ending.start()
+            began.wait(PATIENCE)
+            ending.join(0.1)  # so long that it would have ended, if it didn't wait
+            taken = update(schema.runs).where(schema.runs.c.id == run_id)
+            connection.execute(taken.values(engine=owner.engine.id))
+        ending.join(PATIENCE)
+
+        assert owner.reader.summary(run_id).engine is None
+        database.close()
+
+    def test_an_engine_that_ended_takes_nothing(self, postgresql_url: str):
+        database = Database(postgresql_url, CLOCK)
+        owner = EngineBench(database, CLOCK)
+        run_id = owner.start(ONE, status=RunStatus.QUEUED).run_id
+        owner.ownership.stop(owner.engine.id)
+
+        with pytest.raises(StoreUnavailableError):
+            owner.ownership.claim(run_id, owner.engine.id)
+
+        assert owner.ownership.claim_all([run_id], owner.engine.id) == []
         database.close()
 
     def test_who_writes_and_who_claims_never_wait_for_each_other_in_a_circle(
