@@ -19,6 +19,7 @@ _RUN: Mapping[EventType, RunStatus] = {
 }
 _TASK: Mapping[EventType, TaskStatus] = {
     EventType.TASK_STARTED: TaskStatus.RUNNING,
+    EventType.TASK_EXPANDED: TaskStatus.RUNNING,
     EventType.TASK_DEFERRED: TaskStatus.SLEEPING,
     EventType.SIGNAL_TAKEN: TaskStatus.READY,
     EventType.TASK_RESUMED: TaskStatus.RUNNING,

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Result, Row, Select, Table, exists, func, sel
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.foundation.names import split_instance
 from cloacina_core.model.event import EventType
 from cloacina_core.model.history import OUTCOMES, FoldedRun
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
@@ -153,7 +154,7 @@ class _RunCheck:
 
     def foreign(self, table: Table, row: Row[Any]) -> Iterator[Damage]:
         """Say that a row is of a task that the run's workflow doesn't have."""
-        task = row.name if table is schema.tasks else row.task
+        task, _ = split_instance((row.name if table is schema.tasks else row.task) or "")
         if not task or self.task_names is None or task in self.task_names | self.unknown:
             return
         self.unknown.add(task)

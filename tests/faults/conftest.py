@@ -12,6 +12,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
+
+pytest.register_assert_rewrite("support.faults.invariants")
+
 from support.faults.engines import EngineProcess, Orders, Place, engines
 from support.postgresql import Server, running_server
 

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 TOGETHER = 2
 """How many engines work on a store at a time."""
 
-KEYS = 3
+KEYS = 2
 """How many runs each engine is given."""
 
 LEASE = timedelta(seconds=2)

@@ -86,6 +86,20 @@ def test_every_moment_of_a_run_is_sound(bench: EngineBench, database: Database):
     assert found(database) == []
 
 
+def test_every_moment_of_a_mapped_task_is_sound(bench: EngineBench, database: Database):
+    flow = workflow_of({"a": [], "b": ["a"]}, options={"b": {"map": "items"}})
+    bench.start(flow)
+    bench.executor.succeed("a", items=[1, 2])
+    bench.step()
+    assert found(database) == []
+    bench.executor.succeed("b[0]", doubled=2)
+    bench.step()
+    assert found(database) == []
+    bench.executor.succeed("b[1]", doubled=4)
+    bench.step()
+    assert found(database) == []
+
+
 def test_a_filled_store_is_sound(store_url: str):
     fill(store_url, 10, tasks=3)
     with closing(Database(store_url, CLOCK)) as database:

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from support.killed_engine import write_down
+from support.faults.ledger import Ledger
 from support.runs import open_runtime, workflow_of
 
 from cloacina_core.model.context import Context
@@ -30,7 +30,7 @@ def workflow(ledger: str) -> Workflow:
         return {"files": [{"size": number} for number in range(ITEMS)]}
 
     def measure(context: Context) -> dict[str, object]:
-        write_down(ledger, "begin", context.index, context.attempt)
+        Ledger(Path(ledger)).write("begin", context.index, context.attempt)
         if next(begun) == int(os.environ["CLOACINA_TEST_LIFE"]):
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(TASK_SECONDS)

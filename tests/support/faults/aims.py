@@ -26,6 +26,10 @@ EVENTS: Mapping[str, EventType] = {
     "start": EventType.TASK_STARTED,
     "commit": EventType.TASK_SUCCEEDED,
     "retry": EventType.ATTEMPT_FAILED,
+    "expand": EventType.TASK_EXPANDED,
+    "defer": EventType.TASK_DEFERRED,
+    "wake": EventType.TASK_RESUMED,
+    "signal": EventType.SIGNAL_RECEIVED,
     "finish": EventType.RUN_SUCCEEDED,
 }
 TRANSITIONS = (CLAIM, *EVENTS)
@@ -54,7 +58,7 @@ def aims(random: Random) -> list[Aim]:
         Aim(
             transition,
             side=random.choice(SIDES),
-            turn=random.randint(2, 4) if transition == "submit" else random.randint(1, 3),
+            turn=random.randint(1, 2),
             delay=random.random() * LONGEST_COMMIT,
         )
         for transition in random.sample(TRANSITIONS, len(TRANSITIONS))

@@ -18,14 +18,15 @@ from pathlib import Path
 from sqlalchemy import make_url
 from support.faults.aims import Aim, Killer
 from support.faults.ledger import Ledger
-from support.faults.workload import LONGEST_TASK, SLOTS, submit, workflow
+from support.faults.workload import LONGEST_TASK, SLOTS, approve, submit, workflow
 from support.runs import PATIENCE, open_runtime
 
-from cloacina_core.errors import CloacinaError
+from cloacina_core.errors import CloacinaError, StoreError
 from cloacina_core.runtime import Runtime, runtime as runtime_module
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([__name__])
+# Each child imports what the main module of its parent is, too.
+_FORKS.set_forkserver_preload(["pytest", __name__])
 
 _PAUSE = 0.02
 """Seconds between looks whether anything is left to do."""
@@ -79,16 +80,16 @@ def run_engine(orders: Orders) -> None:
         ) as runtime:
             ledger.write("engine", runtime.engine_id, os.getpid())
             submit(runtime, flow, ledger, orders.keys)
-            while _is_anything_left(runtime):
+            while _is_anything_left(runtime, ledger):
                 time.sleep(_PAUSE)
     except CloacinaError as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
-def _is_anything_left(runtime: Runtime) -> bool:
+def _is_anything_left(runtime: Runtime, ledger: Ledger) -> bool:
     try:
-        return any(not summary.status.is_final for summary in runtime.list(limit=1000))
-    except CloacinaError:  # the store may be away for a while
+        return approve(runtime, ledger)
+    except StoreError:  # it may be away for a while
         return True
 
 

@@ -8,13 +8,13 @@ from itertools import pairwise
 
 from support.faults.engines import Place
 from support.faults.ledger import Ledger
-from support.faults.workload import DONE, IN_ORDER
+from support.faults.workload import DONE, IN_ORDER, ITEMS, WAITING
 from support.runs import open_runtime
 
 from cloacina_core.engine.planner import MAX_ENGINE_DEATHS
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.model.event import EventType, RunEvent
-from cloacina_core.model.run import AttemptResult, RunResult
+from cloacina_core.model.run import AttemptResult, RunResult, TaskResult
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.store.checking import Damage, check
 from cloacina_core.store.database import Database
@@ -62,7 +62,7 @@ class Aftermath:
         return [
             attempt
             for result in self.results.values()
-            for task in result.tasks.values()
+            for task in _all_tasks(result)
             for attempt in task.attempts
         ]
 
@@ -76,6 +76,12 @@ class Aftermath:
     def count(self, event_type: EventType) -> int:
         """Return how often something happened, in all runs."""
         return sum(event.type is event_type for events in self.events.values() for event in events)
+
+
+def _all_tasks(result: RunResult) -> list[TaskResult]:
+    """Return the tasks of a run, and the instances of mapped ones."""
+    instances = [one for task in result.tasks.values() for one in task.instances or ()]
+    return [*result.tasks.values(), *instances]
 
 
 def assert_nothing_was_lost_or_done_twice(found: Aftermath) -> None:
@@ -101,10 +107,14 @@ def _assert_each_key_has_the_run_it_was_acknowledged_with(found: Aftermath) -> N
 
 def _assert_the_result_is_that_of_the_last_attempts(result: RunResult) -> None:
     assert result.context["done"] == DONE
-    for name, task in result.tasks.items():
+    assert result.context["approved_for"] == result.summary.idempotency_key
+    assert result.context["squares"] == [number**2 for number in range(ITEMS)]
+    for task in _all_tasks(result):
         assert task.status is TaskStatus.SUCCEEDED
-        assert task.attempts[-1].outcome is AttemptOutcome.SUCCEEDED
-        assert result.context[name] == task.attempts[-1].number
+        if task.instances is None:
+            assert task.attempts[-1].outcome is AttemptOutcome.SUCCEEDED
+        if task.name in DONE:
+            assert result.context[task.name] == task.attempts[-1].number
 
 
 def _assert_it_was_given_up_rightly(events: list[RunEvent], result: RunResult) -> None:
@@ -126,7 +136,7 @@ def _assert_it_was_given_up_rightly(events: list[RunEvent], result: RunResult) -
 
 
 def _assert_attempts_are_in_order(result: RunResult) -> None:
-    for task in result.tasks.values():
+    for task in _all_tasks(result):
         numbers = [attempt.number for attempt in task.attempts]
         assert numbers == list(range(1, len(numbers) + 1))
         outcomes = [attempt.outcome for attempt in task.attempts]
@@ -138,19 +148,23 @@ def _assert_attempts_are_in_order(result: RunResult) -> None:
             assert earlier.finished_at is not None
             assert earlier.finished_at <= later.started_at, "no two are live together"
     for before, name in IN_ORDER:
-        for attempt in result.tasks[name].attempts:
-            ended = result.tasks[before].attempts[-1].finished_at
-            assert ended is not None
-            assert ended <= attempt.started_at, "no task starts before those before it are recorded"
+        for attempt in _attempts(result.tasks[name]):
+            for earlier in _attempts(result.tasks[before]):
+                assert earlier.finished_at is not None
+                assert earlier.finished_at <= attempt.started_at, "what comes before is recorded"
+
+
+def _attempts(task: TaskResult) -> list[AttemptResult]:
+    return [attempt for one in (task, *(task.instances or ())) for attempt in one.attempts]
 
 
 def _assert_each_attempt_began_once(ledger: Ledger, result: RunResult) -> None:
     """A task may run again, but always under a new number: that is what a ledger can rely on."""
     begun = {key: count for key, count in ledger.begun().items() if key[0] == result.run_id}
-    assert set(begun.values()) <= {1}
+    assert {key[1] for key, count in begun.items() if count > 1} <= set(WAITING)
     recorded = {
         (result.run_id, task.name, attempt.number): attempt
-        for task in result.tasks.values()
+        for task in _all_tasks(result)
         for attempt in task.attempts
     }
     assert set(begun) <= set(recorded)
@@ -172,11 +186,11 @@ def _assert_history_is_dense_and_folds_to_the_state(
     for event in events:
         if event.task is not None and event.type in _FOLD:
             told[event.task].append(_FOLD[event.type])
-    for name, task in result.tasks.items():
+    for task in _all_tasks(result):
         expected: list[str] = []
         for attempt in task.attempts:
             assert attempt.outcome is not None, "nothing is left live"
             expected += ["started", attempt.outcome.value]
-        if task.status is TaskStatus.CANCELLED:
-            expected += ["cancelled"]
-        assert told[name] == expected
+        if task.status is TaskStatus.CANCELLED or task.instances is not None:
+            expected += [task.status.value]
+        assert told[task.name] == expected
