@@ -53,7 +53,7 @@ def test_kills_lose_nothing_and_repeat_nothing_that_was_recorded(
         hit = [pid for pid in killed if found.lost_by(found.ledger.engines_of(pid))]
         succeeded = [one for one in found.results.values() if one.status is RunStatus.SUCCEEDED]
         assert len(hit) >= len(TRANSITIONS) / 2, "a series that hits nothing proves nothing"
-        assert len(succeeded) >= 0.8 * len(found.results)
+        assert len(succeeded) >= len(found.results) / 2
         for pid, transition, side in found.ledger.lines("struck"):
             tell(place.kind, transition, side)
             tell(place.kind, transition, "hit live", int(pid) in hit)

@@ -34,6 +34,10 @@ class Ledger:
             if first == kind:
                 yield words
 
+    def wanted(self) -> set[str]:
+        """Return the keys that somebody tried to submit a run with."""
+        return {key for (key,) in self._lines("wanted")}
+
     def accepted(self) -> dict[str, str]:
         """Return the run that each key was acknowledged with."""
         return {key: run_id for key, run_id in self._lines("accepted")}

@@ -92,6 +92,7 @@ def submit(runtime: Runtime, flow: Workflow, ledger: Ledger, keys: Iterable[str]
     A key that isn't is refused or unknown: the harness hands it in again, later.
     """
     for key in keys:
+        ledger.write("wanted", key)
         detach = Random(key).random() < 1 / 3
         with suppress(OutcomeUnknownError, StoreUnavailableError):
             handle = runtime.submit(flow, {"key": key}, idempotency_key=key, detach=detach)
