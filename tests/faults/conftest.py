@@ -107,9 +107,14 @@ def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callab
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Orders], EngineProcess]]:
-    """Start engines, each in a process of its own."""
+def forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let processes find what tests share."""
     search = [str(TESTS), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, search)))
+
+
+@pytest.fixture
+def start(forks: None) -> Iterator[Callable[[Orders], EngineProcess]]:
+    """Start engines, each in a process of its own."""
     with engines() as start:
         yield start

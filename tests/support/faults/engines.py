@@ -24,9 +24,9 @@ from support.runs import PATIENCE, open_runtime
 from cloacina_core.errors import CloacinaError, StoreError
 from cloacina_core.runtime import Runtime, runtime as runtime_module
 
-_FORKS = multiprocessing.get_context("forkserver")
+FORKS = multiprocessing.get_context("forkserver")
 # Each child imports what the main module of its parent is, too.
-_FORKS.set_forkserver_preload(["pytest", __name__])
+FORKS.set_forkserver_preload(["pytest", __name__])
 
 _PAUSE = 0.02
 """Seconds between looks whether anything is left to do."""
@@ -98,7 +98,7 @@ class EngineProcess:
 
     def __init__(self, orders: Orders) -> None:
         self.orders = orders
-        self._process: BaseProcess = _FORKS.Process(target=run_engine, args=(orders,), daemon=True)
+        self._process: BaseProcess = FORKS.Process(target=run_engine, args=(orders,), daemon=True)
         self._process.start()
 
     @property
