@@ -13,10 +13,11 @@ from random import Random
 
 import pytest
 
+# Before they are imported, so that what didn't hold is told.
 pytest.register_assert_rewrite("support.faults.invariants")
 
-from support.faults.engines import EngineProcess, Orders, Place, engines
-from support.postgresql import Server, running_server
+from support.faults.engines import EngineProcess, Orders, Place, engines  # noqa: E402
+from support.postgresql import Server, running_server  # noqa: E402
 
 TESTS = Path(__file__).parents[1]
 _TABLE = pytest.StashKey[Counter[tuple[str, str, str]]]()

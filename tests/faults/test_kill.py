@@ -63,9 +63,7 @@ def test_kills_lose_nothing_and_repeat_nothing_that_was_recorded(
             return
 
 
-def _kill(
-    place: Place, start: Callable[[Orders], EngineProcess], chance: Random
-) -> list[int]:
+def _kill(place: Place, start: Callable[[Orders], EngineProcess], chance: Random) -> list[int]:
     """Kill an engine at each transition; return the processes that were."""
     keys = [f"{place.home.name}-{n}" for n in range(KEYS * len(TRANSITIONS))]
     schedule = aims(chance)

@@ -1,4 +1,4 @@
-"""PostgreSQL dies, restarts, is cut off, has no connection left: what was accepted still ends once."""
+"""PostgreSQL dies, is cut off, has no connection left: what was accepted still ends once."""
 
 import time
 from collections.abc import Callable, Iterator

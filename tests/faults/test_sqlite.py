@@ -1,4 +1,4 @@
-"""SQLite: a disk that fills up, a lock of another program. What was accepted waits, and ends once."""
+"""A full disk, and a lock of another program: what was accepted waits, and ends once."""
 
 import sqlite3
 import time

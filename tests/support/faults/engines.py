@@ -22,7 +22,8 @@ from support.faults.workload import LONGEST_TASK, SLOTS, approve, submit, workfl
 from support.runs import PATIENCE, open_runtime
 
 from cloacina_core.errors import CloacinaError, StoreError
-from cloacina_core.runtime import Runtime, runtime as runtime_module
+from cloacina_core.runtime import Runtime
+from cloacina_core.runtime import runtime as runtime_module
 
 FORKS = multiprocessing.get_context("forkserver")
 # Each child imports what the main module of its parent is, too.

@@ -40,7 +40,7 @@ class Ledger:
 
     def accepted(self) -> dict[str, str]:
         """Return the run that each key was acknowledged with."""
-        return {key: run_id for key, run_id in self._lines("accepted")}
+        return {words[0]: words[1] for words in self._lines("accepted")}
 
     def begun(self) -> Counter[tuple[str, str, int]]:
         """Return how often the function of each attempt was called."""

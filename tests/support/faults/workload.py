@@ -14,8 +14,8 @@ from support.faults.ledger import Ledger
 from support.runs import soon, workflow_of
 
 from cloacina_core.errors import IllegalTransitionError, OutcomeUnknownError, StoreUnavailableError
-from cloacina_core.model.context import Context
 from cloacina_core.foundation.names import instance_name
+from cloacina_core.model.context import Context
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.runtime import Runtime
 

@@ -51,7 +51,7 @@ def _recurse(context: Context) -> None:
 def _close_output(_context: Context) -> None:
     for file in (1, 2):
         os.close(file)
-    print("into nothing")
+    sys.stdout.write("into nothing\n")
 
 
 def _fork(_context: Context) -> None:
@@ -123,7 +123,7 @@ def visit(place: Place) -> None:
 
 
 def be_killed(place: Place, name: str) -> None:
-    """Submit a fatal run with a neighbour, if it isn't there yet, and work until nothing is left."""
+    """Submit a fatal run and a neighbour, if they aren't there yet, and wait for both."""
     flows = _workflows({name: FATAL[name]})
     with open_runtime(place.home, place.url, workflows=flows) as runtime:
         handles = [runtime.submit(flow, idempotency_key=flow.name) for flow in reversed(flows)]
