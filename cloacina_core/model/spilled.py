@@ -119,8 +119,13 @@ def reference_to_json(value: object) -> JsonValue:
 
 def plain(values: Mapping[str, Encoded | None]) -> dict[str, JsonValue]:
     """Return encoded values by key as JSON, as payloads hold them."""
-    found: dict[str, JsonValue] = json.loads(json.dumps(values, default=reference_to_json))
-    return found
+    return {key: _plain(value) for key, value in values.items()}
+
+
+def _plain(value: Encoded | None) -> JsonValue:
+    if isinstance(value, Spilled | Joined):
+        return json.loads(json.dumps(value, default=reference_to_json))
+    return value
 
 
 def encoded_of_json(found: JsonValue, where: str, load: Load) -> Encoded:
