@@ -12,7 +12,8 @@
     │                         IllegalTransitionError · RunOwnedElsewhereError
     ├─ ConfigurationError     the operator
     ├─ StoreError             StoreUnavailableError (may be tried again) · OutcomeUnknownError
-    │                         SchemaVersionError
+    │                         SchemaVersionError · BlobMissingError · BlobDamagedError
+    │                         LostValueError
     ├─ PluginError            the maker of a plugin: PluginLoadError · DuplicateContributionError
     └─ ResultTimeoutError     the run goes on; only the wait ended
 
@@ -270,6 +271,9 @@ class ConfigurationError(CloacinaError):
     exit_status = 2
 
 
+_RESTORE = "restore the store from a backup, or run the workflow again"
+
+
 class StoreError(CloacinaError):
     """The database can't do what is asked."""
 
@@ -294,6 +298,36 @@ class SchemaVersionError(StoreError):
     """The database was written by a newer version of Cloacina."""
 
     code = "schema-newer"
+
+
+class BlobMissingError(StoreError):
+    """The bytes of a digest aren't in the blob store."""
+
+    code = "blob-missing"
+
+    def __init__(self, digest: str, message: str | None = None, *, hint: str = _RESTORE) -> None:
+        super().__init__(message or f"there are no bytes with digest {digest}", hint=hint)
+        self.digest = digest
+
+
+class BlobDamagedError(StoreError):
+    """The bytes under a digest have another one: they were changed."""
+
+    code = "blob-damaged"
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"the bytes under digest {digest} were changed", hint=_RESTORE)
+        self.digest = digest
+
+
+class LostValueError(StoreError):
+    """A large value isn't in the blob store any more, or was changed there."""
+
+    code = "lost-value"
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"the value of {where} is lost: {reason}", hint=_RESTORE)
+        self.where = where
 
 
 class PluginError(CloacinaError):

@@ -20,6 +20,9 @@ from cloacina_core.foundation.period import Period
 ENVIRONMENT_PREFIX = "CLOACINA_"
 USER_FILE = "config.toml"
 
+MOST_SPILLED_BYTES = 512 * 1024 * 1024
+"""What both databases take in one value, with room to spare."""
+
 _A_MONTH = Period(timedelta(days=30))
 _A_QUARTER = Period(timedelta(days=90))
 
@@ -47,7 +50,13 @@ class Settings:
     """How long a task of a cancelled run may take to end by itself, before it is given up."""
 
     max_value_bytes: int = 8 * 1024 * 1024
-    """How many bytes one task's changes to the context may have, encoded."""
+    """How many bytes one task's changes to the context may have, encoded; spilled values apart."""
+
+    spill_bytes: int = 64 * 1024
+    """Values longer than so many bytes, encoded, are stored once and handed on by reference."""
+
+    max_spilled_bytes: int = 256 * 1024 * 1024
+    """How many bytes one such value may have, encoded."""
 
     retention: Period = _A_MONTH
     """How long a run that succeeded is kept after its end: `30d`, `12h`, or `forever`."""
@@ -216,11 +225,13 @@ def _file_layer(path: Path, keys: tuple[str, ...]) -> _Layer:
     return _Layer(table, path.parent, file=path)
 
 
-def _count(minimum: int) -> Callable[[Any, _Layer], int]:
+def _count(minimum: int, maximum: int | None = None) -> Callable[[Any, _Layer], int]:
     def convert(value: Any, _: _Layer) -> int:
         is_text = isinstance(value, str) and value.strip().isdecimal()
         if (not is_text and type(value) is not int) or int(value) < minimum:
             raise ValueError(f"it takes a whole number, {minimum} or more")
+        if maximum is not None and int(value) > maximum:
+            raise ValueError(f"it takes a whole number, {maximum} at most")
         return int(value)
 
     return convert
@@ -280,6 +291,8 @@ _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "lease": _seconds,
     "cancel_grace": _seconds,
     "max_value_bytes": _count(1024),
+    "spill_bytes": _count(1024),
+    "max_spilled_bytes": _count(1024, MOST_SPILLED_BYTES),
     "retention": _period,
     "retention_failed": _period,
     "blocked_plugins": _names,

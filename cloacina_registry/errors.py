@@ -24,6 +24,7 @@ The branch of `cloacina_core.errors` named first is its second base, and gives t
 
 from collections.abc import Iterable, Sequence
 
+from cloacina_core.errors import BlobMissingError as CoreBlobMissingError
 from cloacina_core.errors import (
     CloacinaError,
     ConflictError,
@@ -31,7 +32,6 @@ from cloacina_core.errors import (
     NotAllowedError,
     NotFoundError,
     Problem,
-    StoreError,
     WorkflowLoadError,
 )
 
@@ -208,21 +208,20 @@ class TamperedError(RegistryError, NotAllowedError):
         self.found = found
 
 
-class BlobMissingError(RegistryError, StoreError):
+class BlobMissingError(RegistryError, CoreBlobMissingError):
     """Stored bytes are gone.
 
     Attributes:
         digest: what they were stored under.
     """
 
-    code = "blob-missing"
-
     def __init__(self, digest: str) -> None:
-        super().__init__(
+        CoreBlobMissingError.__init__(
+            self,
+            digest,
             f"the stored file {digest} is gone",
             hint="upload the original file again, or restore the folder from a backup",
         )
-        self.digest = digest
 
 
 class IncompatibleReleaseError(RegistryError, InputError):

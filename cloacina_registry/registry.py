@@ -18,9 +18,9 @@ from cloacina_core.errors import InputError, Problem, UnknownPackageError, Unkno
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.release import normalized_package
-from cloacina_core.plugin import RuntimeView
+from cloacina_core.plugin import BlobStore, RuntimeView
 from cloacina_registry.errors import FilenameReusedError, ReleaseExistsError, TamperedError
-from cloacina_registry.storage.blobs import BlobStore, FileBlobStore
+from cloacina_registry.storage.blobs import FileBlobStore
 from cloacina_registry.storage.catalog import Catalog, ReleaseStatus, StoredRelease
 from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.trust.verification import VerifiedWheel, verify_wheel

@@ -1,13 +1,14 @@
 """A request to run a workflow: everything is checked before any of it is kept."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from cloacina_core.engine.params import accept_params
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.run_state import RunState
+from cloacina_core.engine.spilling import Spill, ValueTooLargeError
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.digest import Digest, digest_of_text
 from cloacina_core.foundation.ids import EngineId, RunId
@@ -16,6 +17,7 @@ from cloacina_core.model.context import Context
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import RunSummary
+from cloacina_core.model.spilled import Encoded, plain
 from cloacina_core.model.status import RunStatus
 
 MAX_KEY_LENGTH = 255
@@ -30,7 +32,7 @@ class RunRequest:
     reference: str
     release: Release | None
     params: Mapping[str, JsonValue]
-    context: Mapping[str, str]
+    context: Mapping[str, Encoded]
     """What the first tasks see: encoded values by key."""
     idempotency_key: str | None
     priority: int
@@ -38,8 +40,10 @@ class RunRequest:
     """The run that this one repeats."""
     repeats_from: str | None = None
     """The task from which on; None means all of it."""
-    edits: Mapping[str, str | None] = field(default_factory=dict)
+    edits: Mapping[str, Encoded | None] = field(default_factory=dict)
     """Encoded values that are laid over what that task sees; None for a key that is deleted."""
+    params_text: Encoded | None = None
+    """The params as they are to be stored; None until they are encoded."""
 
     @classmethod
     def checked(
@@ -87,10 +91,28 @@ class RunRequest:
         """What a request of the same key must be equal in; None without a key."""
         if self.idempotency_key is None:
             return None
-        asked: list[Any] = [self.reference, self.params, self.context]
+        asked: list[Any] = [self.reference, self.params, plain(self.context)]
         if self.origin is not None:
-            asked += [self.origin, self.repeats_from, self.edits]
+            asked += [self.origin, self.repeats_from, plain(self.edits)]
         return digest_of_text(canonical(asked))
+
+    def spilled(self, spill: Spill) -> "RunRequest":
+        """Return the request with its large values stored, durably, and references to them.
+
+        Raises:
+            InputError: a value is larger than the limit.
+            StoreUnavailableError: a value can't be stored now.
+        """
+        try:
+            context = spill.each(self.context, "the submitted context")
+            return replace(
+                self,
+                params_text=spill.one(encode(dict(self.params)), "the params"),
+                context={key: value for key, value in context.items() if value is not None},
+                edits=spill.each(self.edits, "the edits"),
+            )
+        except ValueTooLargeError as error:
+            raise InputError(str(error)) from None
 
     def begin(
         self, plan: Plan, run_id: RunId, *, now: datetime, engine: EngineId | None
@@ -119,6 +141,7 @@ class RunRequest:
             error=None,
         )
         run = RunState(plan, summary, params=self.params, context=self.context)
+        run.params_text = self.params_text
         if self.repeats_from is not None and self.edits:
             run.edits[plan.number[self.repeats_from]] = self.edits
         return run

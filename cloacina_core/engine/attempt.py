@@ -9,11 +9,13 @@ from typing import Any, TypeAlias
 from cloacina_core.engine.call import Outcome, TaskCall
 from cloacina_core.engine.capture import LogSink, capturing, storable
 from cloacina_core.engine.library import TaskCode
+from cloacina_core.engine.spilling import Spill, ValueTooLargeError
 from cloacina_core.errors import CloacinaError, StoreUnavailableError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.model.context import Context, TaskInfo
 from cloacina_core.model.retry import RetryPolicy, qualified_name
 from cloacina_core.model.run import Failure
+from cloacina_core.model.spilled import Encoded
 from cloacina_core.model.status import AttemptOutcome
 from cloacina_core.model.typed import convert_fields, is_record_type
 from cloacina_core.model.wait import Wait, WaitOrderError, Waits
@@ -30,10 +32,6 @@ class ResultTypeError(TypeError):
     """A task returned something that isn't a mapping or None."""
 
 
-class ValueTooLargeError(ValueError):
-    """A task's changes to the context are larger than the limit."""
-
-
 def _never() -> bool:
     return False
 
@@ -47,11 +45,25 @@ class AttemptRunner:
     """Runs attempts in the thread, or on the event loop, of its caller."""
 
     def __init__(
-        self, find: Callable[[TaskCall], TaskCode], clock: Clock, wrap: Wrap = direct
+        self,
+        find: Callable[[TaskCall], TaskCode],
+        clock: Clock,
+        wrap: Wrap = direct,
+        *,
+        spill: Spill | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            find: returns the code of a call's task.
+            clock: tells the time.
+            wrap: calls the task's function.
+            spill: where large values go; None leaves them in the outcomes.
+        """
         self._find = find
         self._clock = clock
         self._wrap = wrap
+        self._spill = spill
 
     def run(
         self,
@@ -69,7 +81,7 @@ class AttemptRunner:
             given_up: tells whether nobody waits for its end any more.
         """
         with capturing(self._clock) as sink:
-            attempt = _Attempt(call, sink, self._clock, given_up)
+            attempt = _Attempt(call, sink, self._clock, given_up, self._spill)
             try:
                 code = self._find(call)
                 context = attempt.begin(code, cancelled)
@@ -88,7 +100,7 @@ class AttemptRunner:
     ) -> Outcome:
         """Run an attempt at an `async def` task on the running event loop."""
         with capturing(self._clock) as sink:
-            attempt = _Attempt(call, sink, self._clock, given_up)
+            attempt = _Attempt(call, sink, self._clock, given_up, self._spill)
             try:
                 code = self._find(call)
                 context = attempt.begin(code, cancelled)
@@ -126,11 +138,17 @@ class _Attempt:
     """One attempt from its context to its outcome."""
 
     def __init__(
-        self, call: TaskCall, sink: LogSink, clock: Clock, given_up: Callable[[], bool]
+        self,
+        call: TaskCall,
+        sink: LogSink,
+        clock: Clock,
+        given_up: Callable[[], bool],
+        spill: Spill | None,
     ) -> None:
         self._call = call
         self._sink = sink
         self._given_up = given_up
+        self._spill = spill
         self._waits = Waits(clock.now, call.waits)
         self._code: TaskCode | None = None
         self._context: Context | None = None
@@ -168,7 +186,7 @@ class _Attempt:
                 f"task {self._call.name!r} returned {type(returned).__name__}; "
                 "return a mapping, which is merged into the context, or None"
             )
-        changes = context.changes()
+        changes = self._spilled(context.changes())
         self._check_size(changes)
         callback_error = None
         if not self._given_up():  # else the task hasn't succeeded, whatever this says
@@ -181,8 +199,14 @@ class _Attempt:
             logs=self._sink.close(),
         )
 
-    def _check_size(self, changes: Mapping[str, str | None]) -> None:
-        sizes = {key: len(f"{key}{text or ''}".encode()) for key, text in changes.items()}
+    def _spilled(self, changes: Mapping[str, str | None]) -> Mapping[str, Encoded | None]:
+        if self._spill is None or self._given_up():
+            return changes
+        return self._spill.each(changes, f"task {self._call.name} of run {self._call.run_id}")
+
+    def _check_size(self, changes: Mapping[str, Encoded | None]) -> None:
+        texts = {key: text if isinstance(text, str) else "" for key, text in changes.items()}
+        sizes = {key: len(f"{key}{text}".encode()) for key, text in texts.items()}
         total, limit = sum(sizes.values()), self._call.max_value_bytes
         if total > limit:
             largest = max(sizes, key=lambda key: sizes[key])

@@ -10,6 +10,7 @@ from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.foundation.names import instance_name
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import Failure
+from cloacina_core.model.spilled import Encoded
 from cloacina_core.model.status import AttemptOutcome
 from cloacina_core.model.wait import Wait
 
@@ -35,7 +36,7 @@ class TaskCall:
     release: Release | None
     """None for a workflow that isn't packaged."""
     params: Mapping[str, JsonValue]
-    context: Mapping[str, str]
+    context: Mapping[str, Encoded]
     """Encoded values by key. Calls of instances of one map share it: leave it as it is."""
     item: str | None = None
     """Encoded; what the instance of a mapped task is for."""
@@ -46,7 +47,7 @@ class TaskCall:
     is_last: bool
     """Whether the retry policy has no attempt left after this one."""
     max_value_bytes: int
-    """How many bytes the changes may have, encoded."""
+    """How many bytes the changes may have, encoded; values that are spilled apart."""
     waits: tuple[Wait, ...] = ()
     """What earlier calls in this attempt waited for."""
     timed_out: Failure | None = None
@@ -74,7 +75,7 @@ class Outcome:
 
     key: AttemptKey
     outcome: AttemptOutcome
-    changes: Mapping[str, str | None] | None = None
+    changes: Mapping[str, Encoded | None] | None = None
     """On success, encoded values by key; None for a key that was deleted."""
     failure: Failure | None = None
     may_retry: bool = False

@@ -35,7 +35,7 @@ from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.slots import Slots
 from cloacina_core.engine.timers import Timer, TimerKind, Timers
 from cloacina_core.engine.views import MergeConflictError
-from cloacina_core.errors import StoreError
+from cloacina_core.errors import LostValueError, StoreError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.definition import WorkflowDefinition
@@ -535,6 +535,10 @@ class Engine:
             failure = Failure(type="merge-conflict", message=str(conflict))
             self.report(Outcome(key=key, outcome=AttemptOutcome.FAILED, failure=failure))
             return
+        except LostValueError as error:  # the list that it is an instance for
+            failure = Failure(type=error.code, message=str(error))
+            self.report(Outcome(key=key, outcome=AttemptOutcome.FAILED, failure=failure))
+            return
         if call.deadline is not None:
             sleeps = run.tasks[number].sleeps
             timer = Timer(TimerKind.ATTEMPT_DEADLINE, run.run_id, number, attempt.number, sleeps)
@@ -546,6 +550,7 @@ class Engine:
 
         Raises:
             MergeConflictError: the task's merge policy doesn't settle a conflict.
+            LostValueError: the list that it is an instance for was spilled, and is lost.
         """
         task, state = run.definition_of(number), run.tasks[number]
         item, index = run.item_before(number)
@@ -557,7 +562,7 @@ class Engine:
             task=task.name,
             release=run.summary.release,
             params=run.params,
-            context=run.texts_before(number),
+            context=run.values_before(number),
             item=item,
             index=index,
             deadline=None if task.timeout is None else called_at + task.timeout - state.ran,

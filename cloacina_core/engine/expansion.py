@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from cloacina_core.engine.task_state import TaskState
 from cloacina_core.foundation.json_value import decode, encode
 from cloacina_core.model.mapping import MAX_INSTANCES, Mapped
+from cloacina_core.model.spilled import Encoded, joined, text_of
 from cloacina_core.model.status import TaskStatus
 
 QUEUE_LENGTH = 16
@@ -23,15 +24,16 @@ class ExpansionError(Exception):
     """A mapped task can't become instances, or what they wrote can't become lists."""
 
 
-def items_in(texts: Mapping[str, str], mapped: Mapped) -> list[str]:
+def items_in(values: Mapping[str, Encoded], mapped: Mapped) -> list[str]:
     """Return the encoded elements of the list that a task is mapped over.
 
     Raises:
         ExpansionError: there is none, or it is too long.
+        LostValueError: it was spilled, and is lost.
     """
-    if mapped.key not in texts:
+    if mapped.key not in values:
         raise ExpansionError(f"there is no key {mapped.key!r} to map over")
-    items = decode(texts[mapped.key])
+    items = decode(text_of(values[mapped.key]))
     if not isinstance(items, list):
         kind = "null" if items is None else type(items).__name__
         raise ExpansionError(f"key {mapped.key!r} to map over is {kind}, not a list")
@@ -56,7 +58,7 @@ class Expansion:
         "items",
         "mapped",
         "task",
-        "texts",
+        "values",
     )
 
     def __init__(self, mapped: Mapped, task: int, *, first: int, size: int) -> None:
@@ -68,7 +70,7 @@ class Expansion:
         self.instances = [TaskState() for _ in range(size)]
         self.items: Sequence[str] = ()
         """The encoded items; empty until they are needed."""
-        self.texts: Mapping[str, str] = {}
+        self.values: Mapping[str, Encoded] = {}
         """What each instance sees: what the mapped task saw, but for the list."""
         self._next = 0
         self._live = 0
@@ -78,15 +80,15 @@ class Expansion:
         self._failed = 0
         self._is_stopping = False
 
-    def hold(self, texts: Mapping[str, str], items: Sequence[str]) -> None:
+    def hold(self, values: Mapping[str, Encoded], items: Sequence[str]) -> None:
         """Keep at hand what instances are called with.
 
         Args:
-            texts: the encoded values that the mapped task saw.
+            values: the encoded values that the mapped task saw.
             items: the encoded items.
         """
         self.items = items
-        self.texts = {key: text for key, text in texts.items() if key != self.mapped.key}
+        self.values = {key: value for key, value in values.items() if key != self.mapped.key}
 
     def call_up(self) -> list[int]:
         """Make the next instances ready, as far as there is room for them; return their numbers."""
@@ -157,13 +159,13 @@ class Expansion:
 
         Nothing is written of that: it follows from the end of their mapped task.
         """
-        self.items, self.texts = (), {}
+        self.items, self.values = (), {}
         for instance in self.instances:
             if instance.status is TaskStatus.WAITING:
                 instance.status = TaskStatus.CANCELLED
                 instance.reason = "it didn't begin"
 
-    def gathered(self) -> dict[str, str]:
+    def gathered(self) -> dict[str, Encoded]:
         """Return what the instances wrote, as lists by key: null where one didn't write it.
 
         The values are taken from the instances, which have no more use for them.
@@ -172,7 +174,7 @@ class Expansion:
             ExpansionError: there are too many keys.
         """
         changes = [instance.changes or {} for instance in self.instances]
-        keys = {key: None for change in changes for key, text in change.items() if text is not None}
+        keys = {key: None for change in changes for key, one in change.items() if one is not None}
         if len(keys) * len(changes) > MAX_GATHERED:
             raise ExpansionError(
                 f"the instances wrote {len(keys)} different keys, and each would be a list of "
@@ -181,7 +183,8 @@ class Expansion:
         for instance in self.instances:
             instance.changes = None
         return {
-            key: f"[{','.join(change.get(key) or 'null' for change in changes)}]" for key in keys
+            key: joined([change.get(key) or "null" for change in changes], are_lists=False)
+            for key in keys
         }
 
     def blamed(self) -> list[int]:

@@ -16,6 +16,7 @@ from cloacina_core.foundation.json_value import encode
 from cloacina_core.model.command import Command
 from cloacina_core.model.event import EventType
 from cloacina_core.model.run import AttemptResult, Failure
+from cloacina_core.model.spilled import Encoded, digests_in, reference_to_json
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.wait import WaitKind, WaitState
 from cloacina_core.store.batch import Batch
@@ -107,15 +108,14 @@ class Journal:
             }
         )
         if run.params:
-            self._payload(run, "params", "", encode(dict(run.params)))
+            self._params(run, run.params_text or encode(dict(run.params)))
         if run.initial:
-            texts = {key: entry.text or "null" for key, entry in run.initial.items()}
-            self._payload(run, "context", "", json.dumps(texts, ensure_ascii=False))
+            values = {key: entry.value or "null" for key, entry in run.initial.items()}
+            self._values(run, "context", "", values)
         repeats = f", repeats run {summary.origin}" if summary.origin else ""
         self.event(run, EventType.SUBMITTED, reason=f"{summary.reference}{repeats}")
         for number, edits in run.edits.items():
-            name = run.name_of(number)
-            self._payload(run, "edits", name, json.dumps(edits, ensure_ascii=False))
+            self._values(run, "edits", run.name_of(number), edits)
         for number, task in enumerate(run.tasks):
             if task.status.is_final:  # taken over from the run that this one repeats
                 self._taken_over(run, number)
@@ -126,7 +126,7 @@ class Journal:
         task = run.tasks[number]
         self.event(run, _TASK_EVENTS[task.status], task=name, reason=task.reason)
         if changes:
-            self._payload(run, "output", name, json.dumps(changes, ensure_ascii=False))
+            self._values(run, "output", name, changes)
 
     def claimed(self, run: RunState, reason: str) -> None:
         """Write that this engine goes on with a run."""
@@ -260,7 +260,7 @@ class Journal:
             self._run_change(run, run.status)
         if outcome.changes:
             task.changes = outcome.changes
-            self._payload(run, "output", name, json.dumps(outcome.changes, ensure_ascii=False))
+            self._values(run, "output", name, outcome.changes)
         self._logs(run, outcome)
         if outcome.callback_error is not None:
             self._callback_failed(run, number, outcome.callback_error)
@@ -409,6 +409,30 @@ class Journal:
             guards = {"was_status": status.value, "was_attempts": attempts}
             self.batch.task_changes.append({"in_run": run.run_id, "task": name, **guards, **row})
         task.stored = (task.status, len(task.attempts))
+
+    def _params(self, run: RunState, text: Encoded) -> None:
+        """Write a run's params: an object, or a list with the reference to it."""
+        if isinstance(text, str):
+            self._payload(run, "params", "", text)
+            return
+        self._payload(run, "params", "", json.dumps([text], default=reference_to_json))
+        self._uses(run, "params", "", {"": text})
+
+    def _values(
+        self, run: RunState, kind: str, task: str, values: Mapping[str, Encoded | None]
+    ) -> None:
+        body = json.dumps(values, ensure_ascii=False, default=reference_to_json)
+        self._payload(run, kind, task, body)
+        self._uses(run, kind, task, values)
+
+    def _uses(
+        self, run: RunState, kind: str, task: str, values: Mapping[str, Encoded | None]
+    ) -> None:
+        """Write which blobs a payload refers to."""
+        self.batch.blob_uses += [
+            {"in_run": run.run_id, "of_kind": kind, "of_task": task, "blob": digest}
+            for digest in sorted(digests_in(values))
+        ]
 
     def _payload(self, run: RunState, kind: str, task: str, body: str) -> None:
         self.batch.payloads.append(

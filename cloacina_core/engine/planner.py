@@ -14,6 +14,7 @@ from cloacina_core.engine.expansion import Expansion, ExpansionError
 from cloacina_core.engine.run_state import RunState, Upstream
 from cloacina_core.engine.task_state import TaskState
 from cloacina_core.engine.views import MergeConflictError
+from cloacina_core.errors import LostValueError
 from cloacina_core.model.command import Command
 from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.run import Failure
@@ -335,8 +336,8 @@ def _consider(run: RunState, numbers: Iterable[int], decisions: list[Decision]) 
             continue
         try:
             verdict = run.plan.tasks[number].rule.decide(Upstream(run, number))
-        except MergeConflictError as conflict:
-            decisions.append(_ended(run, number, TaskStatus.FAILED, f"merge conflict: {conflict}"))
+        except (MergeConflictError, LostValueError) as error:
+            decisions.append(_ended(run, number, TaskStatus.FAILED, _reason(error)))
             pending += reversed(run.plan.behind[number])
             continue
         mapped = run.plan.tasks[number].mapped
@@ -357,15 +358,16 @@ def _expand(run: RunState, number: int, mapped: Mapped, decisions: list[Decision
     run.fix_what_is_seen(number)
     try:
         expansion = run.expand(number, mapped)
-    except ExpansionError as error:
-        decisions.append(_ended(run, number, TaskStatus.FAILED, str(error)))
-        return True
-    except MergeConflictError as conflict:
-        decisions.append(_ended(run, number, TaskStatus.FAILED, f"merge conflict: {conflict}"))
+    except (ExpansionError, MergeConflictError, LostValueError) as error:
+        decisions.append(_ended(run, number, TaskStatus.FAILED, _reason(error)))
         return True
     run.tasks[number].status = TaskStatus.RUNNING
     decisions.append(Expand(number))
     return _go_on(run, expansion, decisions)
+
+
+def _reason(error: Exception) -> str:
+    return f"merge conflict: {error}" if isinstance(error, MergeConflictError) else str(error)
 
 
 def _why_skipped(run: RunState, number: int) -> str:

@@ -11,7 +11,7 @@ from cloacina_core.engine.views import (
     View,
     initial_view,
     merged,
-    texts_of,
+    values_of,
     with_changes,
 )
 from cloacina_core.foundation.ids import RunId
@@ -21,6 +21,7 @@ from cloacina_core.model.command import Command
 from cloacina_core.model.definition import MergePolicy, TaskDefinition
 from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.run import RunResult, RunSummary, TaskResult
+from cloacina_core.model.spilled import Encoded, text_of, texts_of_all
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun, StoredTask
 
@@ -47,10 +48,10 @@ class Upstream:
 
     def value(self, key: str) -> JsonValue:
         """Return the merged context's value of a key."""
-        entry = self.run.view_before(self.number)[key]
-        if entry.text is None:
+        value = self.run.view_before(self.number)[key].value
+        if value is None:
             raise KeyError(key)
-        return decode(entry.text)
+        return decode(text_of(value))
 
 
 class RunState:
@@ -65,6 +66,7 @@ class RunState:
         "expansions",
         "initial",
         "params",
+        "params_text",
         "plan",
         "seq",
         "signals",
@@ -79,11 +81,13 @@ class RunState:
         summary: RunSummary,
         *,
         params: Mapping[str, JsonValue],
-        context: Mapping[str, str],
+        context: Mapping[str, Encoded],
     ) -> None:
         self.plan = plan
         self.summary = summary
         self.params = params
+        self.params_text: Encoded | None = None
+        """The params as they are to be stored, when somebody encoded them already."""
         self.initial = initial_view(context)
         self.tasks = [TaskState() for _ in plan.tasks]
         """By number: the tasks of the plan, and behind them the instances of mapped tasks."""
@@ -98,7 +102,7 @@ class RunState:
         """Who asked for its end, which waits for what runs."""
         self.signals: list[Command] = []
         """Those that no task has waited for yet, the oldest first."""
-        self.edits: dict[int, Mapping[str, str | None]] = {}
+        self.edits: dict[int, Mapping[str, Encoded | None]] = {}
         """For some tasks, encoded values that are laid over what they see."""
         self._views: dict[int, View] = {}
 
@@ -134,7 +138,7 @@ class RunState:
         return state
 
     def _restore_task(
-        self, number: int, row: StoredTask, changes: Mapping[str, str | None] | None
+        self, number: int, row: StoredTask, changes: Mapping[str, Encoded | None] | None
     ) -> None:
         self.tasks[number].restore(row, changes)
         self.tasks[number].unseen = frozenset(self.plan.number[before] for before in row.unseen)
@@ -178,11 +182,12 @@ class RunState:
         Raises:
             MergeConflictError: the task's merge policy doesn't settle a conflict.
             ExpansionError: there is no list.
+            LostValueError: the list was spilled, and is lost.
         """
-        texts = texts_of(self.view_before(number))
-        items = items_in(texts, mapped)
+        values = values_of(self.view_before(number))
+        items = items_in(values, mapped)
         expansion = self._add_instances(number, mapped, len(items))
-        expansion.hold(texts, items)
+        expansion.hold(values, items)
         return expansion
 
     def _add_instances(self, number: int, mapped: Mapped, size: int) -> Expansion:
@@ -232,7 +237,7 @@ class RunState:
             earlier for earlier in before if not self.tasks[earlier].status.is_final
         )
 
-    def texts_before(self, number: int) -> Mapping[str, str]:
+    def values_before(self, number: int) -> Mapping[str, Encoded]:
         """Return the encoded values that a task is called with.
 
         Raises:
@@ -240,8 +245,8 @@ class RunState:
         """
         expansion = self.expansion_of(number)
         if expansion is None:
-            return texts_of(self.view_before(number))
-        return self._unpacked(expansion).texts
+            return values_of(self.view_before(number))
+        return self._unpacked(expansion).values
 
     def item_before(self, number: int) -> tuple[str, int] | tuple[None, None]:
         """Return the encoded item of an instance and its index."""
@@ -254,8 +259,8 @@ class RunState:
     def _unpacked(self, expansion: Expansion) -> Expansion:
         """Return an expansion with its items: after a restart, they are looked up again."""
         if not expansion.items:
-            texts = texts_of(self.view_before(expansion.task))
-            expansion.hold(texts, items_in(texts, expansion.mapped))
+            values = values_of(self.view_before(expansion.task))
+            expansion.hold(values, items_in(values, expansion.mapped))
         return expansion
 
     def view_before(self, number: int) -> View:
@@ -316,11 +321,16 @@ class RunState:
         return self._views[number]
 
     def result(self) -> RunResult:
-        """Return the run as it is told to users."""
+        """Return the run as it is told to users.
+
+        Raises:
+            LostValueError: a value was spilled, and is lost.
+            StoreUnavailableError: one can't be fetched now.
+        """
         return RunResult(
             summary=self.summary,
             params=dict(self.params),
-            context=decode_each(texts_of(self.final_view())),
+            context=decode_each(texts_of_all(values_of(self.final_view()))),
             tasks={
                 definition.name: self._task_result(number)
                 for number, definition in enumerate(self.plan.tasks)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from cloacina_core.model.run import AttemptResult
+from cloacina_core.model.spilled import Encoded
 from cloacina_core.model.status import TaskStatus
 from cloacina_core.model.stored import StoredTask
 from cloacina_core.model.wait import Wait
@@ -32,7 +33,7 @@ class TaskState:
         self.attempts: list[AttemptResult] = []
         self.reason: str | None = None
         self.wake_at: datetime | None = None
-        self.changes: Mapping[str, str | None] | None = None
+        self.changes: Mapping[str, Encoded | None] | None = None
         """What it changed in the context, once it succeeded."""
         self.endings: dict[TaskStatus, int] = {}
         """How many of the tasks before it ended how."""
@@ -63,7 +64,7 @@ class TaskState:
             if attempt.outcome is not None and attempt.outcome.value in ("failed", "timed_out")
         )
 
-    def restore(self, row: StoredTask, changes: Mapping[str, str | None] | None) -> None:
+    def restore(self, row: StoredTask, changes: Mapping[str, Encoded | None] | None) -> None:
         """Make it what the store says it is."""
         self.status = row.status
         self.attempts = list(row.attempts)

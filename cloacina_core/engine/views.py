@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from cloacina_core.engine.plan import Plan
-from cloacina_core.foundation.json_value import decode
 from cloacina_core.model.definition import EVERY_KEY, MergePolicy
+from cloacina_core.model.spilled import Encoded, is_list, joined
 
 SUBMITTER = -1
 """The writer of the values that a run was submitted with."""
@@ -22,8 +22,8 @@ class Entry(NamedTuple):
 
     writer: int
     """The number of the task that wrote it, or `SUBMITTER`."""
-    text: str | None
-    """The encoded value; None when the key was deleted."""
+    value: Encoded | None
+    """None when the key was deleted."""
 
 
 View: TypeAlias = Mapping[str, Entry]
@@ -33,21 +33,21 @@ class MergeConflictError(Exception):
     """Tasks wrote values of one key that the merge policy doesn't allow to differ."""
 
 
-def initial_view(texts: Mapping[str, str]) -> View:
+def initial_view(values: Mapping[str, Encoded]) -> View:
     """Return the view of a run's first tasks."""
-    return {key: Entry(SUBMITTER, text) for key, text in texts.items()}
+    return {key: Entry(SUBMITTER, value) for key, value in values.items()}
 
 
-def with_changes(view: View, writer: int, changes: Mapping[str, str | None] | None) -> View:
+def with_changes(view: View, writer: int, changes: Mapping[str, Encoded | None] | None) -> View:
     """Return a view after a task changed it."""
     if not changes:
         return view
-    return {**view, **{key: Entry(writer, text) for key, text in changes.items()}}
+    return {**view, **{key: Entry(writer, value) for key, value in changes.items()}}
 
 
-def texts_of(view: View) -> dict[str, str]:
+def values_of(view: View) -> dict[str, Encoded]:
     """Return the encoded values of a view, without deleted keys."""
-    return {key: entry.text for key, entry in view.items() if entry.text is not None}
+    return {key: entry.value for key, entry in view.items() if entry.value is not None}
 
 
 def merged(
@@ -91,14 +91,13 @@ def _newest(plan: Plan, entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _settle(plan: Plan, key: str, entries: list[Entry], policy: MergePolicy, merger: int) -> Entry:
-    differ = len({entry.text for entry in entries}) > 1
+    differ = len({entry.value for entry in entries}) > 1
     if policy == "later" or (policy == "error" and not differ):
         return entries[-1]
     writers = " and ".join(plan.tasks[entry.writer].name for entry in entries)
     if policy == "error":
         raise MergeConflictError(f"key {key!r} was written differently by {writers}")
-    texts = [entry.text for entry in entries if entry.text is not None]
-    if len(texts) < len(entries) or not all(isinstance(decode(text), list) for text in texts):
+    lists = [entry.value for entry in entries if entry.value is not None and is_list(entry.value)]
+    if len(lists) < len(entries):
         raise MergeConflictError(f"key {key!r} can't be joined: {writers} didn't all write lists")
-    bodies = [text[1:-1] for text in texts if text != "[]"]
-    return Entry(merger, f"[{','.join(bodies)}]")
+    return Entry(merger, joined(lists, are_lists=True))

@@ -9,6 +9,7 @@ from cloacina_core.errors import ContextValueError
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode, encode
 from cloacina_core.foundation.names import instance_name
 from cloacina_core.model.release import Release
+from cloacina_core.model.spilled import Encoded, has_text, text_of
 from cloacina_core.model.typed import convert
 from cloacina_core.model.wait import Waits
 
@@ -130,7 +131,7 @@ class Context(MutableMapping[str, JsonValue]):
         self._item = item
         if item is not _NO_ITEM and (index is not None or self.info.index is None):
             self.info = replace(self.info, index=index or 0)
-        self._texts: dict[str, str] = {}
+        self._texts: dict[str, Encoded] = {}
         self._values: dict[str, JsonValue] = {}
         self._gone: set[str] = set()
         self._set: set[str] = set()
@@ -140,13 +141,13 @@ class Context(MutableMapping[str, JsonValue]):
     @classmethod
     def of_texts(
         cls,
-        texts: Mapping[str, str],
+        texts: Mapping[str, Encoded],
         *,
         params: Mapping[str, Any],
         info: TaskInfo,
         item: str | None = None,
     ) -> "Context":
-        """Return a context over values in encoded form, decoded when they are first asked for."""
+        """Return a context over encoded values, decoded when they are first asked for."""
         context = cls(params=params, info=info, item=_NO_ITEM if item is None else decode(item))
         context._texts.update(texts)
         return context
@@ -168,7 +169,9 @@ class Context(MutableMapping[str, JsonValue]):
                 text = encode(value, where=key, depth=int(is_instance))  # it goes into a list
             except NotJsonError as error:
                 raise ContextValueError(error.path, error.reason) from None
-            if self._texts.get(key) != text or (is_instance and key in self._set):
+            before = self._texts.get(key)
+            is_same = before is not None and has_text(before, text)
+            if not is_same or (is_instance and key in self._set):
                 changed[key] = text
         return changed
 
@@ -177,7 +180,8 @@ class Context(MutableMapping[str, JsonValue]):
             return self._values[key]
         if key in self._gone or key not in self._texts:
             raise KeyError(key)
-        value = self._values[key] = decode(self._texts[key])
+        text = self._texts[key] = text_of(self._texts[key])
+        value = self._values[key] = decode(text)
         return value
 
     def __setitem__(self, key: str, value: JsonValue) -> None:

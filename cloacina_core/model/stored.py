@@ -8,6 +8,7 @@ from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.command import Command
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.run import AttemptResult, RunSummary
+from cloacina_core.model.spilled import Encoded
 from cloacina_core.model.status import TaskStatus
 from cloacina_core.model.wait import Wait
 
@@ -38,9 +39,9 @@ class StoredRun:
     summary: RunSummary
     definition: WorkflowDefinition
     params: dict[str, JsonValue]
-    context: dict[str, str]
+    context: dict[str, Encoded]
     """As submitted: encoded values by key."""
-    outputs: dict[str, dict[str, str | None]]
+    outputs: dict[str, dict[str, Encoded | None]]
     """For each task, the encoded values it changed; None for a key it deleted."""
     tasks: dict[str, StoredTask]
     last_seq: int
@@ -51,5 +52,5 @@ class StoredRun:
     """What was asked of it and isn't obeyed yet, the oldest first."""
     signals: tuple[Command, ...] = ()
     """Signals that no task has waited for yet, the oldest first."""
-    edits: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    edits: Mapping[str, Mapping[str, Encoded | None]] = field(default_factory=dict)
     """For each task, encoded values that are laid over what it sees."""

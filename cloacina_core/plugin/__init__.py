@@ -3,6 +3,7 @@
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.plugin.interfaces import (
     AttemptCall,
+    BlobStore,
     CommandSpec,
     HomeReport,
     LoadedWorkflow,
@@ -13,6 +14,7 @@ from cloacina_core.plugin.markers import hookimpl
 
 __all__ = [
     "AttemptCall",
+    "BlobStore",
     "CommandSpec",
     "EventType",
     "HomeReport",

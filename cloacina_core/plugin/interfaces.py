@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cloacina_core.foundation.clock import Clock
+from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.release import Release
@@ -48,6 +49,43 @@ class RuntimeView(Protocol):
 
     def read(self) -> AbstractContextManager[Any]:
         """Open a read-only transaction and yield a `sqlalchemy.Connection`."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Keeps bytes by their digest. Methods may be called from any thread and any process."""
+
+    def put(self, data: bytes) -> Digest:
+        """Store bytes, durably, and return their digest.
+
+        Storing the same bytes again changes nothing, unless what is stored was damaged: then it is
+        replaced.
+
+        Raises:
+            StoreUnavailableError: they can't be stored now; nothing of them can be read then.
+        """
+        ...
+
+    def get(self, digest: Digest) -> bytes:
+        """Return the bytes of a digest, hashed anew.
+
+        Raises:
+            BlobMissingError: they aren't there.
+            StoreUnavailableError: they can't be read now.
+            CloacinaError: what is there has another digest.
+        """
+        ...
+
+    def has(self, digest: Digest) -> bool:
+        """Whether something is stored under a digest; only `get` tells whether it is unharmed."""
+        ...
+
+    def delete(self, digest: Digest) -> None:
+        """Remove the bytes of a digest; it is no error when there are none.
+
+        Raises:
+            StoreUnavailableError: they can't be removed now.
+        """
         ...
 
 

@@ -18,6 +18,7 @@ from cloacina_core.engine.executors.threads import ThreadExecutor
 from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
 from cloacina_core.engine.notifier import Notifier, Observer
 from cloacina_core.engine.requests import Completion, Submission
+from cloacina_core.engine.spilling import Spill
 from cloacina_core.errors import (
     IllegalTransitionError,
     InputError,
@@ -46,6 +47,7 @@ from cloacina_core.services.incarnations import Incarnations
 from cloacina_core.services.recovery import RecoveryService, RunTaker
 from cloacina_core.services.retention import RetentionService, expiries
 from cloacina_core.settings import Settings, read_settings
+from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.claiming import Claims, CodeHere
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.ownership import Ownership
@@ -93,7 +95,13 @@ class Runtime:
         if (observer := plugins.observer()) is not None:
             self._notifier.add(observer)
         self._capture = Capture(pass_on=pass_output_on)
-        runner = AttemptRunner(self._library.find, clock, plugins.wrapper() or direct)
+        self._spill = Spill(
+            DatabaseBlobStore(database),
+            spill_bytes=settings.spill_bytes,
+            max_spilled_bytes=settings.max_spilled_bytes,
+        )
+        wrap = plugins.wrapper() or direct
+        runner = AttemptRunner(self._library.find, clock, wrap, spill=self._spill)
         self._executor = ThreadExecutor(runner)
         self._recover = recover
         self._recovery = RecoveryService(self._look, settings.lease)
@@ -330,7 +338,7 @@ class Runtime:
         self, engine: Engine, request: RunRequest, *, detach: bool, origin: StoredRun | None = None
     ) -> Submission:
         """Hand a request to the engine; with an origin, some outcomes of that run go with it."""
-        run = request.begin(
+        run = request.spilled(self._spill).begin(
             engine.plan_of(request.definition),
             self._ids.run_id(),
             now=self._clock.now(),

@@ -71,6 +71,8 @@ def sweep(
                 progress(total)
     if total:
         retention.forget_definitions()
+    while retention.forget_blobs():
+        pass
     return total
 
 

@@ -38,6 +38,8 @@ class Batch:
     """Commands: in_run, command, handled_at."""
     taken: list[Row] = field(default_factory=list)
     """Signals that were handled before, or are now: in_run, command, taken_by."""
+    blob_uses: list[Row] = field(default_factory=list)
+    """in_run, of_kind, of_task, blob. Each says that the blob must be there."""
     logs: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
 

@@ -11,19 +11,23 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Result, Row, Select, Table, exists, func, select
+from sqlalchemy import Connection, Label, Result, Row, Select, Table, exists, func, select
 
-from cloacina_core.foundation.digest import digest_of_text
+from cloacina_core.foundation.digest import digest_of, digest_of_text
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.foundation.names import split_instance
 from cloacina_core.model.event import EventType
 from cloacina_core.model.history import OUTCOMES, FoldedRun
+from cloacina_core.model.spilled import digests_in_json
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
+from cloacina_core.store.retention import YOUNG
 
 RUNS_IN_PAGE = 200
+UNUSED_MICROS = 2 * int(YOUNG.total_seconds() * 1_000_000)
+"""How old a blob without a use must be to be told: until then a sweep may still come."""
 _ROWS_IN_MEMORY = 1000
 _DEFINITIONS_IN_MEMORY = 100
 _MOST_OF_SQLITE = 100
@@ -39,6 +43,10 @@ _MEND: Mapping[str, str] = {
     "changed-definition": _RESTORE,
     "changed-payload": "restore the store from a backup, or run the workflow again",
     "missing-definition": _RESTORE,
+    "damaged-blob": "restore the store from a backup, or run the workflow again",
+    "missing-blob": "restore the store from a backup, or run the workflow again",
+    "missing-use": _RESTORE,
+    "unused-blob": "nothing: the next engine that sweeps deletes it; else use: cloacina db prune",
     "orphan": "delete the rows: nothing reads them; if the run should be there, restore a backup",
     "unknown-task": "delete the row, or restore the store from a backup",
     "unknown-value": "restore the store from a backup; a newer version may have written it",
@@ -84,6 +92,7 @@ def check(database: Database, progress: Progress | None = None) -> Generator[Dam
     if database.is_sqlite:
         yield from _file(database)
     yield from _definitions(database)
+    yield from _blobs(database)
     with database.read() as connection:
         count = select(func.count()).select_from(schema.runs)
         total = connection.execute(count).scalar_one()
@@ -120,6 +129,24 @@ def _definitions(database: Database) -> Iterator[Damage]:
                 yield Damage("changed-definition", f"definition {row.digest} was changed")
 
 
+def _blobs(database: Database) -> Iterator[Damage]:
+    """Yield what is wrong with blobs. They are read one by one: each may be large."""
+    blobs, uses = schema.blobs, schema.blob_uses
+    user = select(func.min(uses.c.run_id)).where(uses.c.digest == blobs.c.digest).scalar_subquery()
+    known = select(blobs.c.digest, blobs.c.put_at, user.label("user")).order_by(blobs.c.digest)
+    with database.read() as connection:
+        young = database.now_micros(connection) - UNUSED_MICROS
+        found = connection.execute(known).all()
+    for blob in found:
+        with database.read() as connection:
+            query = select(blobs.c.body).where(blobs.c.digest == blob.digest)
+            body = connection.execute(query).scalar()
+        if body is not None and digest_of(body) != blob.digest:
+            yield Damage("damaged-blob", f"the bytes under {blob.digest} were changed", blob.user)
+        if blob.user is None and blob.put_at < young:
+            yield Damage("unused-blob", f"no payload refers to the bytes under {blob.digest}")
+
+
 def _next_runs(last: str) -> Select[Any]:
     runs = schema.runs
     known = exists().where(schema.definitions.c.digest == runs.c.definition)
@@ -129,6 +156,10 @@ def _next_runs(last: str) -> Select[Any]:
 
 def _streamed(connection: Connection, query: Select[Any]) -> Result[Any]:
     return connection.execution_options(yield_per=_ROWS_IN_MEMORY).execute(query)
+
+
+def _payload(row: Row[Any]) -> str:
+    return f"{row.kind} of task {row.task}" if row.task else str(row.kind)
 
 
 class _RunCheck:
@@ -141,6 +172,7 @@ class _RunCheck:
         self.has_finish = row.finished_at is not None
         self.task_names = task_names
         self.folded = FoldedRun()
+        self.uses: set[tuple[str, str, str]] = set()
         self.attempts: Counter[str] = Counter()
         self.last_outcome: dict[str, str | None] = {}
         self.has_gap = False
@@ -160,11 +192,25 @@ class _RunCheck:
         self.unknown.add(task)
         yield self._damage("unknown-task", f"{table.name} of task {task!r}, which it hasn't")
 
+    def use(self, row: Row[Any]) -> Iterator[Damage]:
+        """Look at a use of a blob."""
+        self.uses.add((row.kind, row.task, row.digest))
+        if not row.is_there:
+            message = f"the {_payload(row)} refers to {row.digest}, which isn't there"
+            yield self._damage("missing-blob", message)
+
     def payload(self, row: Row[Any]) -> Iterator[Damage]:
         """Look at a payload."""
         if digest_of_text(row.body) != row.digest:
-            of_task = f" of task {row.task}" if row.task else ""
-            yield self._damage("changed-payload", f"the {row.kind}{of_task} was changed")
+            yield self._damage("changed-payload", f"the {_payload(row)} was changed")
+            return
+        found = json.loads(row.body)
+        if row.kind == "params" and isinstance(found, dict):
+            return  # the params themselves
+        for digest in digests_in_json(found):
+            if (row.kind, row.task, digest) not in self.uses:
+                message = f"nothing keeps {digest} for the {_payload(row)}"
+                yield self._damage("missing-use", message)
 
     def log(self, row: Row[Any]) -> Iterator[Damage]:
         """Look at what an attempt said."""
@@ -246,6 +292,7 @@ class _RunCheck:
 
 
 _LOOKS: Sequence[tuple[Table, Callable[[_RunCheck, Row[Any]], Iterator[Damage]]]] = (
+    (schema.blob_uses, _RunCheck.use),
     (schema.payloads, _RunCheck.payload),
     (schema.logs, _RunCheck.log),
     (schema.events, _RunCheck.event),
@@ -255,11 +302,19 @@ _LOOKS: Sequence[tuple[Table, Callable[[_RunCheck, Row[Any]], Iterator[Damage]]]
 """Each table and what looks at its rows; a look may use what those before it saw."""
 
 
+_MORE: Mapping[Table, Sequence[Label[bool]]] = {
+    schema.blob_uses: [
+        exists().where(schema.blobs.c.digest == schema.blob_uses.c.digest).label("is_there")
+    ],
+}
+"""What is asked about the rows of a table beside themselves."""
+
+
 class _Rows:
     """The rows of one table, in the order of their runs."""
 
     def __init__(self, connection: Connection, table: Table, after: str, end: str | None) -> None:
-        query = select(table).where(table.c.run_id > after)
+        query = select(table, *_MORE.get(table, ())).where(table.c.run_id > after)
         if end is not None:
             query = query.where(table.c.run_id <= end)
         self._connection = connection

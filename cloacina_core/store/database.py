@@ -347,6 +347,17 @@ class Database:
             )
 
 
+def insert_unless_there(database: Database, table: Table) -> Any:
+    """Return an `insert` that knows conflicts. Each dialect is slow to import: only one is."""
+    if database.is_sqlite:
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415
+
+        return sqlite_insert(table)
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert  # noqa: PLC0415
+
+    return postgresql_insert(table)
+
+
 _REASONS = (
     (
         "database is locked",

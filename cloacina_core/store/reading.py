@@ -13,14 +13,17 @@ from cloacina_core.errors import InputError, StoreError, UnknownRunError
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.digest import Digest, digest_of_text
 from cloacina_core.foundation.ids import ID_LENGTH, EngineId, RunId, first_id_of, is_id_prefix
+from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import AttemptResult, Failure, LogLine, RunSummary
+from cloacina_core.model.spilled import Encoded, Load, encoded_of_json, text_of
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun, StoredTask
 from cloacina_core.model.wait import Wait
 from cloacina_core.store import schema
+from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.commands import open_commands
 from cloacina_core.store.database import Database
 
@@ -47,6 +50,7 @@ class RunReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._blobs = DatabaseBlobStore(database)
 
     def find(self, prefix: str) -> RunId:
         """Return the id of the run that an id, or the unique beginning of one, names.
@@ -101,6 +105,7 @@ class RunReader:
         Raises:
             UnknownRunError: there is none with this id.
             StoreError: a stored payload isn't what was written.
+            LostValueError: large params are lost. Other large values are fetched when asked for.
         """
         with self._database.read() as connection:
             row = _run_row(connection, run_id)
@@ -109,15 +114,15 @@ class RunReader:
                     schema.definitions.c.digest == row.definition
                 )
             ).scalar_one()
-            texts = _payload_texts(connection, run_id)
+            payloads = _Payloads(run_id, _payload_texts(connection, run_id), self._blobs.get)
             asked = open_commands(connection, run_id)
             return StoredRun(
                 summary=_summary(row),
                 definition=WorkflowDefinition.from_json(json.loads(body)),
-                params=json.loads(texts.pop(("params", ""), "{}")),
-                context=json.loads(texts.pop(("context", ""), "{}")),
-                outputs=_by_task(texts, "output"),
-                edits=_by_task(texts, "edits"),
+                params=payloads.params(),
+                context=payloads.context(),
+                outputs=payloads.by_task("output"),
+                edits=payloads.by_task("edits"),
                 tasks=_tasks(connection, run_id),
                 last_seq=_last_seq(connection, run_id),
                 engine_deaths=row.engine_deaths,
@@ -307,8 +312,41 @@ def _payload_texts(connection: Connection, run_id: RunId) -> dict[tuple[str, str
     return texts
 
 
-def _by_task(texts: dict[tuple[str, str], str], kind: str) -> dict[str, dict[str, str | None]]:
-    return {task: json.loads(text) for (one, task), text in texts.items() if one == kind}
+class _Payloads:
+    """The payloads of one run, with what they refer to."""
+
+    def __init__(self, run_id: RunId, texts: dict[tuple[str, str], str], load: Load) -> None:
+        self._run_id = run_id
+        self._texts = texts
+        self._load = load
+
+    def params(self) -> dict[str, JsonValue]:
+        found = json.loads(self._texts.get(("params", ""), "{}"))
+        if isinstance(found, list):  # a reference to them
+            where = f"the params of run {self._run_id}"
+            found = json.loads(text_of(encoded_of_json(found[0], where, self._load)))
+        params: dict[str, JsonValue] = found
+        return params
+
+    def context(self) -> dict[str, Encoded]:
+        text = self._texts.get(("context", ""), "{}")
+        values = self._values(text, "the submitted context")
+        return {key: value for key, value in values.items() if value is not None}
+
+    def by_task(self, kind: str) -> dict[str, dict[str, Encoded | None]]:
+        return {
+            task: self._values(text, f"task {task}")
+            for (one, task), text in self._texts.items()
+            if one == kind
+        }
+
+    def _values(self, text: str, of: str) -> dict[str, Encoded | None]:
+        values: dict[str, Any] = json.loads(text)
+        for key, found in values.items():
+            if isinstance(found, dict):
+                where = f"key {key!r} of {of} of run {self._run_id}"
+                values[key] = encoded_of_json(found, where, self._load)
+        return values
 
 
 def _tasks(connection: Connection, run_id: RunId) -> dict[str, StoredTask]:

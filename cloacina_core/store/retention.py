@@ -30,10 +30,16 @@ from cloacina_core.model.status import RunStatus
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 
-_runs, _discarded = schema.runs, schema.discarded_runs
+_runs, _discarded, _blobs = schema.runs, schema.discarded_runs, schema.blobs
 _MICROS = 1_000_000
 
 RUNS_IN_TRANSACTION = 100
+BLOBS_IN_TRANSACTION = 20
+YOUNG = timedelta(hours=24)
+"""How long a blob that nobody uses is kept: somebody who stored it may be about to use it.
+
+This only saves work. Who uses a blob that is gone is refused, and stores it anew with another try.
+"""
 ROWS_IN_TRANSACTION = 500
 
 
@@ -123,6 +129,25 @@ class Retention:
                 return connection.execute(delete(schema.definitions).where(~used)).rowcount
         except StoreUnavailableError:
             return 0
+
+    def forget_blobs(self) -> int:
+        """Delete some blobs that no payload refers to and that aren't young; return how many."""
+        used = exists().where(schema.blob_uses.c.digest == _blobs.c.digest)
+        with self._database.read() as connection:
+            before = self._database.now_micros(connection) - int(YOUNG.total_seconds() * _MICROS)
+            unused = (~used, _blobs.c.put_at < before)
+            query = select(_blobs.c.digest).where(*unused).limit(BLOBS_IN_TRANSACTION)
+            found = connection.execute(query).scalars().all()
+        if not found:
+            return 0
+        with self._database.begin() as connection:
+            # Locked first, and looked at again with a statement that begins afterwards: it sees
+            # the uses of those who were faster.
+            among = _blobs.c.digest.in_(found)
+            locked = select(_blobs.c.digest).where(among).order_by(_blobs.c.digest)
+            held = connection.execute(locked.with_for_update(skip_locked=True)).scalars().all()
+            forget = delete(_blobs).where(_blobs.c.digest.in_(held), *unused)
+            return connection.execute(forget).rowcount
 
     def _look_up_each(self, connection: Connection) -> None:
         """Let PostgreSQL use the index for each definition.

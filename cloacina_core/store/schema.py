@@ -11,6 +11,7 @@ from sqlalchemy import (
     Connection,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -154,6 +155,29 @@ payloads = Table(
     Column("task", TASK_NAME, primary_key=True),
     Column("body", Text, nullable=False),
     Column("digest", String(71), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Texts of values too large for a payload, each once.
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("digest", String(71), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    # When somebody last stored these bytes: a young blob may be about to be used.
+    Column("put_at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# Which payloads refer to which blobs: one without a use can go.
+blob_uses = Table(
+    "blob_uses",
+    metadata,
+    Column("run_id", String(26), primary_key=True),
+    Column("kind", String(10), primary_key=True),
+    Column("task", TASK_NAME, primary_key=True),
+    Column("digest", String(71), primary_key=True),
+    Index("ix_blob_uses_digest", "digest"),
     sqlite_with_rowid=False,
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Table, bindparam, insert, select, update
+from sqlalchemy import BindParameter, String, Table, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -11,7 +11,7 @@ from cloacina_core.errors import OutcomeUnknownError, StoreUnavailableError
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.store import schema
 from cloacina_core.store.batch import Batch, GuardError, KnownKey, Row, StaleEngineError
-from cloacina_core.store.database import Database
+from cloacina_core.store.database import Database, insert_unless_there
 from cloacina_core.store.direct import DirectStatement, Executed
 from cloacina_core.store.watching import Change, announce
 
@@ -83,6 +83,16 @@ _TAKE_TURN = (
     )
     .values(writes=bindparam("number", type_=_engines.c.writes.type))
 )
+# A use counts only if its blob is there, and keeps it there: retention waits for the commit, and so
+# sees the use.
+_USED_BLOB = select(
+    *(bindparam(name, type_=String) for name in ("in_run", "of_kind", "of_task")),
+    schema.blobs.c.digest,
+).where(schema.blobs.c.digest == bindparam("blob"))
+_USE_BLOB = insert(schema.blob_uses).from_select(
+    ["run_id", "kind", "task", "digest"],
+    _USED_BLOB.with_for_update(read=True, key_share=True, of=schema.blobs),
+)
 _INSERTS = {
     table: insert(table)
     for table in (
@@ -96,17 +106,6 @@ _INSERTS = {
 }
 
 
-def _dialect_insert(database: Database) -> Any:
-    """Return the `insert` that knows conflicts. Each dialect is slow to import: only one is."""
-    if database.is_sqlite:
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415
-
-        return sqlite_insert
-    from sqlalchemy.dialects.postgresql import insert as postgresql_insert  # noqa: PLC0415
-
-    return postgresql_insert
-
-
 class RunWriter:
     """Writes batches for one engine, guarded by owner, attempt and status."""
 
@@ -114,8 +113,8 @@ class RunWriter:
         self._database = database
         self._connection = database.direct_connection()
         self._compiled: dict[UpdateBase, DirectStatement] = {}
-        insert_unless_there = _dialect_insert(database)(schema.definitions)
-        self._add_definition = insert_unless_there.on_conflict_do_nothing()
+        add_definition = insert_unless_there(database, schema.definitions)
+        self._add_definition = add_definition.on_conflict_do_nothing()
 
     def write(self, batch: Batch, engine: EngineId) -> None:
         """Write a batch in one transaction; it is durable when this returns.
@@ -187,6 +186,7 @@ class RunWriter:
                     (_CHANGE_RUN, _once(batch.run_changes, "run_id")),
                     (_HANDLE_COMMAND, batch.handled),
                     (_TAKE_SIGNAL, batch.taken),
+                    (_USE_BLOB, batch.blob_uses),
                 ):
                     if rows:
                         changed.append((self._change(statement, rows), len(rows)))

@@ -17,12 +17,14 @@ from cloacina_core.engine.library import WorkflowLibrary
 from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.run_state import RunState
+from cloacina_core.engine.spilling import Spill
 from cloacina_core.errors import CloacinaError, InputError, UnknownRunError
 from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.status import TaskStatus
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.settings import Settings
+from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.database import IN_MEMORY, Database
 from cloacina_core.store.ownership import Ownership
@@ -84,6 +86,11 @@ class WorkflowHarness:
         self._reader = RunReader(self._database)
         self._ownership = Ownership(self._database, _DEFAULTS.lease)
         self._commands = CommandStore(self._database)
+        self._spill = Spill(
+            DatabaseBlobStore(self._database),
+            spill_bytes=_DEFAULTS.spill_bytes,
+            max_spilled_bytes=_DEFAULTS.max_spilled_bytes,
+        )
 
     def close(self) -> None:
         """Let go of the store."""
@@ -135,7 +142,7 @@ class WorkflowHarness:
             RunStalledError: the run can't go on: it waits for a signal that isn't sent, or
                 something else changed the store.
         """
-        request = RunRequest.checked(self._definition, params, context)
+        request = RunRequest.checked(self._definition, params, context).spilled(self._spill)
         disturbances = Disturbances.checked(self._definition, fail, slow, crash)
         crashes = Crashes(disturbances.crash)
         mailbox = Mailbox(signals, clock=self.clock, commands=self._commands, ids=self._ids)
@@ -171,7 +178,7 @@ class WorkflowHarness:
     ) -> SteppedEngine:
         """Start one more engine, which knows of the others only what the store tells."""
         executor = InlineExecutor(
-            AttemptRunner(self._library.find, self.clock, disturbances.around)
+            AttemptRunner(self._library.find, self.clock, disturbances.around, spill=self._spill)
         )
         engine = Engine(
             self._ids.engine_id(),

@@ -1,49 +1,11 @@
 """Bytes, kept under their digest and never trusted again unread: every `get` hashes them anew."""
 
 from pathlib import Path
-from typing import Protocol
 
 from cloacina_core.errors import StoreUnavailableError
 from cloacina_core.foundation.digest import Digest, digest_of, hex_of
 from cloacina_registry.errors import BlobMissingError, TamperedError
 from cloacina_registry.trust import files
-
-
-class BlobStore(Protocol):
-    """Keeps bytes by their digest. Methods may be called from any thread and any process."""
-
-    def put(self, data: bytes) -> Digest:
-        """Store bytes, durably, and return their digest.
-
-        Storing the same bytes again changes nothing, unless what is stored was damaged: then it is
-        replaced.
-
-        Raises:
-            StoreUnavailableError: they can't be stored now; nothing of them can be read then.
-        """
-        ...
-
-    def get(self, digest: Digest) -> bytes:
-        """Return the bytes of a digest.
-
-        Raises:
-            BlobMissingError: they aren't there.
-            TamperedError: what is there has another digest.
-            StoreUnavailableError: they can't be read now.
-        """
-        ...
-
-    def has(self, digest: Digest) -> bool:
-        """Whether something is stored under a digest; only `get` tells whether it is unharmed."""
-        ...
-
-    def delete(self, digest: Digest) -> None:
-        """Remove the bytes of a digest; it is no error when there are none.
-
-        Raises:
-            StoreUnavailableError: they can't be removed now.
-        """
-        ...
 
 
 class FileBlobStore:

@@ -29,6 +29,7 @@ DOORS = {
     "cloacina_core.cli": {"main"},
     "cloacina_core.plugin": {
         "AttemptCall",
+        "BlobStore",
         "CommandSpec",
         "EventType",
         "HomeReport",

@@ -20,6 +20,7 @@ from cloacina_core.model.context import Context
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.rules import Rule, all_succeeded
 from cloacina_core.model.run import Failure, RunResult, RunSummary
+from cloacina_core.model.spilled import Spilled
 from cloacina_core.model.status import AttemptOutcome, RunStatus
 from cloacina_core.model.task import Task
 from cloacina_core.model.wait import Wait
@@ -149,7 +150,10 @@ class HandExecutor:
     def succeed(self, task: str, **changes: JsonValue) -> TaskCall:
         """End the call of a task well."""
         call = self._take(task)
-        texts = {key: encode(value) for key, value in changes.items()}
+        texts = {
+            key: value if isinstance(value, Spilled) else encode(value)
+            for key, value in changes.items()
+        }
         self.report(Outcome(key=call.key, outcome=AttemptOutcome.SUCCEEDED, changes=texts))
         return call
 

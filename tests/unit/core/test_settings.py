@@ -213,6 +213,8 @@ def test_a_tilde_is_the_users_folder(
         ("lease", 3600, timedelta(hours=1)),
         ("lease", timedelta(seconds=9), timedelta(seconds=9)),
         ("max_value_bytes", 1024, 1024),
+        ("spill_bytes", "2048", 2048),
+        ("max_spilled_bytes", 2**29, 2**29),
         ("retention", "30d", Period(timedelta(days=30))),
         ("retention_failed", 0, Period(None)),
         ("retention", "forever", Period(None)),
@@ -240,6 +242,7 @@ SECONDS = "it takes a number of seconds between 1 and 3600"
     [
         *[("slots", given, WHOLE) for given in NO_COUNTS],
         ("max_value_bytes", 1023, "it takes a whole number, 1024 or more"),
+        ("max_spilled_bytes", 2**29 + 1, "it takes a whole number, 536870912 at most"),
         *[("lease", given, SECONDS) for given in NO_LEASES],
         ("lease", [], "float() argument must be a string or a real number, not 'list'"),
         ("retention", 30, f"{LENGTH} such as 30d, 12h or 90m, or forever"),
@@ -301,7 +304,7 @@ def test_unknown_settings_are_all_told_with_those_there_are(
     ]
     assert error.hint == (
         "settings are: blocked_plugins, cancel_grace, database_url, home, lease, max_live_runs, "
-        "max_value_bytes, retention, retention_failed, slots"
+        "max_spilled_bytes, max_value_bytes, retention, retention_failed, slots, spill_bytes"
     )
 
 

@@ -108,6 +108,28 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     _create_commands()
+    _create_blobs()
+
+
+def _create_blobs() -> None:
+    op.create_table(
+        "blobs",
+        sa.Column("digest", sa.String(71), nullable=False),
+        sa.Column("size", sa.BigInteger, nullable=False),
+        sa.Column("put_at", sa.BigInteger, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_blobs"),
+    )
+    op.create_table(
+        "blob_uses",
+        sa.Column("run_id", sa.String(26), nullable=False),
+        sa.Column("kind", sa.String(10), nullable=False),
+        sa.Column("task", sa.String(110), nullable=False),
+        sa.Column("digest", sa.String(71), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "kind", "task", "digest", name="pk_blob_uses"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_blob_uses_digest", "blob_uses", ["digest"])
 
 
 def _create_commands() -> None:

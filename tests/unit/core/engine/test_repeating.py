@@ -57,4 +57,4 @@ def test_the_outcomes_of_the_others_are_taken_over() -> None:
 
     assert [task.status for task in run.tasks] == ["succeeded", "succeeded", "succeeded", "waiting"]
     assert run.unfinished == 1
-    assert run.view_before(3)["n"].text == "1"
+    assert run.view_before(3)["n"].value == "1"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.runs import fan_of, run_of, workflow_of
 
 from cloacina_core.engine.run_state import RunState
-from cloacina_core.engine.views import MergeConflictError, texts_of
+from cloacina_core.engine.views import MergeConflictError, values_of
 from cloacina_core.foundation.json_value import JsonValue, decode, encode
 from cloacina_core.model.status import TaskStatus
 
@@ -46,7 +46,7 @@ def ended(
 def seen(run: RunState, task: str) -> dict[str, JsonValue]:
     """Return the context as a task sees it."""
     view = run.view_before(run.plan.number[task])
-    return {key: decode(text) for key, text in texts_of(view).items()}
+    return {key: decode(text) for key, text in values_of(view).items()}
 
 
 PAIR = {"a": [], "b": [], "c": ["a", "b"]}
@@ -302,7 +302,7 @@ def test_one_last_writer_is_the_one_who_counts(graph: Graph):
                 None if graph.wrote[name][key] is GONE else encode(graph.wrote[name][key])
                 for name in last
             }
-            assert view[key].text in expected
+            assert view[key].value in expected
 
 
 @given(graphs())
@@ -328,6 +328,6 @@ def test_the_order_in_which_tasks_end_changes_nothing(graph: Graph, random: Rand
         run = run_of(workflow_of(graph.after))
         for name in random.sample(list(graph.after), len(graph.after)):
             end(run, name, graph.wrote[name])
-        return texts_of(run.final_view())
+        return values_of(run.final_view())
 
     assert final_in_random_order() == final_in_random_order()
