@@ -6,7 +6,7 @@
     │  ├─ BackupElsewhereError
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
-    │                         UnknownRunError
+    │                         UnknownRunError · UnknownLimitError
     ├─ NotAllowedError        trust, modes of files
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
     │                         IllegalTransitionError · RunOwnedElsewhereError
@@ -193,6 +193,16 @@ class UnknownRunError(NotFoundError):
     def __init__(self, run_id: str) -> None:
         super().__init__(f"there is no run {run_id!r}", hint="list them with: cloacina runs list")
         self.run_id = run_id
+
+
+class UnknownLimitError(NotFoundError):
+    """The store has no limit of this name."""
+
+    code = "unknown-limit"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no limit {name!r}", hint="list them with: cloacina limits list")
+        self.name = name
 
 
 class NotAllowedError(CloacinaError):

@@ -211,6 +211,7 @@ _TASK: Final = _object(
     timeout=_SECONDS_OR_NULL,
     merge={"type": "object", "additionalProperties": {"enum": ["later", "concat", "error"]}},
     resources=_list_of(_TEXT),
+    limits=_list_of(_TEXT),
     map=_MAP,
     description=_TEXT,
     fingerprint=_TEXT,
@@ -222,6 +223,9 @@ _WORKFLOW: Final = _object(
     tags={"type": "object", "additionalProperties": _TEXT},
     timeout=_SECONDS_OR_NULL,
     queue_timeout=_SECONDS_OR_NULL,
+    max_live_runs={"type": ["integer", "null"]},
+    concurrency_key=_TEXT_OR_NULL,
+    max_live_per_key={"type": "integer"},
     tasks={**_list_of(_TASK), "minItems": 1},
     fingerprint=_TEXT,
 )

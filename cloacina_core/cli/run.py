@@ -6,6 +6,7 @@ from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.params import gather_params, read_object
 from cloacina_core.cli.progress import showing
 from cloacina_core.cli.waiting import tell, wait
+from cloacina_core.model.status import RunStatus
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import Runtime
 
@@ -18,6 +19,7 @@ from cloacina_core.runtime import Runtime
 )
 @click.option("--context", "context_file", metavar="FILE", help="First context, a JSON object.")
 @click.option("--idempotency-key", metavar="KEY", help="Attach to the run that has this key.")
+@click.option("--concurrency-key", metavar="KEY", help="Runs of one key don't run together.")
 @click.option("--priority", type=int, default=0, show_default=True, help="Higher goes first.")
 @click.option("--source", metavar="NAME", help="Look only in this source of workflows.")
 @click.option("--detach", is_flag=True, help="Only record the run, for an engine to take up.")
@@ -32,6 +34,7 @@ def run(  # noqa: PLR0913 - one for each option
     params_file: str | None,
     context_file: str | None,
     idempotency_key: str | None,
+    concurrency_key: str | None,
     priority: int,
     source: str | None,
     detach: bool,
@@ -57,16 +60,25 @@ def run(  # noqa: PLR0913 - one for each option
                 context=context,
                 idempotency_key=idempotency_key,
                 priority=priority,
+                concurrency_key=concurrency_key,
                 source=source,
                 detach=detach,
             )
             if detach:
                 return _tell_detached(console, runtime, handle.id)
             console.say(f"run {handle.id}")
-            if handle.local is None and not handle.status().is_final:
-                console.say("an engine in another process works on it; waiting for it")
+            if handle.local is None:
+                _tell_who_has_it(console, runtime, handle.id)
             result = wait(handle, timeout)
         return tell(console, handle, result)
+
+
+def _tell_who_has_it(console: Console, runtime: Runtime, run_id: str) -> None:
+    summary = runtime.get(run_id).summary
+    if summary.status is RunStatus.QUEUED:
+        console.say(f"it waits; see for what with: cloacina runs explain {run_id}")
+    elif not summary.status.is_final:
+        console.say("an engine in another process works on it; waiting for it")
 
 
 def _tell_detached(console: Console, runtime: Runtime, run_id: str) -> int:

@@ -152,6 +152,26 @@ def _history(console: Console, events: Sequence[RunEvent], *, is_first: bool) ->
 
 @runs.command()
 @click.argument("run_id", metavar="ID")
+@command_options
+@pass_console
+def explain(console: Console, *, run_id: str) -> None:
+    """Tell why a run, and each of its tasks that hasn't ended, isn't further.
+
+    Read from the store alone: it works from any process, whether engines are alive or not.
+    """
+    from cloacina_core.runtime.explainer import Explainer  # noqa: PLC0415 - not needed for --help
+
+    told = Explainer(console.view.database).explain(run_id)
+    lines = [f"run {told.run_id} {told.status.value}"]
+    if told.reason is not None:
+        lines[0] += f": {told.reason}"
+    lines += [f"{task.task} {task.status.value}: {task.reason}" for task in told.tasks]
+    console.emit(told.to_json(), "\n".join(lines))
+    console.say(f"next: {told.next_command}")
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
 @click.option("--task", help=_TASK_HELP.format("lines"))
 @command_options
 @pass_console

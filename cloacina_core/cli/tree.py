@@ -22,6 +22,7 @@ _OWN = (
     CommandSpec("run", "cloacina_core.cli.run:run", "Run a workflow and wait for its result."),
     CommandSpec("runs", "cloacina_core.cli.runs:runs", "List, show and steer runs."),
     CommandSpec("workflow", "cloacina_core.cli.workflow:workflow", "List and show workflows."),
+    CommandSpec("limits", "cloacina_core.cli.limits:limits", "Limit how much runs at a time."),
     CommandSpec("engine", "cloacina_core.cli.engine:engine", "Run an engine until it is stopped."),
     CommandSpec("db", "cloacina_core.cli.db:db", "Back up, check, upgrade and prune a store."),
     CommandSpec("engines", "cloacina_core.cli.engines:engines", "List the engines at work."),

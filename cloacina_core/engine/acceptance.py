@@ -15,6 +15,7 @@ from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonical, encode
 from cloacina_core.model.context import Context
 from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.limit import checked_key, key_of
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import RunSummary
 from cloacina_core.model.spilled import Encoded, plain
@@ -36,6 +37,8 @@ class RunRequest:
     """What the first tasks see: encoded values by key."""
     idempotency_key: str | None
     priority: int
+    concurrency_key: str | None = None
+    """What it shares with the runs that aren't to be live together with it."""
     origin: RunId | None = None
     """The run that this one repeats."""
     repeats_from: str | None = None
@@ -56,6 +59,7 @@ class RunRequest:
         release: Release | None = None,
         idempotency_key: str | None = None,
         priority: int = 0,
+        concurrency_key: str | None = None,
     ) -> "RunRequest":
         """Return a request.
 
@@ -67,9 +71,10 @@ class RunRequest:
             release: what that was resolved to.
             idempotency_key: requests with the same one are one run.
             priority: a whole number of 32 bits.
+            concurrency_key: in place of the one that the workflow makes of the params.
 
         Raises:
-            InputError: the params, a context value, the key or the priority can't be used.
+            InputError: the params, a context value, a key or the priority can't be used.
         """
         accepted = accept_params(definition, params)
         changes = Context(context).changes() if context else {}
@@ -84,7 +89,13 @@ class RunRequest:
             context={key: text for key, text in changes.items() if text is not None},
             idempotency_key=idempotency_key,
             priority=priority,
+            concurrency_key=_concurrency_key(definition, accepted, concurrency_key),
         )
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the run has to wait for its turn: only so many like it may be live."""
+        return self.definition.max_live_runs is not None or self.concurrency_key is not None
 
     @property
     def digest(self) -> Digest | None:
@@ -94,6 +105,8 @@ class RunRequest:
         asked: list[Any] = [self.reference, self.params, plain(self.context)]
         if self.origin is not None:
             asked += [self.origin, self.repeats_from, plain(self.edits)]
+        if self.concurrency_key is not None:
+            asked.append(self.concurrency_key)
         return digest_of_text(canonical(asked))
 
     def spilled(self, spill: Spill) -> "RunRequest":
@@ -133,6 +146,7 @@ class RunRequest:
             release=self.release,
             priority=self.priority,
             idempotency_key=self.idempotency_key,
+            concurrency_key=self.concurrency_key,
             origin=self.origin,
             engine=engine,
             created_at=now,
@@ -145,6 +159,15 @@ class RunRequest:
         if self.repeats_from is not None and self.edits:
             run.edits[plan.number[self.repeats_from]] = self.edits
         return run
+
+
+def _concurrency_key(
+    definition: WorkflowDefinition, params: Mapping[str, JsonValue], given: str | None
+) -> str | None:
+    if given is not None:
+        return checked_key(given)
+    template = definition.concurrency_key
+    return None if template is None else key_of(template, params)
 
 
 def _check_priority(priority: object) -> None:

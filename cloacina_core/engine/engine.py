@@ -8,7 +8,7 @@ Nothing is acted on (a task started, a caller answered, an observer told) before
 
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -19,6 +19,7 @@ from cloacina_core.engine.control import Control
 from cloacina_core.engine.executors.interface import Executor
 from cloacina_core.engine.flushing import Flushed, Flusher
 from cloacina_core.engine.journal import Journal
+from cloacina_core.engine.limiter import Limiter
 from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.requests import (
@@ -32,7 +33,7 @@ from cloacina_core.engine.requests import (
     TakeUp,
 )
 from cloacina_core.engine.run_state import RunState
-from cloacina_core.engine.slots import Slots
+from cloacina_core.engine.slots import Queued, Slots
 from cloacina_core.engine.timers import Timer, TimerKind, Timers
 from cloacina_core.engine.views import MergeConflictError
 from cloacina_core.errors import LostValueError, StoreError
@@ -45,6 +46,7 @@ from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.ownership import Load, Ownership
+from cloacina_core.store.permits import Permits
 from cloacina_core.store.writing import RunWriter
 
 _log = logging.getLogger(__name__)
@@ -80,6 +82,7 @@ class Engine:
         writer: RunWriter,
         commands: CommandStore,
         ownership: Ownership,
+        permits: Permits,
         executor: Executor,
         notifier: Notifier,
         clock: Clock,
@@ -124,6 +127,7 @@ class Engine:
             give_up=self._abandon,
             sleep=self._sleep,
         )
+        self._limiter = Limiter(permits, engine_id, self._slots, self._timers)
         self._is_to_look = False
 
     # What other threads may call.
@@ -257,6 +261,8 @@ class Engine:
         fired = self._fire_timers()
         if self._is_to_look:
             self._look()
+        if self._journal.batch.given_back:
+            self._slots.reopen()
         started = self._fill_slots()
         self._flush()
         if self._draining.is_set() and not self._slots.running:
@@ -290,6 +296,7 @@ class Engine:
                 self._on_take_up(stimulus)
             case Look():
                 self._is_to_look = True
+                self._slots.reopen()
             case Stop():
                 self._on_stop(stimulus)
             case Drain():
@@ -449,7 +456,7 @@ class Engine:
         for decision in decisions:
             match decision:
                 case planner.Ready(number):
-                    self._slots.add(run.run_id, number, priority=run.summary.priority)
+                    self._queue(run, number)
                 case planner.Sleep(number):
                     self._journal.task_sleeps(run, number)
                     self._sleep(run, number)
@@ -458,7 +465,7 @@ class Engine:
                     self._sleep(run, number)
                 case planner.Deliver(number, signal):
                     self._journal.signal_delivered(run, number, signal)
-                    self._slots.add(run.run_id, number, priority=run.summary.priority)
+                    self._queue(run, number)
                 case planner.Expand(number):
                     self._journal.task_expanded(run, number)
                 case planner.End(number, _, reason):
@@ -509,18 +516,42 @@ class Engine:
 
     # Slots and calls.
 
+    def _queue(self, run: RunState, number: int) -> None:
+        limits = run.definition_of(number).limits
+        self._slots.add(run.run_id, number, priority=run.summary.priority, limits=limits)
+
     def _fill_slots(self) -> bool:
         """Start ready tasks, by priority and then in order, while slots are free."""
         started = False
         if self._stopping.is_set() or self._draining.is_set():
             return started
-        while (ready := self._slots.next(lost=self._executor.lost)) is not None:
-            run_id, number = ready
-            completion = self._runs.get(run_id)
-            if completion and _may_start(completion.run, number):
-                self._trying(run_id, self._start, completion.run, number)
-                started = True
-        return started
+        asked: dict[tuple[RunId, int], Queued] = {}
+        while True:
+            ready = self._slots.next(lost=self._executor.lost + len(asked))
+            if ready is None and asked:
+                self._start_limited(list(asked.values()))
+                asked.clear()  # others may begin in place of those that there was no room for
+            elif ready is None:
+                return started
+            elif ready.limits:
+                asked[ready.run_id, ready.task] = ready
+            else:
+                started = self._start_if_it_may(ready) or started
+
+    def _start_if_it_may(self, queued: Queued) -> bool:
+        completion = self._runs.get(queued.run_id)
+        if completion is None or not _may_start(completion.run, queued.task):
+            return False
+        self._trying(queued.run_id, self._start, completion.run, queued.task)
+        return True
+
+    def _start_limited(self, asked: Sequence[Queued]) -> None:
+        """Start those of some tasks whose limits have room."""
+        self._flush()  # what has ended makes room, and others must know who has the runs
+        live = [(one, self._runs[one.run_id].run) for one in asked if one.run_id in self._runs]
+        may = [(one, run) for one, run in live if _may_start(run, one.task)]
+        for queued in self._limiter.let_in(may) if may else ():
+            self._start_if_it_may(queued)
 
     def _start(self, run: RunState, number: int) -> None:
         goes_on = run.tasks[number].has_open_attempt
@@ -596,7 +627,9 @@ class Engine:
         fired = False
         for timer in self._timers.due():
             fired = True
-            if timer.run_id in self._runs:
+            if timer.kind is TimerKind.ROOM:
+                self._slots.reopen()
+            elif timer.run_id in self._runs:
                 self._trying(timer.run_id, self._fire, timer, self._runs[timer.run_id].run)
         return fired
 

@@ -15,7 +15,7 @@ from cloacina_core.foundation.ids import EngineId
 from cloacina_core.foundation.json_value import encode
 from cloacina_core.model.command import Command
 from cloacina_core.model.event import EventType
-from cloacina_core.model.run import AttemptResult, Failure
+from cloacina_core.model.run import AttemptResult, Failure, RunSummary
 from cloacina_core.model.spilled import Encoded, digests_in, reference_to_json
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.wait import WaitKind, WaitState
@@ -102,6 +102,10 @@ class Journal:
                 "created_at": to_micros(summary.created_at),
                 "queued_at": to_micros(summary.created_at),
                 "origin": summary.origin,
+                "limited_as": None if definition.max_live_runs is None else _limited_as(summary),
+                "max_live_runs": definition.max_live_runs,
+                "concurrency_key": summary.concurrency_key,
+                "max_live_per_key": summary.concurrency_key and definition.max_live_per_key,
                 "started_at": _micros(summary.started_at),
                 "finished_at": None,
                 "error": None,
@@ -187,6 +191,7 @@ class Journal:
         if task.called_at is not None:
             task.ran += self.now - task.called_at
         task.reason = f"waits {task.waits[-1]}"
+        self._give_back(run, number)
         self._task(run, number)
         self._attempt_event(run, number, EventType.TASK_DEFERRED, task.reason)
 
@@ -254,7 +259,7 @@ class Journal:
         task, name = run.tasks[number], run.name_of(number)
         attempt = task.attempts[-1].ended(self.now, outcome.outcome, outcome.failure)
         task.attempts[-1] = attempt
-        self._attempt_end(run, name, attempt, was_engine=self._engine)
+        self._attempt_end(run, number, attempt, was_engine=self._engine)
         if run.engine_deaths:  # it gets on: engines that died at it before tell nothing any more
             run.engine_deaths = 0
             self._run_change(run, run.status)
@@ -273,7 +278,7 @@ class Journal:
         error = Failure(type=outcome.value, message=reason)
         attempt = task.attempts[-1].ended(self.now, outcome, error)
         task.attempts[-1] = attempt
-        self._attempt_end(run, name, attempt, was_engine=attempt.engine)
+        self._attempt_end(run, number, attempt, was_engine=attempt.engine)
         lost = outcome is AttemptOutcome.LOST
         event_type = EventType.ATTEMPT_LOST if lost else EventType.RELEASED
         self.event(run, event_type, task=name, attempt=attempt.number, reason=reason)
@@ -282,11 +287,11 @@ class Journal:
 
     def attempt_cancelled(self, run: RunState, number: int, reason: str) -> None:
         """Write the end of a task's open attempt, which comes to nothing."""
-        task, name = run.tasks[number], run.name_of(number)
+        task = run.tasks[number]
         error = Failure(type="cancelled", message=reason)
         attempt = task.attempts[-1].ended(self.now, AttemptOutcome.CANCELLED, error)
         task.attempts[-1] = attempt
-        self._attempt_end(run, name, attempt, was_engine=attempt.engine)
+        self._attempt_end(run, number, attempt, was_engine=attempt.engine)
 
     def task_sleeps(self, run: RunState, number: int) -> None:
         """Write that a task will be tried again."""
@@ -364,6 +369,7 @@ class Journal:
                 "started_at": _micros(summary.started_at),
                 "finished_at": _micros(summary.finished_at),
                 "error": summary.error and encode(summary.error.to_json()),
+                "gives_way": run.is_limited and (summary.status.is_final or not summary.engine),
             }
         )
 
@@ -374,12 +380,13 @@ class Journal:
         self.event(run, event_type, task=name, attempt=len(attempts), reason=reason)
 
     def _attempt_end(
-        self, run: RunState, name: str, attempt: AttemptResult, *, was_engine: EngineId
+        self, run: RunState, number: int, attempt: AttemptResult, *, was_engine: EngineId
     ) -> None:
+        self._give_back(run, number)
         self.batch.attempt_ends.append(
             {
                 "in_run": run.run_id,
-                "of_task": name,
+                "of_task": run.name_of(number),
                 "attempt": attempt.number,
                 "was_engine": was_engine,
                 "finished_at": _micros(attempt.finished_at),
@@ -387,6 +394,18 @@ class Journal:
                 "error": attempt.error and encode(attempt.error.to_json()),
             }
         )
+
+    def _give_back(self, run: RunState, number: int) -> None:
+        """Write that an attempt takes no room of its limits any more."""
+        for limit in run.definition_of(number).limits:
+            self.batch.given_back.append(
+                {
+                    "in_run": run.run_id,
+                    "of_task": run.name_of(number),
+                    "of_attempt": len(run.tasks[number].attempts),
+                    "of_limit": limit,
+                }
+            )
 
     def _task(self, run: RunState, number: int) -> None:
         """Write a task's row: a new one, or a change guarded by what the row said."""
@@ -467,6 +486,12 @@ def _waits(task: TaskState) -> str | None:
         return None
     ran = task.ran // timedelta(microseconds=1)
     return json.dumps({"waits": [wait.to_json() for wait in task.waits], "ran": ran})
+
+
+def _limited_as(summary: RunSummary) -> str:
+    """Return what runs of one workflow share, whatever the version of their package."""
+    package = summary.release and summary.release.package
+    return f"{package}/{summary.workflow}" if package else summary.workflow
 
 
 def _micros(moment: datetime | None) -> int | None:

@@ -158,6 +158,12 @@ class RunState:
         """Where the run stands."""
         return self.summary.status
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether only so many runs like it may be live at a time."""
+        limit = self.plan.definition.max_live_runs
+        return limit is not None or self.summary.concurrency_key is not None
+
     def name_of(self, number: int) -> str:
         """Return the name of a task run; that of an instance is written `fetch[3]`."""
         expansion = self.expansion_of(number)

@@ -20,6 +20,8 @@ class TimerKind(Enum):
     RUN_DEADLINE = auto()
     CANCEL_GRACE = auto()
     """A cancelled run has waited long enough for what runs."""
+    ROOM = auto()
+    """A limit may have room for another start."""
 
 
 @dataclass(frozen=True, slots=True)

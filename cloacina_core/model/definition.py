@@ -35,6 +35,8 @@ class TaskDefinition:
     """The merge policy of each key; that of `*` holds for the keys not named."""
     resources: tuple[str, ...]
     """Tags of what the task needs. Kept and shown; no engine chooses tasks by them yet."""
+    limits: tuple[str, ...] = ()
+    """Names of limits that its attempts count for. An operator says how large they are."""
     mapped: Mapped | None = None
     """Over what the task runs once for each item; None: it runs once."""
     description: str
@@ -51,6 +53,7 @@ class TaskDefinition:
             "timeout": None if self.timeout is None else self.timeout.total_seconds(),
             "merge": dict(self.merge),
             "resources": list(self.resources),
+            "limits": list(self.limits),
             "map": self.mapped and self.mapped.to_json(),
             "description": self.description,
             "fingerprint": self.fingerprint,
@@ -67,6 +70,7 @@ class TaskDefinition:
             timeout=_duration(data["timeout"]),
             merge=dict(data["merge"]),
             resources=tuple(data["resources"]),
+            limits=tuple(data["limits"]),
             mapped=data["map"] and Mapped.from_json(data["map"]),
             description=data["description"],
             fingerprint=data["fingerprint"],
@@ -86,6 +90,12 @@ class WorkflowDefinition:
     """How long a run may take, from its first start; None means no limit."""
     queue_timeout: timedelta | None = None
     """How long a run may wait for an engine; None means no limit."""
+    max_live_runs: int | None = None
+    """How many of its runs are live at a time; None means no limit."""
+    concurrency_key: str | None = None
+    """What runs share that aren't live together, with params in braces; None: nothing."""
+    max_live_per_key: int = 1
+    """How many runs of one key are live at a time."""
     tasks: tuple[TaskDefinition, ...]
     fingerprint: str
     """Changes when any task's fingerprint or the params schema changes; hex."""
@@ -114,6 +124,9 @@ class WorkflowDefinition:
             "tags": dict(self.tags),
             "timeout": None if self.timeout is None else self.timeout.total_seconds(),
             "queue_timeout": self.queue_timeout and self.queue_timeout.total_seconds(),
+            "max_live_runs": self.max_live_runs,
+            "concurrency_key": self.concurrency_key,
+            "max_live_per_key": self.max_live_per_key,
             "tasks": [task.to_json() for task in self.tasks],
             "fingerprint": self.fingerprint,
         }
@@ -128,6 +141,9 @@ class WorkflowDefinition:
             tags=dict(data["tags"]),
             timeout=_duration(data["timeout"]),
             queue_timeout=_duration(data["queue_timeout"]),
+            max_live_runs=data["max_live_runs"],
+            concurrency_key=data["concurrency_key"],
+            max_live_per_key=data["max_live_per_key"],
             tasks=tuple(TaskDefinition.from_json(task) for task in data["tasks"]),
             fingerprint=data["fingerprint"],
         )

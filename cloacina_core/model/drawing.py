@@ -90,6 +90,8 @@ def _fact_texts(task: TaskDefinition) -> Iterator[str]:
         yield f"timeout {_length(task.timeout)}"
     if task.resources:
         yield f"needs {' and '.join(task.resources)}"
+    if task.limits:
+        yield f"limited by {' and '.join(task.limits)}"
 
 
 def _length(time: timedelta) -> str:

@@ -263,6 +263,18 @@ class _Not(Rule):
         return {"not": self.inner.to_json()}
 
 
+def undecided(rule: Rule, upstream: Upstream) -> Iterator[Rule]:
+    """Yield the parts of a rule, none of them combined, that aren't decided yet."""
+    match rule:
+        case _AllOf(parts) | _AnyOf(parts):
+            for part in parts:
+                yield from undecided(part, upstream)
+        case _Not(inner):
+            yield from undecided(inner, upstream)
+        case _ if rule.decide(upstream) is None:
+            yield rule
+
+
 all_succeeded: Rule = _Named("all_succeeded")
 """Every task before it succeeded. The default."""
 

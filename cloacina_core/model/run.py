@@ -156,6 +156,8 @@ class RunSummary:
     """What it was resolved to; None for a workflow that isn't packaged."""
     priority: int
     idempotency_key: str | None
+    concurrency_key: str | None = None
+    """What it shares with the runs that aren't live together with it."""
     origin: RunId | None = None
     """The run that this one repeats, wholly or from a task on."""
     engine: EngineId | None
@@ -175,6 +177,7 @@ class RunSummary:
             "release": self.release and self.release.to_json(),
             "priority": self.priority,
             "idempotency_key": self.idempotency_key,
+            "concurrency_key": self.concurrency_key,
             "origin": self.origin,
             "engine": self.engine,
             "created_at": iso(self.created_at),

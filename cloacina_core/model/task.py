@@ -33,6 +33,7 @@ class Task(Generic[P, R]):
         on_success: Callable[..., object] | None = None,
         on_failure: Callable[..., object] | None = None,
         resources: Iterable[str] = (),
+        limits: Iterable[str] = (),
         map: str | None = None,  # noqa: A002 - the word that authors look for
         max_parallel: int | None = None,
         map_failures: MapFailures = "stop",
@@ -49,6 +50,7 @@ class Task(Generic[P, R]):
         self.on_success = on_success
         self.on_failure = on_failure
         self.resources = (resources,) if isinstance(resources, str) else tuple(resources)
+        self.limits = (limits,) if isinstance(limits, str) else tuple(limits)
         self.map = map
         self.max_parallel = max_parallel
         self.map_failures = map_failures

@@ -10,6 +10,7 @@ from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonic
 from cloacina_core.foundation.names import name_problem, nearest
 from cloacina_core.model.definition import EVERY_KEY
 from cloacina_core.model.graph import find_cycle
+from cloacina_core.model.limit import MAX_LIVE, key_problems
 from cloacina_core.model.retry import LONGEST, RetryPolicy
 from cloacina_core.model.rules import Rule, can_hold
 from cloacina_core.model.task import Task
@@ -29,6 +30,9 @@ class Declared(Protocol):
     tags: dict[str, str]
     timeout: timedelta | None
     queue_timeout: timedelta | None
+    max_live_runs: int | None
+    concurrency_key: str | None
+    max_live_per_key: int
 
 
 def find_problems(workflow: Declared, tasks: Sequence[Task[..., Any]]) -> Iterator[Problem]:
@@ -47,6 +51,7 @@ def find_problems(workflow: Declared, tasks: Sequence[Task[..., Any]]) -> Iterat
     yield from _timeout_problems(workflow.timeout, "")
     yield from _timeout_problems(workflow.queue_timeout, "", "queue_timeout")
     yield from _params_problems(workflow)
+    yield from _live_limit_problems(workflow)
     for key, tag in workflow.tags.items():
         yield from _text_problems("bad-tag", "the key of a tag", key, "")
         yield from _text_problems("bad-tag", f"tag {key!r}", tag, "")
@@ -65,6 +70,26 @@ def _params_problems(workflow: Declared) -> Iterator[Problem]:
         yield Problem("bad-params", f"params can't be described: {error}")
 
 
+def _live_limit_problems(workflow: Declared) -> Iterator[Problem]:
+    limits = {
+        "max_live_runs": workflow.max_live_runs,
+        "max_live_per_key": workflow.max_live_per_key,
+    }
+    for name, limit in limits.items():
+        is_whole = type(limit) is int and 0 < limit <= MAX_LIVE
+        if not is_whole and (limit is not None or name == "max_live_per_key"):
+            message = f"{name} must be a whole number from 1 to {MAX_LIVE}, not {limit!r}"
+            yield Problem("bad-limit", message)
+    if workflow.concurrency_key is None:
+        return
+    try:
+        known = (params_schema(workflow.params) or {}).get("properties")
+    except (TypeError, NameError, ValueError):
+        known = None  # what is wrong with the params is told of them
+    for problem in key_problems(workflow.concurrency_key, known):
+        yield Problem("bad-concurrency-key", problem)
+
+
 def _task_problems(task: Task[..., Any], known: frozenset[str]) -> Iterator[Problem]:
     where = f"task {task.name}"
     wrong_name = name_problem(task.name, "task")
@@ -80,6 +105,10 @@ def _task_problems(task: Task[..., Any], known: frozenset[str]) -> Iterator[Prob
         wrong_tag = name_problem(tag, "resource")
         if wrong_tag:
             yield Problem("bad-resource", wrong_tag, where)
+    for limit in task.limits:
+        wrong_limit = name_problem(limit, "limit")
+        if wrong_limit:
+            yield Problem("bad-limit", wrong_limit, where)
     yield from _map_problems(task, where)
     yield from _text_problems("bad-description", "the docstring", task.docstring, where)
     yield from _function_problems(task.function, where)

@@ -16,7 +16,7 @@ from cloacina_core.model.validation import find_problems
 class Workflow:
     """A directed acyclic graph of durable tasks, under a name."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a workflow can be told; all but the first by name
         self,
         name: str,
         *,
@@ -25,6 +25,9 @@ class Workflow:
         tags: Mapping[str, str] | None = None,
         timeout: timedelta | None = None,
         queue_timeout: timedelta | None = None,
+        max_live_runs: int | None = None,
+        concurrency_key: str | None = None,
+        max_live_per_key: int = 1,
         tasks: Iterable[Task[..., Any]] = (),
     ) -> None:
         """Begin a workflow.
@@ -38,6 +41,11 @@ class Workflow:
             timeout: how long a run may take, from its first start. The time that it is paused
                 counts.
             queue_timeout: how long a run may wait for an engine; then it fails.
+            max_live_runs: how many of its runs are live at a time, over all engines; others stay
+                queued. None means no limit.
+            concurrency_key: runs that share it aren't live together, whatever their workflow; with
+                params in braces, as `"customer:{customer}"`.
+            max_live_per_key: how many of those are live at a time.
             tasks: tasks to add at once.
         """
         self.name = name
@@ -46,6 +54,9 @@ class Workflow:
         self.tags = dict(tags or {})
         self.timeout = timeout
         self.queue_timeout = queue_timeout
+        self.max_live_runs = max_live_runs
+        self.concurrency_key = concurrency_key
+        self.max_live_per_key = max_live_per_key
         self._tasks: list[Task[..., Any]] = []
         self._by_name: dict[str, Task[..., Any]] | None = None
         self._definition: WorkflowDefinition | None = None
@@ -71,7 +82,8 @@ class Workflow:
                 `on_success(context)` and `on_failure(context, error)`, called in the attempt that
                 succeeds, or that raises when no other one follows, or beside one that ran out of
                 time; their own errors are only told as an event; `resources` (tags of what it
-                needs; kept and shown, not acted on yet);
+                needs; kept and shown, not acted on yet); `limits` (names of limits that its
+                attempts count for; `cloacina limits` says how large they are);
                 `map` (a key of the context: the task runs once for each element of the list
                 there, which it reads as `context.item`); `max_parallel` (how many of these
                 instances are under way at a time; default: as many as the engine has slots);
@@ -125,6 +137,7 @@ def _define(workflow: Workflow) -> WorkflowDefinition:
     timeout = "" if workflow.timeout is None else str(workflow.timeout.total_seconds())
     if workflow.queue_timeout is not None:
         timeout += f" queue {workflow.queue_timeout.total_seconds()}"
+    live = [workflow.max_live_runs, workflow.concurrency_key, workflow.max_live_per_key]
     return WorkflowDefinition(
         name=workflow.name,
         description=workflow.description,
@@ -132,9 +145,16 @@ def _define(workflow: Workflow) -> WorkflowDefinition:
         tags=dict(workflow.tags),
         timeout=workflow.timeout,
         queue_timeout=workflow.queue_timeout,
+        max_live_runs=workflow.max_live_runs,
+        concurrency_key=workflow.concurrency_key,
+        max_live_per_key=workflow.max_live_per_key,
         tasks=tasks,
         fingerprint=fingerprint.combined(
-            workflow.name, canonical(schema), timeout, *(task.fingerprint for task in tasks)
+            workflow.name,
+            canonical(schema),
+            timeout,
+            canonical(live),
+            *(task.fingerprint for task in tasks),
         ),
     )
 
@@ -148,6 +168,7 @@ def _define_task(task: Task[..., Any]) -> TaskDefinition:
         "timeout": None if task.timeout is None else task.timeout.total_seconds(),
         "merge": task.merge_by_key(),
         "resources": sorted(task.resources),
+        "limits": sorted(task.limits),
         "map": task.mapped and task.mapped.to_json(),
     }
     return TaskDefinition(
@@ -158,6 +179,7 @@ def _define_task(task: Task[..., Any]) -> TaskDefinition:
         timeout=task.timeout,
         merge=task.merge_by_key(),
         resources=task.resources,
+        limits=tuple(dict.fromkeys(task.limits)),
         mapped=task.mapped,
         description=str(task.docstring),
         fingerprint=fingerprint.combined(

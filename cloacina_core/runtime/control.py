@@ -159,6 +159,7 @@ def repeated(
         release=summary.release,
         idempotency_key=idempotency_key,
         priority=summary.priority,
+        concurrency_key=summary.concurrency_key,
     )
     return replace(
         request,

@@ -31,6 +31,8 @@ from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.command import CommandKind
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import RunEvent
+from cloacina_core.model.explanation import Explanation
+from cloacina_core.model.limit import Limit, LimitUse
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import LogLine, RunResult, RunSummary
 from cloacina_core.model.status import RunStatus
@@ -38,6 +40,7 @@ from cloacina_core.model.stored import StoredRun
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.control import RunControl, repeated, take_outcomes
+from cloacina_core.runtime.explainer import Explainer
 from cloacina_core.runtime.following import RunFollower
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
@@ -51,6 +54,7 @@ from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.claiming import Claims, CodeHere
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.ownership import Ownership
+from cloacina_core.store.permits import Permits
 from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Retention
 from cloacina_core.store.watching import StoreWatcher
@@ -86,6 +90,8 @@ class Runtime:
         self._reader = RunReader(database)
         self._ownership = Ownership(database, settings.lease)
         self._commands = CommandStore(database)
+        self._permits = Permits(database)
+        self._explainer = Explainer(database)
         self._follower = RunFollower(database, self._reader)
         self._sources = Sources(self._view, plugins)
         self._library = WorkflowLibrary(self._sources.all)
@@ -104,6 +110,7 @@ class Runtime:
         runner = AttemptRunner(self._library.find, clock, wrap, spill=self._spill)
         self._executor = ThreadExecutor(runner)
         self._recover = recover
+        self._awaited: set[RunId] = set()
         self._recovery = RecoveryService(self._look, settings.lease)
         self._engines = Incarnations(
             self._make_engine,
@@ -168,6 +175,7 @@ class Runtime:
             writer=RunWriter(self._view.database),
             commands=self._commands,
             ownership=self._ownership,
+            permits=self._permits,
             executor=self._executor,
             notifier=self._notifier,
             clock=self._clock,
@@ -246,6 +254,7 @@ class Runtime:
         context: Mapping[str, JsonValue] | None = None,
         idempotency_key: str | None = None,
         priority: int = 0,
+        concurrency_key: str | None = None,
         source: str | None = None,
         detach: bool = False,
     ) -> RunHandle:
@@ -257,6 +266,8 @@ class Runtime:
             context: values that the first tasks see.
             idempotency_key: submitting again with the same key attaches to the run it made.
             priority: runs with a higher one get free slots first; a whole number of 32 bits.
+            concurrency_key: runs that share it aren't live together; in place of the one that the
+                workflow makes of the params.
             source: the workflow source to look in, when several have the package.
             detach: only record the run, for whichever engine comes first.
 
@@ -275,6 +286,7 @@ class Runtime:
             release=release,
             idempotency_key=idempotency_key,
             priority=priority,
+            concurrency_key=concurrency_key,
         )
         engine = self._engines.ready()
         return self._accepted(engine, self._hand_in(engine, request, detach=detach))
@@ -287,6 +299,7 @@ class Runtime:
         context: Mapping[str, JsonValue] | None = None,
         idempotency_keys: Iterable[str | None] | None = None,
         priority: int = 0,
+        concurrency_key: str | None = None,
         source: str | None = None,
         detach: bool = False,
     ) -> Sequence[RunHandle]:
@@ -302,6 +315,7 @@ class Runtime:
             context: values that the first tasks of each run see.
             idempotency_keys: that of each run.
             priority: of each run.
+            concurrency_key: of all the runs.
             source: the workflow source to look in, when several have the package.
             detach: only record the runs, for whichever engine comes first.
 
@@ -325,6 +339,7 @@ class Runtime:
                         release=release,
                         idempotency_key=key,
                         priority=priority,
+                        concurrency_key=concurrency_key,
                     )
                 )
             except InputError as error:
@@ -342,8 +357,10 @@ class Runtime:
             engine.plan_of(request.definition),
             self._ids.run_id(),
             now=self._clock.now(),
-            engine=None if detach else engine.id,
+            engine=None if detach or request.is_limited else engine.id,
         )
+        if request.is_limited and not detach:
+            self._await_turn(run.run_id)
         if origin is not None and request.repeats_from is not None:
             take_outcomes(run, origin, request.repeats_from)
         submission = Submission(run, request.digest)
@@ -352,6 +369,8 @@ class Runtime:
 
     def _accepted(self, engine: Engine, submission: Submission) -> RunHandle:
         completion = engine.accepted(submission)
+        if submission.run.status is RunStatus.QUEUED:
+            completion = None  # whoever has it when its turn comes, the store tells how it ends
         if submission.reply.existing is not None:
             return self.attach(submission.reply.existing)
         return self._handle(submission.run.run_id, completion)
@@ -381,6 +400,7 @@ class Runtime:
         try:
             return self._go_on(found)
         except (IllegalTransitionError, RunOwnedElsewhereError):
+            self._await_turn(found)
             return self._followed(found)
 
     def resume(self, run_id: str) -> RunHandle:
@@ -557,6 +577,39 @@ class Runtime:
         """Return the history of a run, or of one task and its instances, oldest first."""
         return self._reader.events(self._reader.find(run_id), task=task, after=after, limit=limit)
 
+    def explain(self, run_id: str) -> Explanation:
+        """Return why a run, and each of its tasks that hasn't ended, isn't further.
+
+        Raises:
+            UnknownRunError: there is none with this id.
+        """
+        return self._explainer.explain(run_id)
+
+    def set_limit(self, name: str, size: int | None = None, *, rate: str | None = None) -> None:
+        """Limit the tasks that name it, over all engines; replaces what was said before.
+
+        Args:
+            name: as tasks name it: `limits=["crm-api"]`.
+            size: how many of their attempts may be at work at a time; None: as many as like.
+            rate: how many of them may start in a while, as `"10/1m"`; None: as many as like.
+
+        Raises:
+            InputError: the name, size or rate can't be used, or there is neither.
+        """
+        self._permits.set(Limit.checked(name, size, rate))
+
+    def remove_limit(self, name: str) -> None:
+        """Let all tasks through that name a limit.
+
+        Raises:
+            UnknownLimitError: it isn't set.
+        """
+        self._permits.remove(name)
+
+    def limits(self) -> Sequence[LimitUse]:
+        """Return the limits that are set, by name, and how they are used."""
+        return self._permits.uses()
+
     def logs(self, run_id: str, *, task: str | None = None) -> Sequence[LogLine]:
         """Return what the tasks of a run, or one task and its instances, printed and logged."""
         return list(self._reader.logs(self._reader.find(run_id), task=task))
@@ -627,12 +680,19 @@ class Runtime:
     def _look_for_commands(self) -> None:
         self._engines.engine.look()
 
+    def _await_turn(self, run_id: RunId) -> None:
+        """Take a run up here when its turn comes, also when no others are taken up."""
+        if not self._recover:
+            self._awaited.add(run_id)
+
     def _look(self) -> None:
         """Take back what this engine lost, and take what nobody works on."""
         engine = self._engines.engine
         self._taker.take_back(engine, self._engines.left_behind())
         if self._recover:
             self._taker.look(engine)
+        elif self._awaited:
+            self._taker.look_for(self._awaited, engine)
 
     def is_idle(self) -> bool:
         """Whether the engine has no runs, and finds none that it could take."""

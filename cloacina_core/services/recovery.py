@@ -97,6 +97,13 @@ class RunTaker:
                 request.completion.on_complete(self._on_room)
         return len(claimed)
 
+    def look_for(self, awaited: set[RunId], engine: Engine) -> None:
+        """Take those of some runs whose turn it is, and await them no longer."""
+        with self._turn:
+            claimed = self._claims.claim(engine.id, engine.room(), only=frozenset(awaited))
+            awaited.difference_update(claimed)
+            self._take_up(engine, claimed)
+
     def take_back(self, engine: Engine, runs: Iterable[RunId]) -> None:
         """Go on with the runs of a former incarnation, but for those that others took."""
         wanted = list(runs)

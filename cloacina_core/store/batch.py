@@ -23,7 +23,7 @@ class Batch:
     new_runs: list[Row] = field(default_factory=list)
     run_changes: list[Row] = field(default_factory=list)
     """run_id, was_engine, was_status, status, engine, engine_deaths, started_at, finished_at,
-    error."""
+    error; gives_way, when another run may become live in its place."""
     payloads: list[Row] = field(default_factory=list)
     new_tasks: list[Row] = field(default_factory=list)
     task_changes: list[Row] = field(default_factory=list)
@@ -34,6 +34,8 @@ class Batch:
     """in_run, of_task, attempt, was_engine, engine."""
     attempt_ends: list[Row] = field(default_factory=list)
     """in_run, of_task, attempt, was_engine, finished_at, outcome, error."""
+    given_back: list[Row] = field(default_factory=list)
+    """Permits that are needed no more, if there are any: in_run, of_task, of_attempt, of_limit."""
     handled: list[Row] = field(default_factory=list)
     """Commands: in_run, command, handled_at."""
     taken: list[Row] = field(default_factory=list)

@@ -8,13 +8,15 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from typing import Any
 
-from sqlalchemy import Connection, false, func, or_, select, update
+from sqlalchemy import Connection, Row, false, func, or_, select, update
 
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.ownership import WAITING, hold
+from cloacina_core.store.turns import IS_ANY_LIMITED, Turns
 
 _runs, _definitions = schema.runs, schema.definitions
 
@@ -38,20 +40,31 @@ class Claims:
         self._behind = ""
         """The definition that was served last: the next claim begins behind it."""
         self._fingerprints: dict[str, str] = {}
+        self._only: Collection[RunId] | None = None
+        self._turns: Turns | None = None
+        """Whose turn it is, while a claim looks at runs whose number is limited."""
 
-    def claim(self, engine: EngineId, room: int) -> list[RunId]:
+    def claim(
+        self, engine: EngineId, room: int, *, only: Collection[RunId] | None = None
+    ) -> list[RunId]:
         """Take runs whose code is here, in the order in which they are to begin.
 
         Args:
             engine: who takes them.
             room: how many at most.
+            only: take none but these.
         """
-        if room < 1 or not self._is_any_waiting():
+        if room < 1:
+            return []
+        waiting = self._waiting(only)
+        if waiting is None:
             return []
         claimed: list[RunId] = []
         with self._database.begin() as connection:
             if not hold(connection, engine):
                 return []
+            self._only = only
+            self._turns = Turns(self._database, connection) if waiting.is_any_limited else None
             for priority in _priorities(connection):
                 claimed += self._share_out(connection, priority, room - len(claimed))
                 if len(claimed) == room:
@@ -61,11 +74,12 @@ class Claims:
                 connection.execute(taken.values(engine=engine))
         return claimed
 
-    def _is_any_waiting(self) -> bool:
-        """Whether a claim may find something; to look takes no lock that others wait for."""
+    def _waiting(self, only: Collection[RunId] | None) -> Row[Any] | None:
+        """Return whether a claim may find something; to look takes no lock that others wait for."""
+        these = () if only is None else (_runs.c.id.in_(only),)
+        query = select(_runs.c.id, IS_ANY_LIMITED.label("is_any_limited")).where(*WAITING, *these)
         with self._database.read() as connection:
-            found = connection.execute(select(_runs.c.id).where(*WAITING).limit(1))
-            return found.first() is not None
+            return connection.execute(query.limit(1)).first()
 
     def _share_out(self, connection: Connection, priority: int, room: int) -> list[RunId]:
         """Choose runs of one priority, in turn between their definitions."""
@@ -110,11 +124,27 @@ class Claims:
         self, connection: Connection, priority: int, definition: str, behind: str, limit: int
     ) -> list[RunId]:
         """Return the oldest runs of a definition whose code is here, but for those being taken."""
+        if self._turns is None:
+            return self._page(connection, priority, definition, behind, limit)
+        found: list[RunId] = []
+        while len(found) < limit:
+            page = self._page(connection, priority, definition, behind, limit - len(found))
+            found += self._turns.take(page)
+            if not page:
+                break
+            behind = page[-1]
+        return found
+
+    def _page(
+        self, connection: Connection, priority: int, definition: str, behind: str, limit: int
+    ) -> list[RunId]:
         is_here = self._code.has(self._fingerprint(connection, definition))
         query = (
             select(_runs.c.id)
             .where(
                 *WAITING,
+                *(() if self._only is None else (_runs.c.id.in_(self._only),)),
+                *(() if self._turns is None else (self._turns.may_come(),)),
                 _runs.c.priority == priority,
                 _runs.c.definition == definition,
                 _runs.c.id > behind,

@@ -32,6 +32,7 @@ from cloacina_core.model.engine import EngineState, EngineSummary
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
+from cloacina_core.store.turns import Turns
 from cloacina_core.store.watching import announce
 
 KEPT = timedelta(days=7)
@@ -199,7 +200,8 @@ class Ownership:
 
         Raises:
             UnknownRunError: there is none with this id.
-            IllegalTransitionError: it has ended, or is paused and wasn't asked to go on or to end.
+            IllegalTransitionError: it has ended, or is paused and wasn't asked to go on or to end,
+                or it isn't its turn: only so many runs like it may be live.
             RunOwnedElsewhereError: a live engine works on it.
             StoreUnavailableError: the engine that asks was declared dead.
         """
@@ -212,9 +214,21 @@ class Ownership:
             # that take them in different orders would wait for each other.
             if not hold(connection, engine):
                 raise StoreUnavailableError(f"engine {engine} lost its lease", hint="try again")
+            if not self._is_its_turn(connection, run_id):
+                raise IllegalTransitionError(
+                    f"run {run_id} waits: only so many runs like it may be live at a time",
+                    hint=f"see for which with: cloacina runs explain {run_id}",
+                )
             if (faster := _owner(connection, run_id, lock=True)) is not None:
                 raise RunOwnedElsewhereError(run_id, faster)
             connection.execute(update(_runs).where(_runs.c.id == run_id).values(engine=engine))
+
+    def _is_its_turn(self, connection: Connection, run_id: RunId) -> bool:
+        is_limited = or_(_runs.c.limited_as.is_not(None), _runs.c.concurrency_key.is_not(None))
+        limited = select(_runs.c.id).where(_runs.c.id == run_id, is_limited)
+        if connection.execute(limited).first() is None:
+            return True
+        return bool(Turns(self._database, connection).take([run_id]))
 
     def claim_all(self, runs: Collection[RunId], engine: EngineId) -> list[RunId]:
         """Take those of some runs that nobody works on."""
@@ -224,6 +238,7 @@ class Ownership:
             query = select(_runs.c.id).where(*WAITING, _runs.c.id.in_(runs))
             free = connection.execute(query.order_by(_runs.c.id).with_for_update(skip_locked=True))
             taken = [RunId(run_id) for run_id in free.scalars()]
+            taken = [run_id for run_id in taken if self._is_its_turn(connection, run_id)]
             connection.execute(update(_runs).where(_runs.c.id.in_(taken)).values(engine=engine))
             return taken
 

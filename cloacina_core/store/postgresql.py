@@ -32,6 +32,9 @@ _SCHEMA_LOCK = 0x636C6F6163696E61
 """A number that nothing else locks: the letters of "cloacina"."""
 
 
+_TURNS_LOCK = _SCHEMA_LOCK + 1
+
+
 def connect_args(url: URL) -> dict[str, Any]:
     """Return the options of a connection; those that a URL names are left to it."""
     wanted = {name: value for name, value in _CLIENT_LIMITS.items() if name not in url.query}
@@ -43,3 +46,8 @@ def connect_args(url: URL) -> dict[str, Any]:
 def lock_schema(connection: Connection) -> None:
     """Let only one transaction at a time make or change tables; until its end."""
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
+
+
+def lock_turns(connection: Connection) -> None:
+    """Let only one transaction at a time choose among runs whose number is limited."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURNS_LOCK})")

@@ -278,6 +278,7 @@ def _summary(row: Row[Any]) -> RunSummary:
         release=_release(row),
         priority=row.priority,
         idempotency_key=row.idempotency_key,
+        concurrency_key=row.concurrency_key,
         origin=row.origin,
         engine=row.engine,
         created_at=from_micros(row.created_at),

@@ -33,6 +33,8 @@ TASK_NAME = String(110)
 """Room for the longest name of a task, and for the index of an instance."""
 
 LIVE = text("status in ('queued', 'running', 'paused')")
+LIVE_LIMITED = text("limited_as is not null and status in ('queued', 'running', 'paused')")
+LIVE_KEYED = text("concurrency_key is not null and status in ('queued', 'running', 'paused')")
 FINISHED = text("finished_at is not null")
 UNHANDLED = text("handled_at is null")
 
@@ -97,6 +99,12 @@ runs = Table(
     Column("queued_at", BigInteger, nullable=False),
     # The run that this one repeats.
     Column("origin", String(26)),
+    # Of how many live runs it may be one: of those of its workflow, and of those that share its
+    # key. Null for almost every run.
+    Column("limited_as", String(310)),
+    Column("max_live_runs", Integer),
+    Column("concurrency_key", String(255)),
+    Column("max_live_per_key", Integer),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
     Column("error", Text),
@@ -122,6 +130,14 @@ live_runs = Index(
     sqlite_where=LIVE,
 )
 
+# Those of them whose number is limited: few, if any.
+live_limited_runs = Index(
+    "ix_runs_live_limited", runs.c.limited_as, runs.c.engine, sqlite_where=LIVE_LIMITED
+)
+live_keyed_runs = Index(
+    "ix_runs_live_keyed", runs.c.concurrency_key, runs.c.engine, sqlite_where=LIVE_KEYED
+)
+
 # What retention looks for. A run isn't in it before it ends.
 finished_runs = Index("ix_runs_finished", runs.c.status, runs.c.finished_at, sqlite_where=FINISHED)
 
@@ -131,6 +147,8 @@ def _make_indexes_partial(_metadata: MetaData, connection: Connection, **_: obje
     """Say it for PostgreSQL too, where it is used: to say it imports the dialect, which is slow."""
     if connection.dialect.name == "postgresql":
         live_runs.dialect_options["postgresql"]["where"] = LIVE
+        live_limited_runs.dialect_options["postgresql"]["where"] = LIVE_LIMITED
+        live_keyed_runs.dialect_options["postgresql"]["where"] = LIVE_KEYED
         finished_runs.dialect_options["postgresql"]["where"] = FINISHED
         unhandled_commands.dialect_options["postgresql"]["where"] = UNHANDLED
 
@@ -269,3 +287,34 @@ commands = Table(
 
 # Small however much was asked: what engines look for.
 unhandled_commands = Index("ix_commands_unhandled", commands.c.run_id, sqlite_where=UNHANDLED)
+
+# What operators allow tasks that name a limit. A name without a row is no limit.
+limits = Table(
+    "limits",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    # How many attempts at a time.
+    Column("size", Integer),
+    # How many starts in any period of so many microseconds.
+    Column("rate_starts", Integer),
+    Column("rate_period", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+# Which attempts were let in by a limit. An attempt takes room as long as the engine that was given
+# the permit has its run, and the attempt hasn't ended: nobody needs to give anything back.
+permits = Table(
+    "permits",
+    metadata,
+    Column("limit_name", String(100), primary_key=True),
+    Column("run_id", String(26), primary_key=True),
+    Column("task", TASK_NAME, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    # Null once it is over, and while the task waits.
+    Column("engine", String(26)),
+    # When it was let in to start; null when it went on after a wait.
+    Column("started_at", BigInteger),
+    Index("ix_permits_engine", "limit_name", "engine"),
+    Index("ix_permits_started_at", "limit_name", "started_at"),
+    sqlite_with_rowid=False,
+)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, String, Table, bindparam, insert, select, update
+from sqlalchemy import BindParameter, String, Table, bindparam, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -16,7 +16,7 @@ from cloacina_core.store.direct import DirectStatement, Executed
 from cloacina_core.store.watching import Change, announce
 
 _engines, _runs, _tasks, _attempts = schema.engines, schema.runs, schema.tasks, schema.attempts
-_commands = schema.commands
+_commands, _permits = schema.commands, schema.permits
 
 
 def _new(table: Table, *columns: str) -> dict[str, BindParameter[Any]]:
@@ -73,6 +73,16 @@ _TAKE_SIGNAL = (
     update(_commands)
     .where(*_THE_COMMAND, _commands.c.handled_at.is_not(None), _commands.c.taken_by.is_(None))
     .values(_new(_commands, "taken_by"))
+)
+_GIVE_BACK = (
+    update(_permits)
+    .where(
+        _permits.c.limit_name == bindparam("of_limit"),
+        _permits.c.run_id == bindparam("in_run"),
+        _permits.c.task == bindparam("of_task"),
+        _permits.c.attempt == bindparam("of_attempt"),
+    )
+    .values(engine=null())
 )
 _TAKE_TURN = (
     update(_engines)
@@ -190,6 +200,8 @@ class RunWriter:
                 ):
                     if rows:
                         changed.append((self._change(statement, rows), len(rows)))
+                if batch.given_back:
+                    self._change(_GIVE_BACK, batch.given_back)
                 self._insert(schema.payloads, batch.payloads)
                 self._insert(schema.logs, batch.logs)
                 self._insert(schema.events, batch.events)
@@ -202,8 +214,9 @@ class RunWriter:
         _check(changed)
 
     def _announce(self, batch: Batch) -> None:
-        """Tell other engines of runs that wait for one, and those who wait of runs that ended."""
-        if any(row["engine"] is None for row in batch.new_runs):
+        """Tell engines of runs that wait and of room, and those who wait of runs that ended."""
+        has_room = batch.given_back or any(row["gives_way"] for row in batch.run_changes)
+        if has_room or any(row["engine"] is None for row in batch.new_runs):
             announce(self._connection, Change.WORK)
         if any(row["finished_at"] is not None for row in batch.run_changes):
             announce(self._connection, Change.ENDS)

@@ -28,6 +28,7 @@ from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.database import IN_MEMORY, Database
 from cloacina_core.store.ownership import Ownership
+from cloacina_core.store.permits import Permits
 from cloacina_core.store.reading import RunReader
 from cloacina_core.testing.clock import FrozenClock
 from cloacina_core.testing.crash_point import Crashes, CrashingWriter, EngineKilledError
@@ -185,6 +186,7 @@ class WorkflowHarness:
             writer=CrashingWriter(self._database, crashes),
             commands=self._commands,
             ownership=self._ownership,
+            permits=Permits(self._database),
             executor=executor,
             notifier=Notifier(),
             clock=self.clock,

@@ -17,7 +17,9 @@ from support.runs import LEASE, EngineBench, workflow_of
 
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import EngineId, RunId
+from cloacina_core.model.limit import Limit, Rate
 from cloacina_core.model.status import RunStatus
+from cloacina_core.store.claiming import Claims, CodeHere
 from cloacina_core.store.database import Database
 from cloacina_core.store.direct import DirectConnection, DirectStatement
 from cloacina_core.store.ownership import Ownership
@@ -189,6 +191,49 @@ def test_a_run_lives_and_ends_without_a_look_at_others(database: Database):
     found = plans(database, live)
 
     assert any(plan.startswith("UPDATE tasks") for plan in found)
+    for plan in found:
+        assert not whole_tables(plan), plan
+
+
+def test_a_run_without_limits_costs_no_statement_for_them(database: Database):
+    bench = EngineBench(database, CLOCK)
+    claims = Claims(database, CodeHere(sources=(), has=lambda _: True))
+    workflow = workflow_of({"a": []})
+
+    with heard(database) as said:
+        bench.start(workflow)
+        bench.executor.succeed("a")
+        bench.step()
+        queued = bench.start(workflow, status=RunStatus.QUEUED)
+        claims.claim(bench.engine.id, 1)
+    bench.ownership.stop(bench.engine.id)
+
+    assert queued.run_id
+    assert said
+    for one in said:
+        assert not re.search(r"permits|\blimits\b|advisory", one.statement), one.statement
+
+
+def test_room_is_looked_for_among_live_runs_and_by_index(database: Database):
+    bench = EngineBench(database, CLOCK)
+    claims = Claims(database, CodeHere(sources=(), has=lambda _: True))
+    bench.permits.set(Limit(name="crm-api", size=1, rate=Rate(5, timedelta(minutes=1))))
+    workflow = workflow_of(
+        {"a": []}, options={"a": {"limits": ["crm-api"]}}, max_live_runs=1, name="limited"
+    )
+
+    def live() -> None:
+        bench.start(workflow, concurrency_key="one")
+        bench.start(workflow, concurrency_key="one")
+        bench.executor.succeed("a")
+        bench.start(workflow, status=RunStatus.QUEUED, concurrency_key="one")
+        claims.claim(bench.engine.id, 1)
+
+    found = plans(database, live)
+    bench.ownership.stop(bench.engine.id)
+
+    assert any("permits" in plan for plan in found)
+    assert any("max_live_per_key" in plan for plan in found)
     for plan in found:
         assert not whole_tables(plan), plan
 

@@ -31,6 +31,7 @@ from cloacina_core.settings import Settings
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.ownership import Ownership
+from cloacina_core.store.permits import Permits
 from cloacina_core.store.reading import RunReader
 from cloacina_core.store.writing import RunWriter
 
@@ -88,6 +89,7 @@ def run_of(
     ids: IdFactory | None = None,
     engine: EngineId | None = None,
     idempotency_key: str | None = None,
+    concurrency_key: str | None = None,
     priority: int = 0,
     status: RunStatus = RunStatus.RUNNING,
 ) -> RunState:
@@ -104,6 +106,7 @@ def run_of(
         release=None,
         priority=priority,
         idempotency_key=idempotency_key,
+        concurrency_key=concurrency_key,
         engine=None if queued else engine or ids.engine_id(),
         created_at=now,
         started_at=None if queued else now,
@@ -205,12 +208,14 @@ class EngineBench:
         self.reader = RunReader(database)
         self.ownership = Ownership(database, lease)
         self.commands = CommandStore(database)
+        self.permits = Permits(database)
         self.executor = HandExecutor()
         self.engine = Engine(
             self.ids.engine_id(),
             writer=writer or RunWriter(database),
             commands=self.commands,
             ownership=self.ownership,
+            permits=self.permits,
             executor=self.executor,
             notifier=Notifier(),
             clock=clock,

@@ -10,6 +10,8 @@ revision = "0001"
 down_revision = None
 
 LIVE = sa.text("status in ('queued', 'running', 'paused')")
+LIVE_LIMITED = sa.text("limited_as is not null and status in ('queued', 'running', 'paused')")
+LIVE_KEYED = sa.text("concurrency_key is not null and status in ('queued', 'running', 'paused')")
 FINISHED = sa.text("finished_at is not null")
 UNHANDLED = sa.text("handled_at is null")
 
@@ -109,6 +111,7 @@ def upgrade() -> None:
     )
     _create_commands()
     _create_blobs()
+    _create_limits()
 
 
 def _create_blobs() -> None:
@@ -130,6 +133,31 @@ def _create_blobs() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_blob_uses_digest", "blob_uses", ["digest"])
+
+
+def _create_limits() -> None:
+    op.create_table(
+        "limits",
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("size", sa.Integer),
+        sa.Column("rate_starts", sa.Integer),
+        sa.Column("rate_period", sa.BigInteger),
+        sa.PrimaryKeyConstraint("name", name="pk_limits"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "permits",
+        sa.Column("limit_name", sa.String(100), nullable=False),
+        sa.Column("run_id", sa.String(26), nullable=False),
+        sa.Column("task", sa.String(110), nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("engine", sa.String(26)),
+        sa.Column("started_at", sa.BigInteger),
+        sa.PrimaryKeyConstraint("limit_name", "run_id", "task", "attempt", name="pk_permits"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_permits_engine", "permits", ["limit_name", "engine"])
+    op.create_index("ix_permits_started_at", "permits", ["limit_name", "started_at"])
 
 
 def _create_commands() -> None:
@@ -181,6 +209,10 @@ def _create_runs() -> None:
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("queued_at", sa.BigInteger, nullable=False),
         sa.Column("origin", sa.String(26)),
+        sa.Column("limited_as", sa.String(310)),
+        sa.Column("max_live_runs", sa.Integer),
+        sa.Column("concurrency_key", sa.String(255)),
+        sa.Column("max_live_per_key", sa.Integer),
         sa.Column("started_at", sa.BigInteger),
         sa.Column("finished_at", sa.BigInteger),
         sa.Column("error", sa.Text),
@@ -197,6 +229,20 @@ def _create_runs() -> None:
         ["engine", "priority", "definition", "id"],
         sqlite_where=LIVE,
         postgresql_where=LIVE,
+    )
+    op.create_index(
+        "ix_runs_live_limited",
+        "runs",
+        ["limited_as", "engine"],
+        sqlite_where=LIVE_LIMITED,
+        postgresql_where=LIVE_LIMITED,
+    )
+    op.create_index(
+        "ix_runs_live_keyed",
+        "runs",
+        ["concurrency_key", "engine"],
+        sqlite_where=LIVE_KEYED,
+        postgresql_where=LIVE_KEYED,
     )
     op.create_index("ix_runs_status", "runs", ["status", "id"])
     op.create_index("ix_runs_package", "runs", ["package", "id"])

@@ -29,6 +29,7 @@ from cloacina_core.store.batch import Batch
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.database import IN_MEMORY, Database
 from cloacina_core.store.ownership import Ownership
+from cloacina_core.store.permits import Permits
 from cloacina_core.store.writing import RunWriter
 from cloacina_core.testing import FrozenClock
 
@@ -725,6 +726,7 @@ class TestThread:
             writer=RunWriter(database),
             commands=CommandStore(database),
             ownership=ownership,
+            permits=Permits(database),
             executor=executor,
             notifier=Notifier(),
             clock=clock,

@@ -29,6 +29,7 @@ TASKS = st.builds(
     timeout=TIMEOUTS,
     merge=st.dictionaries(NAMES | st.just("*"), st.sampled_from(["later", "concat", "error"])),
     resources=st.lists(NAMES).map(tuple),
+    limits=st.lists(NAMES).map(tuple),
     mapped=st.none()
     | st.builds(
         Mapped,
@@ -75,6 +76,9 @@ def test_a_definition_shares_nothing_with_its_json() -> None:
         "tags": {"team": "bi"},
         "timeout": 1.5,
         "queue_timeout": None,
+        "max_live_runs": None,
+        "concurrency_key": None,
+        "max_live_per_key": 1,
         "tasks": [],
         "fingerprint": "0f",
     }

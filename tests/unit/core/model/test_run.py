@@ -55,6 +55,7 @@ def test_a_queued_run_is_told_with_what_isnt_known_yet() -> None:
     assert [name for name, value in told.items() if value is None] == [
         "release",
         "idempotency_key",
+        "concurrency_key",
         "origin",
         "engine",
         "started_at",

@@ -623,3 +623,27 @@ def test_how_a_task_is_mapped_is_part_of_its_fingerprint() -> None:
     ]
 
     assert len(set(fingerprints)) == len(fingerprints)
+
+
+@pytest.mark.parametrize("options", [{"max_live_runs": 0}, {"max_live_per_key": 1.5}])
+def test_how_many_runs_are_live_is_a_whole_number(options: dict[str, Any]) -> None:
+    workflow = with_task(nothing)
+    for name, given in options.items():
+        setattr(workflow, name, given)
+
+    assert only_problem(workflow).kind == "bad-limit"
+
+
+def test_a_concurrency_key_names_params_that_there_are() -> None:
+    workflow = Workflow("nightly", params=Params, concurrency_key="{nobody}")
+    workflow.task(nothing)
+
+    problem = only_problem(workflow)
+
+    assert problem.kind == "bad-concurrency-key"
+    assert "'nobody', which isn't a param" in problem.message
+
+
+def test_a_limit_has_a_name_like_others() -> None:
+    assert only_problem(with_task(nothing, limits=["no spaces"])).kind == "bad-limit"
+    assert with_task(nothing, limits="api").definition().tasks[0].limits == ("api",)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from support.runs import EngineBench, workflow_of
 
+from cloacina_core.errors import IllegalTransitionError
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.status import RunStatus
 from cloacina_core.model.workflow import Workflow
@@ -118,3 +119,97 @@ def test_a_run_of_an_engine_that_lives_stays_its_own(bench: EngineBench):
 
     assert claims_of(bench).claim(bench.engine.id, 9) == []
     assert bench.ownership.claim_all([run.run_id], bench.engine.id) == []
+
+
+LIMITED = workflow_of({"a": []}, name="limited", max_live_runs=2)
+KEYED = workflow_of({"a": []}, name="keyed")
+
+
+def keyed(bench: EngineBench, key: str, count: int = 1, **options: object) -> list[RunId]:
+    return queue(bench, KEYED, count, concurrency_key=key, **options)
+
+
+def end(bench: EngineBench, run_id: RunId) -> None:
+    """Have a run that was claimed taken up, and end."""
+    stored = bench.reader.load(run_id)
+    bench.engine.begin_to_take_up(stored)
+    bench.step()
+    bench.executor.succeed("a")
+    bench.step()
+
+
+def test_only_so_many_runs_of_a_limited_workflow_are_claimed(bench: EngineBench):
+    limited, others = queue(bench, LIMITED, 5), queue(bench, BUSY, 2)
+    claims = claims_of(bench, LIMITED, BUSY)
+
+    claimed = claims.claim(bench.engine.id, 100)
+    assert sorted(claimed) == sorted([*limited[:2], *others])
+    assert claims.claim(bench.engine.id, 100) == []
+
+    end(bench, limited[0])
+    assert claims.claim(bench.engine.id, 100) == [limited[2]]
+
+
+def test_one_run_of_each_key_is_claimed_however_many_stand_before(bench: EngineBench):
+    first, second = keyed(bench, "first", 30), keyed(bench, "second", 30)
+    claims = claims_of(bench, KEYED)
+
+    assert claims.claim(bench.engine.id, 4) == [first[0], second[0]]
+    end(bench, second[0])
+    assert claims.claim(bench.engine.id, 4) == [second[1]]
+
+
+def test_a_key_goes_by_priority_and_then_by_age(bench: EngineBench):
+    keyed(bench, "one", 2)
+    urgent = keyed(bench, "one", 2, priority=1)
+
+    assert claims_of(bench, KEYED).claim(bench.engine.id, 9) == [urgent[0]]
+
+
+def test_a_run_whose_engine_is_gone_takes_room_and_needs_no_turn(bench: EngineBench):
+    (lost,) = [bench.start(KEYED, concurrency_key="one").run_id]
+    keyed(bench, "one")
+    bench.ownership.stop(bench.engine.id)
+    other = EngineBench(bench.database, bench.clock)
+
+    assert claims_of(other, KEYED).claim(other.engine.id, 9) == [lost]
+    assert claims_of(other, KEYED).claim(other.engine.id, 9) == []
+
+
+def test_a_run_that_rests_while_it_is_paused_takes_no_room(bench: EngineBench):
+    paused = bench.start(workflow_of({"a": [], "b": ["a"]}, name="keyed"), concurrency_key="one")
+    (waiting,) = keyed(bench, "one")
+    bench.ask(paused.run_id, "pause")
+    bench.step()
+    assert claims_of(bench, KEYED).claim(bench.engine.id, 9) == []
+
+    bench.executor.succeed("a")
+    bench.step()
+
+    assert claims_of(bench, KEYED).claim(bench.engine.id, 9) == [waiting]
+
+
+def test_a_run_that_is_to_end_waits_for_no_turn(bench: EngineBench):
+    bench.start(KEYED, concurrency_key="one")
+    first, second = keyed(bench, "one", 2)
+    bench.ask(second, "cancel")
+
+    assert claims_of(bench, KEYED).claim(bench.engine.id, 9) == [second]
+    assert bench.reader.summary(first).engine is None
+
+
+def test_nobody_takes_a_run_out_of_turn(bench: EngineBench):
+    bench.start(KEYED, concurrency_key="one")
+    (waiting,) = keyed(bench, "one")
+
+    with pytest.raises(IllegalTransitionError, match="only so many runs"):
+        bench.ownership.claim(waiting, bench.engine.id)
+    assert bench.ownership.claim_all([waiting], bench.engine.id) == []
+
+
+def test_only_some_runs_are_claimed_when_only_these_are_wanted(bench: EngineBench):
+    waiting = keyed(bench, "one", 3)
+
+    claimed = claims_of(bench, KEYED).claim(bench.engine.id, 9, only=waiting[2:])
+
+    assert claimed == waiting[2:]
