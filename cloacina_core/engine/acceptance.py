@@ -15,7 +15,7 @@ from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonic
 from cloacina_core.model.context import Context
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.release import Release
-from cloacina_core.model.run import RunSummary
+from cloacina_core.model.run import Parent, RunSummary
 from cloacina_core.model.status import RunStatus
 
 MAX_KEY_LENGTH = 255
@@ -38,6 +38,10 @@ class RunRequest:
     """The run that this one repeats."""
     repeats_from: str | None = None
     """The task from which on; None means all of it."""
+    parent: Parent | None = None
+    """The task that asks for the run."""
+    depth: int = 0
+    """How many runs stand above it."""
     edits: Mapping[str, str | None] = field(default_factory=dict)
     """Encoded values that are laid over what that task sees; None for a key that is deleted."""
 
@@ -112,6 +116,8 @@ class RunRequest:
             priority=self.priority,
             idempotency_key=self.idempotency_key,
             origin=self.origin,
+            parent=self.parent,
+            depth=self.depth,
             engine=engine,
             created_at=now,
             started_at=None if engine is None else now,

@@ -11,7 +11,9 @@ from cloacina_core.engine.capture import LogSink, capturing, storable
 from cloacina_core.engine.library import TaskCode
 from cloacina_core.errors import CloacinaError, StoreUnavailableError
 from cloacina_core.foundation.clock import Clock
-from cloacina_core.model.context import Context, TaskInfo
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.child import ChildRefusedError, ChildResult
+from cloacina_core.model.context import Context, TaskInfo, no_child
 from cloacina_core.model.retry import RetryPolicy, qualified_name
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome
@@ -47,9 +49,22 @@ class AttemptRunner:
     """Runs attempts in the thread, or on the event loop, of its caller."""
 
     def __init__(
-        self, find: Callable[[TaskCall], TaskCode], clock: Clock, wrap: Wrap = direct
+        self,
+        find: Callable[[TaskCall], TaskCode],
+        clock: Clock,
+        wrap: Wrap = direct,
+        child: Callable[[RunId], ChildResult] = no_child,
     ) -> None:
+        """Prepare.
+
+        Args:
+            find: finds the code of a call's task.
+            clock: tells the time.
+            wrap: calls the task's function.
+            child: reads a run that a task asked for and that has ended.
+        """
         self._find = find
+        self._child = child
         self._clock = clock
         self._wrap = wrap
 
@@ -69,7 +84,7 @@ class AttemptRunner:
             given_up: tells whether nobody waits for its end any more.
         """
         with capturing(self._clock) as sink:
-            attempt = _Attempt(call, sink, self._clock, given_up)
+            attempt = self._attempt(call, sink, given_up)
             try:
                 code = self._find(call)
                 context = attempt.begin(code, cancelled)
@@ -88,7 +103,7 @@ class AttemptRunner:
     ) -> Outcome:
         """Run an attempt at an `async def` task on the running event loop."""
         with capturing(self._clock) as sink:
-            attempt = _Attempt(call, sink, self._clock, given_up)
+            attempt = self._attempt(call, sink, given_up)
             try:
                 code = self._find(call)
                 context = attempt.begin(code, cancelled)
@@ -97,6 +112,9 @@ class AttemptRunner:
                 return attempt.succeeded(returned)
             except BaseException as error:  # noqa: BLE001 - as above; cancelled coroutines too
                 return attempt.failed(error)
+
+    def _attempt(self, call: TaskCall, sink: LogSink, given_up: Callable[[], bool]) -> "_Attempt":
+        return _Attempt(call, sink, clock=self._clock, given_up=given_up, child=self._child)
 
     def wants_loop(self, call: TaskCall) -> bool:
         """Whether the call's task may share an event loop with others: an `async def`.
@@ -126,9 +144,16 @@ class _Attempt:
     """One attempt from its context to its outcome."""
 
     def __init__(
-        self, call: TaskCall, sink: LogSink, clock: Clock, given_up: Callable[[], bool]
+        self,
+        call: TaskCall,
+        sink: LogSink,
+        *,
+        clock: Clock,
+        given_up: Callable[[], bool],
+        child: Callable[[RunId], ChildResult],
     ) -> None:
         self._call = call
+        self._child = child
         self._sink = sink
         self._given_up = given_up
         self._waits = Waits(clock.now, call.waits)
@@ -151,6 +176,7 @@ class _Attempt:
             release=call.release,
             cancelled=cancelled,
             waits=self._waits,
+            child=self._child,
         )
         self._context = Context.of_texts(call.context, params=params, info=info, item=call.item)
         return self._context
@@ -241,7 +267,12 @@ class _Attempt:
 
     def _may_retry(self, error: BaseException) -> bool:
         deterministic = isinstance(
-            error, ResultTypeError | ValueTooLargeError | WaitOrderError | CloacinaError
+            error,
+            ResultTypeError
+            | ValueTooLargeError
+            | WaitOrderError
+            | ChildRefusedError
+            | CloacinaError,
         ) and not isinstance(error, StoreUnavailableError)
         policy = self._code.task.retry if self._code else RetryPolicy()
         try:

@@ -6,6 +6,7 @@ sorted. Payloads stand apart, so that no listing reads them.
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Connection,
@@ -34,6 +35,7 @@ TASK_NAME = String(110)
 LIVE = text("status in ('queued', 'running', 'paused')")
 FINISHED = text("finished_at is not null")
 UNHANDLED = text("handled_at is null")
+CHILD = text("parent is not null")
 
 engines = Table(
     "engines",
@@ -96,6 +98,11 @@ runs = Table(
     Column("queued_at", BigInteger, nullable=False),
     # The run that this one repeats.
     Column("origin", String(26)),
+    # The run and the task that asked for this one, and whether that task waits for its end.
+    Column("parent", String(26)),
+    Column("parent_task", TASK_NAME),
+    Column("parent_waits", Boolean),
+    Column("depth", Integer, nullable=False, server_default="0"),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
     Column("error", Text),
@@ -110,6 +117,9 @@ runs = Table(
     # Whether anybody still uses a definition.
     Index("ix_runs_definition", "definition"),
 )
+
+# Few runs have a parent.
+child_runs = Index("ix_runs_parent", runs.c.parent, runs.c.id, sqlite_where=CHILD)
 
 # Small however long the history is: what engines look for.
 live_runs = Index(
@@ -131,6 +141,7 @@ def _make_indexes_partial(_metadata: MetaData, connection: Connection, **_: obje
     if connection.dialect.name == "postgresql":
         live_runs.dialect_options["postgresql"]["where"] = LIVE
         finished_runs.dialect_options["postgresql"]["where"] = FINISHED
+        child_runs.dialect_options["postgresql"]["where"] = CHILD
         unhandled_commands.dialect_options["postgresql"]["where"] = UNHANDLED
 
 

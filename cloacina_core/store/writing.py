@@ -10,6 +10,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.store import schema
 from cloacina_core.store.batch import Batch, GuardError, KnownKey, Row, StaleEngineError
+from cloacina_core.store.children import ASK_CHILDREN
 from cloacina_core.store.database import Database
 from cloacina_core.store.direct import DirectStatement, Executed
 from cloacina_core.store.watching import Change, announce
@@ -177,6 +178,8 @@ class RunWriter:
                 ):
                     if rows:
                         changed.append((self._change(statement, rows), len(rows)))
+                if batch.asked_children:
+                    self._change(ASK_CHILDREN, batch.asked_children)
                 self._insert(schema.payloads, batch.payloads)
                 self._insert(schema.logs, batch.logs)
                 self._insert(schema.events, batch.events)
@@ -190,7 +193,8 @@ class RunWriter:
 
     def _announce(self, batch: Batch) -> None:
         """Tell other engines of runs that wait for one, and those who wait of runs that ended."""
-        if any(row["engine"] is None for row in batch.new_runs):
+        is_work = batch.asked_children or batch.called_parents
+        if is_work or any(row["engine"] is None for row in batch.new_runs):
             announce(self._connection, Change.WORK)
         if any(row["finished_at"] is not None for row in batch.run_changes):
             announce(self._connection, Change.ENDS)

@@ -12,6 +12,7 @@ down_revision = None
 LIVE = sa.text("status in ('queued', 'running', 'paused')")
 FINISHED = sa.text("finished_at is not null")
 UNHANDLED = sa.text("handled_at is null")
+CHILD = sa.text("parent is not null")
 
 
 def upgrade() -> None:
@@ -159,6 +160,10 @@ def _create_runs() -> None:
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("queued_at", sa.BigInteger, nullable=False),
         sa.Column("origin", sa.String(26)),
+        sa.Column("parent", sa.String(26)),
+        sa.Column("parent_task", sa.String(110)),
+        sa.Column("parent_waits", sa.Boolean),
+        sa.Column("depth", sa.Integer, nullable=False, server_default="0"),
         sa.Column("started_at", sa.BigInteger),
         sa.Column("finished_at", sa.BigInteger),
         sa.Column("error", sa.Text),
@@ -180,6 +185,9 @@ def _create_runs() -> None:
     op.create_index("ix_runs_package", "runs", ["package", "id"])
     op.create_index("ix_runs_workflow", "runs", ["workflow", "id"])
     op.create_index("ix_runs_definition", "runs", ["definition"])
+    op.create_index(
+        "ix_runs_parent", "runs", ["parent", "id"], sqlite_where=CHILD, postgresql_where=CHILD
+    )
     op.create_index(
         "ix_runs_finished",
         "runs",

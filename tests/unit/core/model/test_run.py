@@ -56,6 +56,7 @@ def test_a_queued_run_is_told_with_what_isnt_known_yet() -> None:
         "release",
         "idempotency_key",
         "origin",
+        "parent",
         "engine",
         "started_at",
         "finished_at",
