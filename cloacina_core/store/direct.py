@@ -62,7 +62,7 @@ def _taking_json(statement: UpdateBase, columns: Sequence[str]) -> UpdateBase:
 
     PostgreSQL and its driver handle one text several times as fast as a row after the other.
     """
-    if isinstance(statement, Insert):
+    if isinstance(statement, Insert) and statement.select is None:
         types = {name: statement.table.c[name].type for name in columns}
         rows = _rows_of_json(types)
         return statement.from_select(list(types), select(*rows.c))

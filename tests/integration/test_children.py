@@ -3,20 +3,25 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from support.runs import PATIENCE, open_runtime, soon, workflow_of
+from support.runs import PATIENCE, EngineBench, open_runtime, soon, workflow_of
 
 from cloacina_core import ChildRunError, Context, Workflow
 from cloacina_core.cli.runs import runs as runs_command
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.model.child import Child
 from cloacina_core.model.run import RunSummary
 from cloacina_core.model.status import RunStatus
+from cloacina_core.model.wait import Wait, WaitKind
 from cloacina_core.runtime import Runtime
 from cloacina_core.store.checking import check
+from cloacina_core.store.database import Database
 from cloacina_core.store.reading import RunFilter
 from cloacina_core.store.retention import Expiry, Retention
 
@@ -287,3 +292,28 @@ def test_the_command_line_tells_who_asked_for_whom(tmp_path: Path):
     listed = told("list", "--parent", run_id)
     assert child.run_id in listed
     assert run_id not in listed
+
+
+def test_many_runs_are_begun_and_asked_in_one_transaction(store_url: str):
+    clock = SystemClock()
+    child = child_of(lambda _: None)
+    parent = parent_of(lambda _: None)
+    wait = Wait(kind=WaitKind.CHILDREN, children=(Child(reference="child"),) * 2)
+    with closing(Database(store_url, clock)) as database:
+        bench = EngineBench(database, clock, children=[child])
+        runs = [bench.post(parent).run for _ in range(3)]
+        bench.step()
+        for _ in runs:
+            bench.executor.defer("ask", wait)
+        bench.step()
+        assert bench.executor.names() == ["work"] * 6
+        for run in runs:
+            bench.ask(run.run_id, "cancel")
+        bench.step()
+        assert len(bench.executor.cancelled) == 6
+        for _ in range(6):
+            bench.executor.fail("work")
+        bench.step()
+        listed = bench.reader.summaries(RunFilter())
+        assert [run.status for run in listed] == [RunStatus.CANCELLED] * 9
+        assert not list(check(database))
