@@ -649,11 +649,10 @@ class Runtime:
             )
 
     def _on_change(self) -> None:
-        """Follow what another process changed: it asked something of a run, or left one."""
+        """Follow what another process changed: it asked something of a run, left or ended one."""
         self._look_for_commands()
-        self._recovery.wake()
-
         self._engines.engine.look_for_ends()
+        self._recovery.wake()
 
     def _look_for_commands(self) -> None:
         self._engines.engine.look()

@@ -10,7 +10,7 @@ from support.runs import EngineBench, workflow_of
 
 from cloacina_core.engine.requests import Stop
 from cloacina_core.engine.run_state import RunState
-from cloacina_core.foundation.ids import RunId
+from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.child import Child
 from cloacina_core.model.history import FoldedRun
 from cloacina_core.model.retry import RetryPolicy
@@ -19,10 +19,12 @@ from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.wait import Wait, WaitKind, WaitState, awaited
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.store import schema
+from cloacina_core.store.batch import Batch, GuardError
 from cloacina_core.store.checking import check
 from cloacina_core.store.database import IN_MEMORY, Database
 from cloacina_core.store.reading import RunFilter
 from cloacina_core.store.retention import Expiry, Retention
+from cloacina_core.store.writing import RunWriter
 from cloacina_core.testing import FrozenClock
 
 PARENT = workflow_of({"ask": []}, name="parent")
@@ -335,6 +337,34 @@ def test_a_run_that_ended_while_nobody_waited_is_found_at_once(bench: EngineBenc
     assert second.executor.names() == ["ask"]
     second.executor.succeed("ask")
     second.step()
+
+
+class RefusingWriter(RunWriter):
+    """Refuses what is written of one run."""
+
+    refused: RunId | None = None
+
+    def write(self, batch: Batch, engine: EngineId) -> None:
+        if self.refused in batch.runs():
+            raise GuardError
+        super().write(batch, engine)
+
+
+def test_what_is_refused_of_a_run_does_not_begin_another(
+    database: Database, clock: FrozenClock
+) -> None:
+    writer = RefusingWriter(database)
+    bench = EngineBench(database, clock, children=[CHILD], writer=writer)
+    run, other = bench.start(PARENT), bench.start(CHILD)
+    writer.refused = run.run_id
+    bench.executor.defer("ask", FOR_CHILD)
+    bench.executor.succeed("work")
+    bench.step()
+    assert bench.result(other.run_id).status is RunStatus.SUCCEEDED
+    assert children_of(bench, run) == []
+    assert bench.result(run.run_id).tasks["ask"].status is TaskStatus.RUNNING
+    assert bench.engine.live_runs() == []
+    assert bench.executor.names() == []
 
 
 def test_a_lost_attempt_keeps_the_runs_it_asked_for(bench: EngineBench, clock: FrozenClock) -> None:
