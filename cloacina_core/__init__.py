@@ -7,6 +7,7 @@ when they are first asked for.
 from typing import TYPE_CHECKING, Any
 
 from cloacina_core.model import rules
+from cloacina_core.model.child import ChildResult, ChildRunError
 from cloacina_core.model.context import Context
 from cloacina_core.model.retry import RetryPolicy, TransientError
 from cloacina_core.model.task import Task, task
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncRuntime",
+    "ChildResult",
+    "ChildRunError",
     "Context",
     "RetryPolicy",
     "RunHandle",

@@ -5,6 +5,7 @@
     │  ├─ DefinitionError     the author of a workflow
     │  ├─ BackupElsewhereError
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
+    │     TooDeepError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownRunError · UnknownLimitError
     ├─ NotAllowedError        trust, modes of files
@@ -116,6 +117,20 @@ class ContextValueError(InputError):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"context value {path}: {reason}")
         self.path = path
+
+
+class TooDeepError(InputError):
+    """Runs asked for runs that asked for runs, deeper than the setting `max_run_depth` allows."""
+
+    code = "too-deep"
+
+    def __init__(self, run_id: str, depth: int) -> None:
+        super().__init__(
+            f"{depth} runs stand above run {run_id} already; it can't ask for another one",
+            hint="does a workflow run itself, over others? The setting max_run_depth is the limit",
+        )
+        self.run_id = run_id
+        self.depth = depth
 
 
 class BackupElsewhereError(InputError):

@@ -43,6 +43,9 @@ class Settings:
     max_live_runs: int = 1000
     """How many runs one engine has at a time before it takes no more of those that wait."""
 
+    max_run_depth: int = 20
+    """How many runs may stand above a run that a task asks for."""
+
     lease: timedelta = timedelta(seconds=15)
     """After how long without a sign of life an engine on another host counts as dead."""
 
@@ -288,6 +291,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "database_url": _url,
     "slots": _count(1),
     "max_live_runs": _count(1),
+    "max_run_depth": _count(1),
     "lease": _seconds,
     "cancel_grace": _seconds,
     "max_value_bytes": _count(1024),

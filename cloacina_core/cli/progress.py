@@ -10,6 +10,7 @@ import click
 
 from cloacina_core.cli.console import Console
 from cloacina_core.foundation.clock import iso
+from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.names import every_instance, split_instance
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType, RunEvent
@@ -51,11 +52,17 @@ Display: TypeAlias = Callable[[RunEvent], None]
 
 
 class EventLines:
-    """One line for each event."""
+    """One line for each event; those of runs that the run asked for name theirs."""
+
+    def __init__(self) -> None:
+        self._run_id: RunId | None = None
 
     def __call__(self, event: RunEvent) -> None:
         """Show an event."""
+        self._run_id = self._run_id or event.run_id
         parts = [iso(event.at), event.type.value]
+        if event.run_id != self._run_id:
+            parts.insert(1, event.run_id)
         if event.task:
             parts.append(f"{event.task}#{event.attempt}" if event.attempt else event.task)
         if event.reason:
@@ -100,13 +107,17 @@ class LiveTable:
         self._definition = definition
         self._live = live
         self._lock = threading.Lock()
+        self._run_id: RunId | None = None
         self._status = {task.name: TaskStatus.WAITING for task in definition.tasks}
         self._note: dict[str, str] = {}
         self._attempt: dict[str, int] = {}
         self._instances: dict[str, Instances] = {}
 
     def __call__(self, event: RunEvent) -> None:
-        """Show an event."""
+        """Show an event, unless it is of a run that the run asked for."""
+        self._run_id = self._run_id or event.run_id
+        if event.run_id != self._run_id:
+            return
         status = _TASK_STATUS.get(event.type)
         if event.task is None or status is None:
             return

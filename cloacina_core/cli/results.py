@@ -1,6 +1,6 @@
 """How a run is told when it ended, or as it stands."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from cloacina_core.cli.console import Console
@@ -22,19 +22,31 @@ def exit_status(result: RunResult) -> int:
     return 0 if result.status is RunStatus.SUCCEEDED else 1
 
 
-def told(console: Console, result: RunResult, *, all_instances: bool = False) -> str:
+def told(
+    console: Console,
+    result: RunResult,
+    *,
+    all_instances: bool = False,
+    children: Sequence[RunSummary] = (),
+) -> str:
     """Return a run in plain text.
 
     Args:
         console: draws the table.
         result: the run.
         all_instances: show every instance of mapped tasks, not only those that failed.
+        children: runs that it asked for, to be told with it.
     """
     lines = [headline(result.summary)]
+    if (parent := result.summary.parent) is not None:
+        lines.append(f"asked for by task {parent.task} of run {parent.run_id}")
     rows = [
         row for task in result.tasks.values() for row in _rows(task, all_instances=all_instances)
     ]
     lines += ["", console.table(("task", "status", "attempts", "took", ""), rows)]
+    if children:
+        rows = [(_asker(child), child.run_id, child.status, child.reference) for child in children]
+        lines += ["", console.table(("asked for by", "run", "status", "what"), rows)]
     if result.error is not None:
         lines += ["", f"error: {result.error}"]
         if result.error.traceback:
@@ -43,6 +55,10 @@ def told(console: Console, result: RunResult, *, all_instances: bool = False) ->
         lines += ["", "context (--json prints all of it):"]
         lines += [f"  {key} = {_short(value)}" for key, value in result.context.items()]
     return "\n".join(lines)
+
+
+def _asker(child: RunSummary) -> str:
+    return child.parent.task if child.parent else ""
 
 
 def headline(summary: RunSummary) -> str:

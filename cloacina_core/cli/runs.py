@@ -21,6 +21,9 @@ from cloacina_core.model.status import RunStatus
 if TYPE_CHECKING:
     from cloacina_core.store.reading import RunReader
 
+MAX_CHILDREN_TOLD = 100
+"""How many of the runs that a run asked for are shown with it: the last that began."""
+
 _TASK_HELP = "Only {} of this task and its instances, or of one instance, as 'fetch[3]'."
 
 
@@ -46,18 +49,20 @@ def _reader(console: Console) -> "RunReader":
 )
 @click.option("--package", help="Only runs of this package.")
 @click.option("--workflow", help="Only runs of workflows of this name.")
+@click.option("--parent", metavar="ID", help="Only runs that tasks of this run asked for.")
 @click.option("--since", type=MOMENT, help="Only runs accepted then or later.")
 @click.option("--until", type=MOMENT, help="Only runs accepted before then.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--before", metavar="ID", help="Only runs older than this one: the next page.")
 @command_options
 @pass_console
-def list_runs(
+def list_runs(  # noqa: PLR0913 - one for each option
     console: Console,
     *,
     status: str | None,
     package: str | None,
     workflow: str | None,
+    parent: str | None,
     since: datetime | None,
     until: datetime | None,
     limit: int,
@@ -66,16 +71,16 @@ def list_runs(
     """List runs, newest first."""
     from cloacina_core.store.reading import RunFilter  # noqa: PLC0415 - not needed for --help
 
+    reader = _reader(console)
     wanted = RunFilter(
         status=RunStatus(status) if status else None,
         package=normalized_package(package) if package else None,
         workflow=workflow,
+        parent=reader.find(parent) if parent else None,
         since=since,
         until=until,
     )
-    found = _reader(console).summaries(
-        wanted, before=RunId(before) if before else None, limit=limit
-    )
+    found = reader.summaries(wanted, before=RunId(before) if before else None, limit=limit)
     rows = [
         (
             run.run_id,
@@ -102,10 +107,17 @@ def list_runs(
 def show(console: Console, *, run_id: str, instances: bool) -> None:
     """Show a run with its tasks, attempts and context."""
     from cloacina_core.runtime.history import read_result  # noqa: PLC0415 - not needed for --help
+    from cloacina_core.store.reading import RunFilter  # noqa: PLC0415
 
-    result = read_result(_reader(console), run_id)
+    reader = _reader(console)
+    result = read_result(reader, run_id)
+    children = reader.summaries(RunFilter(parent=result.run_id), limit=MAX_CHILDREN_TOLD)[::-1]
     console.emit(
-        result.to_json(all_instances=instances), told(console, result, all_instances=instances)
+        {
+            **result.to_json(all_instances=instances),
+            "children": [child.to_json() for child in children],
+        },
+        told(console, result, all_instances=instances, children=children),
     )
 
 

@@ -17,7 +17,7 @@ from cloacina_core.model.context import Context
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.limit import checked_key, key_of
 from cloacina_core.model.release import Release
-from cloacina_core.model.run import RunSummary
+from cloacina_core.model.run import Parent, RunSummary
 from cloacina_core.model.spilled import Encoded, plain
 from cloacina_core.model.status import RunStatus
 
@@ -43,6 +43,10 @@ class RunRequest:
     """The run that this one repeats."""
     repeats_from: str | None = None
     """The task from which on; None means all of it."""
+    parent: Parent | None = None
+    """The task that asks for the run."""
+    depth: int = 0
+    """How many runs stand above it."""
     edits: Mapping[str, Encoded | None] = field(default_factory=dict)
     """Encoded values that are laid over what that task sees; None for a key that is deleted."""
     params_text: Encoded | None = None
@@ -148,6 +152,8 @@ class RunRequest:
             idempotency_key=self.idempotency_key,
             concurrency_key=self.concurrency_key,
             origin=self.origin,
+            parent=self.parent,
+            depth=self.depth,
             engine=engine,
             created_at=now,
             started_at=None if engine is None else now,

@@ -12,7 +12,9 @@ from cloacina_core.engine.library import TaskCode
 from cloacina_core.engine.spilling import Spill, ValueTooLargeError
 from cloacina_core.errors import CloacinaError, StoreUnavailableError
 from cloacina_core.foundation.clock import Clock
-from cloacina_core.model.context import Context, TaskInfo
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.child import ChildRefusedError, ChildResult
+from cloacina_core.model.context import Context, TaskInfo, no_child
 from cloacina_core.model.retry import RetryPolicy, qualified_name
 from cloacina_core.model.run import Failure
 from cloacina_core.model.spilled import Encoded
@@ -51,6 +53,7 @@ class AttemptRunner:
         wrap: Wrap = direct,
         *,
         spill: Spill | None = None,
+        child: Callable[[RunId], ChildResult] = no_child,
     ) -> None:
         """Prepare.
 
@@ -59,8 +62,10 @@ class AttemptRunner:
             clock: tells the time.
             wrap: calls the task's function.
             spill: where large values go; None leaves them in the outcomes.
+            child: reads a run that a task asked for and that has ended.
         """
         self._find = find
+        self._child = child
         self._clock = clock
         self._wrap = wrap
         self._spill = spill
@@ -81,7 +86,7 @@ class AttemptRunner:
             given_up: tells whether nobody waits for its end any more.
         """
         with capturing(self._clock) as sink:
-            attempt = _Attempt(call, sink, self._clock, given_up, self._spill)
+            attempt = self._attempt(call, sink, given_up)
             try:
                 code = self._find(call)
                 context = attempt.begin(code, cancelled)
@@ -100,7 +105,7 @@ class AttemptRunner:
     ) -> Outcome:
         """Run an attempt at an `async def` task on the running event loop."""
         with capturing(self._clock) as sink:
-            attempt = _Attempt(call, sink, self._clock, given_up, self._spill)
+            attempt = self._attempt(call, sink, given_up)
             try:
                 code = self._find(call)
                 context = attempt.begin(code, cancelled)
@@ -109,6 +114,16 @@ class AttemptRunner:
                 return attempt.succeeded(returned)
             except BaseException as error:  # noqa: BLE001 - as above; cancelled coroutines too
                 return attempt.failed(error)
+
+    def _attempt(self, call: TaskCall, sink: LogSink, given_up: Callable[[], bool]) -> "_Attempt":
+        return _Attempt(
+            call,
+            sink,
+            clock=self._clock,
+            given_up=given_up,
+            spill=self._spill,
+            child=self._child,
+        )
 
     def wants_loop(self, call: TaskCall) -> bool:
         """Whether the call's task may share an event loop with others: an `async def`.
@@ -141,11 +156,14 @@ class _Attempt:
         self,
         call: TaskCall,
         sink: LogSink,
+        *,
         clock: Clock,
         given_up: Callable[[], bool],
         spill: Spill | None,
+        child: Callable[[RunId], ChildResult],
     ) -> None:
         self._call = call
+        self._child = child
         self._sink = sink
         self._given_up = given_up
         self._spill = spill
@@ -169,6 +187,7 @@ class _Attempt:
             release=call.release,
             cancelled=cancelled,
             waits=self._waits,
+            child=self._child,
         )
         self._context = Context.of_texts(call.context, params=params, info=info, item=call.item)
         return self._context
@@ -265,7 +284,12 @@ class _Attempt:
 
     def _may_retry(self, error: BaseException) -> bool:
         deterministic = isinstance(
-            error, ResultTypeError | ValueTooLargeError | WaitOrderError | CloacinaError
+            error,
+            ResultTypeError
+            | ValueTooLargeError
+            | WaitOrderError
+            | ChildRefusedError
+            | CloacinaError,
         ) and not isinstance(error, StoreUnavailableError)
         policy = self._code.task.retry if self._code else RetryPolicy()
         try:

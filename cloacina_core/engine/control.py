@@ -29,6 +29,7 @@ class Control:
         ask_to_end: Callable[[RunState, int], None],
         give_up: Callable[[RunState, int], bool],
         sleep: Callable[[RunState, int], None],
+        ask_children: Callable[[RunState, CommandKind, str], None],
     ) -> None:
         """Prepare.
 
@@ -40,6 +41,7 @@ class Control:
             ask_to_end: tells a task that runs to end.
             give_up: gives up the attempt of a task; False when it doesn't run.
             sleep: sets the timer of a task that sleeps.
+            ask_children: asks something of the runs that a run waits for.
         """
         self._journal = journal
         self._timers = timers
@@ -48,6 +50,7 @@ class Control:
         self._ask_to_end = ask_to_end
         self._give_up = give_up
         self._sleep = sleep
+        self._ask_children = ask_children
 
     def obey(self, run: RunState, command: Command) -> None:
         """Do what is asked. What makes no sense any more is done with."""
@@ -65,12 +68,14 @@ class Control:
             return
         elif command.kind is CommandKind.PAUSE and run.status is RunStatus.RUNNING:
             self._journal.changed(run, RunStatus.PAUSED, EventType.PAUSED, str(command))
+            self._ask_children(run, CommandKind.PAUSE, f"paused {command}")
             self._decide(run, [])
         elif command.kind is CommandKind.RESUME and run.status is RunStatus.PAUSED:
             self._resume(run, command)
 
     def _cancel(self, run: RunState, command: Command) -> None:
         self._journal.event(run, EventType.CANCEL_REQUESTED, reason=str(command))
+        self._ask_children(run, CommandKind.CANCEL, f"cancelled {command}")
         for number in run.at_work():
             self._ask_to_end(run, number)
         self._decide(run, planner.cancel(run, command))
@@ -86,6 +91,7 @@ class Control:
 
     def _resume(self, run: RunState, command: Command) -> None:
         self._journal.changed(run, RunStatus.RUNNING, EventType.RESUMED, str(command))
+        self._ask_children(run, CommandKind.RESUME, f"resumed {command}")
         for number, task in enumerate(run.tasks):
             if task.status is TaskStatus.SLEEPING:
                 self._sleep(run, number)

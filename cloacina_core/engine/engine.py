@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 
 from cloacina_core.engine import planner
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
+from cloacina_core.engine.children import AwaitedRuns, ChildStarter
 from cloacina_core.engine.control import Control
 from cloacina_core.engine.executors.interface import Executor
 from cloacina_core.engine.flushing import Flushed, Flusher
@@ -23,10 +24,13 @@ from cloacina_core.engine.limiter import Limiter
 from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.requests import (
+    Births,
     Completion,
     Drain,
     EngineStoppedError,
     Look,
+    LookForEnds,
+    RunEnded,
     Stimulus,
     Stop,
     Submission,
@@ -39,11 +43,13 @@ from cloacina_core.engine.views import MergeConflictError
 from cloacina_core.errors import LostValueError, StoreError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import EngineId, RunId
+from cloacina_core.model.command import CommandKind
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType
-from cloacina_core.model.run import AttemptResult, Failure
+from cloacina_core.model.run import AttemptResult, Failure, Parent, RunSummary
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun
+from cloacina_core.model.wait import awaited
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.ownership import Load, Ownership
 from cloacina_core.store.permits import Permits
@@ -88,6 +94,7 @@ class Engine:
         clock: Clock,
         chance: Callable[[], float],
         limits: EngineLimits,
+        children: ChildStarter | None = None,
     ) -> None:
         self.id = engine_id
         self._commands = commands
@@ -126,9 +133,13 @@ class Engine:
             ask_to_end=self._ask_to_end,
             give_up=self._abandon,
             sleep=self._sleep,
+            ask_children=self._ask_children,
         )
         self._limiter = Limiter(permits, engine_id, self._slots, self._timers)
         self._is_to_look = False
+        self._children = children
+        self._awaited = AwaitedRuns()
+        self._is_to_look_for_ends = False
 
     # What other threads may call.
 
@@ -177,6 +188,10 @@ class Engine:
         """Look in the store for what this engine's runs are asked."""
         self.post(Look())
 
+    def look_for_ends(self) -> None:
+        """Look in the store whether runs have ended that tasks here wait for."""
+        self.post(LookForEnds())
+
     def completion(self, run_id: RunId) -> Completion | None:
         """Return what to wait on for a live run of this engine; None for others."""
         return self._runs.get(run_id)
@@ -187,7 +202,22 @@ class Engine:
 
     def report(self, outcome: Outcome) -> None:
         """Take the outcome of a call: what executors are given to report to."""
-        self.post(outcome)
+        starter, completion = self._children, self._runs.get(outcome.key[0])
+        asks = bool(awaited(outcome.waits)) and self.is_alive()
+        if asks and starter is not None and completion is not None:
+            run = completion.run
+            starter.elsewhere(lambda: self.post(self._births(starter, run, outcome)))
+        else:
+            self.post(outcome)
+
+    def _births(self, starter: ChildStarter, run: RunState, outcome: Outcome) -> Births:
+        """Make the runs that a call asks for: it may take its time."""
+        asker = Parent(
+            run_id=run.run_id,
+            task=run.name_of(outcome.key[1]),
+            waits=not outcome.waits[-1].is_detached,
+        )
+        return starter.births(outcome, asker, run.summary, engine=self.id, plan_of=self.plan_of)
 
     def request_stop(self) -> Stop:
         """Ask the engine to give all its runs back and stop."""
@@ -261,6 +291,8 @@ class Engine:
         fired = self._fire_timers()
         if self._is_to_look:
             self._look()
+        if self._is_to_look_for_ends:
+            self._look_for_ends()
         if self._journal.batch.given_back:
             self._slots.reopen()
         started = self._fill_slots()
@@ -290,6 +322,12 @@ class Engine:
         match stimulus:
             case Outcome():
                 self._on_outcome(stimulus)
+            case Births(outcome, runs):
+                self._on_outcome(outcome, runs)
+            case RunEnded(run):
+                self._on_end(run)
+            case LookForEnds():
+                self._is_to_look_for_ends = True
             case Submission():
                 self._on_submission(stimulus)
             case TakeUp():
@@ -308,9 +346,9 @@ class Engine:
             case Submission() | TakeUp():
                 stimulus.reply.refuse(error)
                 self._flusher.give_up(stimulus.run.run_id, error)
-            case Outcome():
-                self._flusher.give_up(stimulus.key[0], error)
-            case Look() | Stop() | Drain():
+            case Outcome(key=key) | Births(outcome=Outcome(key=key)):
+                self._flusher.give_up(key[0], error)
+            case Look() | LookForEnds() | RunEnded() | Stop() | Drain():
                 raise error
 
     def _free(self, run_id: RunId) -> None:
@@ -333,9 +371,17 @@ class Engine:
         if run.status is RunStatus.QUEUED:
             self._flusher.then(lambda: submission.completion.complete(has_ended=False), run)
             return
-        self._runs[run.run_id] = submission.completion
+        self._begin(submission.completion)
+
+    def _begin(self, completion: Completion, *, paused_by: RunState | None = None) -> None:
+        """Begin a new run."""
+        run = completion.run
+        self._runs[run.run_id] = completion
         self._journal.event(run, EventType.CLAIMED, reason="submitted here")
         self._start_run_timer(run)
+        if paused_by is not None:
+            reason = f"by run {paused_by.run_id}: it is paused"
+            self._journal.changed(run, RunStatus.PAUSED, EventType.PAUSED, reason)
         self._decide(run, planner.begin(run))
 
     def _on_take_up(self, request: TakeUp) -> None:
@@ -355,6 +401,7 @@ class Engine:
         for number, task in enumerate(run.tasks):
             if task.status is TaskStatus.SLEEPING:
                 self._sleep(run, number)
+                self._is_to_look_for_ends |= bool(awaited(task.waits))
         self._start_run_timer(run)
         if was is RunStatus.QUEUED:
             self._check_queue_time(run, request.queued_at)
@@ -390,6 +437,38 @@ class Engine:
             if completion is not None and self._has(completion.run):
                 self._trying(command.run_id, self._control.obey, completion.run, command)
 
+    def _look_for_ends(self) -> None:
+        """Wake tasks whose runs have ended, wherever they did."""
+        self._is_to_look_for_ends = False
+        waiting = [run_id for run_id in self._awaited.open() if run_id not in self._runs]
+        if self._children is None or not waiting:
+            return
+        try:
+            ended = self._children.ended(waiting)
+        except StoreError as error:
+            _log.warning("can't look for runs that ended: %s", error)
+            return
+        for run in ended:
+            self._on_end(run)
+
+    def _on_end(self, ended: RunSummary) -> None:
+        """Take the end of a run that a task may wait for."""
+        waiting = self._awaited.ended(ended)
+        if waiting is not None and waiting[0] in self._runs:
+            run_id, number = waiting
+            self._trying(run_id, self._end_wait_for_runs, self._runs[run_id].run, number)
+
+    def _end_wait_for_runs(self, run: RunState, number: int) -> None:
+        children = self._awaited.settled(run, number)
+        if children and self._has(run):
+            self._decide(run, planner.children_ended(run, number, children))
+
+    def _ask_children(self, run: RunState, kind: CommandKind, reason: str) -> None:
+        """Ask the same of the runs that a run waits for."""
+        if run.awaits_runs():
+            self._journal.ask_children(run, kind, reason)
+            self._flusher.then(self.look, run)
+
     def _has(self, run: RunState) -> bool:
         """Whether a run is this engine's to change: it hasn't ended, and doesn't rest."""
         return not run.status.is_final and run.summary.engine == self.id
@@ -417,7 +496,7 @@ class Engine:
         for completion in self._runs.values():
             completion.complete(has_ended=False)
 
-    def _on_outcome(self, outcome: Outcome) -> None:
+    def _on_outcome(self, outcome: Outcome, children: Sequence[RunState] = ()) -> None:
         run_id, number, _ = outcome.key
         completion = self._runs.get(run_id)
         if completion is None:
@@ -426,16 +505,20 @@ class Engine:
             if self._has(completion.run):
                 self._journal.called_back(completion.run, outcome)
         elif self._slots.free(outcome.key):
-            self._end_attempt(completion.run, number, outcome)
+            self._end_attempt(completion.run, number, outcome, children)
         else:
             self._journal.late_result(completion.run, outcome)
 
-    def _end_attempt(self, run: RunState, number: int, outcome: Outcome) -> None:
+    def _end_attempt(
+        self, run: RunState, number: int, outcome: Outcome, children: Sequence[RunState] = ()
+    ) -> None:
         if run.cancel is not None and outcome.outcome is not AttemptOutcome.SUCCEEDED:
             failure = outcome.failure or Failure(type="cancelled", message=str(run.cancel))
             outcome = replace(outcome, outcome=AttemptOutcome.CANCELLED, failure=failure)
         if outcome.outcome is AttemptOutcome.DEFERRED:
             self._journal.call_deferred(run, outcome)
+            for child in children:
+                self._begin_child(run, number, child)
             self._decide(run, planner.attempt_deferred(run, number, outcome.waits))
             return
         self._journal.attempt_ended(run, number, outcome)
@@ -450,6 +533,15 @@ class Engine:
                 chance=self._chance(),
             )
         self._decide(run, decisions)
+
+    def _begin_child(self, run: RunState, number: int, child: RunState) -> None:
+        """Begin a run that a task asked for, in the transaction that makes the task wait."""
+        self._journal.child_started(run, number, child)
+        self._journal.submitted(child, None)
+        if child.status is RunStatus.QUEUED:
+            return  # whoever takes it when its turn comes, the store tells how it ends
+        is_paused = run.status is RunStatus.PAUSED and child.is_awaited
+        self._begin(Completion(child), paused_by=run if is_paused else None)
 
     def _decide(self, run: RunState, decisions: list[planner.Decision]) -> None:
         """Write decisions down, and prepare to act on them."""
@@ -466,6 +558,9 @@ class Engine:
                 case planner.Deliver(number, signal):
                     self._journal.signal_delivered(run, number, signal)
                     self._queue(run, number)
+                case planner.GoOn(number):
+                    self._journal.children_ended(run, number)
+                    self._queue(run, number)
                 case planner.Expand(number):
                     self._journal.task_expanded(run, number)
                 case planner.End(number, _, reason):
@@ -480,8 +575,20 @@ class Engine:
     def _finish(self, run: RunState, status: RunStatus, error: Failure | None) -> None:
         if run.cancel is not None:
             self._journal.handled(run.cancel)
+        elif status is not RunStatus.SUCCEEDED:
+            self._ask_children(run, CommandKind.CANCEL, f"it {status}")
         self._journal.finished(run, status, error)
         self._flusher.then(lambda: self._release(run, has_ended=True), run)
+        if run.is_awaited:
+            self._call_parent(run)
+
+    def _call_parent(self, run: RunState) -> None:
+        """Tell the engine that has a run's parent, here or elsewhere, of the run's end."""
+        parent = run.summary.parent
+        if parent is not None and parent.run_id in self._runs:
+            self._flusher.then(lambda: self.post(RunEnded(run.summary)), run)
+        else:
+            self._journal.parent_called(run)
 
     def _let_rest(self, run: RunState) -> None:
         """Let go of a paused run once nothing of it runs."""
@@ -491,6 +598,7 @@ class Engine:
 
     def _release(self, run: RunState, *, has_ended: bool) -> None:
         completion = self._runs.pop(run.run_id, None)
+        self._awaited.forget(run)
         if completion is not None:
             completion.complete(has_ended=has_ended)
 
@@ -650,9 +758,10 @@ class Engine:
             self._end_early(run, RunStatus.FAILED, error, message)
 
     def _sleep(self, run: RunState, number: int) -> None:
-        """Set the timer of a task that sleeps, unless only a signal wakes it."""
+        """Set the timer of a task that sleeps, unless something else wakes it."""
         task = run.tasks[number]
         task.sleeps += 1
+        self._awaited.expect(run, number)
         if task.status is TaskStatus.SLEEPING and task.wake_at is not None:
             timer = Timer(TimerKind.WAKE, run.run_id, number, sleeps=task.sleeps)
             self._timers.add(task.wake_at - self._clock.now(), timer)
@@ -680,7 +789,9 @@ class Engine:
         for key in self._slots.free_all_of(runs):
             self._executor.abandon(key)
         for run_id in [run_id for run_id in self._runs if run_id in runs]:
-            self._runs.pop(run_id).complete(has_ended=False)
+            completion = self._runs.pop(run_id)
+            self._awaited.forget(completion.run)
+            completion.complete(has_ended=False)
 
     def _forget_everything(self) -> None:
         """Stop without a trace: the lease is lost, and nothing of ours counts any more."""

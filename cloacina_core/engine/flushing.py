@@ -127,6 +127,7 @@ class Flusher:
     def give_up(self, run_id: RunId, error: Exception) -> None:
         """Let go of a run that can't go on here; the store tells the next engine where it was."""
         _log.error("run %s can't go on in this engine: %s", run_id, error, exc_info=error)
+        run_id = self._journal.batch.head_of(run_id)
         requests = self._requests.pop(run_id, [])
         self._drop({run_id, *(request.run.run_id for request in requests)})
         for request in requests:
@@ -241,6 +242,7 @@ class Flusher:
 
     def _drop(self, runs: Collection[RunId]) -> None:
         """Forget runs whose writes aren't accepted."""
+        runs = self._journal.batch.together_with(runs)
         self._journal.batch = self._journal.batch.without(runs)
         self._acts = [(run_id, act) for run_id, act in self._acts if run_id not in runs]
         self._forget(runs)

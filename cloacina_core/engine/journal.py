@@ -5,20 +5,22 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from cloacina_core.engine.call import Outcome
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.task_state import TaskState
 from cloacina_core.foundation.clock import to_micros
 from cloacina_core.foundation.digest import digest_of_text
-from cloacina_core.foundation.ids import EngineId
+from cloacina_core.foundation.ids import ID_LENGTH, EngineId
 from cloacina_core.foundation.json_value import encode
-from cloacina_core.model.command import Command
+from cloacina_core.model.child import told
+from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.event import EventType
 from cloacina_core.model.run import AttemptResult, Failure, RunSummary
 from cloacina_core.model.spilled import Encoded, digests_in, reference_to_json
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
-from cloacina_core.model.wait import WaitKind, WaitState
+from cloacina_core.model.wait import Wait, WaitKind, WaitState
 from cloacina_core.store.batch import Batch
 
 
@@ -106,6 +108,7 @@ class Journal:
                 "max_live_runs": definition.max_live_runs,
                 "concurrency_key": summary.concurrency_key,
                 "max_live_per_key": summary.concurrency_key and definition.max_live_per_key,
+                **_parent_columns(summary),
                 "started_at": _micros(summary.started_at),
                 "finished_at": None,
                 "error": None,
@@ -203,6 +206,37 @@ class Journal:
         self.batch.taken.append(row)
         self._attempt_event(run, number, EventType.SIGNAL_TAKEN, f"signal {signal.name!r}")
 
+    def child_started(self, run: RunState, number: int, child: RunState) -> None:
+        """Write that a task asked for a run, which is written apart; both or none are kept."""
+        self.batch.parents[child.run_id] = run.run_id
+        reason = f"run {child.run_id} of {child.summary.reference}"
+        self._attempt_event(run, number, EventType.CHILD_STARTED, reason)
+
+    def children_ended(self, run: RunState, number: int) -> None:
+        """Write that the runs which a task waited for have ended."""
+        for child in run.tasks[number].waits[-1].children:
+            reason = f"run {child.run_id} of {child} {child.status}"
+            self._attempt_event(run, number, EventType.CHILD_ENDED, reason)
+        self._task(run, number)
+
+    def ask_children(self, run: RunState, kind: CommandKind, reason: str) -> None:
+        """Ask the runs that a run waits for the same as the run was asked."""
+        self.batch.asked_children.append(
+            {
+                "in_run": run.run_id,
+                # Of each run, and the same when the batch is written once more.
+                "command": digest_of_text(f"{run.run_id}/{run.seq}/{kind}")[-ID_LENGTH:],
+                "what": kind.value,
+                "why": reason[:_REASON_LENGTH],
+                "who": f"run {run.run_id}",
+                "at": self._now_and_micros[1],
+            }
+        )
+
+    def parent_called(self, run: RunState) -> None:
+        """Tell the engine that has the parent of a run, which isn't this one, of the run's end."""
+        self.batch.called_parents.append({"in_run": run.run_id})
+
     def task_resumed(self, run: RunState, number: int) -> AttemptResult:
         """Write that a task whose wait is over is called again, and return its attempt."""
         task = run.tasks[number]
@@ -210,9 +244,7 @@ class Journal:
         task.status = TaskStatus.RUNNING
         task.called_at, task.reason = self.now, None
         self._task(run, number)
-        what = f"signal {wait.signal!r}" if wait.kind is WaitKind.SIGNAL else "its time"
-        came = "didn't come" if wait.state is WaitState.TIMED_OUT else "came"
-        self._attempt_event(run, number, EventType.TASK_RESUMED, f"{what} {came}")
+        self._attempt_event(run, number, EventType.TASK_RESUMED, _why_resumed(wait))
         return self._own_attempt(run, number)
 
     def _own_attempt(self, run: RunState, number: int) -> AttemptResult:
@@ -492,6 +524,27 @@ def _limited_as(summary: RunSummary) -> str:
     """Return what runs of one workflow share, whatever the version of their package."""
     package = summary.release and summary.release.package
     return f"{package}/{summary.workflow}" if package else summary.workflow
+
+
+def _why_resumed(wait: Wait) -> str:
+    """Return how a wait ended."""
+    if wait.kind is WaitKind.CHILDREN:
+        if any(child.run_id is None for child in wait.children):
+            return "what it asked for can't begin"
+        how = "begun" if wait.is_detached else "ended"
+        return f"{told(wait.children)} {'has' if len(wait.children) == 1 else 'have'} {how}"
+    what = f"signal {wait.signal!r}" if wait.kind is WaitKind.SIGNAL else "its time"
+    return f"{what} didn't come" if wait.state is WaitState.TIMED_OUT else f"{what} came"
+
+
+def _parent_columns(summary: RunSummary) -> dict[str, Any]:
+    parent = summary.parent
+    return {
+        "parent": parent and parent.run_id,
+        "parent_task": parent and parent.task,
+        "parent_waits": parent and parent.waits,
+        "depth": summary.depth,
+    }
 
 
 def _micros(moment: datetime | None) -> int | None:

@@ -29,6 +29,29 @@ class WorkflowLibrary:
         """Make a workflow that isn't packaged known, so that its runs can go on here."""
         self._by_fingerprint[workflow.definition().fingerprint] = workflow
 
+    def registered(self, name: str, fingerprint: str | None = None) -> Workflow:
+        """Return the workflow that isn't packaged and has this name, and fingerprint if it is told.
+
+        Raises:
+            MissingCodeError: there is none, or there are several.
+        """
+        found = [
+            workflow
+            for print_, workflow in self._by_fingerprint.items()
+            if workflow.name == name and fingerprint in (None, print_)
+        ]
+        if len(found) != 1:
+            many = "several workflows are" if found else "no workflow is"
+            raise MissingCodeError(
+                f"{many} known here as {name!r}",
+                hint="open the runtime with workflows=[...], or name a package: PACKAGE/WORKFLOW",
+            )
+        return found[0]
+
+    def knows(self, name: str) -> bool:
+        """Whether a workflow that isn't packaged has this name."""
+        return any(workflow.name == name for workflow in self._by_fingerprint.values())
+
     def has(self, fingerprint: str, source: str | None) -> bool:
         """Whether runs of a definition can go on here."""
         return fingerprint in self._by_fingerprint if source is None else source in self.sources

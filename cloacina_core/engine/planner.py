@@ -15,11 +15,12 @@ from cloacina_core.engine.run_state import RunState, Upstream
 from cloacina_core.engine.task_state import TaskState
 from cloacina_core.engine.views import MergeConflictError
 from cloacina_core.errors import LostValueError
+from cloacina_core.model.child import Child
 from cloacina_core.model.command import Command
 from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import RunStatus, TaskStatus
-from cloacina_core.model.wait import Wait, WaitKind, WaitState
+from cloacina_core.model.wait import Wait, WaitKind, WaitState, awaited
 
 MAX_ENGINE_DEATHS = 3
 """A run at which so many engines died, one after the other, is taken for the cause."""
@@ -58,6 +59,13 @@ class Deliver:
 
 
 @dataclass(frozen=True, slots=True)
+class GoOn:
+    """The runs that the task waited for have ended, and it may be called again."""
+
+    task: int
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The task has ended."""
 
@@ -81,7 +89,7 @@ class Expand:
     task: int
 
 
-Decision: TypeAlias = Ready | Sleep | Defer | Deliver | Expand | End | Finish
+Decision: TypeAlias = Ready | Sleep | Defer | Deliver | GoOn | Expand | End | Finish
 
 
 def begin(run: RunState) -> list[Decision]:
@@ -165,7 +173,8 @@ def attempt_deferred(run: RunState, number: int, waits: tuple[Wait, ...]) -> lis
     Args:
         run: the run.
         number: the task.
-        waits: all waits of its attempt; the last one is open.
+        waits: all waits of its attempt; the last one is open, or over as soon as the task is
+            called again.
     """
     task = run.tasks[number]
     task.status = TaskStatus.SLEEPING
@@ -174,6 +183,19 @@ def attempt_deferred(run: RunState, number: int, waits: tuple[Wait, ...]) -> lis
     decisions: list[Decision] = [Defer(number, task.wake_at)]
     _deliver(run, number, decisions)
     return decisions
+
+
+def children_ended(run: RunState, number: int, children: tuple[Child, ...]) -> list[Decision]:
+    """Decide what follows the end of the runs that a task waits for."""
+    task = run.tasks[number]
+    if task.status is not TaskStatus.SLEEPING or not awaited(task.waits):
+        return []
+    task.waits = (
+        *task.waits[:-1],
+        replace(task.waits[-1], state=WaitState.DONE, children=children),
+    )
+    task.status = TaskStatus.READY
+    return [GoOn(number)]
 
 
 def signalled(run: RunState, signal: Command) -> list[Decision]:

@@ -13,6 +13,7 @@ from cloacina_core.errors import StoreUnavailableError
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.latch import Latch
 from cloacina_core.model.command import Command
+from cloacina_core.model.run import RunSummary
 
 _log = logging.getLogger(__name__)
 
@@ -134,6 +135,26 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Births:
+    """A call that ended with a wait for runs, and these runs, which begin together with it."""
+
+    outcome: Outcome
+    runs: tuple[RunState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """A run has ended that a task of another may wait for."""
+
+    run: RunSummary
+
+
+@dataclass(frozen=True, slots=True)
+class LookForEnds:
+    """Look in the store whether runs have ended that tasks wait for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Give all runs back, and stop."""
 
@@ -145,5 +166,7 @@ class Drain:
     """See whether any attempt still runs."""
 
 
-Stimulus: TypeAlias = Submission | TakeUp | Look | Stop | Drain | Outcome
+Stimulus: TypeAlias = (
+    Submission | TakeUp | Look | LookForEnds | Stop | Drain | Outcome | Births | RunEnded
+)
 """All that can happen to an engine, but for time going by."""

@@ -24,6 +24,7 @@ from cloacina_core.model.run import RunResult, RunSummary, TaskResult
 from cloacina_core.model.spilled import Encoded, text_of, texts_of_all
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun, StoredTask
+from cloacina_core.model.wait import awaited
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,16 @@ class RunState:
             for number, task in enumerate(self.tasks)
             if task.status is TaskStatus.RUNNING and number not in self.expansions
         ]
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a task of another run waits for it."""
+        parent = self.summary.parent
+        return parent is not None and parent.waits
+
+    def awaits_runs(self) -> bool:
+        """Whether tasks of it wait for other runs, or did when they ended."""
+        return any(awaited(task.waits) for task in self.tasks)
 
     def change(self, **changes: object) -> None:
         """Change facts of the run's summary."""

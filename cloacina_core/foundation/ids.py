@@ -1,7 +1,6 @@
 """Identifiers: made by us, opaque to everyone, sorted by the time of making."""
 
 import os
-import threading
 from base64 import b32hexencode
 from collections.abc import Callable
 from datetime import datetime
@@ -26,6 +25,8 @@ class IdFactory:
     """
 
     def __init__(self, clock: Clock, entropy: Callable[[int], bytes] = os.urandom) -> None:
+        import threading  # noqa: PLC0415 - authors' code needs only the types of this module
+
         self._clock = clock
         self._entropy = entropy
         self._last = 0

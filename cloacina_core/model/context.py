@@ -1,17 +1,22 @@
 """What a task reads and writes: the JSON that tasks hand on, the params, and who is asking."""
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
-from cloacina_core.errors import ContextValueError
+from cloacina_core.errors import ContextValueError, InputError
+from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode, encode
 from cloacina_core.foundation.names import instance_name
+from cloacina_core.model.child import Child, ChildResult, raise_failed
 from cloacina_core.model.release import Release
 from cloacina_core.model.spilled import Encoded, has_text, text_of
-from cloacina_core.model.typed import convert
+from cloacina_core.model.typed import convert, to_json
 from cloacina_core.model.wait import Waits
+
+if TYPE_CHECKING:
+    from cloacina_core.model.workflow import Workflow
 
 T = TypeVar("T")
 
@@ -56,6 +61,11 @@ def _never() -> bool:
     return False
 
 
+def no_child(run_id: RunId) -> ChildResult:
+    """Read no run: there is no store."""
+    raise RuntimeError(f"run {run_id} can't be read outside of a run")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskInfo:
     """Which attempt of which task of which run a context belongs to."""
@@ -74,6 +84,8 @@ class TaskInfo:
     cancelled: Callable[[], bool] = _never
     waits: Waits | None = None
     """How the task waits; None outside of a run."""
+    child: Callable[[RunId], ChildResult] = no_child
+    """Reads a run that the task asked for and that has ended."""
 
     @property
     def idempotency_token(self) -> str:
@@ -84,6 +96,38 @@ class TaskInfo:
 
 
 _NO_ITEM: JsonValue = object()
+
+
+def _child_of(
+    what: "str | Workflow",
+    params: Mapping[str, Any] | None,
+    context: Mapping[str, JsonValue] | None,
+) -> Child:
+    """Return what a task asks for as data.
+
+    Raises:
+        InputError: it can't be asked for.
+    """
+    name = what if isinstance(what, str) else getattr(what, "name", None)
+    if not isinstance(name, str):
+        raise InputError(
+            f"{what!r:.80} can't be run", hint="give a reference, or a Workflow object"
+        )
+    return Child(
+        reference=name,
+        fingerprint=None if isinstance(what, str) else what.definition().fingerprint,
+        params=_encoded(params, "params"),
+        context=_encoded(context, "context"),
+    )
+
+
+def _encoded(values: Mapping[str, Any] | None, where: str) -> str | None:
+    if values is None:
+        return None
+    try:
+        return encode(to_json(dict(values)), where=where)
+    except NotJsonError as error:
+        raise ContextValueError(error.path, error.reason) from None
 
 
 def _checked_key(key: object) -> str:
@@ -352,6 +396,79 @@ class Context(MutableMapping[str, JsonValue]):
             WaitTimeoutError: it didn't come. It can be caught.
         """
         return self._waits.wait_for(signal, timeout)
+
+    @overload
+    def run_workflow(
+        self,
+        what: "str | Workflow",
+        params: Mapping[str, Any] | None = None,
+        *,
+        context: Mapping[str, JsonValue] | None = None,
+        wait: Literal[True] = True,
+    ) -> ChildResult: ...
+    @overload
+    def run_workflow(
+        self,
+        what: "str | Workflow",
+        params: Mapping[str, Any] | None = None,
+        *,
+        context: Mapping[str, JsonValue] | None = None,
+        wait: Literal[False],
+    ) -> RunId: ...
+    def run_workflow(
+        self,
+        what: "str | Workflow",
+        params: Mapping[str, Any] | None = None,
+        *,
+        context: Mapping[str, JsonValue] | None = None,
+        wait: bool = True,
+    ) -> ChildResult | RunId:
+        """Run another workflow, wait for its end as `sleep` does, and return its result.
+
+        The run is begun once in the attempt, whatever happens to engines. It is cancelled, paused
+        and resumed together with this one.
+
+        Args:
+            what: a reference such as `acme-etl/clean==1.*`; the name of another workflow of this
+                one's release, or of one that the runtime was opened with; or such a workflow.
+            params: the run's params; checked against the workflow's schema, defaults filled.
+            context: values that its first tasks see.
+            wait: False begins the run and returns its id; it goes on by itself then.
+
+        Raises:
+            ChildRunError: it failed, was cancelled, or can't begin. It can be caught.
+        """
+        asked = _child_of(what, params, context)
+        if not wait:
+            return self._begin([asked])[0]
+        return self._run_all([asked])[0]
+
+    def run_workflows(
+        self, runs: "Iterable[tuple[str | Workflow, Mapping[str, Any] | None]]"
+    ) -> list[ChildResult]:
+        """Run several workflows at a time, wait for the end of all, and return their results.
+
+        If one of them can't begin, none of them does.
+
+        Args:
+            runs: what to run, each with its params; see `run_workflow`.
+
+        Raises:
+            ChildRunError: one failed, was cancelled or can't begin: the first of them. It is raised
+                when all have ended.
+        """
+        asked = [_child_of(what, params, None) for what, params in runs]
+        return self._run_all(asked) if asked else []
+
+    def _run_all(self, asked: list[Child]) -> list[ChildResult]:
+        ended = self._waits.run(asked, is_detached=False)
+        raise_failed(ended)
+        return [self.info.child(child.run_id) for child in ended if child.run_id is not None]
+
+    def _begin(self, asked: list[Child]) -> list[RunId]:
+        begun = self._waits.run(asked, is_detached=True)
+        raise_failed(begun)
+        return [child.run_id for child in begun if child.run_id is not None]
 
     @property
     def _waits(self) -> Waits:

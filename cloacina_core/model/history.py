@@ -22,6 +22,7 @@ _TASK: Mapping[EventType, TaskStatus] = {
     EventType.TASK_EXPANDED: TaskStatus.RUNNING,
     EventType.TASK_DEFERRED: TaskStatus.SLEEPING,
     EventType.SIGNAL_TAKEN: TaskStatus.READY,
+    EventType.CHILD_ENDED: TaskStatus.READY,
     EventType.TASK_RESUMED: TaskStatus.RUNNING,
     EventType.TASK_RESET: TaskStatus.WAITING,
     EventType.TASK_SUCCEEDED: TaskStatus.SUCCEEDED,

@@ -144,6 +144,21 @@ def _ended_at(task: TaskResult) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """The task that asked for a run."""
+
+    run_id: RunId
+    task: str
+    """The name of the task, or of the instance."""
+    waits: bool = True
+    """Whether the task waits for the run's end: the run is cancelled and paused with it."""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as a JSON object."""
+        return {"run_id": self.run_id, "task": self.task, "waits": self.waits}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
     """A run as listings show it."""
 
@@ -160,6 +175,10 @@ class RunSummary:
     """What it shares with the runs that aren't live together with it."""
     origin: RunId | None = None
     """The run that this one repeats, wholly or from a task on."""
+    parent: Parent | None = None
+    """The task that asked for this run; None when people or programs did."""
+    depth: int = 0
+    """How many runs stand above it: its parent, the parent of that, and so on."""
     engine: EngineId | None
     """Who works on it, or worked on it last."""
     created_at: datetime
@@ -179,6 +198,7 @@ class RunSummary:
             "idempotency_key": self.idempotency_key,
             "concurrency_key": self.concurrency_key,
             "origin": self.origin,
+            "parent": self.parent and self.parent.to_json(),
             "engine": self.engine,
             "created_at": iso(self.created_at),
             "started_at": _iso(self.started_at),

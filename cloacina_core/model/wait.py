@@ -1,4 +1,4 @@
-"""Waits that give the task's slot back: for a moment, for a signal, for something to become true.
+"""Waits that give the task's slot back: for a moment, a signal, a condition, or other runs.
 
 A wait ends the call of the function. Once it is over, the function is called again from its
 beginning, in the same attempt, and the waits that it asked for before are found to be over: the
@@ -14,6 +14,7 @@ from typing import Any
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import from_micros, iso, to_micros
 from cloacina_core.foundation.json_value import JsonValue, decode
+from cloacina_core.model.child import Child, told
 from cloacina_core.model.retry import LONGEST
 
 MAX_SIGNAL_NAME_LENGTH = 100
@@ -25,6 +26,7 @@ class WaitKind(StrEnum):
     MOMENT = "moment"
     CONDITION = "condition"
     SIGNAL = "signal"
+    CHILDREN = "children"
 
 
 class WaitState(StrEnum):
@@ -49,13 +51,26 @@ class Wait:
     """The name of the signal."""
     payload: str | None = None
     """What came with the signal, encoded."""
+    children: tuple[Child, ...] = ()
+    """The runs that are waited for; those that are only begun end the wait at once."""
+    is_detached: bool = False
+    """Whether the runs are only begun."""
+
+    @property
+    def what(self) -> str:
+        """What is waited for, in a word: the same in each call of the task."""
+        return self.signal or ", ".join(str(one) for one in self.children) or self.kind.value
 
     def __str__(self) -> str:
+        if self.state is not WaitState.OPEN:
+            return "for its turn"
         parts = []
         if self.signal is not None:
             parts.append(f"for signal {self.signal!r}")
         elif self.kind is WaitKind.CONDITION:
             parts.append("for its condition, asked again")
+        elif self.children:
+            parts.append(f"for {told(self.children)}")
         if self.until is not None:
             word = "until" if self.kind is not WaitKind.CONDITION else "at"
             parts.append(f"{word} {iso(self.until)}")
@@ -70,6 +85,8 @@ class Wait:
             "deadline": _micros(self.deadline),
             "signal": self.signal,
             "payload": self.payload,
+            "children": [child.to_json() for child in self.children],
+            "is_detached": self.is_detached,
         }
 
     @classmethod
@@ -82,6 +99,8 @@ class Wait:
             deadline=_moment(data["deadline"]),
             signal=data["signal"],
             payload=data["payload"],
+            children=tuple(Child.from_json(child) for child in data["children"]),
+            is_detached=data["is_detached"],
         )
 
 
@@ -140,7 +159,7 @@ class Waits:
         """See `Context.sleep_until`."""
         if moment.tzinfo is None:
             raise ValueError(f"a moment needs a time zone, and {moment} has none")
-        wait = self._take(WaitKind.MOMENT)
+        wait = self._take(Wait(kind=WaitKind.MOMENT))
         if wait is None:
             state = WaitState.DONE if moment <= self._now() else WaitState.OPEN
             wait = self._record(Wait(kind=WaitKind.MOMENT, state=state, until=moment))
@@ -158,7 +177,7 @@ class Waits:
         if _checked(every, "every") <= timedelta(0):
             raise ValueError("every must be longer than nothing")
         now = self._now()
-        wait = self._take(WaitKind.CONDITION)
+        wait = self._take(Wait(kind=WaitKind.CONDITION))
         if wait is None:
             deadline = None if timeout is None else now + _checked(timeout, "timeout")
             wait = self._record(Wait(kind=WaitKind.CONDITION, deadline=deadline))
@@ -177,7 +196,7 @@ class Waits:
     def wait_for(self, signal: str, timeout: timedelta | None) -> JsonValue:
         """See `Context.wait_for`."""
         name = check_signal_name(signal)
-        wait = self._take(WaitKind.SIGNAL, name)
+        wait = self._take(Wait(kind=WaitKind.SIGNAL, signal=name))
         if wait is None:
             until = None if timeout is None else self._now() + _checked(timeout, "timeout")
             wait = self._record(Wait(kind=WaitKind.SIGNAL, signal=name, until=until))
@@ -187,7 +206,17 @@ class Waits:
             raise WaitTimeoutError(f"signal {name!r} didn't come until {wait.until}")
         return None if wait.payload is None else decode(wait.payload)
 
-    def _take(self, kind: WaitKind, signal: str | None = None) -> Wait | None:
+    def run(self, children: Sequence[Child], *, is_detached: bool) -> tuple[Child, ...]:
+        """Return runs once they have ended, or once they have begun when they are detached."""
+        asked = Wait(kind=WaitKind.CHILDREN, children=tuple(children), is_detached=is_detached)
+        wait = self._take(asked)
+        if wait is None:
+            wait = self._record(asked)
+        if wait.state is WaitState.OPEN:
+            self._defer()
+        return wait.children
+
+    def _take(self, asked: Wait) -> Wait | None:
         """Return the next wait of the calls before; None when they got no further.
 
         Raises:
@@ -197,11 +226,11 @@ class Waits:
         if self._next > len(self._waits):
             return None
         known = self._waits[self._next - 1]
-        if (known.kind, known.signal) != (kind, signal):
+        if (known.kind, known.what) != (asked.kind, asked.what):
             raise WaitOrderError(
-                f"wait {self._next} of this task was for {known.signal or known.kind.value} "
-                f"before, and is for {signal or kind.value} now; a task that is called again must "
-                "ask for the same waits in the same order"
+                f"wait {self._next} of this task was for {known.what} before, and is for "
+                f"{asked.what} now; a task that is called again must ask for the same waits in the "
+                "same order"
             )
         return known
 
@@ -213,6 +242,13 @@ class Waits:
     def _defer(self) -> None:
         self.deferral = Deferral(self._waits)
         raise self.deferral
+
+
+def awaited(waits: Sequence[Wait]) -> tuple[Child, ...]:
+    """Return the runs that a task with these waits waits for now."""
+    if not waits or waits[-1].state is not WaitState.OPEN:
+        return ()
+    return waits[-1].children
 
 
 def _checked(duration: object, what: str) -> timedelta:

@@ -4,6 +4,8 @@ import os
 import random
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -13,6 +15,7 @@ from importlib_metadata import version
 from cloacina_core.engine.acceptance import RunRequest
 from cloacina_core.engine.attempt import AttemptRunner, direct
 from cloacina_core.engine.capture import Capture
+from cloacina_core.engine.children import ChildStarter
 from cloacina_core.engine.engine import Engine, EngineLimits
 from cloacina_core.engine.executors.threads import ThreadExecutor
 from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
@@ -39,6 +42,7 @@ from cloacina_core.model.status import RunStatus
 from cloacina_core.model.stored import StoredRun
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime.children import ChildResolver, read_child
 from cloacina_core.runtime.control import RunControl, repeated, take_outcomes
 from cloacina_core.runtime.explainer import Explainer
 from cloacina_core.runtime.following import RunFollower
@@ -62,6 +66,10 @@ from cloacina_core.store.writing import RunWriter
 
 What: TypeAlias = str | Workflow
 """What to run: a reference such as `acme-etl/nightly>=1.2`, or a workflow object."""
+
+
+_PAGE = 100
+"""How many of the runs that a run asked for are looked at at a time."""
 
 
 class Runtime:
@@ -106,8 +114,22 @@ class Runtime:
             spill_bytes=settings.spill_bytes,
             max_spilled_bytes=settings.max_spilled_bytes,
         )
-        wrap = plugins.wrapper() or direct
-        runner = AttemptRunner(self._library.find, clock, wrap, spill=self._spill)
+        runner = AttemptRunner(
+            self._library.find,
+            clock,
+            plugins.wrapper() or direct,
+            spill=self._spill,
+            child=lambda run_id: read_child(self._reader, run_id),
+        )
+        self._resolving = ThreadPoolExecutor(max_workers=2, thread_name_prefix="cloacina-children")
+        self._children = ChildStarter(
+            resolver=ChildResolver(self._sources, self._library),
+            ids=self._ids,
+            clock=clock,
+            ended=self._reader.ended,
+            max_depth=settings.max_run_depth,
+            elsewhere=self._resolving.submit,
+        )
         self._executor = ThreadExecutor(runner)
         self._recover = recover
         self._awaited: set[RunId] = set()
@@ -180,6 +202,7 @@ class Runtime:
             notifier=self._notifier,
             clock=self._clock,
             chance=random.random,
+            children=self._children,
             limits=EngineLimits(
                 settings.slots,
                 settings.max_value_bytes,
@@ -230,6 +253,7 @@ class Runtime:
             self._retention.stop()
         self._engines.stop()
         self._executor.stop()
+        self._resolving.shutdown(cancel_futures=True)
         self._notifier.stop()
         self._capture.stop()
         self._view.close()
@@ -555,7 +579,20 @@ class Runtime:
             if error.engine == engine.id:  # another thread of this process was faster
                 return self._handle(found, engine.completion(found))
             raise
-        return self._handle(found, engine.take_up(self._reader.load(found)))
+        handle = self._handle(found, engine.take_up(self._reader.load(found)))
+        self._go_on_with_children(found)
+        return handle
+
+    def _go_on_with_children(self, run_id: RunId) -> None:
+        """Go on here with what a run waits for and nobody works on."""
+        last: RunId | None = None
+        while page := self._reader.summaries(RunFilter(parent=run_id), before=last, limit=_PAGE):
+            last = page[-1].run_id
+            for child in page:
+                if child.status.is_final:
+                    continue
+                with suppress(IllegalTransitionError, RunOwnedElsewhereError, MissingCodeError):
+                    self._go_on(child.run_id)
 
     def get(self, run_id: str) -> RunResult:
         """Return a run as it stands.
@@ -673,8 +710,9 @@ class Runtime:
             )
 
     def _on_change(self) -> None:
-        """Follow what another process changed: it asked something of a run, or left one."""
+        """Follow what another process changed: it asked something of a run, left or ended one."""
         self._look_for_commands()
+        self._engines.engine.look_for_ends()
         self._recovery.wake()
 
     def _look_for_commands(self) -> None:

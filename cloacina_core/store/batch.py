@@ -1,6 +1,6 @@
 """What one flush writes: the transitions of many runs, gathered by statement."""
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
@@ -38,29 +38,47 @@ class Batch:
     """Permits that are needed no more, if there are any: in_run, of_task, of_attempt, of_limit."""
     handled: list[Row] = field(default_factory=list)
     """Commands: in_run, command, handled_at."""
+    asked_children: list[Row] = field(default_factory=list)
+    """What the runs are asked that a run waits for: in_run, command, what, why, who, at."""
+    called_parents: list[Row] = field(default_factory=list)
+    """Runs that other engines wait for, and that end: in_run. Written nowhere."""
     taken: list[Row] = field(default_factory=list)
     """Signals that were handled before, or are now: in_run, command, taken_by."""
     blob_uses: list[Row] = field(default_factory=list)
     """in_run, of_kind, of_task, blob. Each says that the blob must be there."""
     logs: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
+    parents: dict[RunId, RunId] = field(default_factory=dict)
+    """Runs that begin with the batch, and the runs that asked for them: whose rows belong to each
+    other, and are written together or not at all."""
 
     def without(self, runs: Container[RunId]) -> "Batch":
         """Return the batch without the rows of some runs."""
-        kept = Batch(number=self.number, definitions=self.definitions)
+        kept = Batch(number=self.number, definitions=self.definitions, parents=self.parents)
         for run_id, part in self.by_run().items():
             if run_id not in runs:
                 kept.add(part)
         return kept
 
     def by_run(self) -> dict[RunId, "Batch"]:
-        """Return a batch for each run, not yet numbered."""
+        """Return a batch for each run and those that it asked for, not yet numbered."""
         parts: dict[RunId, Batch] = {}
         for name in _OF_RUNS:
             for row in getattr(self, name):
-                part = parts.setdefault(_run_of(row), Batch(definitions=self.definitions))
-                getattr(part, name).append(row)
+                head = self.head_of(_run_of(row))
+                if head not in parts:
+                    parts[head] = Batch(definitions=self.definitions, parents=self.parents)
+                getattr(parts[head], name).append(row)
         return parts
+
+    def head_of(self, run_id: RunId) -> RunId:
+        """Return the run that a run's rows are written with: itself, or who asked for it."""
+        return self.parents.get(run_id, run_id)
+
+    def together_with(self, runs: Collection[RunId]) -> set[RunId]:
+        """Return runs and all whose rows are written with theirs."""
+        heads = {self.head_of(run_id) for run_id in runs}
+        return heads | {child for child, parent in self.parents.items() if parent in heads}
 
     def runs(self) -> set[RunId]:
         """Return the runs of which the batch has rows."""
@@ -81,12 +99,14 @@ class Batch:
             or self.new_attempts
             or self.attempt_ends
             or self.handled
+            or self.asked_children
             or self.taken
             or self.events
         )
 
 
-_OF_RUNS = tuple(part.name for part in fields(Batch) if part.name not in ("number", "definitions"))
+_OF_ALL = ("number", "definitions", "parents")
+_OF_RUNS = tuple(part.name for part in fields(Batch) if part.name not in _OF_ALL)
 
 
 def _run_of(row: Row) -> RunId:

@@ -21,6 +21,7 @@ from cloacina_core.model.event import EventType
 from cloacina_core.model.history import OUTCOMES, FoldedRun
 from cloacina_core.model.spilled import digests_in_json
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
+from cloacina_core.model.wait import Wait, awaited
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.retention import YOUNG
@@ -54,6 +55,7 @@ _MEND: Mapping[str, str] = {
     "history-disagrees": _REPORT,
     "attempts-disagree": _REPORT,
     "unfinished": _REPORT,
+    "missing-child": _RESTORE,
 }
 KINDS = frozenset(_MEND)
 """What can be found."""
@@ -177,6 +179,8 @@ class _RunCheck:
         self.last_outcome: dict[str, str | None] = {}
         self.has_gap = False
         self.unknown: set[str] = set()
+        self.awaited: dict[str, str] = {}
+        """Runs that its tasks wait for, and which task does."""
 
     def begin(self) -> Iterator[Damage]:
         """Say what the run's own row shows."""
@@ -267,6 +271,20 @@ class _RunCheck:
             outcome = self.last_outcome[row.name] or "not over"
             message = f"task {row.name} is {row.status}, and its last attempt is {outcome}"
             yield self._damage("attempts-disagree", message)
+
+        if row.status == TaskStatus.SLEEPING and row.waits:
+            waits = [Wait.from_json(wait) for wait in json.loads(row.waits)["waits"]]
+            self.awaited |= {child.run_id or "": row.name for child in awaited(waits)}
+
+    def links(self, connection: Connection) -> Iterator[Damage]:
+        """Say which runs aren't there that it waits for. A parent may be gone, a child may not."""
+        if not self.awaited:
+            return
+        runs = schema.runs
+        found = connection.execute(select(runs.c.id).where(runs.c.id.in_(self.awaited))).scalars()
+        for missing in sorted(self.awaited.keys() - set(found)):
+            message = f"task {self.awaited[missing]} waits for run {missing}, which isn't there"
+            yield self._damage("missing-child", message)
 
     def end(self) -> Iterator[Damage]:
         """Say what only shows when all rows were seen."""
@@ -392,5 +410,6 @@ def _page(
                     yield from run.foreign(table, found)
                     yield from look(run, found)
             yield from run.end()
+            yield from run.links(connection)
         for rows, _, _ in tables:
             yield from rows.orphans(before=None)

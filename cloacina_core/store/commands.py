@@ -18,6 +18,7 @@ from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.event import EventType
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.store import schema
+from cloacina_core.store.children import ASK_CHILDREN
 from cloacina_core.store.database import Database
 from cloacina_core.store.watching import announce
 
@@ -51,6 +52,8 @@ class CommandStore:
                 )
             now = self._database.now_micros(connection)
             is_done = run.engine is None and _obeyed_here(connection, run, command, now)
+            if is_done:
+                _ask_children(connection, command, now)
             announce(connection)
             connection.execute(
                 insert(_commands).values(
@@ -182,6 +185,21 @@ def _obeyed_here(connection: Connection, run: Row[Any], command: Command, now: i
         _tell(connection, command.run_id, EventType.PAUSED, now, str(command))
         return True
     return False
+
+
+def _ask_children(connection: Connection, command: Command, now: int) -> None:
+    """Ask the same of the runs that a run waits for."""
+    connection.execute(
+        ASK_CHILDREN,
+        {
+            "in_run": command.run_id,
+            "command": command.id,
+            "what": command.kind.value,
+            "why": command.reason,
+            "who": f"run {command.run_id}",
+            "at": now,
+        },
+    )
 
 
 def _queue(connection: Connection, run_id: RunId, now: int, **more: None) -> None:

@@ -2,7 +2,7 @@
 
 import heapq
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.model.release import Release
-from cloacina_core.model.run import AttemptResult, Failure, LogLine, RunSummary
+from cloacina_core.model.run import AttemptResult, Failure, LogLine, Parent, RunSummary
 from cloacina_core.model.spilled import Encoded, Load, encoded_of_json, text_of
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun, StoredTask
@@ -43,6 +43,8 @@ class RunFilter:
     """Accepted at this moment or later, to the millisecond."""
     until: datetime | None = None
     """Accepted before this moment, to the millisecond."""
+    parent: RunId | None = None
+    """Asked for by a task of this run."""
 
 
 class RunReader:
@@ -98,6 +100,21 @@ class RunReader:
             query = query.where(_runs.c.id < before)
         with self._database.read() as connection:
             return [_summary(row) for row in connection.execute(query)]
+
+    def ended(self, runs: Collection[RunId]) -> list[RunSummary]:
+        """Return those of some runs that have ended."""
+        wanted = list(runs)
+        with self._database.read() as connection:
+            return [
+                _summary(row)
+                for start in range(0, len(wanted), _PAGE)
+                for row in connection.execute(
+                    select(_runs).where(
+                        _runs.c.id.in_(wanted[start : start + _PAGE]),
+                        _runs.c.finished_at.is_not(None),
+                    )
+                )
+            ]
 
     def load(self, run_id: RunId) -> StoredRun:
         """Return everything about a run.
@@ -255,6 +272,8 @@ def _filtered(query: Select[Any], wanted: RunFilter) -> Select[Any]:
         query = query.where(_runs.c.package == wanted.package)
     if wanted.workflow is not None:
         query = query.where(_runs.c.workflow == wanted.workflow)
+    if wanted.parent is not None:
+        query = query.where(_runs.c.parent == wanted.parent)
     if wanted.since is not None:
         query = query.where(_runs.c.id >= first_id_of(wanted.since))
     if wanted.until is not None:
@@ -280,12 +299,20 @@ def _summary(row: Row[Any]) -> RunSummary:
         idempotency_key=row.idempotency_key,
         concurrency_key=row.concurrency_key,
         origin=row.origin,
+        parent=_parent(row),
+        depth=row.depth,
         engine=row.engine,
         created_at=from_micros(row.created_at),
         started_at=_moment(row.started_at),
         finished_at=_moment(row.finished_at),
         error=_failure(row.error),
     )
+
+
+def _parent(row: Row[Any]) -> Parent | None:
+    if row.parent is None:
+        return None
+    return Parent(run_id=RunId(row.parent), task=row.parent_task, waits=bool(row.parent_waits))
 
 
 def _release(row: Row[Any]) -> Release | None:

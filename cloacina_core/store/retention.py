@@ -19,6 +19,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    or_,
     select,
     tuple_,
 )
@@ -32,6 +33,10 @@ from cloacina_core.store.database import Database
 
 _runs, _discarded, _blobs = schema.runs, schema.discarded_runs, schema.blobs
 _MICROS = 1_000_000
+
+_parents = _runs.alias("parents")
+_HAS_LIVE_PARENT = exists().where(_parents.c.id == _runs.c.parent, _parents.c.finished_at.is_(None))
+"""A task that waits may look at the runs that it asked for once more."""
 
 RUNS_IN_TRANSACTION = 100
 BLOBS_IN_TRANSACTION = 20
@@ -163,7 +168,11 @@ class Retention:
         else:
             length = int(expiry.older_than.total_seconds() * _MICROS)
             micros = self._database.now_micros(connection) - length
-        return _runs.c.status == expiry.status.value, _runs.c.finished_at < micros
+        return (
+            _runs.c.status == expiry.status.value,
+            _runs.c.finished_at < micros,
+            or_(_runs.c.parent.is_(None), ~_HAS_LIVE_PARENT),
+        )
 
 
 def _note(connection: Connection, runs: Sequence[RunId]) -> int:

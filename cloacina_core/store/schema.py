@@ -6,6 +6,7 @@ sorted. Payloads stand apart, so that no listing reads them.
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Connection,
@@ -37,6 +38,7 @@ LIVE_LIMITED = text("limited_as is not null and status in ('queued', 'running', 
 LIVE_KEYED = text("concurrency_key is not null and status in ('queued', 'running', 'paused')")
 FINISHED = text("finished_at is not null")
 UNHANDLED = text("handled_at is null")
+CHILD = text("parent is not null")
 
 engines = Table(
     "engines",
@@ -105,6 +107,11 @@ runs = Table(
     Column("max_live_runs", Integer),
     Column("concurrency_key", String(255)),
     Column("max_live_per_key", Integer),
+    # The run and the task that asked for this one, and whether that task waits for its end.
+    Column("parent", String(26)),
+    Column("parent_task", TASK_NAME),
+    Column("parent_waits", Boolean),
+    Column("depth", Integer, nullable=False, server_default="0"),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
     Column("error", Text),
@@ -119,6 +126,9 @@ runs = Table(
     # Whether anybody still uses a definition.
     Index("ix_runs_definition", "definition"),
 )
+
+# Few runs have a parent.
+child_runs = Index("ix_runs_parent", runs.c.parent, runs.c.id, sqlite_where=CHILD)
 
 # Small however long the history is: what engines look for.
 live_runs = Index(
@@ -150,6 +160,7 @@ def _make_indexes_partial(_metadata: MetaData, connection: Connection, **_: obje
         live_limited_runs.dialect_options["postgresql"]["where"] = LIVE_LIMITED
         live_keyed_runs.dialect_options["postgresql"]["where"] = LIVE_KEYED
         finished_runs.dialect_options["postgresql"]["where"] = FINISHED
+        child_runs.dialect_options["postgresql"]["where"] = CHILD
         unhandled_commands.dialect_options["postgresql"]["where"] = UNHANDLED
 
 

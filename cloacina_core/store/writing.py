@@ -11,6 +11,7 @@ from cloacina_core.errors import OutcomeUnknownError, StoreUnavailableError
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.store import schema
 from cloacina_core.store.batch import Batch, GuardError, KnownKey, Row, StaleEngineError
+from cloacina_core.store.children import ASK_CHILDREN
 from cloacina_core.store.database import Database, insert_unless_there
 from cloacina_core.store.direct import DirectStatement, Executed
 from cloacina_core.store.watching import Change, announce
@@ -202,6 +203,8 @@ class RunWriter:
                         changed.append((self._change(statement, rows), len(rows)))
                 if batch.given_back:
                     self._change(_GIVE_BACK, batch.given_back)
+                if batch.asked_children:
+                    self._change(ASK_CHILDREN, batch.asked_children)
                 self._insert(schema.payloads, batch.payloads)
                 self._insert(schema.logs, batch.logs)
                 self._insert(schema.events, batch.events)
@@ -216,7 +219,8 @@ class RunWriter:
     def _announce(self, batch: Batch) -> None:
         """Tell engines of runs that wait and of room, and those who wait of runs that ended."""
         has_room = batch.given_back or any(row["gives_way"] for row in batch.run_changes)
-        if has_room or any(row["engine"] is None for row in batch.new_runs):
+        is_work = has_room or batch.asked_children or batch.called_parents
+        if is_work or any(row["engine"] is None for row in batch.new_runs):
             announce(self._connection, Change.WORK)
         if any(row["finished_at"] is not None for row in batch.run_changes):
             announce(self._connection, Change.ENDS)

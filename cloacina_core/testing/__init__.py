@@ -52,6 +52,19 @@ A task that waits is sent what it waits for, and the clock jumps there:
 >>> result.context["by"], str(result.elapsed)
 ('ann', '2:00:00')
 
+A task that runs another workflow gets what the test says of it: a workflow that is run, the context
+that such a run leaves, or what it fails with.
+
+>>> report = Workflow("report")
+>>> @report.task
+... def count(context: Context) -> dict[str, object]:
+...     clean = context.run_workflow("acme-etl/clean==1.*", {"day": "2026-01-05"})
+...     return {"count": len(clean.context["rows"])}
+>>> run_workflow(report, children={"acme-etl/clean==1.*": {"rows": [1, 2]}}).context["count"]
+2
+>>> print(run_workflow(report, children={"acme-etl/clean==1.*": OSError("full")}).error.type)
+cloacina_core.model.child.ChildRunError
+
 `WorkflowHarness` does the same for several runs on one store. Makers of executors derive their
 tests from `ExecutorContract`.
 """

@@ -57,6 +57,8 @@ class Disturbances:
 
     def around(self, call: TaskCall, function: Callable[[], Any]) -> Any:
         """Call a task's function, or raise what the attempt is to raise instead."""
+        if call.fingerprint != self.definition.fingerprint:  # of a run that a task asked for
+            return function()
         error = self._error_of(call)
         if error is not None:
             raise error

@@ -11,6 +11,7 @@ from importlib_metadata import version
 from cloacina_core.engine.acceptance import RunRequest
 from cloacina_core.engine.attempt import AttemptRunner
 from cloacina_core.engine.capture import Capture
+from cloacina_core.engine.children import ChildStarter
 from cloacina_core.engine.engine import Engine, EngineLimits
 from cloacina_core.engine.executors.inline import InlineExecutor
 from cloacina_core.engine.library import WorkflowLibrary
@@ -23,13 +24,16 @@ from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.status import TaskStatus
 from cloacina_core.model.workflow import Workflow
+from cloacina_core.runtime.children import read_child
+from cloacina_core.runtime.history import read_result
 from cloacina_core.settings import Settings
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.database import IN_MEMORY, Database
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.permits import Permits
-from cloacina_core.store.reading import RunReader
+from cloacina_core.store.reading import RunFilter, RunReader
+from cloacina_core.testing.children import ChildRun, ChildRuns
 from cloacina_core.testing.clock import FrozenClock
 from cloacina_core.testing.crash_point import Crashes, CrashingWriter, EngineKilledError
 from cloacina_core.testing.disturbances import Crash, Disturbances, Fail, Slow
@@ -92,6 +96,7 @@ class WorkflowHarness:
             spill_bytes=_DEFAULTS.spill_bytes,
             max_spilled_bytes=_DEFAULTS.max_spilled_bytes,
         )
+        self._children = ChildRuns({}, self._library)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -117,6 +122,7 @@ class WorkflowHarness:
         slow: Slow | None = None,
         crash: Crash = (),
         signals: Iterable[Signal] = (),
+        children: Mapping[str, ChildRun] | None = None,
     ) -> HarnessResult:
         """Run the workflow until it has ended. A failed run is a result, not an exception.
 
@@ -134,6 +140,9 @@ class WorkflowHarness:
                 run up. Three deaths in a row fail the run, as they do in production.
             signals: what the run is sent, and when: `[Signal("approval", {"by": "ann"})]`. One is
                 sent once its time has come and the run can only wait.
+            children: what the runs are that tasks ask for, by reference, or by the name of the
+                workflow: `{"acme-etl/clean==1.*": clean}` runs a workflow, `{"rows": 3}` in its
+                place is the context that such a run leaves, and an exception what it fails with.
 
         Raises:
             ParamsError: the params don't fit.
@@ -146,6 +155,7 @@ class WorkflowHarness:
         request = RunRequest.checked(self._definition, params, context).spilled(self._spill)
         disturbances = Disturbances.checked(self._definition, fail, slow, crash)
         crashes = Crashes(disturbances.crash)
+        self._children = ChildRuns(children or {}, self._library)
         mailbox = Mailbox(signals, clock=self.clock, commands=self._commands, ids=self._ids)
         began = self.clock.now()
         capture = Capture(pass_on=True)
@@ -179,7 +189,13 @@ class WorkflowHarness:
     ) -> SteppedEngine:
         """Start one more engine, which knows of the others only what the store tells."""
         executor = InlineExecutor(
-            AttemptRunner(self._library.find, self.clock, disturbances.around, spill=self._spill)
+            AttemptRunner(
+                self._library.find,
+                self.clock,
+                disturbances.around,
+                spill=self._spill,
+                child=lambda run_id: read_child(self._reader, run_id),
+            )
         )
         engine = Engine(
             self._ids.engine_id(),
@@ -191,6 +207,13 @@ class WorkflowHarness:
             notifier=Notifier(),
             clock=self.clock,
             chance=lambda: self._chance,
+            children=ChildStarter(
+                resolver=self._children,
+                ids=self._ids,
+                clock=self.clock,
+                ended=self._reader.ended,
+                max_depth=_DEFAULTS.max_run_depth,
+            ),
             limits=EngineLimits(_DEFAULTS.slots, _DEFAULTS.max_value_bytes),
         )
         self._ownership.register(engine.id, version("cloacina"))
@@ -203,10 +226,13 @@ class WorkflowHarness:
         return run
 
     def _recover(self, engine: SteppedEngine, run_id: RunId) -> RunState | None:
-        """Take a run from a dead engine, as recovery does; None when it was never stored."""
-        if run_id in self._ownership.claimable(engine.id):
-            self._ownership.claim(run_id, engine.id)
-            return engine.take_up(self._reader.load(run_id))
+        """Take what a dead engine had, as recovery does; None when the run was never stored."""
+        taken = {}
+        for free in self._ownership.claimable(engine.id):
+            self._ownership.claim(free, engine.id)
+            taken[free] = engine.take_up(self._reader.load(free))
+        if run_id in taken:
+            return taken[run_id]
         try:
             stored = self._reader.load(run_id)
         except UnknownRunError:
@@ -236,10 +262,16 @@ class WorkflowHarness:
             logs=tuple(self._reader.logs(run_id)),
             crashes=tuple(crashes.happened),
             elapsed=elapsed,
+            children=tuple(
+                read_result(self._reader, child.run_id)
+                for child in self._reader.summaries(
+                    RunFilter(parent=run_id), limit=stored.last_seq
+                )[::-1]
+            ),
         )
 
 
-def run_workflow(
+def run_workflow(  # noqa: PLR0913 - those of a harness and its run; all but two by name
     workflow: Workflow,
     params: Mapping[str, Any] | None = None,
     *,
@@ -248,6 +280,7 @@ def run_workflow(
     slow: Slow | None = None,
     crash: Crash = (),
     signals: Iterable[Signal] = (),
+    children: Mapping[str, ChildRun] | None = None,
     clock: FrozenClock | None = None,
 ) -> HarnessResult:
     """Run a workflow once, in memory, and return how it ended.
@@ -256,7 +289,13 @@ def run_workflow(
     """
     with WorkflowHarness(workflow, clock=clock) as harness:
         return harness.run(
-            params, context=context, fail=fail, slow=slow, crash=crash, signals=signals
+            params,
+            context=context,
+            fail=fail,
+            slow=slow,
+            crash=crash,
+            signals=signals,
+            children=children,
         )
 
 

@@ -26,6 +26,8 @@ class HarnessResult:
     """The crashes that its engines suffered, in order."""
     elapsed: timedelta
     """How long it took on the frozen clock."""
+    children: tuple[RunResult, ...] = ()
+    """The runs that its tasks asked for, in the order of their beginning."""
 
     @property
     def run_id(self) -> RunId:

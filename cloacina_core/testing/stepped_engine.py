@@ -11,7 +11,7 @@ from cloacina_core.engine.requests import Submission, TakeUp
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.model.stored import StoredRun
 from cloacina_core.testing.clock import FrozenClock
-from cloacina_core.testing.disturbances import Disturbances
+from cloacina_core.testing.disturbances import NOTHING, Disturbances
 from cloacina_core.testing.signals import Mailbox
 
 
@@ -92,8 +92,10 @@ class SteppedEngine:
 
     def _receive(self, run: RunState, outcome: Outcome) -> None:
         """Take an outcome from the executor; the engine gets it when the attempt's time is over."""
-        _, number, _ = outcome.key
-        self._slow.add(outcome, self._disturbances.duration(run.name_of(number)))
+        run_id, number, _ = outcome.key
+        is_main = run_id == run.run_id  # and not of a run that a task asked for
+        duration = self._disturbances.duration(run.name_of(number)) if is_main else NOTHING
+        self._slow.add(outcome, duration)
         self._deliver()
 
     def _deliver(self) -> None:

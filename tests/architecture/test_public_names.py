@@ -14,6 +14,8 @@ from cloacina_core.model.rules import Rule, ValueProbe
 DOORS = {
     "cloacina_core": {
         "AsyncRuntime",
+        "ChildResult",
+        "ChildRunError",
         "Context",
         "RetryPolicy",
         "RunHandle",

@@ -5,16 +5,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from cloacina_core.engine.acceptance import RunRequest
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
+from cloacina_core.engine.children import ChildStarter
 from cloacina_core.engine.engine import Engine, EngineLimits
 from cloacina_core.engine.executors.interface import Report
 from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.requests import Submission
 from cloacina_core.engine.run_state import RunState
+from cloacina_core.errors import UnknownPackageError
 from cloacina_core.foundation.clock import Clock, SystemClock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
-from cloacina_core.foundation.json_value import JsonValue, encode
+from cloacina_core.foundation.json_value import JsonValue, decode, encode
+from cloacina_core.model.child import Child
 from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.context import Context
 from cloacina_core.model.retry import RetryPolicy
@@ -190,6 +194,21 @@ class HandExecutor:
         return self.calls.pop(key)
 
 
+class Offers:
+    """Finds workflows among those that a test offers, by name."""
+
+    def __init__(self, workflows: Iterable[Workflow] = ()) -> None:
+        self.workflows = {workflow.name: workflow for workflow in workflows}
+
+    def request(self, parent: RunSummary, child: Child) -> RunRequest:
+        """Return what a task asks for."""
+        workflow = self.workflows.get(child.reference)
+        if workflow is None:
+            raise UnknownPackageError(child.reference, [])
+        params = None if child.params is None else decode(child.params)
+        return RunRequest.checked(workflow.definition(), params, priority=parent.priority)
+
+
 class EngineBench:
     """A real engine on a real store, stepped by the test, which does the tasks' work itself."""
 
@@ -200,6 +219,8 @@ class EngineBench:
         *,
         slots: int = 16,
         writer: RunWriter | None = None,
+        children: Iterable[Workflow] = (),
+        max_run_depth: int = 20,
         lease: timedelta = LEASE,
     ) -> None:
         self.clock = clock
@@ -210,6 +231,7 @@ class EngineBench:
         self.commands = CommandStore(database)
         self.permits = Permits(database)
         self.executor = HandExecutor()
+        self.offers = Offers(children)
         self.engine = Engine(
             self.ids.engine_id(),
             writer=writer or RunWriter(database),
@@ -220,6 +242,13 @@ class EngineBench:
             notifier=Notifier(),
             clock=clock,
             chance=lambda: 0.0,
+            children=ChildStarter(
+                resolver=self.offers,
+                ids=self.ids,
+                clock=clock,
+                ended=self.reader.ended,
+                max_depth=max_run_depth,
+            ),
             limits=EngineLimits(slots=slots, max_value_bytes=1_000_000),
         )
         self.ownership.register(self.engine.id, "test")

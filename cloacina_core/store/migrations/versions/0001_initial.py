@@ -14,6 +14,7 @@ LIVE_LIMITED = sa.text("limited_as is not null and status in ('queued', 'running
 LIVE_KEYED = sa.text("concurrency_key is not null and status in ('queued', 'running', 'paused')")
 FINISHED = sa.text("finished_at is not null")
 UNHANDLED = sa.text("handled_at is null")
+CHILD = sa.text("parent is not null")
 
 
 def upgrade() -> None:
@@ -213,6 +214,10 @@ def _create_runs() -> None:
         sa.Column("max_live_runs", sa.Integer),
         sa.Column("concurrency_key", sa.String(255)),
         sa.Column("max_live_per_key", sa.Integer),
+        sa.Column("parent", sa.String(26)),
+        sa.Column("parent_task", sa.String(110)),
+        sa.Column("parent_waits", sa.Boolean),
+        sa.Column("depth", sa.Integer, nullable=False, server_default="0"),
         sa.Column("started_at", sa.BigInteger),
         sa.Column("finished_at", sa.BigInteger),
         sa.Column("error", sa.Text),
@@ -248,6 +253,9 @@ def _create_runs() -> None:
     op.create_index("ix_runs_package", "runs", ["package", "id"])
     op.create_index("ix_runs_workflow", "runs", ["workflow", "id"])
     op.create_index("ix_runs_definition", "runs", ["definition"])
+    op.create_index(
+        "ix_runs_parent", "runs", ["parent", "id"], sqlite_where=CHILD, postgresql_where=CHILD
+    )
     op.create_index(
         "ix_runs_finished",
         "runs",

@@ -57,6 +57,7 @@ def test_a_queued_run_is_told_with_what_isnt_known_yet() -> None:
         "idempotency_key",
         "concurrency_key",
         "origin",
+        "parent",
         "engine",
         "started_at",
         "finished_at",

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from support.runs import workflow_of
 
 from cloacina_core import Context, RetryPolicy, Task, TransientError, Workflow, rules, testing
 from cloacina_core.errors import ContextValueError, DefinitionError, InputError, ParamsError
@@ -624,3 +625,49 @@ class TestInstances:
             "fail: there is no 'last[0]': task 'last' isn't mapped",
             "crash: there is no task 'x'",
         ]
+
+
+class TestChildren:
+    clean = workflow_of(
+        {"work": []},
+        functions={"work": lambda context: {"rows": [context.params["day"]]}},
+        name="clean",
+        params={"type": "object", "properties": {"day": {"type": "string"}}},
+    )
+
+    @staticmethod
+    def asking(*references: str) -> Workflow:
+        def ask(context: Context) -> dict[str, object]:
+            results = context.run_workflows([(one, {"day": "monday"}) for one in references])
+            return {"rows": [result.context["rows"] for result in results]}
+
+        return workflow_of({"ask": []}, functions={"ask": ask}, name="asking")
+
+    def test_tasks_run_workflows_and_what_stands_for_them(self) -> None:
+        result = run_workflow(
+            self.asking("acme-etl/clean==1.*", "other"),
+            children={"acme-etl/clean==1.*": self.clean, "other": {"rows": 3}},
+        )
+        assert result.context == {"rows": [["monday"], 3]}
+        assert [(run.summary.reference, dict(run.params)) for run in result.children] == [
+            ("acme-etl/clean==1.*", {"day": "monday"}),
+            ("other", {"day": "monday"}),
+        ]
+
+    def test_a_run_fails_as_the_test_says(self) -> None:
+        result = run_workflow(self.asking("other"), children={"other": OSError("full")})
+        assert result.error is not None
+        assert result.error.message.endswith("of other failed: task end: OSError: full")
+
+    def test_what_the_test_does_not_know_of_fails_the_task(self) -> None:
+        result = run_workflow(self.asking("other"))
+        assert result.error is not None
+        assert "give it: children={'other': " in result.error.message
+
+    def test_an_engine_that_dies_leaves_the_runs_to_the_next(self) -> None:
+        result = run_workflow(
+            self.asking("clean"), children={"clean": self.clean}, crash="after finish"
+        )
+        assert result.context == {"rows": [["monday"]]}
+        assert [event.type for event in result.events].count("child_ended") == 1
+        assert len(result.children) == 1
