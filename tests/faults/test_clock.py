@@ -1,29 +1,19 @@
 """An engine whose clock is a day off: leases are judged by the database's clock."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 import pytest
+from support.faults.clocks import shift_clock
 from support.faults.engines import EngineProcess, Orders, Place
 from support.faults.invariants import Aftermath
 
-from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.model.status import AttemptOutcome, RunStatus
 
 pytestmark = pytest.mark.slow
 
 KEYS = 4
-
-
-def shift_clock(by: timedelta) -> None:
-    """Set the clock of this process; what it measures spans with goes on as it did."""
-    right = SystemClock.now
-
-    def now(self: SystemClock) -> datetime:
-        return right(self) + by
-
-    SystemClock.now = now  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("new_place", ["postgresql"], indirect=True)
