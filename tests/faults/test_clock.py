@@ -5,9 +5,9 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from support.faults.clocks import shift_clock
 from support.faults.engines import EngineProcess, Orders, Place
 from support.faults.invariants import Aftermath
+from support.faults.preparations import shift_clock
 
 from cloacina_core.model.status import AttemptOutcome, RunStatus
 

@@ -4,16 +4,16 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 from support.faults.engines import EngineProcess, Orders, Place
 from support.faults.invariants import Aftermath, assert_nothing_was_lost_or_done_twice
+from support.faults.preparations import be_impatient
 from support.filesystems import fill, tmpfs
 from support.runs import PATIENCE
-
-from cloacina_core.store import sqlite
 
 pytestmark = pytest.mark.slow
 
@@ -22,11 +22,6 @@ BUSY = 0.5
 
 KEYS = 4
 Start = Callable[[Orders], EngineProcess]
-
-
-def be_impatient() -> None:
-    """Make an engine's process wait for a lock for a short while only."""
-    sqlite.BUSY_TIMEOUT_SECONDS = BUSY  # type: ignore[assignment]
 
 
 @contextmanager
@@ -72,7 +67,7 @@ def test_a_disk_that_fills_up_holds_work_up_and_loses_nothing(tmp_path: Path, st
 @pytest.mark.parametrize("held", [BUSY / 2, BUSY * 2.5])
 def test_a_foreign_lock_holds_work_up_and_loses_nothing(tmp_path: Path, start: Start, held: float):
     place = Place(tmp_path, f"sqlite:///{tmp_path / 'store.db'}")
-    engine = start(Orders(place, [str(n) for n in range(KEYS)], before=be_impatient))
+    engine = start(Orders(place, [str(n) for n in range(KEYS)], before=partial(be_impatient, BUSY)))
     wait_for_work(place)
 
     with foreign_lock(place):

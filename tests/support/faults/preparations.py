@@ -1,8 +1,9 @@
-"""Clocks that are off. In a module that an engine's process can import."""
+"""What is done to an engine's process before its engine begins: it must be able to import this."""
 
 from datetime import datetime, timedelta
 
 from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.store import sqlite
 
 
 def shift_clock(by: timedelta) -> None:
@@ -13,3 +14,8 @@ def shift_clock(by: timedelta) -> None:
         return right(self) + by
 
     SystemClock.now = now  # type: ignore[method-assign]
+
+
+def be_impatient(seconds: int) -> None:
+    """Wait for SQLite's lock for a short while only."""
+    sqlite.BUSY_TIMEOUT_SECONDS = seconds  # type: ignore[assignment]
