@@ -16,6 +16,6 @@ def shift_clock(by: timedelta) -> None:
     SystemClock.now = now  # type: ignore[method-assign]
 
 
-def be_impatient(seconds: int) -> None:
+def be_impatient(seconds: float) -> None:
     """Wait for SQLite's lock for a short while only."""
     sqlite.BUSY_TIMEOUT_SECONDS = seconds  # type: ignore[assignment]
