@@ -3,7 +3,7 @@
     CloacinaError
     ├─ InputError             the caller gave something that can't be used
     │  ├─ DefinitionError     the author of a workflow
-    │  ├─ BackupElsewhereError
+    │  ├─ BackupElsewhereError · TooDeepError
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
     │     TooDeepError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
