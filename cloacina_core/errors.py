@@ -5,7 +5,6 @@
     │  ├─ DefinitionError     the author of a workflow
     │  ├─ BackupElsewhereError · TooDeepError
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
-    │     TooDeepError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownRunError · UnknownLimitError
     ├─ NotAllowedError        trust, modes of files
