@@ -3,9 +3,8 @@
     CloacinaError
     ├─ InputError             the caller gave something that can't be used
     │  ├─ DefinitionError     the author of a workflow
-    │  ├─ BackupElsewhereError
+    │  ├─ BackupElsewhereError · TooDeepError
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
-    │     TooDeepError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownRunError · UnknownLimitError
     ├─ NotAllowedError        trust, modes of files

@@ -11,6 +11,7 @@ from cloacina_core.engine.call import Outcome
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.requests import Births
 from cloacina_core.engine.run_state import RunState
+from cloacina_core.engine.spilling import Spill
 from cloacina_core.errors import CloacinaError, StoreUnavailableError, TooDeepError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
@@ -43,6 +44,10 @@ def at_once(function: Callable[[], None]) -> None:
     function()
 
 
+def _ignore(_run_id: RunId) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildStarter:
     """Makes runs of what tasks ask for; the engine begins them together with the wait."""
@@ -54,7 +59,13 @@ class ChildStarter:
     """Returns those of some runs that have ended."""
     max_depth: int
     """How many runs may stand above one."""
+    spill: Spill
+    """Where large params go."""
+    is_alone: bool = False
+    """Whether no other engine is there, nor other runs: none has to wait for its turn."""
     elsewhere: Elsewhere = at_once
+    on_queued: Callable[[RunId], object] = _ignore
+    """Told of a run that has to wait for its turn: whichever engine has room takes it."""
 
     def births(
         self,
@@ -101,15 +112,22 @@ class ChildStarter:
             return TooDeepError(parent.run_id, parent.depth)
         try:
             request = self.resolver.request(parent, child)
-            request = replace(request, parent=asker, depth=parent.depth + 1)
-            plan, now = plan_of(request.definition), self.clock.now()
-            owner = None if request.is_limited else engine  # one that is limited waits for its turn
-            return request.begin(plan, self.ids.run_id(), now=now, engine=owner)
+            request = replace(request, parent=asker, depth=parent.depth + 1).spilled(self.spill)
+            waits = request.is_limited and not self.is_alone
+            run = request.begin(
+                plan_of(request.definition),
+                self.ids.run_id(),
+                now=self.clock.now(),
+                engine=None if waits else engine,
+            )
         except CloacinaError as error:
             return error
         except Exception as error:  # noqa: BLE001 - a source of workflows may raise anything
             _log.exception("%s can't be run", child)
             return error
+        if waits:
+            self.on_queued(run.run_id)
+        return run
 
     def _closed(self, outcome: Outcome, wait: Wait) -> Outcome:
         """Return an outcome with its last wait, over already if there is nothing to wait for."""

@@ -538,10 +538,11 @@ class Engine:
         """Begin a run that a task asked for, in the transaction that makes the task wait."""
         self._journal.child_started(run, number, child)
         self._journal.submitted(child, None)
-        if child.status is RunStatus.QUEUED:
-            return  # whoever takes it when its turn comes, the store tells how it ends
         is_paused = run.status is RunStatus.PAUSED and child.is_awaited
-        self._begin(Completion(child), paused_by=run if is_paused else None)
+        if child.status is not RunStatus.QUEUED:
+            self._begin(Completion(child), paused_by=run if is_paused else None)
+        elif is_paused:  # whoever takes it when its turn comes obeys
+            self._journal.ask_children(run, CommandKind.PAUSE, "it is paused")
 
     def _decide(self, run: RunState, decisions: list[planner.Decision]) -> None:
         """Write decisions down, and prepare to act on them."""

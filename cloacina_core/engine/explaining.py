@@ -24,7 +24,7 @@ from cloacina_core.model.explanation import (
 from cloacina_core.model.rules import all_done, all_succeeded, none_failed, undecided
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun
-from cloacina_core.model.wait import WaitKind
+from cloacina_core.model.wait import WaitKind, awaited
 
 _TOLD = 5
 """How many names are told; all are counted."""
@@ -184,13 +184,13 @@ class _Explainer:
             )
         wait = task.waits[-1]
         since, _ = self._last(EventType.TASK_DEFERRED, self._run.name_of(number))
-        is_signal = wait.kind is WaitKind.SIGNAL
+        kind, facts = ReasonKind.SLEEPING, dict[str, JsonValue]()
+        if wait.kind is WaitKind.SIGNAL:
+            kind, facts = ReasonKind.SIGNAL, {"signal": wait.signal}
+        elif children := awaited(task.waits):
+            kind, facts = ReasonKind.CHILDREN, {"runs": [child.run_id for child in children]}
         return Reason(
-            kind=ReasonKind.SIGNAL if is_signal else ReasonKind.SLEEPING,
-            message=f"it waits {wait}",
-            since=since,
-            until=task.wake_at,
-            facts={"signal": wait.signal} if is_signal else {},
+            kind=kind, message=f"it waits {wait}", since=since, until=task.wake_at, facts=facts
         )
 
     def _undecided(self, number: int) -> Reason | None:

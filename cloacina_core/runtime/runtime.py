@@ -114,10 +114,11 @@ class Runtime:
             spill_bytes=settings.spill_bytes,
             max_spilled_bytes=settings.max_spilled_bytes,
         )
+        wrap = plugins.wrapper() or direct
         runner = AttemptRunner(
             self._library.find,
             clock,
-            plugins.wrapper() or direct,
+            wrap,
             spill=self._spill,
             child=lambda run_id: read_child(self._reader, run_id),
         )
@@ -128,7 +129,9 @@ class Runtime:
             clock=clock,
             ended=self._reader.ended,
             max_depth=settings.max_run_depth,
+            spill=self._spill,
             elsewhere=self._resolving.submit,
+            on_queued=self._await_turn,
         )
         self._executor = ThreadExecutor(runner)
         self._recover = recover
@@ -442,10 +445,10 @@ class Runtime:
             self._control.ask(found, CommandKind.RESUME)
         try:
             return self._go_on(found)
-        except RunOwnedElsewhereError:
+        except (IllegalTransitionError, RunOwnedElsewhereError):
             if not was_paused:
                 raise
-            return self._followed(found)  # its engine hadn't let go of it yet
+            return self._followed(found)  # its engine has it still, or another did it already
 
     def unpause(self, run_id: str, *, reason: str | None = None) -> None:
         """Let a paused run go on, in whichever engine comes first.
@@ -591,8 +594,8 @@ class Runtime:
             for child in page:
                 if child.status.is_final:
                     continue
-                with suppress(IllegalTransitionError, RunOwnedElsewhereError, MissingCodeError):
-                    self._go_on(child.run_id)
+                with suppress(MissingCodeError):
+                    self.attach(child.run_id)
 
     def get(self, run_id: str) -> RunResult:
         """Return a run as it stands.

@@ -213,6 +213,8 @@ class WorkflowHarness:
                 clock=self.clock,
                 ended=self._reader.ended,
                 max_depth=_DEFAULTS.max_run_depth,
+                spill=self._spill,
+                is_alone=True,
             ),
             limits=EngineLimits(_DEFAULTS.slots, _DEFAULTS.max_value_bytes),
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.faults.ledger import Ledger
 from support.postgresql import Server, running_server
 from support.runs import PATIENCE, open_runtime
 
@@ -54,8 +55,8 @@ def test_a_task_that_waits_for_a_run_outlives_its_engines(tmp_path: Path, store_
     assert result.status is RunStatus.SUCCEEDED
     assert result.context == {"rows": 3}
     assert events.count("child_started") == events.count("child_ended") == 1
-    begun = [line.split()[1] for line in ledger.read_text().splitlines()]
-    assert set(begun) == {child.run_id}, "no other run was begun"
+    begun = {run_id for run_id, _ in Ledger(ledger).lines("child")}
+    assert begun == {child.run_id}, "no other run was begun"
 
 
 def run_engine(folder: Path, url: str, ledger: Path, order: str, moment: str) -> int:

@@ -323,5 +323,6 @@ def test_a_damaged_index_of_sqlite_is_found(tmp_path: Path):
 def test_every_kind_has_a_test():
     tested = {kind for kind, _, _ in DAMAGE} | {"changed-definition", "damaged-file"}
     tested |= {"damaged-blob", "missing-blob", "missing-use", "unused-blob"}  # test_spilling
+    tested |= {"missing-child"}  # in the tests of children
 
     assert tested == KINDS

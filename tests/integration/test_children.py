@@ -207,6 +207,20 @@ def test_who_goes_on_with_a_run_goes_on_with_what_it_waits_for(tmp_path: Path, s
         assert second.resume(run_id).result(PATIENCE).status is RunStatus.SUCCEEDED
 
 
+@pytest.mark.parametrize("recover", [True, False])
+def test_a_run_of_a_limited_workflow_takes_its_turn(
+    tmp_path: Path, store_url: str, *, recover: bool
+):
+    child = child_of(lambda _: {"rows": [1]}, max_live_runs=1)
+
+    def ask(context: Context) -> dict[str, object]:
+        results = context.run_workflows([("child", None)] * 3)
+        return {"rows": [result.context["rows"] for result in results]}
+
+    with open_runtime(tmp_path, store_url, workflows=[child], recover=recover) as runtime:
+        assert runtime.run(parent_of(ask), timeout=PATIENCE).context == {"rows": [[1]] * 3}
+
+
 def test_a_cancel_crosses_engines(tmp_path: Path, store_url: str):
     gate = Gate()
     child, parent = child_of(gate), parent_of(ask_one)

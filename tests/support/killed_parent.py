@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from support.killed_engine import write_down
+from support.faults.ledger import Ledger
 from support.runs import open_runtime, workflow_of
 
 from cloacina_core.model.context import Context
@@ -26,7 +26,7 @@ def workflows(ledger: str) -> tuple[Workflow, Workflow]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def first(context: Context) -> None:
-        write_down(ledger, "child", context.run_id, context.attempt)
+        Ledger(Path(ledger)).write("child", context.run_id, context.attempt)
         die("begin")
 
     def last(_context: Context) -> dict[str, object]:

@@ -14,6 +14,7 @@ from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.requests import Submission
 from cloacina_core.engine.run_state import RunState
+from cloacina_core.engine.spilling import Spill
 from cloacina_core.errors import UnknownPackageError
 from cloacina_core.foundation.clock import Clock, SystemClock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
@@ -32,6 +33,7 @@ from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import Runtime
 from cloacina_core.settings import Settings
+from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.ownership import Ownership
@@ -248,6 +250,9 @@ class EngineBench:
                 clock=clock,
                 ended=self.reader.ended,
                 max_depth=max_run_depth,
+                spill=Spill(
+                    DatabaseBlobStore(database), spill_bytes=1000, max_spilled_bytes=100_000
+                ),
             ),
             limits=EngineLimits(slots=slots, max_value_bytes=1_000_000),
         )

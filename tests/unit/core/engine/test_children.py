@@ -11,13 +11,16 @@ from support.runs import EngineBench, workflow_of
 from cloacina_core.engine.requests import Stop
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.foundation.ids import EngineId, RunId
+from cloacina_core.foundation.json_value import encode
 from cloacina_core.model.child import Child
+from cloacina_core.model.explanation import ReasonKind
 from cloacina_core.model.history import FoldedRun
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.run import Parent, RunSummary
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.wait import Wait, WaitKind, WaitState, awaited
 from cloacina_core.model.workflow import Workflow
+from cloacina_core.runtime.explainer import Explainer
 from cloacina_core.store import schema
 from cloacina_core.store.batch import Batch, GuardError
 from cloacina_core.store.checking import check
@@ -34,7 +37,8 @@ RETRIED = workflow_of(
     name="retried",
 )
 CHILD = workflow_of({"work": []}, name="child")
-FOR_CHILD = Wait(kind=WaitKind.CHILDREN, children=(Child(reference="child"),))
+CLEAN = Child(reference="child")
+FOR_CHILD = Wait(kind=WaitKind.CHILDREN, children=(CLEAN,))
 FOR_TWO = Wait(kind=WaitKind.CHILDREN, children=(Child(reference="child"),) * 2)
 DETACHED = replace(FOR_CHILD, is_detached=True)
 
@@ -420,3 +424,54 @@ def test_a_parent_that_is_gone_is_no_damage(bench: EngineBench, clock: FrozenClo
     bench.step()
     (child,) = bench.reader.summaries(RunFilter(parent=run.run_id))
     assert child.status is RunStatus.SUCCEEDED
+
+
+def test_a_run_of_a_limited_workflow_waits_for_its_turn(bench: EngineBench) -> None:
+    bench.offers.workflows["child"] = workflow_of({"work": []}, name="child", max_live_runs=1)
+    run = asking(bench, FOR_TWO)
+    first, second = children_of(bench, run)
+    assert [first.status, second.status] == [RunStatus.QUEUED] * 2
+    for child in (first, second):
+        take_up(bench, child.run_id)
+        bench.executor.succeed("work")
+        bench.step()
+    bench.executor.succeed("ask")
+    bench.step()
+    assert bench.result(run.run_id).status is RunStatus.SUCCEEDED
+
+
+def test_what_a_paused_run_asks_for_is_paused_when_its_turn_comes(bench: EngineBench) -> None:
+    bench.offers.workflows["child"] = workflow_of({"work": []}, name="child", max_live_runs=1)
+    run = bench.start(PARENT)
+    bench.ask(run.run_id, "pause")
+    bench.step()
+    bench.executor.defer("ask", FOR_CHILD)
+    bench.step()
+    (child,) = children_of(bench, run)
+    take_up(bench, child.run_id)
+    assert bench.result(child.run_id).status is RunStatus.PAUSED
+
+
+def test_large_params_are_kept_apart(bench: EngineBench) -> None:
+    large = replace(CLEAN, params=encode({"text": "x" * 2000}))
+    run = asking(bench, replace(FOR_CHILD, children=(large,)))
+    (child,) = children_of(bench, run)
+    assert bench.reader.load(child.run_id).params == {"text": "x" * 2000}
+    bench.executor.succeed("work")
+    bench.step()
+    too_large = replace(CLEAN, params=encode({"text": "x" * 200_000}))
+    bench.executor.defer("ask", waits_of(bench, run)[0], replace(FOR_CHILD, children=(too_large,)))
+    bench.step()
+    error = bench.executor.succeed("ask").waits[-1].children[0].error
+    assert error is not None
+    assert "200011 bytes" in error.message
+    bench.step()
+
+
+def test_a_run_is_explained_by_what_it_waits_for(bench: EngineBench) -> None:
+    run = asking(bench)
+    (child,) = children_of(bench, run)
+    (task,) = Explainer(bench.database).explain(run.run_id).tasks
+    assert task.reason.kind is ReasonKind.CHILDREN
+    assert task.reason.facts == {"runs": [child.run_id]}
+    assert task.reason.message == f"it waits for run {child.run_id} of child"
