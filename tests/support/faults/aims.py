@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -91,10 +91,12 @@ class Killer:
         killer = self
 
         class KilledClaims(Claims):
-            def claim(self, engine: EngineId, room: int) -> list[RunId]:
-                is_it = killer.is_claim() and room > 0 and self._is_any_waiting()
+            def claim(
+                self, engine: EngineId, room: int, *, only: Collection[RunId] | None = None
+            ) -> list[RunId]:
+                is_it = killer.is_claim() and room > 0 and self._waiting(only) is not None
                 killer.strike("before", now=is_it)
-                claimed = super().claim(engine, room)
+                claimed = super().claim(engine, room, only=only)
                 killer.strike("after", now=is_it)
                 return claimed
 
