@@ -17,7 +17,7 @@ import pytest
 pytest.register_assert_rewrite("support.faults.invariants")
 
 from support.faults.engines import EngineProcess, Orders, Place, engines  # noqa: E402
-from support.postgresql import Server, running_server  # noqa: E402
+from support.postgresql import Server  # noqa: E402
 
 TESTS = Path(__file__).parents[1]
 _TABLE = pytest.StashKey[Counter[tuple[str, str, str]]]()
@@ -82,12 +82,6 @@ def wanted_kills(request: pytest.FixtureRequest) -> int | None:
 @pytest.fixture
 def rounds(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("rounds", None) or 1)
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

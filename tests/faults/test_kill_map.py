@@ -4,12 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.killed_map import AT_A_TIME, ITEMS
-from support.postgresql import Server, running_server
 from support.runs import PATIENCE, open_runtime
 
 from cloacina_core.model.status import AttemptOutcome, RunStatus
@@ -19,21 +17,6 @@ pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parents[1]
 LIVES = (8, 20)
 """After how many attempts at instances the engines are killed."""
-
-
-@pytest.fixture(scope="module")
-def postgresql_server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'store.db'}"
-        return
-    with request.getfixturevalue("postgresql_server").database() as url:
-        yield url
 
 
 def test_a_killed_map_goes_on_where_it_was(tmp_path: Path, store_url: str):

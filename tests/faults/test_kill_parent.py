@@ -4,12 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.faults.ledger import Ledger
-from support.postgresql import Server, running_server
 from support.runs import PATIENCE, open_runtime
 
 from cloacina_core.model.status import RunStatus
@@ -21,21 +19,6 @@ pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parents[1]
 DEATHS = (("submit", "begin"), ("resume", "end"), ("resume", "again"))
 """What each engine is told to do, and when it dies."""
-
-
-@pytest.fixture(scope="module")
-def postgresql_server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'store.db'}"
-        return
-    with request.getfixturevalue("postgresql_server").database() as url:
-        yield url
 
 
 def test_a_task_that_waits_for_a_run_outlives_its_engines(tmp_path: Path, store_url: str):

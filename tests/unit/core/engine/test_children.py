@@ -44,11 +44,6 @@ DETACHED = replace(FOR_CHILD, is_detached=True)
 
 
 @pytest.fixture
-def clock() -> FrozenClock:
-    return FrozenClock()
-
-
-@pytest.fixture
 def database(clock: FrozenClock) -> Iterator[Database]:
     database = Database(IN_MEMORY, clock)
     yield database

@@ -1,6 +1,5 @@
 """What people ask of live runs, and what becomes of it whichever comes first."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -14,7 +13,7 @@ from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.wait import Wait, WaitKind
-from cloacina_core.store.database import IN_MEMORY, Database
+from cloacina_core.store.database import Database
 from cloacina_core.testing import FrozenClock
 
 ONE = workflow_of({"a": []})
@@ -26,23 +25,6 @@ RETRIED = workflow_of(
 )
 GRACE = timedelta(seconds=10)
 APPROVAL = Wait(kind=WaitKind.SIGNAL, signal="approval")
-
-
-@pytest.fixture
-def clock() -> FrozenClock:
-    return FrozenClock()
-
-
-@pytest.fixture
-def database(clock: FrozenClock) -> Iterator[Database]:
-    database = Database(IN_MEMORY, clock)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def bench(database: Database, clock: FrozenClock) -> EngineBench:
-    return EngineBench(database, clock)
 
 
 def ask(bench: EngineBench, run_id: RunId, kind: str, **facts: str) -> None:

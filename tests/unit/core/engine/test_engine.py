@@ -1,7 +1,7 @@
 """The engine: what happened is written first, and then acted on."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -27,7 +27,7 @@ from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.store.batch import Batch
 from cloacina_core.store.commands import CommandStore
-from cloacina_core.store.database import IN_MEMORY, Database
+from cloacina_core.store.database import Database
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.permits import Permits
 from cloacina_core.store.writing import RunWriter
@@ -57,18 +57,6 @@ class TroubledWriter(RunWriter):
         self.writes += 1
         if self.after:
             raise self.after.pop(0)
-
-
-@pytest.fixture
-def clock() -> FrozenClock:
-    return FrozenClock()
-
-
-@pytest.fixture
-def database(clock: FrozenClock) -> Iterator[Database]:
-    database = Database(IN_MEMORY, clock)
-    yield database
-    database.close()
 
 
 @pytest.fixture

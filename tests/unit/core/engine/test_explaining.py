@@ -1,6 +1,5 @@
 """Why a run isn't further, told from the store alone."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -15,29 +14,12 @@ from cloacina_core.model.rules import any_succeeded, failed, value
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.wait import Wait, WaitKind
 from cloacina_core.runtime.explainer import Explainer
-from cloacina_core.store.database import IN_MEMORY, Database
+from cloacina_core.store.database import Database
 from cloacina_core.testing import FrozenClock
 
 ONE = workflow_of({"a": []})
 CHAIN = workflow_of({"a": [], "b": ["a"]})
 LIMITED = workflow_of({"a": []}, options={"a": {"limits": ["crm-api"]}})
-
-
-@pytest.fixture
-def clock() -> FrozenClock:
-    return FrozenClock()
-
-
-@pytest.fixture
-def database(clock: FrozenClock) -> Iterator[Database]:
-    database = Database(IN_MEMORY, clock)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def bench(database: Database, clock: FrozenClock) -> EngineBench:
-    return EngineBench(database, clock)
 
 
 def explained(bench: EngineBench, run_id: RunId) -> Explanation:

@@ -13,11 +13,6 @@ LEASE = timedelta(seconds=12)
 
 
 @pytest.fixture
-def clock() -> FrozenClock:
-    return FrozenClock()
-
-
-@pytest.fixture
 def lost() -> list[str]:
     return []
 

@@ -1,6 +1,5 @@
 """Tasks that name a limit begin as far as it has room, over all engines of a store."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,30 +10,13 @@ from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import StoreUnavailableError
 from cloacina_core.model.limit import Limit, Rate
 from cloacina_core.model.wait import Wait, WaitKind
-from cloacina_core.store.database import IN_MEMORY, Database
+from cloacina_core.store.database import Database
 from cloacina_core.testing import FrozenClock
 
 LIMITED = workflow_of({"a": []}, options={"a": {"limits": ["crm-api"]}})
 MIXED = workflow_of({"a": [], "b": []}, options={"a": {"limits": ["crm-api"]}})
 TWICE = workflow_of({"a": []}, options={"a": {"limits": ["crm-api", "disk"]}})
 SIGNAL = Wait(kind=WaitKind.SIGNAL, signal="approval")
-
-
-@pytest.fixture
-def clock() -> FrozenClock:
-    return FrozenClock()
-
-
-@pytest.fixture
-def database(clock: FrozenClock) -> Iterator[Database]:
-    database = Database(IN_MEMORY, clock)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def bench(database: Database, clock: FrozenClock) -> EngineBench:
-    return EngineBench(database, clock)
 
 
 def limit(bench: EngineBench, name: str = "crm-api", *, size: int | None = 1) -> None:

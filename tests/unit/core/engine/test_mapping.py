@@ -1,6 +1,5 @@
 """Tasks that run once for each item of a list: the engine expands, limits, gathers, recovers."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -22,27 +21,10 @@ from cloacina_core.model.run import Failure, RunResult
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.wait import Wait, WaitKind
 from cloacina_core.model.workflow import Workflow
-from cloacina_core.store.database import IN_MEMORY, Database
+from cloacina_core.store.database import Database
 from cloacina_core.testing import FrozenClock
 
 TWICE = RetryPolicy(max_attempts=2, first_delay=timedelta(minutes=1), jitter=0.0)
-
-
-@pytest.fixture
-def clock() -> FrozenClock:
-    return FrozenClock()
-
-
-@pytest.fixture
-def database(clock: FrozenClock) -> Iterator[Database]:
-    database = Database(IN_MEMORY, clock)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def bench(database: Database, clock: FrozenClock) -> EngineBench:
-    return EngineBench(database, clock)
 
 
 def mapped(**options: Any) -> Workflow:

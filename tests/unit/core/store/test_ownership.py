@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -18,24 +17,12 @@ from cloacina_core.errors import (
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.status import RunStatus
 from cloacina_core.store import schema
-from cloacina_core.store.database import IN_MEMORY, Database
+from cloacina_core.store.database import Database
 from cloacina_core.store.ownership import KEPT, ProcessIdentity
 from cloacina_core.testing import FrozenClock
 
 ONE = workflow_of({"a": []})
 LEASE = timedelta(seconds=15)
-
-
-@pytest.fixture
-def clock() -> FrozenClock:
-    return FrozenClock()
-
-
-@pytest.fixture
-def database(clock: FrozenClock) -> Iterator[Database]:
-    database = Database(IN_MEMORY, clock)
-    yield database
-    database.close()
 
 
 @pytest.fixture

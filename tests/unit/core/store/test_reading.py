@@ -24,11 +24,6 @@ OTHER = workflow_of({"b": []}, name="other")
 
 
 @pytest.fixture
-def clock() -> FrozenClock:
-    return FrozenClock()
-
-
-@pytest.fixture
 def bench(clock: FrozenClock) -> Iterator[EngineBench]:
     database = Database(IN_MEMORY, clock)
     yield EngineBench(database, clock)
