@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 
 from cloacina_core.engine import planner
-from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
+from cloacina_core.engine.call import Outcome
 from cloacina_core.engine.children import AwaitedRuns, ChildStarter
 from cloacina_core.engine.control import Control
+from cloacina_core.engine.dispatcher import Dispatcher
 from cloacina_core.engine.executors.interface import Executor
 from cloacina_core.engine.flushing import Flushed, Flusher
 from cloacina_core.engine.journal import Journal
@@ -37,16 +38,15 @@ from cloacina_core.engine.requests import (
     TakeUp,
 )
 from cloacina_core.engine.run_state import RunState
-from cloacina_core.engine.slots import Queued, Slots
+from cloacina_core.engine.slots import Slots
 from cloacina_core.engine.timers import Timer, TimerKind, Timers
-from cloacina_core.engine.views import MergeConflictError
-from cloacina_core.errors import LostValueError, StoreError
+from cloacina_core.errors import StoreError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.command import CommandKind
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType
-from cloacina_core.model.run import AttemptResult, Failure, Parent, RunSummary
+from cloacina_core.model.run import Failure, Parent, RunSummary
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun
 from cloacina_core.model.wait import awaited
@@ -66,7 +66,7 @@ MAX_STIMULI = 500
 
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
-    """How much an engine takes on, and how long it may be silent."""
+    """How much an engine takes on."""
 
     slots: int
     """How many tasks run at a time."""
@@ -125,17 +125,32 @@ class Engine:
             stopping=self._stopping,
             fenced=self._fenced,
         )
+        self._dispatcher = Dispatcher(
+            journal=self._journal,
+            flusher=self._flusher,
+            executor=executor,
+            slots=self._slots,
+            limiter=Limiter(permits, engine_id, self._slots, self._timers),
+            timers=self._timers,
+            clock=clock,
+            max_value_bytes=limits.max_value_bytes,
+            run_of=self._run_of,
+            trying=self._trying,
+            started=lambda run, number: self._decide(run, planner.attempt_started(run, number)),
+            ended=self._end_attempt,
+            report=self.post,
+            flush=self._flush,
+        )
         self._control = Control(
             journal=self._journal,
             timers=self._timers,
             grace=limits.cancel_grace,
             decide=self._decide,
-            ask_to_end=self._ask_to_end,
-            give_up=self._abandon,
+            ask_to_end=self._dispatcher.ask_to_end,
+            give_up=self._dispatcher.give_up,
             sleep=self._sleep,
             ask_children=self._ask_children,
         )
-        self._limiter = Limiter(permits, engine_id, self._slots, self._timers)
         self._is_to_look = False
         self._children = children
         self._awaited = AwaitedRuns()
@@ -295,7 +310,8 @@ class Engine:
             self._look_for_ends()
         if self._journal.batch.given_back:
             self._slots.reopen()
-        started = self._fill_slots()
+        is_to_start = not (self._stopping.is_set() or self._draining.is_set())
+        started = is_to_start and self._dispatcher.fill()
         self._flush()
         if self._draining.is_set() and not self._slots.running:
             self._idle.set()
@@ -469,6 +485,10 @@ class Engine:
             self._journal.ask_children(run, kind, reason)
             self._flusher.then(self.look, run)
 
+    def _run_of(self, run_id: RunId) -> RunState | None:
+        completion = self._runs.get(run_id)
+        return None if completion is None else completion.run
+
     def _has(self, run: RunState) -> bool:
         """Whether a run is this engine's to change: it hasn't ended, and doesn't rest."""
         return not run.status.is_final and run.summary.engine == self.id
@@ -480,7 +500,7 @@ class Engine:
         for completion in self._runs.values():
             run = completion.run
             for number in run.at_work():
-                self._abandon(run, number)
+                self._dispatcher.give_up(run, number)
                 self._journal.attempt_lost(
                     run, number, AttemptOutcome.RELEASED, "the engine stopped"
                 )
@@ -549,7 +569,7 @@ class Engine:
         for decision in decisions:
             match decision:
                 case planner.Ready(number):
-                    self._queue(run, number)
+                    self._dispatcher.queue(run, number)
                 case planner.Sleep(number):
                     self._journal.task_sleeps(run, number)
                     self._sleep(run, number)
@@ -558,10 +578,10 @@ class Engine:
                     self._sleep(run, number)
                 case planner.Deliver(number, signal):
                     self._journal.signal_delivered(run, number, signal)
-                    self._queue(run, number)
+                    self._dispatcher.queue(run, number)
                 case planner.GoOn(number):
                     self._journal.children_ended(run, number)
-                    self._queue(run, number)
+                    self._dispatcher.queue(run, number)
                 case planner.Expand(number):
                     self._journal.task_expanded(run, number)
                 case planner.End(number, _, reason):
@@ -607,128 +627,8 @@ class Engine:
         self, run: RunState, status: RunStatus, error: Failure | None, reason: str
     ) -> None:
         for number in run.at_work():
-            self._abandon(run, number)
+            self._dispatcher.give_up(run, number)
         self._decide(run, planner.end_early(run, status, error, reason))
-
-    def _ask_to_end(self, run: RunState, number: int) -> None:
-        """Tell a task that runs that it is to end."""
-        key = (run.run_id, number, len(run.tasks[number].attempts))
-        self._flusher.then(lambda: self._executor.cancel(key), run)
-
-    def _abandon(self, run: RunState, number: int) -> bool:
-        """Give up a task's attempt; False when it isn't running."""
-        key = (run.run_id, number, len(run.tasks[number].attempts))
-        if not self._slots.free(key):
-            return False
-        self._flusher.then(lambda: self._executor.abandon(key))
-        return True
-
-    # Slots and calls.
-
-    def _queue(self, run: RunState, number: int) -> None:
-        limits = run.definition_of(number).limits
-        self._slots.add(run.run_id, number, priority=run.summary.priority, limits=limits)
-
-    def _fill_slots(self) -> bool:
-        """Start ready tasks, by priority and then in order, while slots are free."""
-        started = False
-        if self._stopping.is_set() or self._draining.is_set():
-            return started
-        asked: dict[tuple[RunId, int], Queued] = {}
-        while True:
-            ready = self._slots.next(lost=self._executor.lost + len(asked))
-            if ready is None and asked:
-                self._start_limited(list(asked.values()))
-                asked.clear()  # others may begin in place of those that there was no room for
-            elif ready is None:
-                return started
-            elif ready.limits:
-                asked[ready.run_id, ready.task] = ready
-            else:
-                started = self._start_if_it_may(ready) or started
-
-    def _start_if_it_may(self, queued: Queued) -> bool:
-        completion = self._runs.get(queued.run_id)
-        if completion is None or not _may_start(completion.run, queued.task):
-            return False
-        self._trying(queued.run_id, self._start, completion.run, queued.task)
-        return True
-
-    def _start_limited(self, asked: Sequence[Queued]) -> None:
-        """Start those of some tasks whose limits have room."""
-        self._flush()  # what has ended makes room, and others must know who has the runs
-        live = [(one, self._runs[one.run_id].run) for one in asked if one.run_id in self._runs]
-        may = [(one, run) for one, run in live if _may_start(run, one.task)]
-        for queued in self._limiter.let_in(may) if may else ():
-            self._start_if_it_may(queued)
-
-    def _start(self, run: RunState, number: int) -> None:
-        goes_on = run.tasks[number].has_open_attempt
-        note = self._journal.task_resumed if goes_on else self._journal.attempt_started
-        attempt = note(run, number)
-        key: AttemptKey = (run.run_id, number, attempt.number)
-        self._slots.take(key)
-        self._decide(run, planner.attempt_started(run, number))
-        try:
-            call = self._call(run, number, attempt)
-        except MergeConflictError as conflict:
-            failure = Failure(type="merge-conflict", message=str(conflict))
-            self.report(Outcome(key=key, outcome=AttemptOutcome.FAILED, failure=failure))
-            return
-        except LostValueError as error:  # the list that it is an instance for
-            failure = Failure(type=error.code, message=str(error))
-            self.report(Outcome(key=key, outcome=AttemptOutcome.FAILED, failure=failure))
-            return
-        if call.deadline is not None:
-            sleeps = run.tasks[number].sleeps
-            timer = Timer(TimerKind.ATTEMPT_DEADLINE, run.run_id, number, attempt.number, sleeps)
-            self._timers.add(call.deadline - self._clock.now(), timer)
-        self._flusher.then(lambda: self._executor.submit(call), run)
-
-    def _call(self, run: RunState, number: int, attempt: AttemptResult) -> TaskCall:
-        """Return an attempt as data.
-
-        Raises:
-            MergeConflictError: the task's merge policy doesn't settle a conflict.
-            LostValueError: the list that it is an instance for was spilled, and is lost.
-        """
-        task, state = run.definition_of(number), run.tasks[number]
-        item, index = run.item_before(number)
-        called_at = state.called_at or attempt.started_at
-        return TaskCall(
-            key=(run.run_id, number, attempt.number),
-            workflow=run.summary.workflow,
-            fingerprint=run.plan.definition.fingerprint,
-            task=task.name,
-            release=run.summary.release,
-            params=run.params,
-            context=run.values_before(number),
-            item=item,
-            index=index,
-            deadline=None if task.timeout is None else called_at + task.timeout - state.ran,
-            is_last=state.failed_attempts + 1 >= task.retry.max_attempts,
-            max_value_bytes=self._limits.max_value_bytes,
-            waits=state.waits,
-        )
-
-    def _time_out(self, run: RunState, number: int, attempt: int) -> None:
-        is_current = attempt == len(run.tasks[number].attempts)
-        if not is_current or not self._abandon(run, number):
-            return  # it ended before its deadline
-        key = (run.run_id, number, attempt)
-        task = run.definition_of(number)
-        failure = Failure(
-            type="timeout",
-            message=f"the attempt took longer than {task.timeout}",
-        )
-        may_retry = task.retry.wants(TimeoutError(failure.message))
-        outcome = Outcome(
-            key=key, outcome=AttemptOutcome.TIMED_OUT, failure=failure, may_retry=may_retry
-        )
-        call = replace(self._call(run, number, run.tasks[number].attempts[-1]), timed_out=failure)
-        self._end_attempt(run, number, outcome)
-        if run.tasks[number].status is TaskStatus.FAILED:  # for its callback
-            self._flusher.then(lambda: self._executor.submit(call), run)
 
     # Timers.
 
@@ -752,7 +652,7 @@ class Engine:
         elif timer.kind is TimerKind.CANCEL_GRACE:
             self._control.end_grace(run)
         elif timer.kind is TimerKind.ATTEMPT_DEADLINE and is_current:
-            self._time_out(run, timer.task, timer.attempt)
+            self._dispatcher.time_out(run, timer.task, timer.attempt)
         elif timer.kind is TimerKind.RUN_DEADLINE:
             message = f"the run took longer than {run.plan.definition.timeout}"
             error = Failure(type="timeout", message=message)
@@ -802,8 +702,3 @@ class Engine:
 
 def _key_of(stimulus: Stimulus) -> str | None:
     return stimulus.run.summary.idempotency_key if isinstance(stimulus, Submission) else None
-
-
-def _may_start(run: RunState, number: int) -> bool:
-    is_ready = run.tasks[number].status is TaskStatus.READY
-    return is_ready and run.status is RunStatus.RUNNING and run.cancel is None
