@@ -29,7 +29,7 @@ PAGE = 500
 
 
 def _choice(function: Any) -> Any:
-    """Add the options that choose runs, to a command that takes `ids` and `chosen`."""
+    """Add the options that choose runs, to a command that takes `ids` and filters."""
     statuses = click.Choice([status.value for status in RunStatus])
     for option in (
         click.argument("ids", metavar="[ID]...", nargs=-1),

@@ -13,9 +13,9 @@ from cloacina_core.errors import InputError
 from cloacina_core.foundation.digest import Digest, digest_of_text
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonical, encode
+from cloacina_core.model.concurrency import checked_key, key_of
 from cloacina_core.model.context import Context
 from cloacina_core.model.definition import WorkflowDefinition
-from cloacina_core.model.limit import checked_key, key_of
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import Parent, RunSummary
 from cloacina_core.model.spilled import Encoded, plain

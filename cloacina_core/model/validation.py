@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from cloacina_core.errors import Problem
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonical, encode
 from cloacina_core.foundation.names import name_problem, nearest
+from cloacina_core.model.concurrency import MAX_LIVE, key_problems
 from cloacina_core.model.definition import EVERY_KEY
 from cloacina_core.model.graph import find_cycle
-from cloacina_core.model.limit import MAX_LIVE, key_problems
 from cloacina_core.model.retry import LONGEST, RetryPolicy
 from cloacina_core.model.rules import Rule, can_hold
 from cloacina_core.model.task import Task
