@@ -86,6 +86,10 @@ class RegistrySource:
         """Return the source for a runtime, with namespaces of its own in this process."""
         return cls(Registry.of(view), NamespaceLoader(), Host.current())
 
+    def close(self) -> None:
+        """Unload everything."""
+        self._loader.close()
+
     def packages(self) -> Sequence[str]:
         """Return the normalised names of all packages, sorted."""
         return self._registry.packages()

@@ -85,6 +85,9 @@ class InstalledSource:
             self._found = dict(found)
         return self._found
 
+    def close(self) -> None:
+        """Do nothing: what is installed is the process's, not this source's."""
+
     def _workflow(self, release: Release, name: str) -> Workflow:
         key = (release.package, name)
         if key not in self._loaded:

@@ -144,6 +144,10 @@ class WorkflowSource(Protocol):
         """Return the release with this content, also when it is yanked; None if there is none."""
         ...
 
+    def close(self) -> None:
+        """Let go of all code that was loaded; called once, when nothing of it runs any more."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec:

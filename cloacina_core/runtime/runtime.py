@@ -204,7 +204,7 @@ class Runtime:
             executor=self._executor,
             notifier=self._notifier,
             clock=self._clock,
-            chance=random.random,
+            chance=random.Random().random,  # noqa: S311 - not the common one: tasks may seed it
             children=self._children,
             limits=EngineLimits(
                 settings.slots,
@@ -257,6 +257,7 @@ class Runtime:
         self._engines.stop()
         self._executor.stop()
         self._resolving.shutdown(cancel_futures=True)
+        self._sources.close()
         self._notifier.stop()
         self._capture.stop()
         self._view.close()

@@ -1,5 +1,6 @@
 """Where workflows come from: installed distributions first, then what plugins contribute."""
 
+import logging
 from collections.abc import Sequence
 
 from cloacina_core.engine.library import MissingCodeError
@@ -9,6 +10,8 @@ from cloacina_core.plugin.installed import InstalledSource
 from cloacina_core.plugin.interfaces import RuntimeView, WorkflowSource
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.plugin.resolution import Resolved, resolve
+
+_log = logging.getLogger(__name__)
 
 
 class Sources:
@@ -37,6 +40,14 @@ class Sources:
             names = ", ".join(known.name for known in self.all)
             raise InputError(f"there is no workflow source {source!r}", hint=f"there are: {names}")
         return resolve(Reference.parse(reference), chosen)
+
+    def close(self) -> None:
+        """Let go of all code that was loaded."""
+        for source in self.all:
+            try:
+                source.close()
+            except Exception:  # noqa: BLE001 - a plugin's; the others are closed all the same
+                _log.exception("workflow source %r can't be closed", source.name)
 
     def check(self, release: Release, workflow: str) -> None:
         """Refuse a release that can't be started any more.

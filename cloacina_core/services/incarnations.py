@@ -61,6 +61,7 @@ class Incarnations:
         self._engine = make()
         self._keeper: LeaseKeeper | None = None
         self._left: list[RunId] = []
+        self._chance = random.Random()  # noqa: S311 - not the common one, which tasks may seed
         self._closing = threading.Event()
         self._is_there = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cloacina-engine", daemon=True)
@@ -147,7 +148,7 @@ class Incarnations:
             except StoreError as error:
                 _log.warning("the engine can't begin anew; trying again: %s", error)
                 # Many engines that lost one server must not come back in step.
-                self._closing.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311
+                self._closing.wait(pause * self._chance.uniform(0.5, 1.5))
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 _log.warning("engine %s goes on as %s", old.id, self._engine.id)

@@ -9,6 +9,7 @@ has wheels. With an affected library and no other, a rollback journal is used in
 import contextlib
 import importlib
 import sqlite3
+import time
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,9 @@ from sqlalchemy import Engine, event
 
 BUSY_TIMEOUT_SECONDS = 10
 """How long a write waits for another program's lock before the store counts as unavailable."""
+
+_PAUSE_SECONDS = 0.01
+"""Between tries to set the journal mode."""
 
 _FIRST_SOUND = (3, 51, 3)
 _SOUND_BRANCHES: dict[tuple[int, ...], int] = {(3, 50): 7, (3, 44): 6}
@@ -58,6 +62,20 @@ def choose_library() -> SqliteLibrary:
     return max(found, key=lambda library: library.version)
 
 
+def _set_journal_mode(cursor: Any, library: SqliteLibrary) -> None:
+    """Set the journal mode; wait while others do the same, which SQLite itself doesn't."""
+    end = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            cursor.execute(f"PRAGMA journal_mode = {library.journal_mode}")
+        except library.module.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
+
+
 def configure(engine: Engine, library: SqliteLibrary, synchronous: str) -> None:
     """Make each connection durable and each transaction begin where SQLAlchemy says."""
 
@@ -66,7 +84,7 @@ def configure(engine: Engine, library: SqliteLibrary, synchronous: str) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
-        cursor.execute(f"PRAGMA journal_mode = {library.journal_mode}")
+        _set_journal_mode(cursor, library)
         cursor.execute(f"PRAGMA synchronous = {synchronous}")
         cursor.close()
 

@@ -7,7 +7,7 @@ transactions, and to ask for that count costs a few microseconds.
 
 import logging
 import random
-import select
+import selectors
 import socket
 import threading
 from collections.abc import Callable
@@ -68,6 +68,7 @@ class StoreWatcher:
         self._on_change = on_change
         self._change = change
         self._poll = poll.total_seconds()
+        self._chance = random.Random()  # noqa: S311 - not the common one, which tasks may seed
         self._stopping = threading.Event()
         watch = self._glance if database.is_sqlite else self._listen
         self._thread = threading.Thread(
@@ -102,7 +103,7 @@ class StoreWatcher:
 
     def _run(self, watch: Callable[[Any], None]) -> None:
         pause = _SHORTEST_PAUSE
-        while not self._stopping.is_set():
+        while not self._is_over():
             try:
                 if self._database.is_shared:  # in memory: nobody else can write it
                     self._wait_for(self._poll)
@@ -111,24 +112,32 @@ class StoreWatcher:
                         watch(connection)
                 pause = _SHORTEST_PAUSE
             except StoreError as error:
+                if self._is_over():
+                    return
                 _log.warning("can't watch the store; trying again: %s", error)
                 # Many engines that lost one server must not come back in step.
-                self._wait_for(pause * random.uniform(0.5, 1.5))  # noqa: S311
+                self._wait_for(pause * self._chance.uniform(0.5, 1.5))
                 pause = min(pause * 2, _LONGEST_PAUSE)
-            if not self._stopping.is_set():
+            if not self._is_over():
                 self._tell()
+
+    def _is_over(self) -> bool:
+        return self._stopping.is_set() or self._database.is_closed
 
     def _wait_for(self, seconds: float, *others: Any) -> bool:
         """Wait for the end of the watch or for others; return whether it is one of the others."""
-        ready, _, _ = select.select([self._sleeper, *others], [], [], seconds)
-        return any(one is not self._sleeper for one in ready)
+        with selectors.DefaultSelector() as selector:
+            for one in (self._sleeper, *others):
+                selector.register(one, selectors.EVENT_READ)
+            ready = selector.select(seconds)
+        return any(key.fileobj is not self._sleeper for key, _ in ready)
 
     def _glance(self, connection: Any) -> None:
         """Look at SQLite's count of transactions; return after a while without any."""
         last, quiet = _data_version(connection), 0.0
         while quiet < self._poll:
             self._wait_for(_GLANCE_SECONDS)
-            if self._stopping.is_set():
+            if self._is_over():
                 return
             quiet += _GLANCE_SECONDS
             if (version := _data_version(connection)) != last:
@@ -139,7 +148,7 @@ class StoreWatcher:
         """Listen to PostgreSQL until the connection is lost."""
         connection.autocommit = True
         connection.execute(f"LISTEN {self._change.value}")
-        while not self._stopping.is_set():
+        while not self._is_over():
             self._tell()
             if not self._wait_for(self._poll, connection):
                 connection.execute("SELECT 1")  # a silent network is found out by asking

@@ -1,5 +1,6 @@
 """A packaged run is pinned to its release, and so is each run that it asks for, to its own."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,3 +82,12 @@ def test_a_name_is_of_the_same_release_and_a_reference_is_resolved(runtime: Runt
         "acme-etl/clean",
         "acme-etl/clean==1.*",
     ]
+
+
+def test_a_closed_runtime_leaves_no_code_behind(runtime: Runtime):
+    runtime.run("acme-etl/nightly==1.0", timeout=PATIENCE)
+    assert any(name.startswith("_cloacina.") for name in sys.modules)
+
+    runtime.close()
+
+    assert not any(name.startswith("_cloacina.") for name in sys.modules)

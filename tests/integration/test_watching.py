@@ -1,6 +1,6 @@
 """A change of the store is told at once, in this process and in others."""
 
-import multiprocessing
+import random
 import sqlite3
 import threading
 import time
@@ -9,18 +9,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
 from support.postgresql import Server
 from support.runs import PATIENCE
+from support.stores import SPAWN, open_and_write, write
 
 from cloacina_core.foundation.clock import SystemClock
-from cloacina_core.store import schema, sqlite
+from cloacina_core.store import sqlite
 from cloacina_core.store.database import IN_MEMORY, Database
 from cloacina_core.store.watching import Change, StoreWatcher, announce
 
 CLOCK = SystemClock()
 NEVER = timedelta(hours=1)
-SPAWN = multiprocessing.get_context("spawn")
 
 
 class Listener:
@@ -55,19 +54,6 @@ def database(store_url: str) -> Iterator[Database]:
     database.close()
 
 
-def write(database: Database, change: Change = Change.WORK) -> None:
-    with database.begin() as connection:
-        digest = str(time.monotonic_ns())
-        connection.execute(insert(schema.definitions).values(digest=digest, body="{}"))
-        announce(connection, change)
-
-
-def write_from_another_process(url: str) -> None:
-    database = Database(url, CLOCK)
-    write(database)
-    database.close()
-
-
 def watching(database: Database, listener: Listener, **options: object) -> StoreWatcher:
     watcher = StoreWatcher(database, listener, poll=NEVER, **options)  # type: ignore[arg-type]
     watcher.start()
@@ -78,7 +64,7 @@ def watching(database: Database, listener: Listener, **options: object) -> Store
 def test_another_process_is_heard(database: Database, store_url: str):
     listener = Listener()
     watcher = watching(database, listener)
-    process = SPAWN.Process(target=write_from_another_process, args=(store_url,))
+    process = SPAWN.Process(target=open_and_write, args=(store_url,))
 
     process.start()
 
@@ -192,3 +178,25 @@ def test_a_lost_connection_is_made_again(postgresql_server: Server, postgresql_u
     watcher.stop()
     database.close()
     other.close()
+
+
+def test_a_watch_ends_with_its_store(store_url: str, caplog: pytest.LogCaptureFixture):
+    database = Database(store_url, CLOCK)
+    watcher = StoreWatcher(database, Listener(), poll=timedelta(seconds=0.1))
+    watcher.start()
+    database.close()
+
+    watcher._thread.join(PATIENCE)
+
+    assert not watcher._thread.is_alive()
+    assert not caplog.records
+    watcher.stop()
+
+
+def test_the_randomness_of_tasks_is_left_alone(database: Database):
+    before = random.getstate()
+    watcher = watching(database, Listener())
+    watcher._database.close()
+    watcher.stop()
+
+    assert random.getstate() == before

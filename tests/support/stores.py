@@ -1,10 +1,15 @@
 """What other processes do to a store in tests. They are spawned, so they import this by name."""
 
 import multiprocessing
+import time
 from pathlib import Path
 
+from sqlalchemy import insert
+
+from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.migrations.runner import Migrations
+from cloacina_core.store.watching import Change, announce
 from cloacina_core.testing import FrozenClock
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -16,6 +21,20 @@ def url(file: Path) -> str:
 
 def open_and_close(file: Path) -> None:
     Database(url(file), FrozenClock()).close()
+
+
+def write(database: Database, change: Change = Change.WORK) -> None:
+    """Write something, and announce it."""
+    with database.begin() as connection:
+        digest = str(time.monotonic_ns())
+        connection.execute(insert(schema.definitions).values(digest=digest, body="{}"))
+        announce(connection, change)
+
+
+def open_and_write(store_url: str) -> None:
+    database = Database(store_url, FrozenClock())
+    write(database)
+    database.close()
 
 
 def open_and_upgrade(store_url: str, migrations: Migrations) -> None:
