@@ -12,8 +12,8 @@
     │                         IllegalTransitionError · RunOwnedElsewhereError
     ├─ ConfigurationError     the operator
     ├─ StoreError             StoreUnavailableError (may be tried again) · OutcomeUnknownError
-    │                         SchemaVersionError · BlobMissingError · BlobDamagedError
-    │                         LostValueError
+    │                         StoreDamagedError · SchemaVersionError · BlobMissingError
+    │                         BlobDamagedError · LostValueError
     ├─ PluginError            the maker of a plugin: PluginLoadError · DuplicateContributionError
     └─ ResultTimeoutError     the run goes on; only the wait ended
 
@@ -309,6 +309,12 @@ class StoreUnavailableError(StoreError):
     """The database can't be reached, opened or written now; it may work later."""
 
     code = "store-unavailable"
+
+
+class StoreDamagedError(StoreError):
+    """The file of the database was damaged: by a disk, a copy under way, or another program."""
+
+    code = "store-damaged"
 
 
 class OutcomeUnknownError(StoreUnavailableError):

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Label, Result, Row, Select, Table, exists, func, select
 
+from cloacina_core.errors import StoreDamagedError
 from cloacina_core.foundation.digest import digest_of, digest_of_text
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue
@@ -88,9 +89,18 @@ class Damage:
 def check(database: Database, progress: Progress | None = None) -> Generator[Damage, None, None]:
     """Yield all damage that is found in a store; nothing is changed.
 
+    A file that is too damaged to be read on is the last finding.
+
     Raises:
         StoreError: the database itself can't be read.
     """
+    try:
+        yield from _all(database, progress)
+    except StoreDamagedError as error:
+        yield Damage("damaged-file", error.message)
+
+
+def _all(database: Database, progress: Progress | None) -> Iterator[Damage]:
     if database.is_sqlite:
         yield from _file(database)
     yield from _definitions(database)

@@ -24,6 +24,7 @@ from cloacina_core.errors import (
     ConfigurationError,
     OutcomeUnknownError,
     SchemaVersionError,
+    StoreDamagedError,
     StoreError,
     StoreUnavailableError,
 )
@@ -311,6 +312,10 @@ class Database:
         for text, what, hint in _REASONS:
             if text in reason:
                 return StoreUnavailableError(f"database {self.description} {what}", hint=hint)
+        if "malformed" in reason:
+            return StoreDamagedError(
+                f"database {self.description} is damaged: {reason}", hint="restore it from a backup"
+            )
         if isinstance(error, IntegrityError | DataError | ProgrammingError):
             return StoreError(f"database {self.description} refuses a statement: {reason}")
         return StoreUnavailableError(f"database {self.description} can't be used: {reason}")
@@ -383,11 +388,6 @@ _REASONS = (
         "file is not a database",
         "is not a database",
         "name another file with --database-url or CLOACINA_DATABASE_URL",
-    ),
-    (
-        "malformed",
-        "is damaged",
-        "restore it from a backup",
     ),
 )
 

@@ -300,17 +300,22 @@ def test_pages_join_without_a_seam(
     assert told == [(2, 4), (4, 4), (4, 4)]
 
 
-def test_a_damaged_index_of_sqlite_is_found(tmp_path: Path):
+SWAPPED = ("ix_runs_package", "ix_runs_workflow")
+LOST = ("events", "runs")  # what stands there can't be read at all
+
+
+@pytest.mark.parametrize("names", [SWAPPED, LOST])
+def test_a_damaged_file_of_sqlite_is_found(tmp_path: Path, names: tuple[str, str]):
     path = tmp_path / "store.db"
     with closing(Database(f"sqlite:///{path}", CLOCK)) as database:
         EngineBench(database, CLOCK).start(FLOW)
     module = sqlite.choose_library().module
     with closing(module.connect(str(path))) as connection:
         connection.execute("PRAGMA writable_schema = ON")
-        connection.execute(  # one index in the place of the other
-            "UPDATE sqlite_schema SET rootpage = "
-            "(SELECT sum(rootpage) FROM sqlite_schema WHERE name LIKE 'ix_runs_%k%') - rootpage "
-            "WHERE name LIKE 'ix_runs_%k%'"
+        connection.execute(  # one in the place of the other
+            "UPDATE sqlite_schema SET rootpage = (SELECT sum(rootpage) FROM sqlite_schema "
+            "WHERE name IN (:one, :other)) - rootpage WHERE name IN (:one, :other)",
+            {"one": names[0], "other": names[1]},
         )
         connection.commit()
 

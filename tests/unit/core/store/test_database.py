@@ -14,6 +14,7 @@ from support.stores import SPAWN, open_and_close, url
 from cloacina_core.errors import (
     ConfigurationError,
     SchemaVersionError,
+    StoreDamagedError,
     StoreError,
     StoreUnavailableError,
 )
@@ -111,7 +112,7 @@ class TestFiles:
         data[100:4096] = b"\xff" * (4096 - 100)  # the first page, behind the header
         file.write_bytes(data)
 
-        with pytest.raises(StoreUnavailableError, match="is damaged"):
+        with pytest.raises(StoreDamagedError, match="is damaged"):
             Database(url(file), CLOCK)
 
     def test_a_file_that_cannot_be_written_is_told_to_be_read_only(self, tmp_path: Path):
