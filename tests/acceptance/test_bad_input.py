@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from support.shell import Done, Shell
 
+pytestmark = pytest.mark.slow
+
 
 def refused(done: Done, status: int, code: str, *words: str) -> None:
     assert (done.status, done.error["code"]) == (status, code), done.err

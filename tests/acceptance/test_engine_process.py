@@ -6,7 +6,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from support.shell import Shell
+
+pytestmark = pytest.mark.slow
 
 PATIENCE = 60
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from support.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 60
 
 
@@ -137,7 +139,6 @@ def test_an_engine_takes_up_recorded_runs_and_stops_on_sigterm(shell: Shell):
     assert engine.returncode == 0
 
 
-@pytest.mark.slow
 def test_the_weather_report_survives_a_kill_in_each_of_its_stages(fresh: Shell):
     fresh.ok("init")
     fresh.publish(fresh.copy_sample("weather_report"))

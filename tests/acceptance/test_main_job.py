@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from support.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 RUN_KEYS = {
     "run_id", "status", "reference", "release", "params", "context", "tasks",
     "created_at", "started_at", "finished_at", "error",
@@ -176,7 +178,6 @@ def test_a_home_without_trust_in_the_signer_runs_nothing(shell: Shell):
     assert shell.ok("runs", "list", "--json").json == []
 
 
-@pytest.mark.slow
 def test_the_demo_shows_the_main_job_and_the_refusal(fresh: Shell):
     done = fresh.ok("demo", "--json")
 
