@@ -8,8 +8,10 @@ from cloacina_core.engine.executors.interface import Executor
 from cloacina_core.engine.flushing import Flusher
 from cloacina_core.engine.journal import Journal
 from cloacina_core.engine.limiter import Limiter
+from cloacina_core.engine.planner import MAX_ENGINE_DEATHS
+from cloacina_core.engine.queued import Queued
 from cloacina_core.engine.run_state import RunState
-from cloacina_core.engine.slots import Queued, Slots
+from cloacina_core.engine.slots import Slots
 from cloacina_core.engine.timers import Timer, TimerKind, Timers
 from cloacina_core.engine.views import MergeConflictError
 from cloacina_core.errors import LostValueError
@@ -76,7 +78,13 @@ class Dispatcher:
     def queue(self, run: RunState, number: int) -> None:
         """Have a ready task start when its turn comes."""
         limits = run.definition_of(number).limits
-        self._slots.add(run.run_id, number, priority=run.summary.priority, limits=limits)
+        self._slots.add(
+            run.run_id,
+            number,
+            priority=run.summary.priority,
+            limits=limits,
+            is_suspect=run.engine_deaths >= MAX_ENGINE_DEATHS - 1,  # the next is the last
+        )
 
     def fill(self) -> bool:
         """Start ready tasks, by priority and then in order, while slots are free."""
@@ -84,15 +92,16 @@ class Dispatcher:
         asked: dict[tuple[RunId, int], Queued] = {}
         while True:
             ready = self._slots.next(lost=self._executor.lost + len(asked))
-            if ready is None and asked:
+            if ready is None and not asked:
+                return started
+            if ready is not None and not ready.limits:
+                started = self._start_if_it_may(ready) or started
+                continue
+            if ready is not None:
+                asked[ready.run_id, ready.task] = ready
+            if ready is None or self._slots.is_suspect(ready.run_id):  # that is to begin alone
                 self._start_limited(list(asked.values()))
                 asked.clear()  # others may begin in place of those that there was no room for
-            elif ready is None:
-                return started
-            elif ready.limits:
-                asked[ready.run_id, ready.task] = ready
-            else:
-                started = self._start_if_it_may(ready) or started
 
     def _start_if_it_may(self, queued: Queued) -> bool:
         run = self._run_of(queued.run_id)

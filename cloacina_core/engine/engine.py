@@ -40,7 +40,7 @@ from cloacina_core.engine.requests import (
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.slots import Slots
 from cloacina_core.engine.timers import Timer, TimerKind, Timers
-from cloacina_core.errors import StoreError
+from cloacina_core.errors import RunOwnedElsewhereError, StoreError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.command import CommandKind
@@ -107,7 +107,7 @@ class Engine:
         self._journal = Journal(engine_id, clock.now)
         self._runs: dict[RunId, Completion] = {}
         self._plans: dict[str, Plan] = {}
-        self._slots = Slots(limits.slots)
+        self._slots = Slots(limits.slots, clock.monotonic)
         self._timers = Timers(clock)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
@@ -288,7 +288,8 @@ class Engine:
 
     def seconds_to_timer(self) -> float | None:
         """Return how long nothing will be due; None without timers."""
-        return self._timers.seconds_to_next()
+        pauses = (self._timers.seconds_to_next(), self._slots.seconds_held())
+        return min((pause for pause in pauses if pause is not None), default=None)
 
     def step(self, patience: float | None) -> bool:
         """Handle what happened, write it, act on it; return whether anything happened.
@@ -404,6 +405,9 @@ class Engine:
         run = request.run
         if self._stopping.is_set():
             request.reply.refuse(EngineStoppedError("the engine is stopping"))
+            return
+        if run.run_id in self._runs:
+            request.reply.refuse(RunOwnedElsewhereError(run.run_id, self.id))
             return
         self._flusher.expect(request)
         self._runs[run.run_id] = request.completion
@@ -542,6 +546,7 @@ class Engine:
             self._decide(run, planner.attempt_deferred(run, number, outcome.waits))
             return
         self._journal.attempt_ended(run, number, outcome)
+        self._slots.clear(run.run_id)
         if outcome.outcome is AttemptOutcome.SUCCEEDED:
             decisions = planner.attempt_succeeded(run, number)
         else:
@@ -620,6 +625,7 @@ class Engine:
     def _release(self, run: RunState, *, has_ended: bool) -> None:
         completion = self._runs.pop(run.run_id, None)
         self._awaited.forget(run)
+        self._slots.clear(run.run_id)
         if completion is not None:
             completion.complete(has_ended=has_ended)
 

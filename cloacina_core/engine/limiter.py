@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from cloacina_core.engine.flushing import SHORTEST_PAUSE
+from cloacina_core.engine.queued import Queued
 from cloacina_core.engine.run_state import RunState
-from cloacina_core.engine.slots import Queued, Slots
+from cloacina_core.engine.slots import Slots
 from cloacina_core.engine.timers import Timer, TimerKind, Timers
 from cloacina_core.errors import StoreError
 from cloacina_core.foundation.ids import EngineId

@@ -2,48 +2,53 @@
 
 import heapq
 import itertools
-from collections.abc import Collection, Iterable
-from typing import NamedTuple, TypeAlias
+import time
+from collections.abc import Callable, Collection, Iterable
 
 from cloacina_core.engine.call import AttemptKey
+from cloacina_core.engine.queued import Limits, Queued
+from cloacina_core.engine.suspects import Suspects
 from cloacina_core.foundation.ids import RunId
-
-Limits: TypeAlias = tuple[str, ...]
-"""The names of the limits that a task counts for; none for almost every task."""
-
-
-class Queued(NamedTuple):
-    """A ready task in the queue, compared by its place there."""
-
-    rank: int
-    order: int
-    run_id: RunId
-    task: int
-    limits: Limits
 
 
 class Slots:
     """A queue of ready tasks, by priority and then in order, before a number of slots.
 
     Tasks whose limits have no room stand aside, however many they are, until there may be some.
+    Those of runs at which engines died go first, one at a time: see `suspects`.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._size = size
         self._unlimited: list[Queued] = []
         self._ready: dict[Limits, list[Queued]] = {(): self._unlimited}
         self._aside: dict[Limits, list[Queued]] = {}
+        self._suspects = Suspects(monotonic)
         self._running: set[AttemptKey] = set()
         self._order = itertools.count()
 
-    def add(self, run_id: RunId, task: int, *, priority: int, limits: Limits = ()) -> None:
+    def add(
+        self,
+        run_id: RunId,
+        task: int,
+        *,
+        priority: int,
+        limits: Limits = (),
+        is_suspect: bool = False,
+    ) -> None:
         """Queue a ready task."""
         queued = Queued(-priority, next(self._order), run_id, task, limits)
-        if not limits:
+        if is_suspect:
+            self._suspects.add(queued)
+        else:
+            self._queue(queued)
+
+    def _queue(self, queued: Queued) -> None:
+        if not queued.limits:
             heapq.heappush(self._unlimited, queued)
             return
-        queues = self._aside if limits in self._aside else self._ready
-        heapq.heappush(queues.setdefault(limits, []), queued)
+        queues = self._aside if queued.limits in self._aside else self._ready
+        heapq.heappush(queues.setdefault(queued.limits, []), queued)
 
     def next(self, *, lost: int) -> Queued | None:
         """Return the task that is to start now; None when none can.
@@ -53,6 +58,9 @@ class Slots:
         """
         if len(self._running) + lost >= self._size:
             return None
+        suspect = self._suspects.next(is_alone=not self._running and not lost)
+        if suspect is not None or self._suspects.seconds_held() is not None:
+            return suspect
         queue = self._unlimited
         if len(self._ready) > 1:
             queue = min((one for one in self._ready.values() if one), default=queue)
@@ -61,6 +69,9 @@ class Slots:
     def put_aside(self, refused: Iterable[Queued]) -> None:
         """Queue tasks again whose limits have no room; those of the same limits wait with them."""
         for queued in refused:
+            if queued.run_id in self._suspects:
+                self._suspects.put_aside(queued)
+                continue
             if queued.limits not in self._aside:
                 self._aside[queued.limits] = self._ready.pop(queued.limits, [])
             heapq.heappush(self._aside[queued.limits], queued)
@@ -69,6 +80,21 @@ class Slots:
         """Consider all tasks again: limits may have room."""
         self._ready |= {limits: queue for limits, queue in self._aside.items() if queue}
         self._aside.clear()
+        self._suspects.reopen()
+
+    def seconds_held(self) -> float | None:
+        """Return how long only a suspect may start, if nothing changes; None when others may."""
+        return self._suspects.seconds_held()
+
+    def is_suspect(self, run_id: RunId) -> bool:
+        """Whether tasks of a run start alone."""
+        return run_id in self._suspects
+
+    def clear(self, run_id: RunId) -> None:
+        """Suspect a run no more."""
+        if run_id in self._suspects:
+            for queued in self._suspects.clear(run_id):
+                self._queue(queued)
 
     @property
     def running(self) -> frozenset[AttemptKey]:
@@ -78,23 +104,26 @@ class Slots:
     @property
     def waiting(self) -> int:
         """How many tasks wait for a slot; those that wait for a limit don't."""
-        return sum(map(len, list(self._ready.values())))
+        return sum(map(len, list(self._ready.values()))) + len(self._suspects)
 
     def take(self, key: AttemptKey) -> None:
         """Give an attempt a slot."""
         self._running.add(key)
+        self._suspects.began(key)
 
     def free(self, key: AttemptKey) -> bool:
         """Free the slot of an attempt; False when it has none any more."""
         if key not in self._running:
             return False
         self._running.discard(key)
+        self._suspects.ended(key)
         return True
 
     def free_all_of(self, runs: Collection[RunId]) -> list[AttemptKey]:
         """Free the slots of some runs, and return the attempts that had them."""
         keys = [key for key in self._running if key[0] in runs]
         self._running.difference_update(keys)
+        self._suspects.forget(runs)
         return keys
 
     def forget_ready(self) -> None:
@@ -102,3 +131,4 @@ class Slots:
         self._unlimited.clear()
         self._ready = {(): self._unlimited}
         self._aside.clear()
+        self._suspects.forget_waiting()

@@ -578,12 +578,11 @@ class Runtime:
         if not stored.summary.status.is_final and not self._is_to_end(stored):
             self._check_code(stored.summary, stored.definition)
         try:
-            self._ownership.claim(found, engine.id)
+            handle = self._handle(found, self._taker.take(found, engine))
         except RunOwnedElsewhereError as error:
             if error.engine == engine.id:  # another thread of this process was faster
                 return self._handle(found, engine.completion(found))
             raise
-        handle = self._handle(found, engine.take_up(self._reader.load(found)))
         self._go_on_with_children(found)
         return handle
 
@@ -733,7 +732,7 @@ class Runtime:
         self._taker.take_back(engine, self._engines.left_behind())
         if self._recover:
             self._taker.look(engine)
-        elif self._awaited:
+        else:
             self._taker.look_for(self._awaited, engine)
 
     def is_idle(self) -> bool:

@@ -1,12 +1,14 @@
 """Goes on with runs whose engine is gone, and with those that were only recorded."""
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from cloacina_core.engine.engine import Engine
-from cloacina_core.engine.requests import EngineStoppedError, TakeUp
+from cloacina_core.engine.requests import Completion, EngineStoppedError, TakeUp
 from cloacina_core.errors import CloacinaError, StoreUnavailableError
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.store.claiming import Claims
@@ -16,7 +18,7 @@ from cloacina_core.store.reading import RunReader
 _log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 5.0
-"""Seconds between looks that nobody asked for."""
+"""Seconds between looks that nobody asked for, and between looks for strays."""
 
 _SHORTEST_PAUSE = 0.02
 """Seconds between looks that somebody asked for: what is asked for meanwhile is looked at once."""
@@ -83,10 +85,14 @@ class RunTaker:
         self._on_room = on_room
         self._turn = threading.Lock()
         """One look at a time: what is claimed is taken up when the next look begins."""
+        self._former: set[RunId] = set()
+        """Runs of former incarnations that weren't looked for yet."""
+        self._looked_for_strays = -math.inf
 
     def look(self, engine: Engine) -> int:
         """Free the runs of the dead, and take what there is room for; return how many."""
         with self._turn:
+            self._take_strays(engine)
             for dead in self._ownership.dead(engine.id):
                 self._ownership.bury(dead)
             room = engine.room()
@@ -100,21 +106,54 @@ class RunTaker:
     def look_for(self, awaited: set[RunId], engine: Engine) -> None:
         """Take those of some runs whose turn it is, and await them no longer."""
         with self._turn:
-            claimed = self._claims.claim(engine.id, engine.room(), only=frozenset(awaited))
-            awaited.difference_update(claimed)
-            self._take_up(engine, claimed)
+            self._take_strays(engine)
+            if awaited:
+                claimed = self._claims.claim(engine.id, engine.room(), only=frozenset(awaited))
+                awaited.difference_update(claimed)
+                self._take_up(engine, claimed)
 
     def take_back(self, engine: Engine, runs: Iterable[RunId]) -> None:
         """Go on with the runs of a former incarnation, but for those that others took."""
-        wanted = list(runs)
-        if wanted:
-            self._take_up(engine, self._ownership.claim_all(wanted, engine.id))
+        with self._turn:
+            self._former.update(runs)
+            if self._former:
+                claimed = self._ownership.claim_all(self._former, engine.id)
+                self._former.clear()
+                self._take_up(engine, claimed)
+
+    def take(self, run_id: RunId, engine: Engine) -> Completion:
+        """Claim one run and go on with it.
+
+        Raises:
+            RunOwnedElsewhereError: an engine that lives has it.
+            IllegalTransitionError: it waits for its turn.
+            UnknownRunError: there is no such run.
+            StoreError: the store failed, or the engine did.
+        """
+        with self._turn:
+            self._ownership.claim(run_id, engine.id)
+            return engine.take_up(self._reader.load(run_id))
+
+    def _take_strays(self, engine: Engine) -> None:
+        """Take up runs that are the engine's in the store, and which it doesn't have.
+
+        The store failed after they were claimed, or the answer to the claim was lost.
+        """
+        if time.monotonic() < self._looked_for_strays + _LONGEST_PAUSE:
+            return
+        had = set(engine.live_runs())
+        strays = self._ownership.owned(engine.id) - had
+        # What was submitted since, it has now. What it had only since, has ended or was freed.
+        self._take_up(engine, sorted(strays.difference(engine.live_runs())))
+        self._looked_for_strays = time.monotonic()
 
     def _take_up(self, engine: Engine, claimed: Iterable[RunId]) -> list[TakeUp]:
         requests = []
         for run_id in claimed:
             try:
-                requests.append(engine.begin_to_take_up(self._reader.load(run_id)))
+                stored = self._reader.load(run_id)
+                if stored.summary.engine == engine.id and not stored.summary.status.is_final:
+                    requests.append(engine.begin_to_take_up(stored))
             except StoreUnavailableError:
                 raise
             except Exception:  # noqa: BLE001 - a damaged run must not keep the others waiting

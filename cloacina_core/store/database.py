@@ -204,6 +204,8 @@ class Database:
         with self._connected() as connection:
             connection.info.pop(ANNOUNCED, None)
             connection.begin()
+            if not self.is_sqlite:
+                connection.exec_driver_sql(f"SET LOCAL {postgresql.LET_GO_SOON}")
             yield connection
             self._commit(connection)
             announced = connection.info.pop(ANNOUNCED, None)

@@ -29,6 +29,8 @@ from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from sqlalchemy.types import TypeEngine
 
+from cloacina_core.store.postgresql import LET_GO_SOON
+
 _ROWS = "rows"
 
 Parameters: TypeAlias = Mapping[str, Any]
@@ -125,13 +127,19 @@ class DirectConnection:
         """
         with self._told_by_sqlalchemy():
             if self._held is None:
-                self._held = self._engine.raw_connection()
+                self._open()
             if self._is_sqlite:  # whose driver begins nothing by itself: see `sqlite.configure`
                 self._driver.execute("BEGIN IMMEDIATE")
         try:
             yield self
         finally:
             self._roll_back()
+
+    def _open(self) -> None:
+        self._held = self._engine.raw_connection()
+        if not self._is_sqlite:
+            self._driver.execute(f"SET {LET_GO_SOON}")
+            self._driver.commit()
 
     def gathered(self) -> AbstractContextManager[Any]:
         """Send the statements of a block to the server together, where there is one.

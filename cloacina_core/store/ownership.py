@@ -17,7 +17,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from cloacina_core.errors import (
     IllegalTransitionError,
@@ -39,7 +49,7 @@ KEPT = timedelta(days=7)
 """How long an engine that ended is remembered."""
 
 _engines, _leases, _runs, _tasks = schema.engines, schema.leases, schema.runs, schema.tasks
-_commands = schema.commands
+_attempts, _commands = schema.attempts, schema.commands
 _RUNNING = TaskStatus.RUNNING.value
 _MICROS = 1_000_000
 # A paused run rests until it is asked to go on or to end.
@@ -230,6 +240,12 @@ class Ownership:
             return True
         return bool(Turns(self._database, connection).take([run_id]))
 
+    def owned(self, engine: EngineId) -> set[RunId]:
+        """Return the unfinished runs that are an engine's."""
+        query = select(_runs.c.id).where(schema.LIVE, _runs.c.engine == engine)
+        with self._database.read() as connection:
+            return {RunId(run_id) for run_id in connection.execute(query).scalars()}
+
     def claim_all(self, runs: Collection[RunId], engine: EngineId) -> list[RunId]:
         """Take those of some runs that nobody works on."""
         with self._database.begin() as connection:
@@ -299,16 +315,33 @@ class Ownership:
         )
         owned = (_runs.c.engine == engine, schema.LIVE)
         if died and ended.rowcount:
-            at_work = exists().where(
-                _tasks.c.run_id == _runs.c.id,
-                _tasks.c.status == _RUNNING,
-                _tasks.c.instances.is_(None),  # a mapped task runs while all its instances sleep
-            )
-            deaths = _runs.c.engine_deaths + 1
-            connection.execute(update(_runs).where(*owned, at_work).values(engine_deaths=deaths))
+            self._count_death(connection, engine, owned)
         freed = connection.execute(update(_runs).where(*owned).values(engine=None))
         if freed.rowcount:
             announce(connection)
+
+    def _count_death(
+        self, connection: Connection, engine: EngineId, owned: tuple[Any, ...]
+    ) -> None:
+        """Count an engine's death at the runs that may have been its cause.
+
+        They are those of which it had begun an attempt. Had it begun none, it died of taking runs
+        up whose former engine is gone, too.
+        """
+        at_work = exists().where(
+            _tasks.c.run_id == _runs.c.id,
+            _tasks.c.status == _RUNNING,
+            _tasks.c.instances.is_(None),  # a mapped task runs while all its instances sleep
+        )
+        begun_here = at_work.where(
+            _attempts.c.run_id == _tasks.c.run_id,
+            _attempts.c.task == _tasks.c.name,
+            _attempts.c.number == _tasks.c.attempts,
+            _attempts.c.engine == engine,
+        )
+        count = update(_runs).values(engine_deaths=_runs.c.engine_deaths + 1)
+        if not connection.execute(count.where(*owned, begun_here)).rowcount:
+            connection.execute(count.where(*owned, at_work))
 
 
 _WITH_LEASE = select(

@@ -22,15 +22,18 @@ _CLIENT_LIMITS: Mapping[str, Any] = {
 _SERVER_LIMITS: Mapping[str, Any] = {
     "statement_timeout": 60_000,  # milliseconds
     "lock_timeout": 10_000,
-    # The locks of a process that was stopped within a transaction must not last.
+    # The snapshot of a process that was stopped within a transaction must not last.
     "idle_in_transaction_session_timeout": 60_000,
     # A plan that was made while a table was small isn't kept for when it is large.
     "plan_cache_mode": "force_custom_plan",
 }
 
+LET_GO_SOON = "idle_in_transaction_session_timeout = 10000"
+"""What transactions that write set: their locks must not last as long as a lease does when their
+process is stopped, or nobody could take up its runs."""
+
 _SCHEMA_LOCK = 0x636C6F6163696E61
 """A number that nothing else locks: the letters of "cloacina"."""
-
 
 _TURNS_LOCK = _SCHEMA_LOCK + 1
 

@@ -48,6 +48,10 @@ def test_what_a_task_does_to_itself_is_its_own_failure(new_place: Callable[[], P
         assert result.context == {"done": 1}
 
 
+def outcomes(result: RunResult, task: str) -> list[AttemptOutcome | None]:
+    return [attempt.outcome for attempt in result.tasks[task].attempts]
+
+
 @pytest.mark.usefixtures("forks")
 @pytest.mark.parametrize("new_place", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("name", FATAL)
@@ -64,6 +68,6 @@ def test_what_takes_its_engine_along_is_given_up_after_three(
     (fatal,), (neighbour,) = found[name], found[NEIGHBOUR]
     assert fatal.error is not None
     assert fatal.error.type == "engine-deaths"
-    outcomes = [attempt.outcome for attempt in fatal.tasks[name].attempts]
-    assert outcomes == [AttemptOutcome.LOST] * MAX_ENGINE_DEATHS
-    assert neighbour.status is RunStatus.SUCCEEDED
+    assert outcomes(fatal, name) == [AttemptOutcome.LOST] * MAX_ENGINE_DEATHS
+    assert outcomes(neighbour, NEIGHBOUR)[0] is AttemptOutcome.LOST  # it was there
+    assert neighbour.status is RunStatus.SUCCEEDED  # and not given up with the other

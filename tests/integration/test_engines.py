@@ -6,21 +6,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.runs import PATIENCE, open_runtime, workflow_of
 from support.tcp_proxy import TcpProxy, tcp_proxy
 
-from cloacina_core.errors import StoreUnavailableError
+from cloacina_core.errors import OutcomeUnknownError, StoreUnavailableError
 from cloacina_core.model.context import Context
 from cloacina_core.model.event import EventType
 from cloacina_core.model.status import RunStatus
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.runtime import Runtime, following
 from cloacina_core.services import recovery
+from cloacina_core.store.claiming import Claims
+from cloacina_core.store.reading import RunReader
 from cloacina_core.store.watching import StoreWatcher
 
 FLOW = workflow_of({"a": [], "b": ["a"]})
+ONE_AT_A_TIME = workflow_of({"a": []}, max_live_runs=1)
 LEASE = timedelta(seconds=1.5)
 NEVER = timedelta(hours=1)
 
@@ -90,6 +94,46 @@ def test_engines_share_what_waits(tmp_path: Path, store_url: str):
     assert len(Counter(result.summary.engine for result in results)) > 1
     for result in results:
         assert [len(task.attempts) for task in result.tasks.values()] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "fails_before"),
+    [(RunReader, "load", True), (Claims, "claim", False)],
+    ids=["the-run-can't-be-read", "the-answer-is-lost"],
+)
+@pytest.mark.parametrize("recover", [True, False])
+def test_a_store_that_fails_during_a_claim_leaves_no_run_without_an_engine(
+    tmp_path: Path,
+    store_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    method: str,
+    fails_before: bool,
+    recover: bool,
+):
+    original = getattr(owner, method)
+    failed = threading.Event()
+
+    def fail_once(*arguments: Any, **options: Any) -> object:
+        is_ours = threading.current_thread().name == "cloacina-recovery" and not failed.is_set()
+        if is_ours and fails_before:
+            failed.set()
+            raise StoreUnavailableError("the store is away")
+        answer = original(*arguments, **options)
+        if is_ours and answer:
+            failed.set()
+            raise OutcomeUnknownError("the connection broke")
+        return answer
+
+    monkeypatch.setattr(owner, method, fail_once)
+    monkeypatch.setattr(recovery, "_LONGEST_PAUSE", 0.1)
+    with open_runtime(tmp_path, store_url, workflows=[ONE_AT_A_TIME], recover=recover) as runtime:
+        first = runtime.submit(ONE_AT_A_TIME)  # without recovery, the second is awaited
+        second = runtime.submit(ONE_AT_A_TIME, detach=recover)
+
+        assert first.result(timeout=PATIENCE).status is RunStatus.SUCCEEDED
+        assert second.result(timeout=PATIENCE).status is RunStatus.SUCCEEDED
+    assert failed.is_set()
 
 
 class TestLostLeases:

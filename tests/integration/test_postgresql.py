@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -55,6 +55,17 @@ def test_nothing_is_waited_for_without_end(postgresql_url: str):
     assert setting(database, "lock_timeout") == "10s"
     assert setting(database, "idle_in_transaction_session_timeout") == "1min"
     database.close()
+
+
+def test_a_writer_that_stops_keeps_its_locks_for_less_than_a_lease(postgresql_url: str):
+    query = "SHOW idle_in_transaction_session_timeout"
+    with closing(Database(postgresql_url, CLOCK)) as database:
+        with database.begin() as connection:
+            assert connection.exec_driver_sql(query).scalar() == "10s"
+        assert setting(database, "idle_in_transaction_session_timeout") == "1min"
+        direct = database.direct_connection()
+        with database.begin_directly(direct):
+            assert direct._driver.execute(query).fetchone() == ("10s",)
 
 
 def test_commits_are_synchronous(postgresql_url: str):

@@ -81,20 +81,10 @@ SURVIVED: Mapping[str, tuple[Callable[[Context], object], str | None]] = {
 """What an engine with threads survives; and the error that it tells, if there is one."""
 
 
-def _late(end: Callable[[], object]) -> Callable[[Context], object]:
-    """Do something once the neighbours have ended, which are given up with it otherwise."""
-
-    def wait(_context: Context) -> None:
-        time.sleep(0.4)
-        end()
-
-    return wait
-
-
 FATAL: Mapping[str, Callable[[Context], object]] = {
-    "kills": _late(lambda: os.kill(os.getpid(), signal.SIGKILL)),
-    "leaves": _late(lambda: os._exit(3)),
-    "segfaults": _late(lambda: ctypes.string_at(0)),
+    "kills": lambda _context: os.kill(os.getpid(), signal.SIGKILL),
+    "leaves": lambda _context: os._exit(3),
+    "segfaults": lambda _context: ctypes.string_at(0),
 }
 """What takes an engine with it that runs tasks in threads."""
 
