@@ -34,10 +34,12 @@ class IdFactory:
 
     def _new(self) -> str:
         milliseconds = to_micros(self._clock.now()) // 1000
-        fresh = (milliseconds << _RANDOM_BITS) | int.from_bytes(self._entropy(10), "big")
         with self._lock:
-            if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:
-                fresh = self._last + 1  # same millisecond, or a clock that went back
+            if milliseconds > self._last >> _RANDOM_BITS:
+                entropy = int.from_bytes(self._entropy(_RANDOM_BITS // 8), "big")
+                fresh = (milliseconds << _RANDOM_BITS) | entropy
+            else:  # same millisecond, or a clock that went back
+                fresh = self._last + 1
             self._last = fresh
         return _encode(fresh)
 

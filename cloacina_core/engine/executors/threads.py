@@ -15,13 +15,21 @@ from cloacina_core.model.status import AttemptOutcome
 class _Running:
     """A call that runs, and whether it was asked to end, or given up."""
 
-    __slots__ = ("abandoned", "call", "cancelled", "future")
+    __slots__ = ("call", "future", "is_abandoned", "is_cancelled")
 
     def __init__(self, call: TaskCall) -> None:
         self.call = call
-        self.cancelled = threading.Event()
-        self.abandoned = threading.Event()
+        self.is_cancelled = False
+        self.is_abandoned = False
         self.future: asyncio.Task[Outcome] | None = None
+
+    def cancelled(self) -> bool:
+        """Whether it was asked to end."""
+        return self.is_cancelled
+
+    def abandoned(self) -> bool:
+        """Whether it was given up."""
+        return self.is_abandoned
 
 
 class ThreadExecutor:
@@ -73,7 +81,7 @@ class ThreadExecutor:
             running = self._running.get(key)
             if running is None:
                 return
-            running.cancelled.set()
+            running.is_cancelled = True
             future = running.future
         if future is not None:
             self._loop.call(future.cancel)
@@ -85,8 +93,8 @@ class ThreadExecutor:
             if running is None:
                 return
             self._lost += 1
-            running.cancelled.set()
-            running.abandoned.set()
+            running.is_cancelled = True
+            running.is_abandoned = True
             future = running.future
         if future is not None:
             self._loop.call(future.cancel)
@@ -111,9 +119,7 @@ class ThreadExecutor:
                 self._start_coroutine(running)
                 is_wanted = self._become_idle()
             else:
-                outcome = self._runner.run(
-                    running.call, running.cancelled.is_set, running.abandoned.is_set
-                )
+                outcome = self._runner.run(running.call, running.cancelled, running.abandoned)
                 # Idle before the report, which may bring this thread's next call.
                 is_wanted = self._become_idle()
                 self._end(running, outcome)
@@ -129,7 +135,7 @@ class ThreadExecutor:
 
     def _end(self, running: _Running, outcome: Outcome) -> None:
         with self._lock:
-            if running.abandoned.is_set():
+            if running.is_abandoned:
                 self._lost -= 1
             else:
                 del self._running[running.call.key]
@@ -139,12 +145,10 @@ class ThreadExecutor:
     def _start_coroutine(self, running: _Running) -> None:
         def begin() -> None:
             running.future = asyncio.ensure_future(
-                self._runner.run_async(
-                    running.call, running.cancelled.is_set, running.abandoned.is_set
-                )
+                self._runner.run_async(running.call, running.cancelled, running.abandoned)
             )
             running.future.add_done_callback(end)
-            if running.cancelled.is_set():  # when there was no future to cancel
+            if running.is_cancelled:  # when there was no future to cancel
                 running.future.cancel()
 
         def end(done: asyncio.Task[Outcome]) -> None:
