@@ -10,9 +10,14 @@ from typing import Any, Self
 from cloacina_core.errors import ResultTimeoutError
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue
-from cloacina_core.model.run import RunResult
+from cloacina_core.model.event import RunEvent
+from cloacina_core.model.explanation import Explanation
+from cloacina_core.model.limit import LimitUse
+from cloacina_core.model.run import LogLine, RunResult, RunSummary
+from cloacina_core.model.status import RunStatus
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.runtime import Runtime, What
+from cloacina_core.store.reading import RunFilter
 
 
 class AsyncRunHandle:
@@ -25,6 +30,10 @@ class AsyncRunHandle:
     def id(self) -> RunId:
         """The id of the run."""
         return self._handle.id
+
+    async def status(self) -> RunStatus:
+        """Return where the run stands."""
+        return await asyncio.to_thread(self._handle.status)
 
     async def cancel(self, *, reason: str | None = None) -> None:
         """Ask for the end of the run, see `Runtime.cancel`."""
@@ -109,6 +118,66 @@ class AsyncRuntime:
     async def resume(self, run_id: str) -> AsyncRunHandle:
         """Go on with a run, see `Runtime.resume`."""
         return AsyncRunHandle(await asyncio.to_thread(self._runtime.resume, run_id))
+
+    async def unpause(self, run_id: str, *, reason: str | None = None) -> None:
+        """Let a paused run go on anywhere, see `Runtime.unpause`."""
+        await asyncio.to_thread(self._runtime.unpause, run_id, reason=reason)
+
+    async def cancel(self, run_id: str, *, reason: str | None = None) -> None:
+        """Ask for the end of a run, see `Runtime.cancel`."""
+        await asyncio.to_thread(self._runtime.cancel, run_id, reason=reason)
+
+    async def pause(self, run_id: str, *, reason: str | None = None) -> None:
+        """Start nothing new of a run, see `Runtime.pause`."""
+        await asyncio.to_thread(self._runtime.pause, run_id, reason=reason)
+
+    async def signal(self, run_id: str, name: str, payload: JsonValue = None) -> None:
+        """Send a signal to a run, see `Runtime.signal`."""
+        await asyncio.to_thread(self._runtime.signal, run_id, name, payload)
+
+    async def retry(self, run_id: str, **options: Any) -> AsyncRunHandle:
+        """Go on with a run that failed; arguments are those of `Runtime.retry`."""
+        return AsyncRunHandle(await asyncio.to_thread(self._runtime.retry, run_id, **options))
+
+    async def rerun(self, run_id: str, **options: Any) -> AsyncRunHandle:
+        """Start a run again as it was; arguments are those of `Runtime.rerun`."""
+        return AsyncRunHandle(await asyncio.to_thread(self._runtime.rerun, run_id, **options))
+
+    async def fork(self, run_id: str, task: str, **options: Any) -> AsyncRunHandle:
+        """Start a run again from a task on; arguments are those of `Runtime.fork`."""
+        return AsyncRunHandle(await asyncio.to_thread(self._runtime.fork, run_id, task, **options))
+
+    async def get(self, run_id: str) -> RunResult:
+        """Return a run as it stands, see `Runtime.get`."""
+        return await asyncio.to_thread(self._runtime.get, run_id)
+
+    async def list(self, wanted: RunFilter | None = None, **options: Any) -> Sequence[RunSummary]:
+        """Return runs, newest first; arguments are those of `Runtime.list`."""
+        return await asyncio.to_thread(self._runtime.list, wanted, **options)
+
+    async def events(self, run_id: str, **options: Any) -> Sequence[RunEvent]:
+        """Return the history of a run; arguments are those of `Runtime.events`."""
+        return await asyncio.to_thread(self._runtime.events, run_id, **options)
+
+    async def logs(self, run_id: str, *, task: str | None = None) -> Sequence[LogLine]:
+        """Return what the tasks of a run printed and logged, see `Runtime.logs`."""
+        return await asyncio.to_thread(self._runtime.logs, run_id, task=task)
+
+    async def explain(self, run_id: str) -> Explanation:
+        """Return why a run isn't further, see `Runtime.explain`."""
+        return await asyncio.to_thread(self._runtime.explain, run_id)
+
+    async def set_limit(self, name: str, size: int | None = None, **options: Any) -> None:
+        """Limit the tasks that name it; arguments are those of `Runtime.set_limit`."""
+        await asyncio.to_thread(self._runtime.set_limit, name, size, **options)
+
+    async def remove_limit(self, name: str) -> None:
+        """Let all tasks through that name a limit, see `Runtime.remove_limit`."""
+        await asyncio.to_thread(self._runtime.remove_limit, name)
+
+    async def limits(self) -> Sequence[LimitUse]:
+        """Return the limits that are set, see `Runtime.limits`."""
+        return await asyncio.to_thread(self._runtime.limits)
 
     async def close(self) -> None:
         """Give live runs back and stop."""

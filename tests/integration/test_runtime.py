@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import sys
@@ -49,6 +50,7 @@ from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import AsyncRuntime, RunHandle, Runtime
+from cloacina_core.runtime.asynchronous import AsyncRunHandle
 from cloacina_core.store import schema
 from cloacina_core.store.ownership import ProcessIdentity
 
@@ -833,6 +835,46 @@ class TestAsync:
 
         assert [result.params["n"] for result in results] == list(range(10))
         assert {result.status for result in results} == {RunStatus.SUCCEEDED}
+
+    def test_all_that_may_take_a_while_can_be_awaited(self):
+        quick = {"definition", "definition_of", "drain", "engine_id", "is_idle", "observe"}
+        quick |= {"runtime", "sources"}  # what the adapter is for: all else waits for the store
+
+        for thread, loop in ((Runtime, AsyncRuntime), (RunHandle, AsyncRunHandle)):
+            waits = {name for name in vars(thread) if not name.startswith("_")} - quick
+            assert waits - vars(loop).keys() - {"local", "on_end"} == set()
+            for name in waits & vars(loop).keys() - {"id", "open"}:
+                assert inspect.iscoroutinefunction(vars(loop)[name]), name
+
+    def test_a_run_is_steered_and_looked_at(self, tmp_path: Path, store_url: str):
+        async def main() -> None:
+            async with AsyncRuntime(open_runtime(tmp_path, store_url)) as runtime:
+                flow = workflow_of(
+                    {"a": [], "b": ["a"]},
+                    functions={"a": lambda context: context.wait_for("go"), "b": lambda _: 1 / 0},
+                )
+                handle = await runtime.submit(flow)
+                await runtime.set_limit("api", 1)
+                assert [use.limit.name for use in await runtime.limits()] == ["api"]
+                await runtime.remove_limit("api")
+                await runtime.pause(handle.id)
+                await runtime.unpause(handle.id)
+                assert (await runtime.explain(handle.id)).run_id == handle.id
+                await runtime.signal(handle.id, "go")
+                failed = await handle.result(timeout=PATIENCE)
+                assert await handle.status() is failed.status is RunStatus.FAILED
+                again = [await runtime.retry(handle.id), await runtime.fork(handle.id, "b")]
+                for one in again:
+                    assert (await one.result(timeout=PATIENCE)).status is RunStatus.FAILED
+                waiting = await runtime.rerun(handle.id)
+                await runtime.cancel(waiting.id)
+                assert (await waiting.result(timeout=PATIENCE)).status is RunStatus.CANCELLED
+                assert len(await runtime.list(limit=2)) == 2
+                assert (await runtime.get(waiting.id)).status is RunStatus.CANCELLED
+                assert (await runtime.events(waiting.id, limit=1))[0].seq == 1
+                assert await runtime.logs(waiting.id) == []
+
+        asyncio.run(main())
 
     def test_a_wait_may_time_out_and_the_run_goes_on(self, tmp_path: Path, store_url: str):
         gate = Gate()
