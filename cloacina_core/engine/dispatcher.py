@@ -8,7 +8,6 @@ from cloacina_core.engine.executors.interface import Executor
 from cloacina_core.engine.flushing import Flusher
 from cloacina_core.engine.journal import Journal
 from cloacina_core.engine.limiter import Limiter
-from cloacina_core.engine.planner import MAX_ENGINE_DEATHS
 from cloacina_core.engine.queued import Queued
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.slots import Slots
@@ -83,7 +82,7 @@ class Dispatcher:
             number,
             priority=run.summary.priority,
             limits=limits,
-            is_suspect=run.engine_deaths >= MAX_ENGINE_DEATHS - 1,  # the next is the last
+            is_suspect=run.is_suspect,
         )
 
     def fill(self) -> bool:

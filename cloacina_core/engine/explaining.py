@@ -227,6 +227,11 @@ class _Explainer:
             full = None if limit is None else _no_room(limit, since)
             if full is not None:
                 return full
+        if self._run.is_suspect:
+            deaths = self._run.engine_deaths
+            message = f"it begins alone: {deaths} engines in a row died while this run was at work"
+            facts: dict[str, JsonValue] = {"engine_deaths": deaths}
+            return Reason(kind=ReasonKind.SLOT, message=message, since=since, facts=facts)
         return _no_slot(self._owner, since)
 
     def _ready_since(self, number: int) -> datetime | None:

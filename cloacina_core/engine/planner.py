@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from cloacina_core.engine.expansion import Expansion, ExpansionError
-from cloacina_core.engine.run_state import RunState, Upstream
+from cloacina_core.engine.run_state import MAX_ENGINE_DEATHS, RunState, Upstream
 from cloacina_core.engine.task_state import TaskState
 from cloacina_core.engine.views import MergeConflictError
 from cloacina_core.errors import LostValueError
@@ -21,9 +21,6 @@ from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.wait import Wait, WaitKind, WaitState, awaited
-
-MAX_ENGINE_DEATHS = 3
-"""A run at which so many engines died, one after the other, is taken for the cause."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun, StoredTask
 from cloacina_core.model.wait import awaited
 
+MAX_ENGINE_DEATHS = 3
+"""A run at which so many engines died, one after the other, is taken for the cause."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
@@ -158,6 +161,11 @@ class RunState:
     def status(self) -> RunStatus:
         """Where the run stands."""
         return self.summary.status
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether one more death of an engine at the run is the end of it."""
+        return self.engine_deaths >= MAX_ENGINE_DEATHS - 1
 
     @property
     def is_limited(self) -> bool:

@@ -7,7 +7,7 @@ from support.faults.engines import FORKS, Place
 from support.faults.zoo import FATAL, NEIGHBOUR, SURVIVED, be_killed, visit
 from support.runs import PATIENCE, open_runtime
 
-from cloacina_core.engine.planner import MAX_ENGINE_DEATHS
+from cloacina_core.engine.run_state import MAX_ENGINE_DEATHS
 from cloacina_core.model.run import RunResult
 from cloacina_core.model.status import AttemptOutcome, RunStatus
 

@@ -11,7 +11,7 @@ from support.faults.ledger import Ledger
 from support.faults.workload import DONE, IN_ORDER, ITEMS, WAITING
 from support.runs import open_runtime
 
-from cloacina_core.engine.planner import MAX_ENGINE_DEATHS
+from cloacina_core.engine.run_state import MAX_ENGINE_DEATHS
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.names import split_instance
 from cloacina_core.model.event import EventType, RunEvent

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 from support.runs import EngineBench, workflow_of
 
 from cloacina_core.errors import UnknownRunError
@@ -14,6 +15,7 @@ from cloacina_core.model.rules import any_succeeded, failed, value
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.wait import Wait, WaitKind
 from cloacina_core.runtime.explainer import Explainer
+from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.testing import FrozenClock
 
@@ -77,6 +79,20 @@ def test_no_slot_is_free(database: Database, clock: FrozenClock):
     assert task.status is TaskStatus.READY
     assert task.reason.kind is ReasonKind.SLOT
     assert task.reason.facts == {"engine": bench.engine.id, "slots": 1, "used": 1, "lost": 0}
+
+
+def test_a_run_at_which_engines_died_begins_alone(database: Database, clock: FrozenClock):
+    bench = EngineBench(database, clock, slots=1)
+    bench.start(ONE)
+    run = bench.start(ONE)
+    with database.begin() as connection:
+        connection.execute(update(schema.runs).values(engine_deaths=2))
+
+    reason = reason_of(bench, run.run_id)
+
+    assert reason.kind is ReasonKind.SLOT
+    assert reason.message.startswith("it begins alone: 2 engines in a row died")
+    assert reason.facts == {"engine_deaths": 2}
 
 
 def test_a_limit_and_who_takes_its_room(bench: EngineBench):
