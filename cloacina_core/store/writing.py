@@ -152,12 +152,12 @@ class RunWriter:
             self._write(batch, engine)
 
     def _write(self, batch: Batch, engine: EngineId) -> None:
-        with self._database.begin_directly(self._connection):
-            is_next = self._take_turn(batch.number, engine)
-            if is_next:
-                self._execute(batch)
-        if not is_next and not self._is_alive(engine):
-            raise StaleEngineError(engine)
+        try:
+            with self._database.begin_directly(self._connection):
+                self._execute(batch, engine)
+        except _NotNextError:
+            if not self._is_alive(engine):
+                raise StaleEngineError(engine) from None
 
     def keys_in_use(self, keys: Sequence[str]) -> dict[str, KnownKey]:
         """Return the runs that idempotency keys belong to."""
@@ -166,15 +166,6 @@ class RunWriter:
             rows = connection.execute(query.where(_runs.c.idempotency_key.in_(keys)))
             return {key: KnownKey(RunId(run_id), digest) for key, run_id, digest in rows}
 
-    def _take_turn(self, number: int, engine: EngineId) -> bool:
-        """Take a batch's turn; False when it was written already, or the engine is stale.
-
-        The change of its row keeps others from declaring the engine dead before the commit.
-        """
-        with self._connection.gathered():
-            taken = self._change(_TAKE_TURN, [{"of_engine": engine, "number": number}])
-        return taken.rowcount == 1
-
     def _is_alive(self, engine: EngineId) -> bool:
         query = select(_engines.c.id).where(
             _engines.c.id == engine, _engines.c.stopped_at.is_(None)
@@ -182,39 +173,55 @@ class RunWriter:
         with self._database.read() as connection:
             return connection.execute(query).scalar() is not None
 
-    def _execute(self, batch: Batch) -> None:
+    def _execute(self, batch: Batch, engine: EngineId) -> None:
+        """Execute a batch's statements, if it is the next one of its engine.
+
+        The change of the engine's row keeps others from declaring it dead before the commit. Where
+        there is a server, whether that succeeded is known only at the end of all statements.
+        """
+        taken: list[tuple[Executed, int]] = []
         changed: list[tuple[Executed, int]] = []
         try:
             with self._connection.gathered():
-                self._add_definitions(batch.definitions)
-                self._insert(schema.runs, batch.new_runs)
-                self._insert(schema.tasks, batch.new_tasks)
-                self._insert(schema.attempts, batch.new_attempts)
-                for statement, rows in (
-                    (_MOVE_ATTEMPT, batch.moved_attempts),
-                    (_END_ATTEMPT, batch.attempt_ends),
-                    (_CHANGE_TASK, _once(batch.task_changes, "in_run", "task")),
-                    (_CHANGE_RUN, _once(batch.run_changes, "run_id")),
-                    (_HANDLE_COMMAND, batch.handled),
-                    (_TAKE_SIGNAL, batch.taken),
-                    (_USE_BLOB, batch.blob_uses),
-                ):
-                    if rows:
-                        changed.append((self._change(statement, rows), len(rows)))
-                if batch.given_back:
-                    self._change(_GIVE_BACK, batch.given_back)
-                if batch.asked_children:
-                    self._change(ASK_CHILDREN, batch.asked_children)
-                self._insert(schema.payloads, batch.payloads)
-                self._insert(schema.logs, batch.logs)
-                self._insert(schema.events, batch.events)
-                self._announce(batch)
+                turn = {"of_engine": engine, "number": batch.number}
+                taken.append((self._change(_TAKE_TURN, [turn]), 1))
+                self._execute_changes(batch, changed)
         except IntegrityError as error:
+            # What is there already, is there because the batch was written, or because another
+            # engine went on.
+            _check(taken, _NotNextError)
             if _runs.c.idempotency_key.name in str(error.orig):  # both databases name it
                 raise KeyTakenError from error
-            _check(changed)  # what was there already may be there because another engine went on
+            _check(changed, GuardError)
             raise
-        _check(changed)
+        _check(taken, _NotNextError)
+        _check(changed, GuardError)
+
+    def _execute_changes(self, batch: Batch, changed: list[tuple[Executed, int]]) -> None:
+        """Execute what a batch changes, and note the changes that must have met every row."""
+        self._add_definitions(batch.definitions)
+        self._insert(schema.runs, batch.new_runs)
+        self._insert(schema.tasks, batch.new_tasks)
+        self._insert(schema.attempts, batch.new_attempts)
+        for statement, rows in (
+            (_MOVE_ATTEMPT, batch.moved_attempts),
+            (_END_ATTEMPT, batch.attempt_ends),
+            (_CHANGE_TASK, _once(batch.task_changes, "in_run", "task")),
+            (_CHANGE_RUN, _once(batch.run_changes, "run_id")),
+            (_HANDLE_COMMAND, batch.handled),
+            (_TAKE_SIGNAL, batch.taken),
+            (_USE_BLOB, batch.blob_uses),
+        ):
+            if rows:
+                changed.append((self._change(statement, rows), len(rows)))
+        if batch.given_back:
+            self._change(_GIVE_BACK, batch.given_back)
+        if batch.asked_children:
+            self._change(ASK_CHILDREN, batch.asked_children)
+        self._insert(schema.payloads, batch.payloads)
+        self._insert(schema.logs, batch.logs)
+        self._insert(schema.events, batch.events)
+        self._announce(batch)
 
     def _announce(self, batch: Batch) -> None:
         """Tell engines of runs that wait and of room, and those who wait of runs that ended."""
@@ -248,10 +255,14 @@ class KeyTakenError(Exception):
     """An idempotency key of the batch was used by another engine meanwhile."""
 
 
-def _check(changed: list[tuple[Executed, int]]) -> None:
+class _NotNextError(Exception):
+    """The batch was written already, or its engine was declared dead."""
+
+
+def _check(changed: list[tuple[Executed, int]], otherwise: type[Exception]) -> None:
     """Refuse a batch of which a change met a row that wasn't as it was thought to be."""
     if any(executed.rowcount != expected for executed, expected in changed):
-        raise GuardError
+        raise otherwise
 
 
 def _once(changes: list[Row], *key: str) -> list[Row]:
