@@ -88,6 +88,8 @@ class RunTaker:
         self._former: set[RunId] = set()
         """Runs of former incarnations that weren't looked for yet."""
         self._looked_for_strays = -math.inf
+        self._unreadable: set[RunId] = set()
+        """Runs that can't be taken up by this process, whatever the store does; told once."""
 
     def look(self, engine: Engine) -> int:
         """Free the runs of the dead, and take what there is room for; return how many."""
@@ -142,7 +144,7 @@ class RunTaker:
         if time.monotonic() < self._looked_for_strays + _LONGEST_PAUSE:
             return
         had = set(engine.live_runs())
-        strays = self._ownership.owned(engine.id) - had
+        strays = self._ownership.owned(engine.id) - had - self._unreadable
         # What was submitted since, it has now. What it had only since, has ended or was freed.
         self._take_up(engine, sorted(strays.difference(engine.live_runs())))
         self._looked_for_strays = time.monotonic()
@@ -158,6 +160,7 @@ class RunTaker:
                 raise
             except Exception:  # noqa: BLE001 - a damaged run must not keep the others waiting
                 _log.exception("run %s can't be taken up", run_id)
+                self._unreadable.add(run_id)
         for request in requests:
             try:
                 request.reply.wait(engine.is_alive)

@@ -13,9 +13,11 @@ from support.runs import PATIENCE, open_runtime, workflow_of
 from support.tcp_proxy import TcpProxy, tcp_proxy
 
 from cloacina_core.errors import OutcomeUnknownError, StoreUnavailableError
+from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.context import Context
 from cloacina_core.model.event import EventType
 from cloacina_core.model.status import RunStatus
+from cloacina_core.model.stored import StoredRun
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.runtime import Runtime, following
 from cloacina_core.services import recovery
@@ -134,6 +136,36 @@ def test_a_store_that_fails_during_a_claim_leaves_no_run_without_an_engine(
         assert first.result(timeout=PATIENCE).status is RunStatus.SUCCEEDED
         assert second.result(timeout=PATIENCE).status is RunStatus.SUCCEEDED
     assert failed.is_set()
+
+
+def test_a_run_that_cannot_be_read_is_told_once_and_keeps_no_other_waiting(
+    tmp_path: Path,
+    store_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    with open_runtime(tmp_path, store_url, recover=False) as submitter:
+        damaged = submitter.submit(FLOW, detach=True).id
+        sound = submitter.submit(FLOW, detach=True)
+        original = RunReader.load
+
+        def load(reader: RunReader, run_id: RunId) -> StoredRun:
+            if run_id == damaged:
+                raise ValueError("damaged")
+            return original(reader, run_id)
+
+        monkeypatch.setattr(RunReader, "load", load)
+        monkeypatch.setattr(recovery, "_LONGEST_PAUSE", 0.02)
+        with open_runtime(tmp_path, store_url, workflows=[FLOW]) as runtime:
+            assert sound.result(timeout=PATIENCE).status is RunStatus.SUCCEEDED
+            owned = runtime._ownership.owned
+            looks: list[int] = []
+            monkeypatch.setattr(
+                runtime._ownership, "owned", lambda engine: looks.append(1) or owned(engine)
+            )
+            wait_until(lambda: len(looks) > 2)
+
+    assert caplog.text.count(f"run {damaged} can't be taken up") == 1
 
 
 class TestLostLeases:
