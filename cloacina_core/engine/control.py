@@ -1,5 +1,6 @@
-"""Obeys what people ask of live runs: cancel, pause, resume, signal."""
+"""Obeys what is asked of live runs: cancel, pause, resume, signal, and to note a late result."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -59,7 +60,11 @@ class Control:
                 self._cancel(run, command)
             return
         self._journal.handled(command)
-        if command.kind is CommandKind.SIGNAL:
+        if command.kind is CommandKind.LATE:
+            self._journal.late_result(
+                run, **json.loads(str(command.payload)), reason=command.reason
+            )
+        elif command.kind is CommandKind.SIGNAL:
             self._journal.event(
                 run, EventType.SIGNAL_RECEIVED, reason=f"signal {command.name!r} {command}"
             )

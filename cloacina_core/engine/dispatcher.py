@@ -7,6 +7,7 @@ from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
 from cloacina_core.engine.executors.interface import Executor
 from cloacina_core.engine.flushing import Flusher
 from cloacina_core.engine.journal import Journal
+from cloacina_core.engine.late import LateResults
 from cloacina_core.engine.limiter import Limiter
 from cloacina_core.engine.queued import Queued
 from cloacina_core.engine.run_state import RunState
@@ -32,6 +33,7 @@ class Dispatcher:
         slots: Slots,
         limiter: Limiter,
         timers: Timers,
+        late: LateResults,
         clock: Clock,
         max_value_bytes: int,
         run_of: Callable[[RunId], RunState | None],
@@ -50,6 +52,7 @@ class Dispatcher:
             slots: the queue of ready tasks.
             limiter: lets in tasks of which only so many may run.
             timers: of the engine.
+            late: is told which attempts run.
             clock: tells the time.
             max_value_bytes: how many bytes a task's changes may have, encoded.
             run_of: returns a live run of the engine; None for others.
@@ -65,6 +68,7 @@ class Dispatcher:
         self._slots = slots
         self._limiter = limiter
         self._timers = timers
+        self._late = late
         self._clock = clock
         self._max_value_bytes = max_value_bytes
         self._run_of = run_of
@@ -136,7 +140,11 @@ class Dispatcher:
             sleeps = run.tasks[number].sleeps
             timer = Timer(TimerKind.ATTEMPT_DEADLINE, run.run_id, number, attempt.number, sleeps)
             self._timers.add(call.deadline - self._clock.now(), timer)
-        self._flusher.then(lambda: self._executor.submit(call), run)
+        self._flusher.then(lambda: self._submit(call, run.name_of(number)), run)
+
+    def _submit(self, call: TaskCall, name: str) -> None:
+        self._late.begun(call.key, name)
+        self._executor.submit(call)
 
     def _fail(self, key: AttemptKey, failure: Failure) -> None:
         """Have an attempt fail that can't be called; once it is known to have started."""
@@ -198,6 +206,7 @@ class Dispatcher:
         key = (run.run_id, number, len(run.tasks[number].attempts))
         if not self._slots.free(key):
             return False
+        self._late.ended(key)  # what it still comes to is no surprise
         self._flusher.then(lambda: self._executor.abandon(key))
         return True
 

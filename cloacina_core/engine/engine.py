@@ -21,6 +21,7 @@ from cloacina_core.engine.dispatcher import Dispatcher
 from cloacina_core.engine.executors.interface import Executor
 from cloacina_core.engine.flushing import Flushed, Flusher
 from cloacina_core.engine.journal import Journal
+from cloacina_core.engine.late import LateResults
 from cloacina_core.engine.limiter import Limiter
 from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
@@ -95,6 +96,7 @@ class Engine:
         chance: Callable[[], float],
         limits: EngineLimits,
         children: ChildStarter | None = None,
+        late: LateResults | None = None,
     ) -> None:
         self.id = engine_id
         self._commands = commands
@@ -103,6 +105,9 @@ class Engine:
         self._clock = clock
         self._chance = chance
         self._limits = limits
+        self._late = late or LateResults()
+        self._unwritten: list[tuple[Outcome, str | None]] = []
+        """The outcomes of the batch that isn't written yet, with the names of their tasks."""
         self._inbox: SimpleQueue[Stimulus] = SimpleQueue()
         self._journal = Journal(engine_id, clock.now)
         self._runs: dict[RunId, Completion] = {}
@@ -132,6 +137,7 @@ class Engine:
             slots=self._slots,
             limiter=Limiter(permits, engine_id, self._slots, self._timers),
             timers=self._timers,
+            late=self._late,
             clock=clock,
             max_value_bytes=limits.max_value_bytes,
             run_of=self._run_of,
@@ -217,6 +223,9 @@ class Engine:
 
     def report(self, outcome: Outcome) -> None:
         """Take the outcome of a call: what executors are given to report to."""
+        if not self.is_alive():
+            self._late.add(outcome, self._late.ended(outcome.key))
+            return
         starter, completion = self._children, self._runs.get(outcome.key[0])
         asks = bool(awaited(outcome.waits)) and self.is_alive()
         if asks and starter is not None and completion is not None:
@@ -279,6 +288,7 @@ class Engine:
         """Step until the engine is stopped."""
         try:
             self._executor.start(self.report)
+            self._tell_late()
             while not self._stopped.is_set():
                 self.step(self.seconds_to_timer())
         except Exception:  # noqa: BLE001 - told to all who ask it for something
@@ -304,6 +314,7 @@ class Engine:
                 self._handle(stimulus)
             except Exception as error:  # noqa: BLE001 - one run's fault must not be another's
                 self._refuse(stimulus, error)
+        self._tell_late()
         fired = self._fire_timers()
         if self._is_to_look:
             self._look()
@@ -515,23 +526,42 @@ class Engine:
     def _let_go(self) -> None:
         """Stop, and wake all who wait for runs that this engine won't finish."""
         self._stopped.set()
+        for stimulus in self._gather(0):
+            if isinstance(stimulus, Outcome):
+                self._late.add(stimulus, self._late.ended(stimulus.key))
         for key in self._slots.running:
             self._executor.abandon(key)
         for completion in self._runs.values():
             completion.complete(has_ended=False)
 
     def _on_outcome(self, outcome: Outcome, children: Sequence[RunState] = ()) -> None:
-        run_id, number, _ = outcome.key
+        run_id, number, attempt = outcome.key
+        name = self._late.ended(outcome.key)
         completion = self._runs.get(run_id)
-        if completion is None:
-            return  # the run ended, or went to another engine
-        if outcome.of_callback:
+        if completion is None:  # the run ended, or went to another engine
+            self._late.add(outcome, name)
+        elif outcome.of_callback:
             if self._has(completion.run):
                 self._journal.called_back(completion.run, outcome)
         elif self._slots.free(outcome.key):
+            self._unwritten.append((outcome, name))
             self._end_attempt(completion.run, number, outcome, children)
         else:
-            self._journal.late_result(completion.run, outcome)
+            run = completion.run
+            reason = f"the attempt {outcome.outcome.value} after it was given up"
+            self._journal.late_result(run, run.name_of(number), attempt, reason)
+
+    def _tell_late(self) -> None:
+        """Have it told what came too late: by us, or by whoever has the run now."""
+        for run_id, task, attempt, reason in self._late.take():
+            completion = self._runs.get(run_id)
+            if completion is not None and self._has(completion.run):
+                self._journal.late_result(completion.run, task, attempt, reason)
+                continue
+            try:
+                self._commands.tell_late(run_id, task, attempt, reason, engine=self.id)
+            except StoreError as error:
+                _log.warning("task %s of run %s: %s: %s", task, run_id, reason, error)
 
     def _end_attempt(
         self, run: RunState, number: int, outcome: Outcome, children: Sequence[RunState] = ()
@@ -685,7 +715,9 @@ class Engine:
     def _flush(self) -> None:
         """Write what was decided, and act on it."""
         flushed = self._flusher.flush()
-        if flushed is Flushed.STALE:
+        if flushed is Flushed.DONE:
+            self._unwritten.clear()
+        elif flushed is Flushed.STALE:
             _log.error("engine %s lost its lease; what it did since is refused", self.id)
             self._forget_everything()
         elif flushed is Flushed.STOPPED:
@@ -702,6 +734,8 @@ class Engine:
 
     def _forget_everything(self) -> None:
         """Stop without a trace: the lease is lost, and nothing of ours counts any more."""
+        for outcome, name in self._unwritten:
+            self._late.add(outcome, name)
         self._flusher.refuse_all()
         self._let_go()
 

@@ -369,15 +369,9 @@ class Journal:
         """Write that the author's callback failed, which changes nothing."""
         self._attempt_event(run, number, EventType.CALLBACK_FAILED, reason)
 
-    def late_result(self, run: RunState, outcome: Outcome) -> None:
+    def late_result(self, run: RunState, task: str, attempt: int, reason: str | None) -> None:
         """Write that a result came when nobody waited for it any more."""
-        self.event(
-            run,
-            EventType.COMMIT_REJECTED,
-            task=run.name_of(outcome.key[1]),
-            attempt=outcome.key[2],
-            reason=f"the attempt {outcome.outcome.value} after it was given up",
-        )
+        self.event(run, EventType.COMMIT_REJECTED, task=task, attempt=attempt, reason=reason)
 
     def finished(self, run: RunState, status: RunStatus, error: Failure | None) -> None:
         """Write the end of a run."""

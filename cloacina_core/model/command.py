@@ -1,4 +1,4 @@
-"""What people ask of a run that exists already. Kept in the store until an engine has obeyed."""
+"""What is asked of a run that exists already. Kept in the store until an engine has obeyed."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +13,8 @@ class CommandKind(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     SIGNAL = "signal"
+    LATE = "late"
+    """Note the result of an attempt that was lost: what an engine asks that lost the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class Command:
     name: str | None = None
     """Of a signal."""
     payload: str | None = None
-    """What a signal carries, encoded."""
+    """What a signal carries, encoded; of a late result, its task and attempt."""
     reason: str | None = None
     """Why, in the words of who asks."""
     asked_by: str | None = None

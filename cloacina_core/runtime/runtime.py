@@ -18,6 +18,7 @@ from cloacina_core.engine.capture import Capture
 from cloacina_core.engine.children import ChildStarter
 from cloacina_core.engine.engine import Engine, EngineLimits
 from cloacina_core.engine.executors.threads import ThreadExecutor
+from cloacina_core.engine.late import LateResults
 from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
 from cloacina_core.engine.notifier import Notifier, Observer
 from cloacina_core.engine.requests import Completion, Submission
@@ -136,6 +137,7 @@ class Runtime:
         self._executor = ThreadExecutor(runner)
         self._recover = recover
         self._awaited: set[RunId] = set()
+        self._late = LateResults()
         self._recovery = RecoveryService(self._look, settings.lease)
         self._engines = Incarnations(
             self._make_engine,
@@ -206,6 +208,7 @@ class Runtime:
             clock=self._clock,
             chance=random.Random().random,  # noqa: S311 - not the common one: tasks may seed it
             children=self._children,
+            late=self._late,
             limits=EngineLimits(
                 settings.slots,
                 settings.max_value_bytes,

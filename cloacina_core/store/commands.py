@@ -6,6 +6,7 @@ one is queued again, and one that has ended goes on.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,8 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, up
 
 from cloacina_core.errors import IllegalTransitionError, UnknownRunError
 from cloacina_core.foundation.clock import to_micros
-from cloacina_core.foundation.ids import EngineId, RunId
+from cloacina_core.foundation.digest import digest_of_text
+from cloacina_core.foundation.ids import ID_LENGTH, EngineId, RunId
 from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.event import EventType
 from cloacina_core.model.status import RunStatus, TaskStatus
@@ -54,20 +56,54 @@ class CommandStore:
             is_done = run.engine is None and _obeyed_here(connection, run, command, now)
             if is_done:
                 _ask_children(connection, command, now)
-            announce(connection)
-            connection.execute(
-                insert(_commands).values(
-                    id=command.id,
-                    run_id=command.run_id,
-                    kind=command.kind.value,
-                    name=command.name,
-                    payload=command.payload,
-                    reason=command.reason,
-                    asked_by=command.asked_by,
-                    asked_at=now,
-                    handled_at=now if is_done else None,
-                )
+            self._keep(connection, command, now, is_done=is_done)
+
+    def _keep(self, connection: Connection, command: Command, now: int, *, is_done: bool) -> None:
+        announce(connection)
+        connection.execute(
+            insert(_commands).values(
+                id=command.id,
+                run_id=command.run_id,
+                kind=command.kind.value,
+                name=command.name,
+                payload=command.payload,
+                reason=command.reason,
+                asked_by=command.asked_by,
+                asked_at=now,
+                handled_at=now if is_done else None,
             )
+        )
+
+    def tell_late(
+        self, run_id: RunId, task: str, attempt: int, reason: str, *, engine: EngineId
+    ) -> None:
+        """Have a run's history tell of a result that isn't used. Telling it twice is telling once.
+
+        Args:
+            run_id: which run; one that isn't there any more is passed over.
+            task: whose attempt it was.
+            attempt: its number.
+            reason: what it came to.
+            engine: who tells it.
+        """
+        command = Command(
+            id=digest_of_text(f"{run_id} {task} {attempt}").rpartition(":")[2][:ID_LENGTH],
+            run_id=run_id,
+            kind=CommandKind.LATE,
+            payload=json.dumps({"task": task, "attempt": attempt}),
+            reason=reason,
+            asked_by=engine,
+        )
+        with suppress(UnknownRunError), self._database.begin() as connection:
+            run = _locked(connection, run_id)
+            if _is_known(connection, command):
+                return
+            now = self._database.now_micros(connection)
+            is_done = run.engine is None or RunStatus(run.status).is_final
+            if is_done:
+                rejected = EventType.COMMIT_REJECTED
+                _tell(connection, run_id, rejected, now, reason, task=task, attempt=attempt)
+            self._keep(connection, command, now, is_done=is_done)
 
     def pending(self, engine: EngineId) -> list[Command]:
         """Return what the runs of an engine were asked and haven't obeyed, the oldest first."""
@@ -232,8 +268,9 @@ def _tell(
     reason: str | None = None,
     *,
     task: str | None = None,
+    attempt: int | None = None,
 ) -> None:
-    """Write the next event of a run that no engine has."""
+    """Write the next event of a run that no engine has, or that has ended."""
     last = connection.execute(
         select(func.max(_events.c.seq)).where(_events.c.run_id == run_id)
     ).scalar()
@@ -244,6 +281,7 @@ def _tell(
             at=now,
             type=event_type.value,
             task=task,
+            attempt=attempt,
             reason=reason,
         )
     )

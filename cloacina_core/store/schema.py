@@ -292,7 +292,7 @@ commands = Table(
     Column("handled_at", BigInteger),
     # The task that took a signal. One without is kept for the first task that waits for it.
     Column("taken_by", String(100)),
-    CheckConstraint("kind in ('cancel', 'pause', 'resume', 'signal')", name="kind"),
+    CheckConstraint("kind in ('cancel', 'late', 'pause', 'resume', 'signal')", name="kind"),
     sqlite_with_rowid=False,
 )
 

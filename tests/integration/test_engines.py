@@ -212,6 +212,41 @@ class TestLostLeases:
             assert handle.result(timeout=PATIENCE).context == {"attempt": 2}
 
 
+@pytest.mark.parametrize("is_over", [True, False], ids=["ended", "live"])
+def test_what_an_engine_does_for_a_run_that_another_took_is_told_and_not_used(
+    tmp_path: Path, store_url: str, is_over: bool
+):
+    gate, second = Gate(), Gate()
+
+    def work(context: Context) -> dict[str, object]:
+        return gate(context) if context.attempt == 1 else wait_in(second, context)
+
+    flow = workflow_of({"a": []}, functions={"a": work})
+    with (
+        open_runtime(tmp_path, store_url, workflows=[flow], lease=NEVER) as stale,
+        open_runtime(tmp_path, store_url, workflows=[flow], lease=NEVER, recover=False) as other,
+    ):
+        run_id = stale.submit(flow).id
+        gate.begun.acquire(timeout=PATIENCE)
+        stale._ownership.stop(stale.engine_id)  # as another engine would
+        handle = other.attach(run_id)
+        second.begun.acquire(timeout=PATIENCE)
+        if is_over:
+            second.is_open.set()
+            handle.result(timeout=PATIENCE)
+
+        gate.is_open.set()
+
+        wait_until(lambda: types_of(other, run_id)[EventType.COMMIT_REJECTED])
+        second.is_open.set()
+        assert handle.result(timeout=PATIENCE).context == {"attempt": 2}
+        (rejected,) = [
+            event for event in other.events(run_id) if event.type is EventType.COMMIT_REJECTED
+        ]
+    assert (rejected.task, rejected.attempt) == ("a", 1)
+    assert rejected.reason == "the attempt succeeded after its engine had lost the run"
+
+
 def wait_in(gate: Gate, context: Context) -> dict[str, object]:
     gate.begun.release()
     assert gate.is_open.wait(PATIENCE)

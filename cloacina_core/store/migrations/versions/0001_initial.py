@@ -176,7 +176,7 @@ def _create_commands() -> None:
         sa.Column("taken_by", sa.String(100)),
         sa.PrimaryKeyConstraint("run_id", "id", name="pk_commands"),
         sa.CheckConstraint(
-            "kind in ('cancel', 'pause', 'resume', 'signal')", name="ck_commands_kind"
+            "kind in ('cancel', 'late', 'pause', 'resume', 'signal')", name="ck_commands_kind"
         ),
         sqlite_with_rowid=False,
     )

@@ -5,11 +5,12 @@ from datetime import timedelta
 import pytest
 from support.runs import EngineBench, workflow_of
 
+from cloacina_core.engine.call import Outcome
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.requests import Stop, TakeUp
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import IllegalTransitionError
-from cloacina_core.foundation.ids import RunId
+from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.wait import Wait, WaitKind
@@ -559,3 +560,58 @@ class TestCallbacks:
         (call,) = bench.executor.calls.values()
         assert call.timed_out is not None
         assert call.timed_out.type == "timeout"
+
+
+class TestLateResults:
+    def told(self, bench: EngineBench, run_id: RunId) -> list[str]:
+        return [event for event in bench.history(run_id) if event.startswith("commit_rejected")]
+
+    def tell(self, bench: EngineBench, run_id: RunId, task: str = "a") -> None:
+        bench.commands.tell_late(run_id, task, 1, "it came late", engine=EngineId("x" * 26))
+        bench.engine.look()
+        bench.step()
+
+    def test_who_has_the_run_tells_them_once(self, bench: EngineBench):
+        run = bench.start(TWO)
+
+        self.tell(bench, run.run_id)
+        self.tell(bench, run.run_id)
+
+        assert self.told(bench, run.run_id) == ["commit_rejected a#1"]
+        assert bench.executor.names() == ["a"]
+
+    def test_a_run_that_has_ended_is_told_of_them(self, bench: EngineBench):
+        run = bench.start(ONE)
+        bench.executor.succeed("a")
+        bench.step()
+
+        self.tell(bench, run.run_id)
+
+        assert self.told(bench, run.run_id) == ["commit_rejected a#1"]
+        assert bench.result(run.run_id).status is RunStatus.SUCCEEDED
+
+    def test_a_run_that_nobody_has_is_told_of_them(self, bench: EngineBench, clock: FrozenClock):
+        run = bench.start(TWO)
+        bench.ownership.stop(bench.engine.id)
+
+        self.tell(bench, run.run_id)
+
+        assert self.told(bench, run.run_id) == ["commit_rejected a#1"]
+        rival = next_engine(bench, clock, run.run_id)
+        assert rival.executor.names() == ["a"]
+
+    def test_a_run_that_was_deleted_needs_none(self, bench: EngineBench):
+        self.tell(bench, RunId("0" * 26))
+
+    def test_an_attempt_that_was_given_up_here_is_told_by_the_engine_itself(
+        self, bench: EngineBench, clock: FrozenClock
+    ):
+        flow = workflow_of({"a": [], "b": []}, options={"a": {"timeout": timedelta(seconds=1)}})
+        run = bench.start(flow)
+        (call,) = [one for one in bench.executor.calls.values() if one.task == "a"]
+        pass_time(bench, clock, timedelta(seconds=2))
+
+        bench.engine.report(Outcome(key=call.key, outcome=AttemptOutcome.SUCCEEDED))
+        bench.step()
+
+        assert self.told(bench, run.run_id) == ["commit_rejected a#1"]
