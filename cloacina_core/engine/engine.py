@@ -227,8 +227,7 @@ class Engine:
             self._late.add(outcome, self._late.ended(outcome.key))
             return
         starter, completion = self._children, self._runs.get(outcome.key[0])
-        asks = bool(awaited(outcome.waits)) and self.is_alive()
-        if asks and starter is not None and completion is not None:
+        if awaited(outcome.waits) and starter is not None and completion is not None:
             run = completion.run
             starter.elsewhere(lambda: self.post(self._births(starter, run, outcome)))
         else:

@@ -10,6 +10,7 @@ from typing import Any, Self
 from cloacina_core.errors import ResultTimeoutError
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import RunEvent
 from cloacina_core.model.explanation import Explanation
 from cloacina_core.model.limit import LimitUse
@@ -178,6 +179,22 @@ class AsyncRuntime:
     async def limits(self) -> Sequence[LimitUse]:
         """Return the limits that are set, see `Runtime.limits`."""
         return await asyncio.to_thread(self._runtime.limits)
+
+    async def definition(self, reference: str, source: str | None = None) -> WorkflowDefinition:
+        """Return what a reference means now, see `Runtime.definition`."""
+        return await asyncio.to_thread(self._runtime.definition, reference, source)
+
+    async def definition_of(self, run_id: str) -> WorkflowDefinition:
+        """Return what a run began with, see `Runtime.definition_of`."""
+        return await asyncio.to_thread(self._runtime.definition_of, run_id)
+
+    async def is_idle(self) -> bool:
+        """Whether there is nothing to do, see `Runtime.is_idle`."""
+        return await asyncio.to_thread(self._runtime.is_idle)
+
+    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 - as `Runtime.drain`
+        """Start nothing more and wait for what runs, see `Runtime.drain`."""
+        return await asyncio.to_thread(self._runtime.drain, timeout)
 
     async def close(self) -> None:
         """Give live runs back and stop."""

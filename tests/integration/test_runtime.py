@@ -837,8 +837,7 @@ class TestAsync:
         assert {result.status for result in results} == {RunStatus.SUCCEEDED}
 
     def test_all_that_may_take_a_while_can_be_awaited(self):
-        quick = {"definition", "definition_of", "drain", "engine_id", "is_idle", "observe"}
-        quick |= {"runtime", "sources"}  # what the adapter is for: all else waits for the store
+        quick = {"engine_id", "observe", "sources"}
 
         for thread, loop in ((Runtime, AsyncRuntime), (RunHandle, AsyncRunHandle)):
             waits = {name for name in vars(thread) if not name.startswith("_")} - quick
@@ -873,6 +872,9 @@ class TestAsync:
                 assert (await runtime.get(waiting.id)).status is RunStatus.CANCELLED
                 assert (await runtime.events(waiting.id, limit=1))[0].seq == 1
                 assert await runtime.logs(waiting.id) == []
+                assert (await runtime.definition_of(handle.id)).name == flow.name
+                assert await runtime.drain(PATIENCE)
+                assert await runtime.is_idle()
 
         asyncio.run(main())
 

@@ -6,9 +6,7 @@ import pytest
 from support.runs import EngineBench, workflow_of
 
 from cloacina_core.engine.call import Outcome
-from cloacina_core.engine.plan import Plan
-from cloacina_core.engine.requests import Stop, TakeUp
-from cloacina_core.engine.run_state import RunState
+from cloacina_core.engine.requests import Stop
 from cloacina_core.errors import IllegalTransitionError
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.retry import RetryPolicy
@@ -50,9 +48,7 @@ def next_engine(bench: EngineBench, clock: FrozenClock, run_id: RunId) -> Engine
 
 
 def take_up(bench: EngineBench, run_id: RunId) -> None:
-    stored = bench.reader.load(run_id)
-    run = RunState.restore(Plan(stored.definition), stored)
-    bench.engine.post(TakeUp(run, stored.commands, stored.queued_at))
+    bench.engine.begin_to_take_up(bench.reader.load(run_id))
     bench.step()
 
 

@@ -5,8 +5,6 @@ from datetime import timedelta
 import pytest
 from support.runs import EngineBench, workflow_of
 
-from cloacina_core.engine.requests import TakeUp
-from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import StoreUnavailableError
 from cloacina_core.model.limit import Limit, Rate
 from cloacina_core.model.wait import Wait, WaitKind
@@ -96,9 +94,7 @@ def test_a_run_that_is_taken_over_asks_for_room_anew(
     look(other)
 
     other.ownership.claim(lost.run_id, other.engine.id)
-    stored = other.reader.load(lost.run_id)
-    run = RunState.restore(other.engine.plan_of(stored.definition), stored)
-    other.engine.post(TakeUp(run, stored.commands, stored.queued_at))
+    other.engine.begin_to_take_up(other.reader.load(lost.run_id))
     other.step()
     assert other.executor.names() == ["a"]
     assert at_work(other) == 1

@@ -5,11 +5,7 @@ from datetime import timedelta
 from sqlalchemy import update
 from support.runs import EngineBench, workflow_of
 
-from cloacina_core.engine.plan import Plan
-from cloacina_core.engine.requests import TakeUp
-from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.suspects import PATIENCE_SECONDS
-from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.limit import Limit
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.store import schema
@@ -44,15 +40,9 @@ def suspects(
         rival.start(OTHER)
     for run_id in runs:
         rival.ownership.claim(run_id, rival.engine.id)
-        take_up(rival, run_id)
+        rival.engine.begin_to_take_up(rival.reader.load(run_id))
     rival.step()
     return rival
-
-
-def take_up(bench: EngineBench, run_id: RunId) -> None:
-    stored = bench.reader.load(run_id)
-    run = RunState.restore(Plan(stored.definition), stored)
-    bench.engine.post(TakeUp(run, stored.commands, stored.queued_at))
 
 
 def test_runs_of_one_death_begin_together(bench: EngineBench, clock: FrozenClock):
