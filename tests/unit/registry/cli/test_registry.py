@@ -271,7 +271,7 @@ def test_on_a_terminal_it_is_asked_before_a_deletion(
 ):
     publish(home, dist, ONE)
     terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr("cloacina_registry.cli.registry.sys", terminal)
+    monkeypatch.setattr("cloacina_registry.cli.registry.withdrawing.sys", terminal)
 
     result = call(home, "delete", "acme-etl==1.0", typed=typed)
 

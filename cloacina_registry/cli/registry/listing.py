@@ -1,0 +1,96 @@
+"""`cloacina registry list | show`: what is published."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.foundation.clock import iso
+from cloacina_core.foundation.digest import hex_of
+from cloacina_registry.registry import PAGE_LENGTH, Registry, parse_exact
+from cloacina_registry.storage.catalog import StoredRelease
+
+_SHORT_DIGEST = 12
+
+
+@click.command("list")
+@click.argument("package", required=False)
+@click.option("--limit", type=click.IntRange(1, 1000), default=PAGE_LENGTH, show_default=True)
+@click.option("--after", metavar="PACKAGE==VERSION", help="Go on behind this release.")
+@command_options
+@pass_console
+def list_releases(console: Console, *, package: str | None, limit: int, after: str | None) -> None:
+    """List releases, of all packages or of one; of each the newest upload first."""
+    page = Registry.of(console.view).page(package=package, after=after, limit=limit)
+    console.emit(
+        [release_json(release) for release in page.releases],
+        console.table(_HEADERS, [_table_row(release) for release in page.releases]),
+    )
+    if page.next_after is not None:
+        console.say(f"there are more: --after {page.next_after}")
+    elif not page.releases and after is None:
+        console.say("nothing is published yet; publish with: cloacina registry upload FILE")
+
+
+_HEADERS = ("PACKAGE", "VERSION", "STATUS", "WORKFLOWS", "SIGNED BY", "UPLOADED", "SIZE", "DIGEST")
+
+
+def _table_row(release: StoredRelease) -> Sequence[object]:
+    return (
+        release.package,
+        release.version,
+        release.status.value,
+        ",".join(release.workflows),
+        ",".join(signer.name for signer in release.signers) or "-",
+        f"{release.uploaded_at:%Y-%m-%d %H:%M}",
+        release.size,
+        hex_of(release.digest)[:_SHORT_DIGEST],
+    )
+
+
+@click.command("show")
+@click.argument("release", metavar="PACKAGE[==VERSION]")
+@command_options
+@pass_console
+def show(console: Console, *, release: str) -> None:
+    """Show what is known of a release; without a version, of the newest."""
+    package, version = parse_exact(release) if "=" in release else (release, None)
+    found = Registry.of(console.view).show(package, version)
+    console.emit(release_json(found), _described(found))
+
+
+def _described(release: StoredRelease) -> str:
+    signers = (f"{signer.name} ({signer.key_id})" for signer in release.signers)
+    yanked = f": {release.yanked_reason}" if release.yanked_reason else ""
+    lines = {
+        "package": release.package,
+        "version": release.version,
+        "status": f"{release.status.value}{yanked}",
+        "workflows": ", ".join(release.workflows),
+        "signed by": ", ".join(signers) or "nobody",
+        "uploaded": iso(release.uploaded_at),
+        "file": release.filename,
+        "size": f"{release.size} bytes",
+        "digest": release.digest,
+        "needs": f"Cloacina {release.requires_core}, Python {release.requires_python or 'any'}",
+    }
+    return "\n".join(f"{name:<10} {value}" for name, value in lines.items())
+
+
+def release_json(release: StoredRelease) -> dict[str, Any]:
+    """Return a release as `--json` tells it."""
+    return {
+        "package": release.package,
+        "version": release.version,
+        "status": release.status.value,
+        "yanked_reason": release.yanked_reason or None,
+        "filename": release.filename,
+        "digest": release.digest,
+        "size": release.size,
+        "requires_python": release.requires_python,
+        "requires_core": release.requires_core,
+        "workflows": list(release.workflows),
+        "signers": [{"name": one.name, "key_id": one.key_id} for one in release.signers],
+        "uploaded_at": iso(release.uploaded_at),
+    }

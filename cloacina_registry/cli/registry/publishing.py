@@ -1,0 +1,106 @@
+"""`cloacina registry upload | download`: files go in, and come out as they went in."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.errors import CloacinaError, InputError
+from cloacina_registry.cli.registry.listing import release_json
+from cloacina_registry.registry import Registry, Upload, exact, parse_exact
+from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX
+from cloacina_registry.trust.files import replace
+from cloacina_registry.wheel.archive import MAX_ARCHIVE_BYTES
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("upload")
+@click.argument("wheels", metavar="FILE...", type=_FILE, nargs=-1, required=True)
+@click.option(
+    "--attestation", type=_FILE, help="The signature; found beside the wheel when not given."
+)
+@command_options
+@pass_console
+def upload(console: Console, *, wheels: tuple[Path, ...], attestation: Path | None) -> int:
+    """Publish wheels. A version is never overwritten; the same file may be uploaded again.
+
+    Files named `*.release.attestation` are taken as the signatures of the wheels beside them, so
+    that `dist/*` can be given.
+    """
+    chosen = [path for path in wheels if not path.name.endswith(ENVELOPE_SUFFIX)]
+    if attestation is not None and len(chosen) != 1:
+        raise InputError("--attestation goes with one wheel; several find theirs beside them")
+    if not chosen:
+        raise InputError("there is no wheel among these files")
+    there = Registry.of(console.view)
+    uploads: list[Upload] = []
+    status = 0
+    for path in chosen:
+        try:
+            uploads.append(there.upload(*_files(path, attestation)))
+        except CloacinaError as error:
+            # The others are independent of it: each is taken or refused for itself.
+            status = max(status, console.report(error))
+    for done in uploads:
+        for problem in done.warnings:
+            console.warn(f"{done.release}: {problem}")
+    text = "\n".join(map(_told, uploads)) if uploads else None
+    console.emit([_upload_json(done) for done in uploads], text)
+    return status
+
+
+def _files(path: Path, attestation: Path | None) -> tuple[bytes, str, bytes | None]:
+    beside = path.with_name(path.name + ENVELOPE_SUFFIX)
+    if attestation is None and beside.is_file():
+        attestation = beside
+    return _read(path), path.name, None if attestation is None else _read(attestation)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_ARCHIVE_BYTES + 1)  # more needn't be read to be refused
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _told(upload: Upload) -> str:
+    release = upload.release
+    signers = ", ".join(signer.name for signer in release.signers) or "nobody"
+    what = "published" if upload.created else "published before"
+    return f"{exact(release)} {what}, signed by {signers}, {release.digest}"
+
+
+def _upload_json(upload: Upload) -> dict[str, Any]:
+    return {
+        **release_json(upload.release),
+        "created": upload.created,
+        "warnings": [problem.to_json() for problem in upload.warnings],
+    }
+
+
+@click.command("download")
+@click.argument("release", metavar="PACKAGE==VERSION")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="The folder to write to; the working folder when not given.",
+)
+@command_options
+@pass_console
+def download(console: Console, *, release: str, out: Path) -> None:
+    """Write a release's wheel, and its signature, as they were uploaded."""
+    stored = Registry.of(console.view).download(*parse_exact(release))
+    written = {out / stored.filename: stored.data}
+    if stored.attestation is not None:
+        written[out / (stored.filename + ENVELOPE_SUFFIX)] = stored.attestation
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path, data in written.items():
+            replace(path, data)
+    except OSError as error:
+        raise InputError(f"{out} can't be written: {error.strerror}") from error
+    console.emit({"files": [str(path) for path in written]}, "\n".join(map(str, written)))
