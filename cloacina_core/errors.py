@@ -6,7 +6,7 @@
     │  ├─ BackupElsewhereError · TooDeepError
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
-    │                         UnknownRunError · UnknownLimitError
+    │                         UnknownChannelError · UnknownRunError · UnknownLimitError
     ├─ NotAllowedError        trust, modes of files
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
     │                         IllegalTransitionError · RunOwnedElsewhereError
@@ -180,6 +180,30 @@ class UnknownReleaseError(NotFoundError):
         )
         self.package = package
         self.specifier = specifier
+        self.available = tuple(available)
+
+
+class UnknownChannelError(NotFoundError):
+    """The package has no channel of the name.
+
+    Attributes:
+        package: the package's normalised name.
+        channel: what was asked for.
+        available: the channels there are.
+    """
+
+    code = "unknown-channel"
+
+    def __init__(self, package: str, channel: str, available: Sequence[str]) -> None:
+        there = f"channels there are: {', '.join(available)}"
+        super().__init__(
+            f"package {package!r} has no channel {channel!r}",
+            hint=there
+            if available
+            else f"make it with: cloacina registry promote {package}==VERSION {channel}",
+        )
+        self.package = package
+        self.channel = channel
         self.available = tuple(available)
 
 

@@ -248,7 +248,7 @@ class Registry:
         with self._view.begin() as connection:
             catalog = Catalog(connection)
             release = _locate_undeleted(catalog, package, version, lock=True)
-            changed = dataclasses.replace(release, status=status, yanked_reason=reason)
+            changed = dataclasses.replace(release, status=status, status_reason=reason)
             catalog.update(changed)
         return changed
 

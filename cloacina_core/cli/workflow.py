@@ -52,7 +52,7 @@ def list_workflows(console: Console) -> None:
 @pass_console
 def show(console: Console, *, reference: str, source: str | None) -> None:
     """Show what REFERENCE means now: the release, the params, the tasks."""
-    found = _sources(console).resolve(reference, source)
+    found = _sources(console).resolve(reference, source).usual
     definition = found.source.definition(found.release, found.workflow)
     signers = ", ".join(found.release.signed_by) or "nobody"
     text = f"{found.release} from {found.source.name}, signed by {signers}\n\n"

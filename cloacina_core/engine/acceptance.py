@@ -16,13 +16,26 @@ from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonic
 from cloacina_core.model.concurrency import checked_key, key_of
 from cloacina_core.model.context import Context
 from cloacina_core.model.definition import WorkflowDefinition
-from cloacina_core.model.release import Release
+from cloacina_core.model.release import Release, Resolution
 from cloacina_core.model.run import Parent, RunSummary
 from cloacina_core.model.spilled import Encoded, plain
 from cloacina_core.model.status import RunStatus
 
 MAX_KEY_LENGTH = 255
 MAX_PRIORITY = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run is asked for of."""
+
+    definition: WorkflowDefinition
+    reference: str | None = None
+    """How it was asked for; None: by the name of a workflow that isn't packaged."""
+    release: Release | None = None
+    """What that was resolved to."""
+    resolution: Resolution | None = None
+    """Why to that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +50,8 @@ class RunRequest:
     """What the first tasks see: encoded values by key."""
     idempotency_key: str | None
     priority: int
+    resolution: Resolution | None = None
+    """Why it is that release."""
     concurrency_key: str | None = None
     """What it shares with the runs that aren't to be live together with it."""
     origin: RunId | None = None
@@ -55,12 +70,10 @@ class RunRequest:
     @classmethod
     def checked(
         cls,
-        definition: WorkflowDefinition,
+        wanted: Wanted,
         params: Mapping[str, Any] | None = None,
         context: Mapping[str, JsonValue] | None = None,
         *,
-        reference: str | None = None,
-        release: Release | None = None,
         idempotency_key: str | None = None,
         priority: int = 0,
         concurrency_key: str | None = None,
@@ -68,11 +81,9 @@ class RunRequest:
         """Return a request.
 
         Args:
-            definition: of the workflow.
+            wanted: what it is of.
             params: given to the run; checked against the schema, defaults filled.
             context: values that the first tasks see.
-            reference: what was asked for; the workflow's name when it isn't packaged.
-            release: what that was resolved to.
             idempotency_key: requests with the same one are one run.
             priority: a whole number of 32 bits.
             concurrency_key: in place of the one that the workflow makes of the params.
@@ -80,6 +91,7 @@ class RunRequest:
         Raises:
             InputError: the params, a context value, a key or the priority can't be used.
         """
+        definition = wanted.definition
         accepted = accept_params(definition, params)
         changes = Context(context).changes() if context else {}
         _check_priority(priority)
@@ -87,8 +99,9 @@ class RunRequest:
             _check_key(idempotency_key)
         return cls(
             definition=definition,
-            reference=reference or definition.name,
-            release=release,
+            reference=wanted.reference or definition.name,
+            release=wanted.release,
+            resolution=wanted.resolution,
             params=accepted,
             context={key: text for key, text in changes.items() if text is not None},
             idempotency_key=idempotency_key,
@@ -148,6 +161,7 @@ class RunRequest:
             workflow=self.definition.name,
             reference=self.reference,
             release=self.release,
+            resolution=self.resolution,
             priority=self.priority,
             idempotency_key=self.idempotency_key,
             concurrency_key=self.concurrency_key,

@@ -30,8 +30,13 @@ Elsewhere: TypeAlias = Callable[[Callable[[], None]], object]
 class Resolver(Protocol):
     """Finds what a task asks for. Called from any thread; it may take its time."""
 
-    def request(self, parent: RunSummary, child: Child) -> RunRequest:
+    def request(self, parent: RunSummary, child: Child, run_id: RunId, /) -> RunRequest:
         """Return what is to be run.
+
+        Args:
+            parent: the run that asks.
+            child: what its task asks for.
+            run_id: the id that the new run will have.
 
         Raises:
             CloacinaError: it can't be.
@@ -110,13 +115,14 @@ class ChildStarter:
         """Return a run that a task asks for, or why it can't be."""
         if parent.depth >= self.max_depth:
             return TooDeepError(parent.run_id, parent.depth)
+        run_id = self.ids.run_id()
         try:
-            request = self.resolver.request(parent, child)
+            request = self.resolver.request(parent, child, run_id)
             request = replace(request, parent=asker, depth=parent.depth + 1).spilled(self.spill)
             waits = request.is_limited and not self.is_alone
             run = request.begin(
                 plan_of(request.definition),
-                self.ids.run_id(),
+                run_id,
                 now=self.clock.now(),
                 engine=None if waits else engine,
             )
@@ -126,7 +132,7 @@ class ChildStarter:
             _log.exception("%s can't be run", child)
             return error
         if waits:
-            self.on_queued(run.run_id)
+            self.on_queued(run_id)
         return run
 
     def _closed(self, outcome: Outcome, wait: Wait) -> Outcome:

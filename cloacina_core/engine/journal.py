@@ -82,7 +82,7 @@ class Journal:
 
     def submitted(self, run: RunState, request_digest: str | None) -> None:
         """Write a new run, owned by this engine unless it is left queued."""
-        summary, release = run.summary, run.summary.release
+        summary, release, resolution = run.summary, run.summary.release, run.summary.resolution
         definition = run.plan.definition
         self.batch.definitions.append({"digest": definition.digest, "body": definition.body})
         self.batch.new_runs.append(
@@ -97,6 +97,9 @@ class Journal:
                 "version": release and release.version,
                 "digest": release and release.digest,
                 "signed_by": release and json.dumps(release.signed_by),
+                "resolved_by": resolution and resolution.by.value,
+                "channel": resolution and resolution.channel,
+                "channel_revision": resolution and resolution.revision,
                 "priority": summary.priority,
                 "idempotency_key": summary.idempotency_key,
                 "request_digest": request_digest,
@@ -120,7 +123,8 @@ class Journal:
             values = {key: entry.value or "null" for key, entry in run.initial.items()}
             self._values(run, "context", "", values)
         repeats = f", repeats run {summary.origin}" if summary.origin else ""
-        self.event(run, EventType.SUBMITTED, reason=f"{summary.reference}{repeats}")
+        means = f" is {release} ({resolution})" if resolution else ""
+        self.event(run, EventType.SUBMITTED, reason=f"{summary.reference}{means}{repeats}")
         for number, edits in run.edits.items():
             self._values(run, "edits", run.name_of(number), edits)
         for number, task in enumerate(run.tasks):

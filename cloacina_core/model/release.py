@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from cloacina_core.errors import ReferenceSyntaxError
@@ -12,7 +13,9 @@ _REFERENCE = re.compile(
     r"""
     (?P<package> [A-Za-z0-9] (?:[A-Za-z0-9._-]*[A-Za-z0-9])? )
     (?: / (?P<workflow> [A-Za-z_][A-Za-z0-9_.-]*? ) )?
-    \s* (?P<specifier> (?:===|~=|==|!=|<=|>=|<|>) .* )?
+    (?: @ (?P<channel> [a-z][a-z0-9-]{0,49} )
+    |   \s* (?P<specifier> (?:===|~=|==|!=|<=|>=|<|>) .* )
+    )?
     """,
     re.VERBOSE,
 )
@@ -22,7 +25,7 @@ MAX_REFERENCE_LENGTH = 500
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`PACKAGE[/WORKFLOW]`, then a PEP 440 specifier: what a user asks to run."""
+    """`PACKAGE[/WORKFLOW]`, then a PEP 440 specifier or `@CHANNEL`: what a user asks to run."""
 
     package: str
     """Normalised as PEP 503 says: lower case, runs of `-_.` are one `-`."""
@@ -30,6 +33,8 @@ class Reference:
     """None: the package's only workflow."""
     specifier: str = ""
     """PEP 440 version specifiers without spaces, as `>=1.2,<2`; empty: any version."""
+    channel: str | None = None
+    """The channel whose release is meant; there is no specifier then."""
 
     @classmethod
     def parse(cls, text: str) -> "Reference":
@@ -38,23 +43,21 @@ class Reference:
         Raises:
             ReferenceSyntaxError: it spells none.
         """
-        if "@" in text:
-            raise ReferenceSyntaxError(
-                f"{text[:80]!r} has an '@'; channels aren't available yet",
-                hint="use a version: PACKAGE/WORKFLOW==1.2",
-            )
         match = _REFERENCE.fullmatch(text.strip())
         if match is None or len(text) > MAX_REFERENCE_LENGTH:
             raise ReferenceSyntaxError(
                 f"{text[:80]!r} is not a reference",
-                hint="write PACKAGE/WORKFLOW with an optional specifier, as acme-etl/nightly>=1.2",
+                hint="write PACKAGE/WORKFLOW with an optional specifier or channel, as "
+                "acme-etl/nightly>=1.2 or acme-etl/nightly@stable",
             )
         specifier = _tidy_specifier(match["specifier"] or "", text)
-        return cls(normalized_package(match["package"]), match["workflow"], specifier)
+        package = normalized_package(match["package"])
+        return cls(package, match["workflow"], specifier, match["channel"])
 
     def __str__(self) -> str:
         workflow = f"/{self.workflow}" if self.workflow else ""
-        return f"{self.package}{workflow}{self.specifier}"
+        channel = f"@{self.channel}" if self.channel else ""
+        return f"{self.package}{workflow}{channel}{self.specifier}"
 
 
 def _tidy_specifier(specifier: str, text: str) -> str:
@@ -90,6 +93,9 @@ class Release:
     signed_by: tuple[str, ...] = ()
     """Names of the keys whose signatures were verified."""
     yanked: bool = False
+    """It runs only when its exact version is asked for."""
+    withheld: str | None = None
+    """Why no new run of it starts here; None: it may."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what `run --json` tells of the release."""
@@ -102,6 +108,42 @@ class Release:
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}"
+
+
+class ResolvedBy(StrEnum):
+    """How a run came to its release."""
+
+    PIN = "pin"
+    """Its exact version was asked for."""
+    NEWEST = "newest"
+    """It was the newest that fitted."""
+    CHANNEL = "channel"
+    CANARY = "canary"
+    """It is tried out in the channel that was asked for, and this run gets it."""
+    SAME_RELEASE = "same-release"
+    """A task asked for another workflow of its own release."""
+    REPEAT = "repeat"
+    """The run that this one repeats had it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Why a run has the release that it has."""
+
+    by: ResolvedBy
+    channel: str | None = None
+    """The channel that was asked for."""
+    revision: int | None = None
+    """That of the channel at the time."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {"by": self.by.value, "channel": self.channel, "revision": self.revision}
+
+    def __str__(self) -> str:
+        if self.channel is None:
+            return self.by.value
+        return f"{self.by} {self.channel}, revision {self.revision}"
 
 
 def choices(releases: Sequence[Release]) -> list[str]:

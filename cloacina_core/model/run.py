@@ -10,7 +10,7 @@ from typing import Any
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.foundation.json_value import JsonValue
-from cloacina_core.model.release import Release
+from cloacina_core.model.release import Release, Resolution
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 
 MAX_FAILED_TOLD = 100
@@ -169,6 +169,8 @@ class RunSummary:
     """What was asked for."""
     release: Release | None
     """What it was resolved to; None for a workflow that isn't packaged."""
+    resolution: Resolution | None = None
+    """Why to that release; None for a workflow that isn't packaged."""
     priority: int
     idempotency_key: str | None
     concurrency_key: str | None = None
@@ -194,6 +196,7 @@ class RunSummary:
             "reference": self.reference,
             "workflow": self.workflow,
             "release": self.release and self.release.to_json(),
+            "resolution": self.resolution and self.resolution.to_json(),
             "priority": self.priority,
             "idempotency_key": self.idempotency_key,
             "concurrency_key": self.concurrency_key,
@@ -205,6 +208,22 @@ class RunSummary:
             "finished_at": _iso(self.finished_at),
             "error": self.error and self.error.to_json(),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCounts:
+    """How many runs stand how."""
+
+    live: int = 0
+    """Queued, running or paused."""
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def decided(self) -> int:
+        """How many ended by themselves, well or badly."""
+        return self.succeeded + self.failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 from cloacina_core.errors import UnknownWorkflowError, WorkflowLoadError
 from cloacina_core.foundation.digest import Digest, digest_of_text
 from cloacina_core.foundation.names import nearest
+from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.release import Release, normalized_package
 from cloacina_core.model.workflow import Workflow
@@ -53,6 +54,10 @@ class InstalledSource:
                 workflows=tuple(sorted(point.name for point in found)),
             ),
         )
+
+    def channels(self, package: str) -> Sequence[Channel]:  # noqa: ARG002 - there are none
+        """Return nothing: what is installed has no channels."""
+        return ()
 
     def find(self, package: str, digest: str) -> Release | None:
         """Return the installed release if it still is what it was."""

@@ -10,12 +10,39 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.release import Release
+from cloacina_core.model.run import RunCounts
 
 if TYPE_CHECKING:
     from cloacina_core.model.workflow import Workflow
     from cloacina_core.settings import Settings
+
+
+class ReleaseRuns(Protocol):
+    """The runs of releases, for plugins that withdraw or promote them."""
+
+    def live(self, digest: Digest) -> int:
+        """Return how many runs of a release haven't ended."""
+        ...
+
+    def canary(self, digest: Digest, channel: str, since: int) -> RunCounts:
+        """Return how the runs did that got a release as the canary of a channel.
+
+        Args:
+            digest: the release.
+            channel: the name of the channel.
+            since: the revision of the channel from which on they count.
+        """
+        ...
+
+    def cancel(self, digest: Digest, reason: str) -> int:
+        """Ask for the end of all runs of a release, and return of how many.
+
+        Engines that have them obey at once, others when they take them.
+        """
+        ...
 
 
 class RuntimeView(Protocol):
@@ -34,6 +61,11 @@ class RuntimeView(Protocol):
     @property
     def home(self) -> Path:
         """The folder for keys, trust and packages; it may not exist yet."""
+        ...
+
+    @property
+    def runs(self) -> ReleaseRuns:
+        """The runs of releases."""
         ...
 
     def begin(self) -> AbstractContextManager[Any]:
@@ -116,7 +148,15 @@ class WorkflowSource(Protocol):
         ...
 
     def releases(self, package: str) -> Sequence[Release]:
-        """Return all releases of a package, in any order; none for an unknown package."""
+        """Return all releases of a package, in any order; none for an unknown package.
+
+        A source that may have thousands keeps `Releases`, in which the newest that fits is found
+        without looking at all of them.
+        """
+        ...
+
+    def channels(self, package: str) -> Sequence[Channel]:
+        """Return the channels of a package; none in a source that has no such thing."""
         ...
 
     def definition(self, release: Release, workflow: str) -> WorkflowDefinition:

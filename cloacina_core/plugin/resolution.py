@@ -1,43 +1,87 @@
 """Which release a reference means. Pure."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import Version
 
 from cloacina_core.errors import (
     AmbiguousReferenceError,
     ReferenceSyntaxError,
+    UnknownChannelError,
     UnknownPackageError,
     UnknownReleaseError,
     UnknownWorkflowError,
 )
+from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.names import nearest
-from cloacina_core.model.release import Reference, Release, choices
+from cloacina_core.model.channel import Channel
+from cloacina_core.model.release import Reference, Release, Resolution, ResolvedBy, choices
 from cloacina_core.plugin.interfaces import WorkflowSource
+from cloacina_core.plugin.releases import Releases, is_pin
+
+_MAX_TOLD = 100
+"""How many versions an error names: the newest."""
 
 
-class Resolved(NamedTuple):
-    """What a reference was resolved to."""
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The release and workflow that one run gets, and why."""
 
     source: WorkflowSource
     release: Release
     workflow: str
+    resolution: Resolution
 
 
-def resolve(reference: Reference, sources: Iterable[WorkflowSource]) -> Resolved:
-    """Return the release and workflow that a reference means.
+class Meaning:
+    """What a reference means now. Runs may get different releases while a channel has a canary."""
+
+    def __init__(
+        self, usual: Resolved, channel: Channel | None = None, canary: Resolved | None = None
+    ) -> None:
+        self.usual = usual
+        """What runs get that aren't among those of a canary."""
+        self._channel = channel
+        self._canary = canary
+
+    def for_run(self, key: str) -> Resolved:
+        """Return what a run gets.
+
+        Args:
+            key: the run's idempotency key, or else its id.
+        """
+        if self._channel is None or self._canary is None:
+            return self.usual
+        digest, _ = self._channel.choose(key)
+        return self._canary if digest == self._canary.release.digest else self.usual
+
+
+def resolve(reference: Reference, sources: Iterable[WorkflowSource]) -> Meaning:
+    """Return what a reference means: a release and a workflow of it.
 
     Raises:
         UnknownPackageError: no source has the package.
         UnknownReleaseError: no release of it fits the specifier.
+        UnknownChannelError: the package has no such channel.
         UnknownWorkflowError: the release has no such workflow.
         AmbiguousReferenceError: the package is in several sources, or has several workflows and
             the reference names none.
         ReferenceSyntaxError: the specifier isn't one.
     """
-    sources = list(sources)
+    source, releases = _source_of(reference, list(sources))
+    if reference.channel is not None:
+        return _of_channel(reference, reference.channel, source)
+    release = choose_release(reference, releases)
+    is_exact = is_pin(SpecifierSet(reference.specifier))
+    resolution = Resolution(ResolvedBy.PIN if is_exact else ResolvedBy.NEWEST)
+    return Meaning(Resolved(source, release, choose_workflow(reference, release), resolution))
+
+
+def _source_of(
+    reference: Reference, sources: Sequence[WorkflowSource]
+) -> tuple[WorkflowSource, Sequence[Release]]:
+    """Return the only source of a package, with its releases."""
     found = [
         (source, releases) for source in sources if (releases := source.releases(reference.package))
     ]
@@ -51,21 +95,49 @@ def resolve(reference: Reference, sources: Iterable[WorkflowSource]) -> Resolved
             names,
             hint=f"the package is in {' and in '.join(names)}; choose with --source",
         )
-    source, releases = found[0]
-    release = choose_release(reference, releases)
-    return Resolved(source, release, choose_workflow(reference, release))
+    return found[0]
+
+
+def _of_channel(reference: Reference, name: str, source: WorkflowSource) -> Meaning:
+    channels = {channel.name: channel for channel in source.channels(reference.package)}
+    if name not in channels:
+        raise UnknownChannelError(reference.package, name, sorted(channels))
+    channel = channels[name]
+
+    def resolved(digest: Digest, version: str, by: ResolvedBy) -> Resolved:
+        release = source.find(reference.package, digest)
+        if release is None:
+            available = [told(one) for one in source.releases(reference.package)]
+            raise UnknownReleaseError(reference.package, f"=={version}", available)
+        workflow = choose_workflow(reference, release)
+        return Resolved(source, release, workflow, channel.resolution(by))
+
+    usual = resolved(channel.digest, channel.version, ResolvedBy.CHANNEL)
+    canary = channel.canary
+    if canary is None:
+        return Meaning(usual)
+    return Meaning(usual, channel, resolved(canary.digest, canary.version, ResolvedBy.CANARY))
 
 
 def choose_release(reference: Reference, candidates: Sequence[Release]) -> Release:
     """Return the newest release that fits a reference, by the rules of PEP 440.
 
-    A pre-release fits only when the specifier names one; a yanked release only an exact pin
-    (PEP 592).
+    A pre-release fits only when the specifier names one; a yanked or withheld release only an
+    exact pin (PEP 592).
 
     Raises:
         UnknownReleaseError: none fits.
         ReferenceSyntaxError: the specifier isn't one, or has `===`, which compares no versions.
     """
+    releases = candidates if isinstance(candidates, Releases) else Releases.of(candidates)
+    chosen = releases.choose(_specifier_of(reference))
+    if chosen is None:
+        available = [told(release) for release in releases[-_MAX_TOLD:]]
+        raise UnknownReleaseError(reference.package, reference.specifier, available)
+    return chosen
+
+
+def _specifier_of(reference: Reference) -> SpecifierSet:
     try:
         specifier = SpecifierSet(reference.specifier)
     except InvalidSpecifier as error:
@@ -75,29 +147,14 @@ def choose_release(reference: Reference, candidates: Sequence[Release]) -> Relea
         ) from error
     if any(clause.operator == "===" for clause in specifier):
         raise ReferenceSyntaxError("'===' compares no versions", hint="use == for an exact version")
-    fitting = [
-        (Version(release.version), release)
-        for release in candidates
-        if specifier.contains(release.version, prereleases=bool(specifier.prereleases))
-        and (not release.yanked or _is_pin(specifier))
-    ]
-    if not fitting:
-        available = sorted(candidates, key=lambda release: Version(release.version))
-        raise UnknownReleaseError(
-            reference.package, reference.specifier, [told(release) for release in available]
-        )
-    return max(fitting, key=lambda pair: pair[0])[1]
+    return specifier
 
 
 def told(release: Release) -> str:
     """Return a version as error messages name it."""
+    if release.withheld is not None:
+        return f"{release.version} ({release.withheld})"
     return f"{release.version} (yanked)" if release.yanked else release.version
-
-
-def _is_pin(specifier: SpecifierSet) -> bool:
-    return any(
-        clause.operator == "==" and not clause.version.endswith(".*") for clause in specifier
-    )
 
 
 def choose_workflow(reference: Reference, release: Release) -> str:

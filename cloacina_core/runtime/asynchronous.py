@@ -17,7 +17,8 @@ from cloacina_core.model.limit import LimitUse
 from cloacina_core.model.run import LogLine, RunResult, RunSummary
 from cloacina_core.model.status import RunStatus
 from cloacina_core.runtime.handle import RunHandle
-from cloacina_core.runtime.runtime import Runtime, What
+from cloacina_core.runtime.runtime import Runtime
+from cloacina_core.runtime.wanted import What
 from cloacina_core.store.reading import RunFilter
 
 

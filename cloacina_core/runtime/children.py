@@ -1,15 +1,16 @@
 """What tasks mean when they ask for other runs."""
 
-from cloacina_core.engine.acceptance import RunRequest
+from cloacina_core.engine.acceptance import RunRequest, Wanted
 from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import decode
 from cloacina_core.model.child import Child, ChildResult
 from cloacina_core.model.definition import WorkflowDefinition
-from cloacina_core.model.release import Release
+from cloacina_core.model.release import Release, Resolution, ResolvedBy
 from cloacina_core.model.run import RunSummary
 from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.sources import Sources
+from cloacina_core.runtime.wanted import find_wanted
 from cloacina_core.store.reading import RunReader
 
 
@@ -24,36 +25,34 @@ class ChildResolver:
         self._sources = sources
         self._library = library
 
-    def request(self, parent: RunSummary, child: Child) -> RunRequest:
+    def request(self, parent: RunSummary, child: Child, run_id: RunId) -> RunRequest:
         """Return what a task asks for, with the priority of its own run.
 
         Raises:
             CloacinaError: it can't be run, as `Runtime.submit` tells.
         """
-        definition, release = self._find(parent, child)
         return RunRequest.checked(
-            definition,
+            self._find(parent, child, run_id),
             None if child.params is None else decode(child.params),
             None if child.context is None else decode(child.context),
-            reference=child.reference,
-            release=release,
             priority=parent.priority,
         )
 
-    def _find(self, parent: RunSummary, child: Child) -> tuple[WorkflowDefinition, Release | None]:
+    def _find(self, parent: RunSummary, child: Child, run_id: RunId) -> Wanted:
         own = None if parent.release is None else self._own_release(parent.release)
         if own is not None and child.reference in own.workflows:
-            return self._sibling(own, child), own
+            resolution = Resolution(ResolvedBy.SAME_RELEASE)
+            return Wanted(self._sibling(own, child), child.reference, own, resolution)
         if own is None and (child.fingerprint or self._library.knows(child.reference)):
             workflow = self._library.registered(child.reference, child.fingerprint)
-            return workflow.definition(), None
+            return Wanted(workflow.definition(), child.reference)
         if child.fingerprint is not None:
             raise MissingCodeError(
                 f"release {own} has no workflow {child.reference!r}",
                 hint="give the reference of another package as a text: 'PACKAGE/WORKFLOW'",
             )
-        found = self._sources.resolve(child.reference)
-        return found.source.definition(found.release, found.workflow), found.release
+        find = find_wanted(child.reference, None, sources=self._sources, library=self._library)
+        return find(run_id)
 
     def _own_release(self, release: Release) -> Release | None:
         """Return the release of the run that asks, with all its workflows."""

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from cloacina_core.engine.acceptance import RunRequest
+from cloacina_core.engine.acceptance import RunRequest, Wanted
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.repeating import (
     instances_to_repeat,
@@ -25,6 +25,7 @@ from cloacina_core.foundation.json_value import JsonValue, NotJsonError, encode
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.context import Context
+from cloacina_core.model.release import Resolution, ResolvedBy
 from cloacina_core.model.stored import StoredRun
 from cloacina_core.model.wait import check_signal_name
 from cloacina_core.store.commands import CommandStore
@@ -88,7 +89,7 @@ class RunControl:
             name=name,
             payload=payload,
             reason=reason,
-            asked_by=_who_asks(),
+            asked_by=who_asks(),
         )
         try:
             self._commands.ask(command)
@@ -119,7 +120,7 @@ class RunControl:
             raise IllegalTransitionError(
                 f"run {run.run_id} is {run.status}: only one that has ended can be tried again"
             )
-        told = f"by {_who_asks()}: {reason}" if reason else f"by {_who_asks()}"
+        told = f"by {who_asks()}: {reason}" if reason else f"by {who_asks()}"
         tasks = [run.name_of(number) for number in sorted(anew)]
         self._commands.retry(run.run_id, tasks, expanded, ended_at=ended_at, reason=told)
 
@@ -152,11 +153,10 @@ def repeated(
         )
     values = {key: value for key, value in (edits or {}).items() if value is not None}
     deleted = dict.fromkeys((edits or {}).keys() - values.keys())
+    resolution = None if summary.release is None else Resolution(ResolvedBy.REPEAT)
     request = RunRequest.checked(
-        stored.definition,
+        Wanted(stored.definition, summary.reference, summary.release, resolution),
         stored.params,
-        reference=summary.reference,
-        release=summary.release,
         idempotency_key=idempotency_key,
         priority=summary.priority,
         concurrency_key=summary.concurrency_key,
@@ -176,7 +176,8 @@ def take_outcomes(run: RunState, stored: StoredRun, from_task: str) -> None:
     take_over(run, origin, to_repeat(origin, [run.plan.number[from_task]]))
 
 
-def _who_asks() -> str:
+def who_asks() -> str:
+    """Return who uses this process, as `USER@HOST`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a process may run as a user that has no name

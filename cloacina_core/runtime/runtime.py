@@ -3,16 +3,16 @@
 import os
 import random
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from importlib_metadata import version
 
-from cloacina_core.engine.acceptance import RunRequest
+from cloacina_core.engine.acceptance import RunRequest, Wanted
 from cloacina_core.engine.attempt import AttemptRunner, direct
 from cloacina_core.engine.capture import Capture
 from cloacina_core.engine.children import ChildStarter
@@ -37,7 +37,6 @@ from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import RunEvent
 from cloacina_core.model.explanation import Explanation
 from cloacina_core.model.limit import Limit, LimitUse
-from cloacina_core.model.release import Release
 from cloacina_core.model.run import LogLine, RunResult, RunSummary
 from cloacina_core.model.status import RunStatus
 from cloacina_core.model.stored import StoredRun
@@ -51,6 +50,7 @@ from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
+from cloacina_core.runtime.wanted import What, definition_of, find_wanted
 from cloacina_core.services.incarnations import Incarnations
 from cloacina_core.services.recovery import RecoveryService, RunTaker
 from cloacina_core.services.retention import RetentionService, expiries
@@ -64,10 +64,6 @@ from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Retention
 from cloacina_core.store.watching import StoreWatcher
 from cloacina_core.store.writing import RunWriter
-
-What: TypeAlias = str | Workflow
-"""What to run: a reference such as `acme-etl/nightly>=1.2`, or a workflow object."""
-
 
 _PAGE = 100
 """How many of the runs that a run asked for are looked at at a time."""
@@ -308,19 +304,18 @@ class Runtime:
             IdempotencyConflictError: the key stands for another request.
             StoreError: the run couldn't be stored, and wasn't.
         """
-        definition, reference, release = self._find(what, source)
+        run_id = self._ids.run_id()
+        wanted = self._find(what, source)(idempotency_key or run_id)
         request = RunRequest.checked(
-            definition,
+            wanted,
             params,
             context,
-            reference=reference,
-            release=release,
             idempotency_key=idempotency_key,
             priority=priority,
             concurrency_key=concurrency_key,
         )
         engine = self._engines.ready()
-        return self._accepted(engine, self._hand_in(engine, request, detach=detach))
+        return self._accepted(engine, self._hand_in(engine, run_id, request, detach=detach))
 
     def submit_many(
         self,
@@ -353,45 +348,52 @@ class Runtime:
         Raises:
             CloacinaError: as `submit`; the number of the params at fault is told.
         """
-        definition, reference, release = self._find(what, source)
-        wanted = list(params)
-        keys = [None] * len(wanted) if idempotency_keys is None else list(idempotency_keys)
-        if len(keys) != len(wanted):
-            raise InputError(f"{len(wanted)} runs and {len(keys)} idempotency keys were given")
+        find = self._find(what, source)
+        given = list(params)
+        keys = [None] * len(given) if idempotency_keys is None else list(idempotency_keys)
+        if len(keys) != len(given):
+            raise InputError(f"{len(given)} runs and {len(keys)} idempotency keys were given")
         requests = []
-        for number, (one, key) in enumerate(zip(wanted, keys, strict=True)):
+        for number, (one, key) in enumerate(zip(given, keys, strict=True)):
+            run_id = self._ids.run_id()
+            wanted = find(key or run_id)
             try:
-                requests.append(
-                    RunRequest.checked(
-                        definition,
-                        one,
-                        context,
-                        reference=reference,
-                        release=release,
-                        idempotency_key=key,
-                        priority=priority,
-                        concurrency_key=concurrency_key,
-                    )
+                request = RunRequest.checked(
+                    wanted,
+                    one,
+                    context,
+                    idempotency_key=key,
+                    priority=priority,
+                    concurrency_key=concurrency_key,
                 )
             except InputError as error:
                 error.add_note(f"these are the params of run {number}, counted from 0")
                 raise
+            requests.append((run_id, request))
         engine = self._engines.ready()
-        submissions = [self._hand_in(engine, request, detach=detach) for request in requests]
+        submissions = [
+            self._hand_in(engine, run_id, request, detach=detach) for run_id, request in requests
+        ]
         return [self._accepted(engine, submission) for submission in submissions]
 
     def _hand_in(
-        self, engine: Engine, request: RunRequest, *, detach: bool, origin: StoredRun | None = None
+        self,
+        engine: Engine,
+        run_id: RunId,
+        request: RunRequest,
+        *,
+        detach: bool,
+        origin: StoredRun | None = None,
     ) -> Submission:
         """Hand a request to the engine; with an origin, some outcomes of that run go with it."""
         run = request.spilled(self._spill).begin(
             engine.plan_of(request.definition),
-            self._ids.run_id(),
+            run_id,
             now=self._clock.now(),
             engine=None if detach or request.is_limited else engine.id,
         )
         if request.is_limited and not detach:
-            self._await_turn(run.run_id)
+            self._await_turn(run_id)
         if origin is not None and request.repeats_from is not None:
             take_outcomes(run, origin, request.repeats_from)
         submission = Submission(run, request.digest)
@@ -570,7 +572,10 @@ class Runtime:
         else:
             self._sources.check(release, stored.summary.workflow)
         engine = self._engines.ready()
-        return self._accepted(engine, self._hand_in(engine, request, detach=detach, origin=stored))
+        submission = self._hand_in(
+            engine, self._ids.run_id(), request, detach=detach, origin=stored
+        )
+        return self._accepted(engine, submission)
 
     def _go_on(self, found: RunId) -> RunHandle:
         """Go on here with a run that nobody works on."""
@@ -664,7 +669,7 @@ class Runtime:
 
     def definition(self, reference: str, source: str | None = None) -> WorkflowDefinition:
         """Return what the workflow looks like that a reference means now."""
-        return self._find(reference, source)[0]
+        return definition_of(self._sources.resolve(reference, source).usual)
 
     def definition_of(self, run_id: str) -> WorkflowDefinition:
         """Return what the workflow of a run looked like when the run began."""
@@ -679,16 +684,8 @@ class Runtime:
         """Tell a function of each event of this engine's runs, after it was committed."""
         self._notifier.add(observer)
 
-    def _find(
-        self, what: What, source: str | None
-    ) -> tuple[WorkflowDefinition, str, Release | None]:
-        """Return what a workflow looks like, what it was asked for as, and its release."""
-        if isinstance(what, Workflow):
-            definition = what.definition()
-            self._library.register(what)
-            return definition, what.name, None
-        found = self._sources.resolve(what, source)
-        return found.source.definition(found.release, found.workflow), what, found.release
+    def _find(self, what: What, source: str | None) -> Callable[[str], Wanted]:
+        return find_wanted(what, source, sources=self._sources, library=self._library)
 
     def _handle(self, run_id: RunId, completion: Completion | None) -> RunHandle:
         return RunHandle(

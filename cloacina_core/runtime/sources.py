@@ -9,7 +9,7 @@ from cloacina_core.model.release import Reference, Release
 from cloacina_core.plugin.installed import InstalledSource
 from cloacina_core.plugin.interfaces import RuntimeView, WorkflowSource
 from cloacina_core.plugin.manager import Plugins
-from cloacina_core.plugin.resolution import Resolved, resolve
+from cloacina_core.plugin.resolution import Meaning, resolve
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ class Sources:
             *plugins.sources(view, taken=[installed.name]),
         )
 
-    def resolve(self, reference: str, source: str | None = None) -> Resolved:
-        """Return the release and workflow that a reference means now.
+    def resolve(self, reference: str, source: str | None = None) -> Meaning:
+        """Return what a reference means now.
 
         Args:
             reference: as `acme-etl/nightly>=1.2`.
@@ -33,7 +33,7 @@ class Sources:
 
         Raises:
             InputError: the reference can't be read, or there is no such source.
-            NotFoundError: there is no such package, release or workflow.
+            NotFoundError: there is no such package, release, channel or workflow.
         """
         chosen = [known for known in self.all if source in (None, known.name)]
         if not chosen:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cloacina_core.foundation.clock import Clock, SystemClock
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
 from cloacina_core.store.database import Database
 
@@ -37,6 +38,11 @@ class StoreView:
                 url, tables = self.settings.database_url, self._plugins.tables()
                 self._database = Database(url, self.clock, tables)
             return self._database
+
+    @property
+    def runs(self) -> StoredReleaseRuns:
+        """The runs of releases."""
+        return StoredReleaseRuns(lambda: self.database, self.clock)
 
     def begin(self) -> "AbstractContextManager[Connection]":
         """Open a write transaction on the store."""

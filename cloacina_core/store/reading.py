@@ -16,7 +16,7 @@ from cloacina_core.foundation.ids import ID_LENGTH, EngineId, RunId, first_id_of
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType, RunEvent
-from cloacina_core.model.release import Release
+from cloacina_core.model.release import Release, Resolution, ResolvedBy
 from cloacina_core.model.run import AttemptResult, Failure, LogLine, Parent, RunSummary
 from cloacina_core.model.spilled import Encoded, Load, encoded_of_json, text_of
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
@@ -295,6 +295,7 @@ def _summary(row: Row[Any]) -> RunSummary:
         workflow=row.workflow,
         reference=row.reference,
         release=_release(row),
+        resolution=_resolution(row),
         priority=row.priority,
         idempotency_key=row.idempotency_key,
         concurrency_key=row.concurrency_key,
@@ -326,6 +327,12 @@ def _release(row: Row[Any]) -> Release | None:
         workflows=(row.workflow,),
         signed_by=tuple(json.loads(row.signed_by)),
     )
+
+
+def _resolution(row: Row[Any]) -> Resolution | None:
+    if row.resolved_by is None:
+        return None
+    return Resolution(ResolvedBy(row.resolved_by), row.channel, row.channel_revision)
 
 
 def _payload_texts(connection: Connection, run_id: RunId) -> dict[tuple[str, str], str]:

@@ -39,6 +39,7 @@ LIVE_KEYED = text("concurrency_key is not null and status in ('queued', 'running
 FINISHED = text("finished_at is not null")
 UNHANDLED = text("handled_at is null")
 CHILD = text("parent is not null")
+CANARY = text("resolved_by = 'canary'")
 
 engines = Table(
     "engines",
@@ -90,6 +91,10 @@ runs = Table(
     Column("version", String(100)),
     Column("digest", String(71)),
     Column("signed_by", Text),
+    # Why it is that release: see `model.release.Resolution`.
+    Column("resolved_by", String(20)),
+    Column("channel", String(50)),
+    Column("channel_revision", Integer),
     Column("priority", Integer, nullable=False),
     Column("idempotency_key", String(255), unique=True),
     # Digest of what was asked for: the same key must not stand for two things.
@@ -148,6 +153,9 @@ live_keyed_runs = Index(
     "ix_runs_live_keyed", runs.c.concurrency_key, runs.c.engine, sqlite_where=LIVE_KEYED
 )
 
+# How a release that is tried out is doing. Few runs are of one.
+canary_runs = Index("ix_runs_canary", runs.c.digest, runs.c.channel, sqlite_where=CANARY)
+
 # What retention looks for. A run isn't in it before it ends.
 finished_runs = Index("ix_runs_finished", runs.c.status, runs.c.finished_at, sqlite_where=FINISHED)
 
@@ -161,6 +169,7 @@ def _make_indexes_partial(_metadata: MetaData, connection: Connection, **_: obje
         live_keyed_runs.dialect_options["postgresql"]["where"] = LIVE_KEYED
         finished_runs.dialect_options["postgresql"]["where"] = FINISHED
         child_runs.dialect_options["postgresql"]["where"] = CHILD
+        canary_runs.dialect_options["postgresql"]["where"] = CANARY
         unhandled_commands.dialect_options["postgresql"]["where"] = UNHANDLED
 
 

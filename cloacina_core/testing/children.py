@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from cloacina_core.engine.acceptance import RunRequest
+from cloacina_core.engine.acceptance import RunRequest, Wanted
 from cloacina_core.engine.library import WorkflowLibrary
 from cloacina_core.errors import InputError
+from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, decode
 from cloacina_core.model.child import Child
 from cloacina_core.model.context import Context
@@ -34,7 +35,7 @@ class ChildRuns:
         for workflow in self._workflows.values():
             library.register(workflow)
 
-    def request(self, parent: RunSummary, child: Child) -> RunRequest:
+    def request(self, parent: RunSummary, child: Child, _run_id: RunId) -> RunRequest:
         """Return what is run for a task.
 
         Raises:
@@ -48,10 +49,9 @@ class ChildRuns:
                 hint=f"give it: children={{{child.reference!r}: workflow_or_context_or_error}}",
             )
         return RunRequest.checked(
-            workflow.definition(),
+            Wanted(workflow.definition(), child.reference),
             None if child.params is None else decode(child.params),
             None if child.context is None else decode(child.context),
-            reference=child.reference,
             priority=parent.priority,
         )
 

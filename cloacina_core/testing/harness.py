@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from importlib_metadata import version
 
-from cloacina_core.engine.acceptance import RunRequest
+from cloacina_core.engine.acceptance import RunRequest, Wanted
 from cloacina_core.engine.attempt import AttemptRunner
 from cloacina_core.engine.capture import Capture
 from cloacina_core.engine.children import ChildStarter
@@ -152,7 +152,8 @@ class WorkflowHarness:
             RunStalledError: the run can't go on: it waits for a signal that isn't sent, or
                 something else changed the store.
         """
-        request = RunRequest.checked(self._definition, params, context).spilled(self._spill)
+        request = RunRequest.checked(Wanted(self._definition), params, context)
+        request = request.spilled(self._spill)
         disturbances = Disturbances.checked(self._definition, fail, slow, crash)
         crashes = Crashes(disturbances.crash)
         self._children = ChildRuns(children or {}, self._library)

@@ -5,7 +5,7 @@ file name mean the same bytes for ever.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -37,9 +37,19 @@ from cloacina_core.foundation.digest import Digest
 from cloacina_registry.trust.keys import KeyId
 from cloacina_registry.trust.verification import Signer
 
+_metadata = MetaData()
+
+_packages = Table(
+    "registry_packages",
+    _metadata,
+    Column("package", Text, primary_key=True),
+    # Counts the changes of its releases: who remembers them asks only for what came since.
+    Column("revision", BigInteger, nullable=False),
+)
+
 _releases = Table(
     "registry_releases",
-    MetaData(),
+    _metadata,
     Column("package", Text, primary_key=True),
     Column("canonical_version", Text, primary_key=True),
     Column("version", Text, nullable=False),
@@ -51,14 +61,16 @@ _releases = Table(
     Column("workflows", JSON, nullable=False),
     Column("signers", JSON, nullable=False),
     Column("status", Text, nullable=False),
-    Column("yanked_reason", Text, nullable=False),
+    Column("status_reason", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
     Column("uploaded_at", BigInteger, nullable=False),
     Column("attestation", Text),
     UniqueConstraint("filename", name="registry_releases_filename"),
     Index("registry_releases_newest", "package", "uploaded_at"),
+    Index("registry_releases_changed", "package", "revision"),
 )
 
-TABLES: Sequence[Table] = (_releases,)
+TABLES: Sequence[Table] = (_packages, _releases)
 """For the store to create."""
 
 _c = _releases.c
@@ -69,9 +81,22 @@ class ReleaseStatus(StrEnum):
 
     PUBLISHED = "published"
     YANKED = "yanked"
-    """It runs only when its exact version is asked for."""
+    """It runs only when its exact version is asked for (PEP 592)."""
+    QUARANTINED = "quarantined"
+    """No new run of it starts; those that were accepted go on."""
+    KILLED = "killed"
+    """No new run of it starts, and none goes on."""
+    RETIRED = "retired"
+    """No new run of it starts, and none was left when that was said."""
+    BROKEN = "broken"
+    """No new run of it starts: its code isn't what its manifest says."""
     DELETED = "deleted"
     """Its bytes are gone; its version stays taken."""
+
+    @property
+    def starts(self) -> bool:
+        """Whether new runs of it may start."""
+        return self in {ReleaseStatus.PUBLISHED, ReleaseStatus.YANKED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +120,33 @@ class StoredRelease:
     """The signed envelope that came with it; None: it was taken unsigned."""
     uploaded_at: datetime
     status: ReleaseStatus = ReleaseStatus.PUBLISHED
-    yanked_reason: str = ""
+    status_reason: str = ""
+    """Why it was withdrawn, for those who ask for it."""
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseChange:
+    """What choosing a release takes to know of one; less than is known of it."""
+
+    version: str
+    digest: Digest
+    requires_python: str | None
+    requires_core: str
+    workflows: tuple[str, ...]
+    signed_by: tuple[str, ...]
+    """The names of the keys whose signatures were verified when it was uploaded."""
+    status: ReleaseStatus
+    status_reason: str
+    revision: int
+    """Of the package, when this became so."""
+
+
+_CHANGE = [
+    _c[field.name] if field.name != "signed_by" else _c.signers for field in fields(ReleaseChange)
+]
 
 
 class Catalog:
@@ -114,7 +162,8 @@ class Catalog:
         """
         try:
             with self._connection.begin_nested():
-                self._connection.execute(insert(_releases).values(_row(release)))
+                row = {**_row(release), "revision": self._next_revision(release.package)}
+                self._connection.execute(insert(_releases).values(row))
         except IntegrityError:
             return False
         return True
@@ -129,7 +178,8 @@ class Catalog:
     def update(self, release: StoredRelease) -> None:
         """Write what is known of a release anew."""
         where = _is_version(release.package, release.version)
-        self._connection.execute(update(_releases).where(where).values(_row(release)))
+        row = {**_row(release), "revision": self._next_revision(release.package)}
+        self._connection.execute(update(_releases).where(where).values(row))
 
     def get(self, package: str, version: str, *, lock: bool = False) -> StoredRelease | None:
         """Return the release of a version, also when it is deleted; 1.0 finds 1.0.0.
@@ -155,6 +205,29 @@ class Catalog:
         """Return the releases of a package, newest upload first."""
         return self._all(select(_releases).where(_is_there(), _of(package)))
 
+    def changes(self, package: str, after: int) -> list[ReleaseChange]:
+        """Return what became of the releases of a package since some revision, in no order.
+
+        Args:
+            package: the normalised name.
+            after: the highest revision that is known already; 0: all there is.
+        """
+        query = select(*_CHANGE).where(_of(package), _c.revision > after)
+        return [
+            ReleaseChange(
+                version=row.version,
+                digest=Digest(row.digest),
+                requires_python=row.requires_python,
+                requires_core=row.requires_core,
+                workflows=tuple(row.workflows),
+                signed_by=tuple(one["name"] for one in row.signers),
+                status=ReleaseStatus(row.status),
+                status_reason=row.status_reason,
+                revision=row.revision,
+            )
+            for row in self._connection.execute(query)
+        ]
+
     def page(
         self, *, package: str | None, after: StoredRelease | None, limit: int
     ) -> list[StoredRelease]:
@@ -171,6 +244,27 @@ class Catalog:
         if after is not None:
             query = query.where(_comes_after(after))
         return self._all(query.limit(limit))
+
+    def _next_revision(self, package: str) -> int:
+        """Return a number that no change of the package had. Others who ask wait until we commit.
+
+        So revisions become visible in their order, and none is missed by who asks for later ones.
+        """
+        of_package = _packages.c.package == package
+        counted = self._connection.execute(
+            update(_packages)
+            .where(of_package)
+            .values(revision=_packages.c.revision + 1)
+            .returning(_packages.c.revision)
+        ).scalar()
+        if counted is not None:
+            return int(counted)
+        try:
+            with self._connection.begin_nested():
+                self._connection.execute(insert(_packages).values(package=package, revision=1))
+        except IntegrityError:  # another transaction was first, and has committed by now
+            return self._next_revision(package)
+        return 1
 
     def _first(self, query: Select[Any]) -> StoredRelease | None:
         row = self._connection.execute(query).first()
@@ -224,7 +318,7 @@ def _row(release: StoredRelease) -> dict[str, Any]:
         "workflows": list(release.workflows),
         "signers": [{"name": one.name, "key_id": one.key_id} for one in release.signers],
         "status": release.status.value,
-        "yanked_reason": release.yanked_reason,
+        "status_reason": release.status_reason,
         "uploaded_at": to_micros(release.uploaded_at),
         "attestation": None if release.attestation is None else release.attestation.decode(),
     }
@@ -244,5 +338,5 @@ def _release(row: Row[Any]) -> StoredRelease:
         attestation=None if row.attestation is None else row.attestation.encode(),
         uploaded_at=from_micros(row.uploaded_at),
         status=ReleaseStatus(row.status),
-        yanked_reason=row.yanked_reason,
+        status_reason=row.status_reason,
     )

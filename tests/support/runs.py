@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from cloacina_core.engine.acceptance import RunRequest
+from cloacina_core.engine.acceptance import RunRequest, Wanted
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
 from cloacina_core.engine.children import ChildStarter
 from cloacina_core.engine.engine import Engine, EngineLimits
@@ -202,13 +202,13 @@ class Offers:
     def __init__(self, workflows: Iterable[Workflow] = ()) -> None:
         self.workflows = {workflow.name: workflow for workflow in workflows}
 
-    def request(self, parent: RunSummary, child: Child) -> RunRequest:
+    def request(self, parent: RunSummary, child: Child, _run_id: RunId) -> RunRequest:
         """Return what a task asks for."""
         workflow = self.workflows.get(child.reference)
         if workflow is None:
             raise UnknownPackageError(child.reference, [])
         params = None if child.params is None else decode(child.params)
-        return RunRequest.checked(workflow.definition(), params, priority=parent.priority)
+        return RunRequest.checked(Wanted(workflow.definition()), params, priority=parent.priority)
 
 
 class EngineBench:

@@ -62,7 +62,7 @@ def show(console: Console, *, release: str) -> None:
 
 def _described(release: StoredRelease) -> str:
     signers = (f"{signer.name} ({signer.key_id})" for signer in release.signers)
-    yanked = f": {release.yanked_reason}" if release.yanked_reason else ""
+    yanked = f": {release.status_reason}" if release.status_reason else ""
     lines = {
         "package": release.package,
         "version": release.version,
@@ -84,7 +84,7 @@ def release_json(release: StoredRelease) -> dict[str, Any]:
         "package": release.package,
         "version": release.version,
         "status": release.status.value,
-        "yanked_reason": release.yanked_reason or None,
+        "status_reason": release.status_reason or None,
         "filename": release.filename,
         "digest": release.digest,
         "size": release.size,

@@ -392,10 +392,10 @@ def test_a_yank_keeps_its_reason_and_can_be_taken_back(registry: Registry):
 
     yanked = registry.yank("acme-etl", "1.0", "wrong totals")
 
-    assert (yanked.status, yanked.yanked_reason) == (ReleaseStatus.YANKED, "wrong totals")
+    assert (yanked.status, yanked.status_reason) == (ReleaseStatus.YANKED, "wrong totals")
     assert registry.show("acme-etl", "1.0") == yanked
     assert registry.unyank("acme-etl", "1.0").status is ReleaseStatus.PUBLISHED
-    assert registry.show("acme-etl", "1.0").yanked_reason == ""
+    assert registry.show("acme-etl", "1.0").status_reason == ""
 
 
 def test_uploading_a_yanked_release_again_does_not_publish_it(registry: Registry):

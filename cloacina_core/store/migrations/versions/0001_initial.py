@@ -15,6 +15,7 @@ LIVE_KEYED = sa.text("concurrency_key is not null and status in ('queued', 'runn
 FINISHED = sa.text("finished_at is not null")
 UNHANDLED = sa.text("handled_at is null")
 CHILD = sa.text("parent is not null")
+CANARY = sa.text("resolved_by = 'canary'")
 
 
 def upgrade() -> None:
@@ -202,6 +203,9 @@ def _create_runs() -> None:
         sa.Column("version", sa.String(100)),
         sa.Column("digest", sa.String(71)),
         sa.Column("signed_by", sa.Text),
+        sa.Column("resolved_by", sa.String(20)),
+        sa.Column("channel", sa.String(50)),
+        sa.Column("channel_revision", sa.Integer),
         sa.Column("priority", sa.Integer, nullable=False),
         sa.Column("idempotency_key", sa.String(255)),
         sa.Column("request_digest", sa.String(71)),
@@ -255,6 +259,13 @@ def _create_runs() -> None:
     op.create_index("ix_runs_definition", "runs", ["definition"])
     op.create_index(
         "ix_runs_parent", "runs", ["parent", "id"], sqlite_where=CHILD, postgresql_where=CHILD
+    )
+    op.create_index(
+        "ix_runs_canary",
+        "runs",
+        ["digest", "channel"],
+        sqlite_where=CANARY,
+        postgresql_where=CANARY,
     )
     op.create_index(
         "ix_runs_finished",

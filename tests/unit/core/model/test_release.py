@@ -18,6 +18,12 @@ REFERENCES = st.builds(
     st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)*", fullmatch=True).filter(lambda text: len(text) < 99),
     st.none() | st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,20}", fullmatch=True),
     st.lists(CLAUSES, max_size=3).map(",".join),
+) | st.builds(
+    Reference,
+    st.just("acme"),
+    st.none() | st.just("nightly"),
+    st.just(""),
+    st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True),
 )
 
 
@@ -100,9 +106,20 @@ def test_what_is_no_reference_is_refused_with_advice(text: str) -> None:
     assert caught.value.hint
 
 
-def test_a_channel_is_refused_by_name() -> None:
-    with pytest.raises(ReferenceSyntaxError, match="channels aren't available yet"):
-        Reference.parse("acme/nightly@stable")
+@pytest.mark.parametrize(
+    ("text", "workflow", "channel"),
+    [("acme@stable", None, "stable"), ("Acme/nightly@q-3", "nightly", "q-3")],
+)
+def test_a_channel_stands_behind_an_at_sign(text: str, workflow: str | None, channel: str) -> None:
+    assert Reference.parse(text) == Reference("acme", workflow, "", channel)
+
+
+@pytest.mark.parametrize(
+    "text", ["acme@", "acme@Stable", "acme@1st", "acme@stable==1.0", "acme==1.0@stable", "acme@a@b"]
+)
+def test_what_is_no_channel_is_refused(text: str) -> None:
+    with pytest.raises(ReferenceSyntaxError):
+        Reference.parse(text)
 
 
 def test_a_long_text_is_not_repeated_in_full() -> None:

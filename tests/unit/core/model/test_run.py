@@ -54,6 +54,7 @@ def test_a_queued_run_is_told_with_what_isnt_known_yet() -> None:
     assert told["created_at"] == "2024-01-01T12:00:00.000000Z"
     assert [name for name, value in told.items() if value is None] == [
         "release",
+        "resolution",
         "idempotency_key",
         "concurrency_key",
         "origin",

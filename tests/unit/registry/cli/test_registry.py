@@ -251,8 +251,8 @@ def test_a_yank_is_told_with_its_reason_and_taken_back(home: Path, dist: Path):
     yanked = answer(home, "yank", "acme-etl==1.0", "--reason", "wrong totals")
     undone = answer(home, "yank", "acme-etl==1.0", "--undo")
 
-    assert (yanked["status"], yanked["yanked_reason"]) == ("yanked", "wrong totals")
-    assert (undone["status"], undone["yanked_reason"]) == ("published", None)
+    assert (yanked["status"], yanked["status_reason"]) == ("yanked", "wrong totals")
+    assert (undone["status"], undone["status_reason"]) == ("published", None)
 
 
 def test_nothing_is_deleted_unless_somebody_said_yes(home: Path, dist: Path):

@@ -124,7 +124,7 @@ def test_an_update_changes_one_release_alone(catalog: Catalog):
     one, two = stored(version="1.0"), stored(version="2.0")
     catalog.add(one)
     catalog.add(two)
-    yanked = replace(one, status=ReleaseStatus.YANKED, yanked_reason="wrong totals")
+    yanked = replace(one, status=ReleaseStatus.YANKED, status_reason="wrong totals")
 
     catalog.update(yanked)
 
