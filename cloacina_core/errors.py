@@ -7,7 +7,7 @@
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownChannelError · UnknownRunError · UnknownLimitError
-    ├─ NotAllowedError        trust, modes of files
+    ├─ NotAllowedError        trust, modes of files, ReleaseWithheldError
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
     │                         IllegalTransitionError · RunOwnedElsewhereError
     ├─ ConfigurationError     the operator
@@ -248,6 +248,24 @@ class NotAllowedError(CloacinaError):
 
     code = "not-allowed"
     exit_status = 4
+
+
+class ReleaseWithheldError(NotAllowedError):
+    """No new run of a release may start: it was withdrawn.
+
+    Attributes:
+        package: the package's normalised name.
+        version: the release's version.
+        withheld: how it was withdrawn, and why.
+    """
+
+    code = "release-withheld"
+
+    def __init__(self, package: str, version: str, withheld: str, *, hint: str) -> None:
+        super().__init__(f"no run of {package} {version} may start: it is {withheld}", hint=hint)
+        self.package = package
+        self.version = version
+        self.withheld = withheld
 
 
 class ConflictError(CloacinaError):

@@ -17,7 +17,12 @@
     ├─ TamperedError          NotAllowedError: stored bytes aren't what they were
     ├─ BlobMissingError       StoreError: stored bytes are gone
     ├─ IncompatibleReleaseError  InputError: a release that can't run on this host
+    ├─ ReleaseInUseError      ConflictError: runs or channels need the release
+    ├─ ChannelMovedError      ConflictError: somebody else moved the channel first
+    ├─ ChannelPinnedError     ConflictError: the channel isn't to be moved
+    ├─ ChannelStateError      ConflictError: what is asked of the channel can't be, as it stands
     └─ LoadError              WorkflowLoadError: a release's code can't be imported
+       └─ ManifestMismatchError  it isn't what the manifest says
 
 The branch of `cloacina_core.errors` named first is its second base, and gives the exit status.
 """
@@ -248,3 +253,55 @@ class LoadError(RegistryError, WorkflowLoadError):
     """A release's code can't be imported; the package's own exception is the cause."""
 
     code = WorkflowLoadError.code
+
+
+class ManifestMismatchError(LoadError):
+    """A release's code isn't what its manifest says; `problems` names the differences."""
+
+    code = "manifest-mismatch"
+
+
+class ReleaseInUseError(RegistryError, ConflictError):
+    """A release can't be withdrawn so: `problems` names the runs and channels that need it."""
+
+    code = "release-in-use"
+
+
+class ChannelMovedError(RegistryError, ConflictError):
+    """Somebody else moved a channel since it was looked at. Nothing was changed.
+
+    Attributes:
+        channel: as `PACKAGE@CHANNEL`.
+    """
+
+    code = "channel-moved"
+
+    def __init__(self, channel: str, revision: int) -> None:
+        super().__init__(
+            f"{channel} was moved by somebody else: it has revision {revision} by now",
+            hint=f"look at it with: cloacina registry channels {channel}",
+        )
+        self.channel = channel
+
+
+class ChannelPinnedError(RegistryError, ConflictError):
+    """A channel isn't to be moved until somebody unpins it.
+
+    Attributes:
+        channel: as `PACKAGE@CHANNEL`.
+    """
+
+    code = "channel-pinned"
+
+    def __init__(self, channel: str, why: str) -> None:
+        super().__init__(
+            f"{channel} is pinned: {why or 'no reason was given'}",
+            hint=f"if that doesn't hold any more: cloacina registry pin --undo {channel}",
+        )
+        self.channel = channel
+
+
+class ChannelStateError(RegistryError, ConflictError):
+    """What is asked of a channel can't be done as it stands."""
+
+    code = "channel-state"

@@ -40,10 +40,10 @@ def cloacina_workflow_sources(view: RuntimeView) -> Sequence[WorkflowSource]:
 
 @hookimpl
 def cloacina_tables() -> "Sequence[Table]":
-    """Contribute the catalog of releases."""
-    from cloacina_registry.storage.catalog import TABLES  # noqa: PLC0415 - it imports SQLAlchemy
+    """Contribute the catalog of releases, and the channels."""
+    from cloacina_registry.storage import catalog, channels  # noqa: PLC0415 - SQLAlchemy
 
-    return TABLES
+    return [*catalog.TABLES, *channels.TABLES]
 
 
 @hookimpl

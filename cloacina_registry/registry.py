@@ -21,7 +21,7 @@ from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import BlobStore, RuntimeView
 from cloacina_registry.errors import FilenameReusedError, ReleaseExistsError, TamperedError
 from cloacina_registry.storage.blobs import FileBlobStore
-from cloacina_registry.storage.catalog import Catalog, ReleaseStatus, StoredRelease
+from cloacina_registry.storage.catalog import Catalog, ReleaseChange, ReleaseStatus, StoredRelease
 from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.trust.verification import VerifiedWheel, verify_wheel
 from cloacina_registry.wheel.checked import CheckedWheel, open_wheel
@@ -204,6 +204,20 @@ class Registry:
         now = self._view.clock.now()
         return verify_wheel(wheel, release.attestation, self._trust.policy(), now)
 
+    def changes(self, package: str, after: int) -> list[ReleaseChange]:
+        """Return what became of a package's releases since some revision; 0: all there is."""
+        with self._view.read() as connection:
+            return Catalog(connection).changes(package, after)
+
+    def data(self, release: StoredRelease) -> bytes:
+        """Return the bytes of a release's wheel, hashed anew.
+
+        Raises:
+            TamperedError: they were changed since.
+            BlobMissingError: they are gone.
+        """
+        return self._blobs.get(release.digest)
+
     def yank(self, package: str, version: str, reason: str) -> StoredRelease:
         """Have a release run only when its exact version is asked for; runs that began go on.
 
@@ -211,7 +225,7 @@ class Registry:
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
-        return self._set_status(package, version, ReleaseStatus.YANKED, reason)
+        return self.set_status(package, version, ReleaseStatus.YANKED, reason)
 
     def unyank(self, package: str, version: str) -> StoredRelease:
         """Take a yank back.
@@ -220,7 +234,7 @@ class Registry:
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
-        return self._set_status(package, version, ReleaseStatus.PUBLISHED, "")
+        return self.set_status(package, version, ReleaseStatus.PUBLISHED)
 
     def delete(self, package: str, version: str) -> StoredRelease:
         """Remove a release's bytes, for good. Runs of it can't go on.
@@ -232,7 +246,7 @@ class Registry:
             UnknownReleaseError: there is no such release.
             StoreUnavailableError: the bytes can't be removed now; the release is deleted though.
         """
-        deleted = self._set_status(package, version, ReleaseStatus.DELETED, "")
+        deleted = self.set_status(package, version, ReleaseStatus.DELETED)
         with self._view.begin() as connection:
             # The tombstone is committed, so a crash can't leave a release without bytes. An upload
             # of the same bytes may have brought the release back meanwhile: look, and hold on.
@@ -241,9 +255,29 @@ class Registry:
                 self._blobs.delete(deleted.digest)
         return deleted
 
-    def _set_status(
-        self, package: str, version: str, status: ReleaseStatus, reason: str
+    def mark_broken(self, release: StoredRelease, reason: str) -> None:
+        """Have no new run of a release start, because its code isn't what its manifest says.
+
+        One that was withdrawn already stays withdrawn as it was.
+        """
+        with self._view.begin() as connection:
+            catalog = Catalog(connection)
+            current = catalog.get(release.package, release.version, lock=True)
+            if current is not None and current.status.starts:
+                broken = dataclasses.replace(
+                    current, status=ReleaseStatus.BROKEN, status_reason=reason
+                )
+                catalog.update(broken)
+
+    def set_status(
+        self, package: str, version: str, status: ReleaseStatus, reason: str = ""
     ) -> StoredRelease:
+        """Withdraw a release, or publish it again.
+
+        Raises:
+            UnknownPackageError: there is no such package.
+            UnknownReleaseError: there is no such release.
+        """
         package = normalized_package(package)
         with self._view.begin() as connection:
             catalog = Catalog(connection)

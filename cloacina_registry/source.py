@@ -1,33 +1,37 @@
 """The registry as a source of workflows: how the engine gets at what was uploaded."""
 
+import dataclasses
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import lru_cache
+from typing import NamedTuple, Self
 
 from packaging.specifiers import SpecifierSet
 
 from cloacina_core.errors import (
-    DefinitionError,
     Problem,
+    ReleaseWithheldError,
     UnknownReleaseError,
     UnknownWorkflowError,
 )
 from cloacina_core.foundation.digest import Digest
-from cloacina_core.foundation.json_value import canonical, decode
 from cloacina_core.foundation.names import nearest
+from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.release import Release
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin import LoadedWorkflow, RuntimeView
-from cloacina_registry.errors import IncompatibleReleaseError, LoadError
-from cloacina_registry.loading.contents import ReleaseContents
+from cloacina_core.plugin.releases import Releases
+from cloacina_registry.errors import IncompatibleReleaseError, ManifestMismatchError
 from cloacina_registry.loading.loader import NamespaceLoader
+from cloacina_registry.loading.matching import load_workflow
 from cloacina_registry.loading.namespace import plain_name
-from cloacina_registry.manifest import Manifest, ManifestWorkflow
+from cloacina_registry.manifest import ManifestWorkflow
 from cloacina_registry.registry import Registry
-from cloacina_registry.storage.catalog import ReleaseStatus, StoredRelease
+from cloacina_registry.rollout.channels import Channels
+from cloacina_registry.storage.catalog import ReleaseChange, ReleaseStatus, StoredRelease
 from cloacina_registry.trust.verification import Signer, VerifiedWheel
 from cloacina_registry.wheel.checked import CheckedWheel
 
@@ -52,17 +56,33 @@ class Host:
             core = None
         return cls(python=platform.python_version(), core=core)
 
-    def problems(self, manifest: Manifest) -> Iterator[Problem]:
+    def problems(self, requires_python: str | None, requires_core: str) -> Iterator[Problem]:
         """Yield what a release asks for and the host doesn't have."""
         for what, version, specifier in (
-            ("Python", self.python, manifest.requires_python),
-            ("Cloacina", self.core, manifest.requires_core),
+            ("Python", self.python, requires_python),
+            ("Cloacina", self.core, requires_core),
         ):
             # Pre-releases count: a host that runs one was given it on purpose.
             wanted = SpecifierSet(specifier or "", prereleases=True)
             if version is not None and version not in wanted:
                 message = f"it needs {what} {specifier}, this is {what} {version}"
                 yield Problem("incompatible", message)
+
+    def needs(self, requires_python: str | None, requires_core: str) -> str | None:
+        """Return what a release asks for and the host doesn't have; None: nothing."""
+        problems = self.problems(requires_python, requires_core)
+        return ", ".join(problem.message for problem in problems) or None
+
+
+class _Known(NamedTuple):
+    """What is known of the releases of a package."""
+
+    revision: int
+    """Of the package: what came later isn't known."""
+    releases: Releases
+
+
+_NOTHING = _Known(0, Releases({}))
 
 
 class RegistrySource:
@@ -74,17 +94,24 @@ class RegistrySource:
 
     name = SOURCE_NAME
 
-    def __init__(self, registry: Registry, loader: NamespaceLoader, host: Host) -> None:
+    def __init__(
+        self, registry: Registry, channels: Channels, loader: NamespaceLoader, host: Host
+    ) -> None:
         self._registry = registry
+        self._channels = channels
         self._loader = loader
         self._host = host
+        self._known: dict[str, _Known] = {}
+        # Few different texts stand in very many releases.
+        self._needs = lru_cache(1000)(host.needs)
         # Found to be what their manifests say, which stays true: neither of the two changes.
         self._matched: dict[tuple[Digest, str], Workflow] = {}
 
     @classmethod
     def of(cls, view: RuntimeView) -> Self:
         """Return the source for a runtime, with namespaces of its own in this process."""
-        return cls(Registry.of(view), NamespaceLoader(), Host.current())
+        registry = Registry.of(view)
+        return cls(registry, Channels.of(view, registry), NamespaceLoader(), Host.current())
 
     def close(self) -> None:
         """Unload everything."""
@@ -94,14 +121,29 @@ class RegistrySource:
         """Return the normalised names of all packages, sorted."""
         return self._registry.packages()
 
-    def releases(self, package: str) -> Sequence[Release]:
-        """Return all releases of a package; none for an unknown package."""
-        return [_release(stored, stored.signers) for stored in self._registry.releases(package)]
+    def releases(self, package: str) -> Releases:
+        """Return all releases of a package; none for an unknown package.
+
+        Only what changed since the last time is read: a package may have very many.
+        """
+        known = self._known.get(package, _NOTHING)
+        changes = self._registry.changes(package, known.revision)
+        if changes:
+            there = [one for one in changes if one.status is not ReleaseStatus.DELETED]
+            gone = [one.version for one in changes if one.status is ReleaseStatus.DELETED]
+            releases = known.releases.changed((self._release(package, one) for one in there), gone)
+            known = _Known(max(one.revision for one in changes), releases)
+            self._known[package] = known  # of two threads that were here, one was here in vain
+        return known.releases
+
+    def channels(self, package: str) -> Sequence[Channel]:
+        """Return the channels of a package, after their canaries were judged."""
+        return self._channels.resolvable(package)
 
     def find(self, package: str, digest: str) -> Release | None:
         """Return the release with this content, also when it is yanked; None if there is none."""
         stored = self._registry.find(package, digest)
-        return None if stored is None else _release(stored, stored.signers)
+        return None if stored is None else self._stored(stored, stored.signers)
 
     def definition(self, release: Release, workflow: str) -> WorkflowDefinition:
         """Return what a release's manifest says of a workflow. No package code is run.
@@ -126,15 +168,39 @@ class RegistrySource:
             CloacinaError: the release is refused; see `definition`.
         """
         stored, verified = self._verified(release)
+        if stored.status is ReleaseStatus.KILLED:
+            hint = "start a new run of another release with: cloacina run"
+            raise ReleaseWithheldError(stored.package, stored.version, withdrawn(stored), hint=hint)
         key = (stored.digest, workflow)
         if key not in self._matched:
-            self._matched[key] = self._import(verified.wheel, _entry(verified.wheel, workflow))
-        found = _release(stored, verified.signers)
+            self._matched[key] = self._load(stored, verified.wheel, workflow)
+        found = self._stored(stored, verified.signers)
         return LoadedWorkflow(self._matched[key], found, plain=plain_name)
 
-    def _import(self, wheel: CheckedWheel, entry: ManifestWorkflow) -> Workflow:
-        namespace = self._loader.load(_contents(wheel))
-        return _matching(namespace.resolve(entry.entry_point), entry, wheel)
+    def _load(self, stored: StoredRelease, wheel: CheckedWheel, workflow: str) -> Workflow:
+        try:
+            return load_workflow(self._loader, wheel, _entry(wheel, workflow))
+        except ManifestMismatchError as error:
+            self._registry.mark_broken(stored, str(error.problems[0]))
+            raise
+
+    def _stored(self, stored: StoredRelease, signers: Sequence[Signer]) -> Release:
+        names = tuple(signer.name for signer in signers)
+        return dataclasses.replace(self._release(stored.package, stored), signed_by=names)
+
+    def _release(self, package: str, stored: ReleaseChange | StoredRelease) -> Release:
+        needs = self._needs(stored.requires_python, stored.requires_core)
+        return Release(
+            source=SOURCE_NAME,
+            package=package,
+            version=stored.version,
+            digest=stored.digest,
+            workflows=stored.workflows,
+            signed_by=stored.signed_by,
+            yanked=stored.status is ReleaseStatus.YANKED,
+            withheld=None if stored.status.starts else withdrawn(stored),
+            needs=needs,
+        )
 
     def _verified(self, release: Release) -> tuple[StoredRelease, VerifiedWheel]:
         stored = self._registry.find(release.package, release.digest)
@@ -142,97 +208,23 @@ class RegistrySource:
             available = [other.version for other in self._registry.releases(release.package)]
             raise UnknownReleaseError(release.package, f"=={release.version}", available)
         verified = self._registry.verified(stored)
-        problems = list(self._host.problems(verified.wheel.manifest))
+        manifest = verified.wheel.manifest
+        problems = list(self._host.problems(manifest.requires_python, manifest.requires_core))
         if problems:
             raise IncompatibleReleaseError(stored.package, stored.version, problems)
         return stored, verified
 
 
-def _release(stored: StoredRelease, signers: Sequence[Signer]) -> Release:
-    return Release(
-        source=SOURCE_NAME,
-        package=stored.package,
-        version=stored.version,
-        digest=stored.digest,
-        workflows=stored.workflows,
-        signed_by=tuple(signer.name for signer in signers),
-        yanked=stored.status is ReleaseStatus.YANKED,
-    )
+def withdrawn(release: ReleaseChange | StoredRelease) -> str:
+    """Return how a release was withdrawn, and why."""
+    reason = f": {release.status_reason}" if release.status_reason else ""
+    return f"{release.status}{reason}"
 
 
 def _entry(wheel: CheckedWheel, workflow: str) -> ManifestWorkflow:
     known = wheel.manifest.by_name
     if workflow not in known:
-        raise UnknownWorkflowError(workflow, _told(wheel), sorted(known), nearest(workflow, known))
+        raise UnknownWorkflowError(
+            workflow, f"{wheel.name} {wheel.version}", sorted(known), nearest(workflow, known)
+        )
     return known[workflow]
-
-
-def _contents(wheel: CheckedWheel) -> ReleaseContents:
-    return ReleaseContents(
-        package=wheel.name,
-        version=wheel.version,
-        digest=wheel.digest,
-        files=wheel.files,
-        top_levels=wheel.top_levels,
-    )
-
-
-def _matching(found: object, entry: ManifestWorkflow, wheel: CheckedWheel) -> Workflow:
-    """Return what an entry point gave, if it is the workflow that the manifest describes.
-
-    The manifest is what was shown to people and what runs are planned with: code that makes
-    something else of itself here, by the environment or by chance, must not run in its name.
-    """
-    if not isinstance(found, Workflow):
-        message = f"it is {type(found).__name__}, not a Workflow"
-        raise _mismatch(wheel, [Problem("manifest-mismatch", message, entry.entry_point)])
-    try:
-        definition = found.definition()
-    except DefinitionError as error:
-        raise LoadError(f"{_told(wheel)}: {error.message}", problems=error.problems) from error
-    if problems := list(_differences(definition, entry.definition)):
-        raise _mismatch(wheel, problems)
-    return found
-
-
-def _differences(found: WorkflowDefinition, told: WorkflowDefinition) -> Iterator[Problem]:
-    """Yield in what a workflow is another than the manifest tells.
-
-    Fingerprints aren't compared. They may differ between versions of Python, and there is no need:
-    the code is pinned by the digest of the wheel that it came in.
-    """
-    here, there = _parts(found), _parts(told)
-    for part in sorted(here.keys() | there.keys()):
-        if part not in there:
-            yield Problem("manifest-mismatch", "the manifest doesn't have it", part)
-        elif part not in here:
-            yield Problem("manifest-mismatch", "the code doesn't have it", part)
-        elif here[part] != there[part]:
-            fields = [field for field in here[part] if here[part][field] != there[part][field]]
-            yield Problem("manifest-mismatch", f"it differs in {', '.join(fields)}", part)
-
-
-def _parts(definition: WorkflowDefinition) -> dict[str, dict[str, Any]]:
-    """Return a workflow and each of its tasks, by what to call them, without what is for show."""
-    workflow = decode(canonical(definition.to_json()))  # a tuple is told as a list
-    tasks = workflow.pop("tasks")
-    workflow["tasks"] = [task["name"] for task in tasks]
-    parts = {
-        f"workflow {definition.name}": workflow,
-        **{f"task {task['name']}": task for task in tasks},
-    }
-    for part in parts.values():
-        del part["fingerprint"], part["description"]
-    return parts
-
-
-def _told(wheel: CheckedWheel) -> str:
-    return f"{wheel.name} {wheel.version}"
-
-
-def _mismatch(wheel: CheckedWheel, problems: Sequence[Problem]) -> LoadError:
-    return LoadError(
-        f"{_told(wheel)} isn't what its manifest says",
-        hint="build it again with: cloacina package build, under a new version",
-        problems=problems,
-    )

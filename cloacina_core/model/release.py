@@ -95,7 +95,9 @@ class Release:
     yanked: bool = False
     """It runs only when its exact version is asked for."""
     withheld: str | None = None
-    """Why no new run of it starts here; None: it may."""
+    """How it was withdrawn and why, so that no new run of it starts; None: it wasn't."""
+    needs: str | None = None
+    """What it needs that this host doesn't have; None: nothing."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what `run --json` tells of the release."""

@@ -64,6 +64,11 @@ class RuntimeView(Protocol):
         ...
 
     @property
+    def user(self) -> str:
+        """Who uses this process, as `USER@HOST`; for histories, it proves nothing."""
+        ...
+
+    @property
     def runs(self) -> ReleaseRuns:
         """The runs of releases."""
         ...

@@ -44,8 +44,8 @@ class Releases(Sequence[Release]):
     def choose(self, specifier: SpecifierSet) -> Release | None:
         """Return the newest release that fits, by the rules of PEP 440; None if there is none.
 
-        A pre-release fits only when the specifier names one. One that is yanked (PEP 592) or
-        withheld fits an exact pin alone: its source says why a withheld one can't be started.
+        A pre-release fits only when the specifier names one. One that is yanked (PEP 592), withheld
+        or needs another host fits an exact pin alone: whoever asks for it is told why it can't run.
         """
         if is_pin(specifier):
             candidates = self._all
@@ -77,7 +77,7 @@ def is_pin(specifier: SpecifierSet) -> bool:
 
 
 def _is_usual(release: Release) -> bool:
-    return not release.yanked and release.withheld is None
+    return not release.yanked and release.withheld is None and release.needs is None
 
 
 def _newest(versions: Sequence[Version], specifier: SpecifierSet) -> Version | None:

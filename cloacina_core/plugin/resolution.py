@@ -8,6 +8,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from cloacina_core.errors import (
     AmbiguousReferenceError,
     ReferenceSyntaxError,
+    ReleaseWithheldError,
     UnknownChannelError,
     UnknownPackageError,
     UnknownReleaseError,
@@ -53,6 +54,8 @@ class Meaning:
         """
         if self._channel is None or self._canary is None:
             return self.usual
+        if self._canary.release.withheld is not None:
+            return self.usual
         digest, _ = self._channel.choose(key)
         return self._canary if digest == self._canary.release.digest else self.usual
 
@@ -67,12 +70,14 @@ def resolve(reference: Reference, sources: Iterable[WorkflowSource]) -> Meaning:
         UnknownWorkflowError: the release has no such workflow.
         AmbiguousReferenceError: the package is in several sources, or has several workflows and
             the reference names none.
+        ReleaseWithheldError: what it means was withdrawn: no run of it may start.
         ReferenceSyntaxError: the specifier isn't one.
     """
     source, releases = _source_of(reference, list(sources))
     if reference.channel is not None:
         return _of_channel(reference, reference.channel, source)
     release = choose_release(reference, releases)
+    require_startable(release, f"see what else there is: cloacina registry list {release.package}")
     is_exact = is_pin(SpecifierSet(reference.specifier))
     resolution = Resolution(ResolvedBy.PIN if is_exact else ResolvedBy.NEWEST)
     return Meaning(Resolved(source, release, choose_workflow(reference, release), resolution))
@@ -113,10 +118,21 @@ def _of_channel(reference: Reference, name: str, source: WorkflowSource) -> Mean
         return Resolved(source, release, workflow, channel.resolution(by))
 
     usual = resolved(channel.digest, channel.version, ResolvedBy.CHANNEL)
+    require_startable(usual.release, f"move the channel: cloacina registry rollback {channel}")
     canary = channel.canary
     if canary is None:
         return Meaning(usual)
     return Meaning(usual, channel, resolved(canary.digest, canary.version, ResolvedBy.CANARY))
+
+
+def require_startable(release: Release, hint: str) -> None:
+    """Refuse a release that was withdrawn.
+
+    Raises:
+        ReleaseWithheldError: no run of it may start.
+    """
+    if release.withheld is not None:
+        raise ReleaseWithheldError(release.package, release.version, release.withheld, hint=hint)
 
 
 def choose_release(reference: Reference, candidates: Sequence[Release]) -> Release:
@@ -152,8 +168,8 @@ def _specifier_of(reference: Reference) -> SpecifierSet:
 
 def told(release: Release) -> str:
     """Return a version as error messages name it."""
-    if release.withheld is not None:
-        return f"{release.version} ({release.withheld})"
+    if about := release.withheld or release.needs:
+        return f"{release.version} ({about})"
     return f"{release.version} (yanked)" if release.yanked else release.version
 
 

@@ -9,7 +9,7 @@ from cloacina_core.model.release import Reference, Release
 from cloacina_core.plugin.installed import InstalledSource
 from cloacina_core.plugin.interfaces import RuntimeView, WorkflowSource
 from cloacina_core.plugin.manager import Plugins
-from cloacina_core.plugin.resolution import Meaning, resolve
+from cloacina_core.plugin.resolution import Meaning, require_startable, resolve
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class Sources:
 
         Raises:
             MissingCodeError: it isn't here, or its source isn't.
+            ReleaseWithheldError: it was withdrawn.
             CloacinaError: its source refuses it.
         """
         source = next((known for known in self.all if known.name == release.source), None)
@@ -62,9 +63,11 @@ class Sources:
                 f"release {release} came from source {release.source!r}, which isn't here",
                 hint="see which plugins are loaded with: cloacina plugins list",
             )
-        if source.find(release.package, release.digest) is None:
+        found = source.find(release.package, release.digest)
+        if found is None:
             raise MissingCodeError(
                 f"release {release} isn't in source {source.name!r} any more",
                 hint="start a new run of what is there with: cloacina run",
             )
+        require_startable(found, "start a new run of another release with: cloacina run")
         source.definition(release, workflow)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cloacina_core.foundation.clock import Clock, SystemClock
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime.control import who_asks
 from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
 from cloacina_core.store.database import Database
@@ -38,6 +39,11 @@ class StoreView:
                 url, tables = self.settings.database_url, self._plugins.tables()
                 self._database = Database(url, self.clock, tables)
             return self._database
+
+    @property
+    def user(self) -> str:
+        """Who uses this process, as `USER@HOST`."""
+        return who_asks()
 
     @property
     def runs(self) -> StoredReleaseRuns:

@@ -1,6 +1,6 @@
 """`cloacina package`: make packages, and look into them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.passphrase import passphrase_options
 from cloacina_core.errors import InputError
 from cloacina_core.model.drawing import draw_workflow
+from cloacina_registry.cli.comparisons import told_comparison
 from cloacina_registry.errors import UnknownKeyError
 from cloacina_registry.package.building import (
     WrittenPackage,
@@ -18,11 +19,12 @@ from cloacina_registry.package.building import (
     seal_file,
     write_package,
 )
-from cloacina_registry.package.comparison import Comparison, compare_files
+from cloacina_registry.package.comparison import Side, compare
 from cloacina_registry.package.inspection import Inspection, inspect_file
 from cloacina_registry.package.scaffold import make_project
 from cloacina_registry.package.sealing import SealedPackage
 from cloacina_registry.package.verdict import Verdict, judge
+from cloacina_registry.registry import Registry, parse_exact
 from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX
 from cloacina_registry.trust.keyring import DEFAULT_KEY, KeyRing
 from cloacina_registry.trust.keys import PrivateKey
@@ -282,44 +284,22 @@ def _verdict_lines(verdict: Verdict) -> Iterator[str]:
 
 
 @package.command("diff")
-@click.argument("old", type=_PATH)
-@click.argument("new", type=_PATH)
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
 @command_options
 @pass_console
-def diff(console: Console, *, old: Path, new: Path) -> None:
-    """Say what changed between the packages OLD and NEW. None of their code is run."""
-    found = compare_files(old, new, _trust(console), console.clock.now())
-    text = "\n".join(_comparison_lines(found))
-    console.emit(found.to_json(), text or "nothing changed")
+def diff(console: Console, *, old: str, new: str) -> None:
+    """Say what changed between two packages. None of their code is run.
+
+    Each is a wheel, or a release in the registry, as PACKAGE==VERSION.
+    """
+    found = compare(_side(console, old), _side(console, new))
+    console.emit(found.to_json(), told_comparison(found))
 
 
-def _comparison_lines(found: Comparison) -> Iterator[str]:
-    yield from _change_lines("", found.manifest.changes)
-    yield from _name_lines("workflow", found.manifest.workflows.to_json())
-    for workflow in found.manifest.changed_workflows:
-        yield f"workflow {workflow.name}"
-        yield from _change_lines("  ", workflow.changes)
-        yield from _change_lines("  param ", workflow.params)
-        yield from _name_lines("  task", workflow.tasks.to_json())
-        for name, what in workflow.changed_tasks.items():
-            yield f"  task {name}: {', '.join(what)} changed"
-    yield from _change_lines("dependency ", found.dependencies)
-    yield from _change_lines("", found.signers)
-    yield from _name_lines("file", found.files)
-
-
-def _change_lines(prefix: str, changes: Sequence[Any]) -> Iterator[str]:
-    for change in changes:
-        yield f"{prefix}{change.what}: {_value_text(change.old)} -> {_value_text(change.new)}"
-
-
-def _value_text(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
-
-
-def _name_lines(kind: str, names: dict[str, list[str]]) -> Iterator[str]:
-    for word, found in names.items():
-        for name in found:
-            yield f"{kind} {name}: {word}"
+def _side(console: Console, what: str) -> Side:
+    if "==" not in what or Path(what).exists():
+        return Side.of(inspect_file(Path(what), _trust(console), console.clock.now()))
+    there = Registry.of(console.view)
+    verified = there.verified(there.show(*parse_exact(what)))
+    return Side(verified.wheel, verified.signers)

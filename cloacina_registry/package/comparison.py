@@ -1,9 +1,7 @@
-"""Two package files side by side: the work of `package diff`."""
+"""Two packages side by side: the work of `package diff` and `registry promote --check`."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cloacina_registry.package.diff import (
     Change,
@@ -12,8 +10,9 @@ from cloacina_registry.package.diff import (
     diff_locks,
     diff_manifests,
 )
-from cloacina_registry.package.inspection import Inspection, inspect_file
-from cloacina_registry.trust.policy import TrustPolicy
+from cloacina_registry.package.inspection import Inspection, lock_of
+from cloacina_registry.trust.verification import Signer
+from cloacina_registry.wheel.checked import CheckedWheel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,27 +36,31 @@ class Comparison:
         }
 
 
-def compare_files(old: Path, new: Path, trust: TrustPolicy, now: datetime) -> Comparison:
-    """Return what differs between the packages in two files.
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two packages that are compared."""
 
-    Args:
-        old: the wheel to begin with.
-        new: the wheel to compare with it.
-        trust: whom we trust, to name the signers.
-        now: the moment at which keys must not have expired.
+    wheel: CheckedWheel
+    signers: tuple[Signer, ...]
+    """The trusted keys that signed it."""
 
-    Raises:
-        WheelRejectedError: one of them isn't a package.
-    """
-    before, after = inspect_file(old, trust, now), inspect_file(new, trust, now)
-    signers = _signer_names(before), _signer_names(after)
+    @classmethod
+    def of(cls, found: Inspection) -> Self:
+        """Return the package in a file."""
+        return cls(found.wheel, found.signers)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its signers."""
+        return [signer.name for signer in self.signers]
+
+
+def compare(old: Side, new: Side) -> Comparison:
+    """Return what differs between two packages."""
+    changed = () if old.names == new.names else (Change("signers", old.names, new.names),)
     return Comparison(
-        manifest=diff_manifests(before.wheel.manifest, after.wheel.manifest),
-        dependencies=diff_locks(before.lock, after.lock),
-        signers=() if signers[0] == signers[1] else (Change("signers", *signers),),
-        files=diff_files(before.wheel.files, after.wheel.files),
+        manifest=diff_manifests(old.wheel.manifest, new.wheel.manifest),
+        dependencies=diff_locks(lock_of(old.wheel), lock_of(new.wheel)),
+        signers=changed,
+        files=diff_files(old.wheel.files, new.wheel.files),
     )
-
-
-def _signer_names(found: Inspection) -> list[str]:
-    return [signer.name for signer in found.signers]

@@ -123,6 +123,11 @@ class StoredRelease:
     status_reason: str = ""
     """Why it was withdrawn, for those who ask for it."""
 
+    @property
+    def signed_by(self) -> tuple[str, ...]:
+        """The names of the keys whose signatures were verified when it was uploaded."""
+        return tuple(signer.name for signer in self.signers)
+
     def __str__(self) -> str:
         return f"{self.package} {self.version}"
 

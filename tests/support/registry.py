@@ -13,13 +13,14 @@ from support.wheels import SOURCES, WORKFLOWS, build_wheel, make_manifest, wheel
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import digest_of
 from cloacina_core.model.workflow import Workflow
+from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
 from cloacina_core.store.database import Database
+from cloacina_registry.hooks import cloacina_tables
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.manifest import Manifest, ManifestWorkflow
 from cloacina_registry.registry import Registry, Upload
-from cloacina_registry.storage.catalog import TABLES
 from cloacina_registry.trust.keys import PrivateKey
 from cloacina_registry.trust.signing import sign_wheel
 from cloacina_registry.trust.store import TrustStore
@@ -39,7 +40,9 @@ class StoreView:
         self.home = home
         self.clock: Clock = clock or StoppedClock()
         self.settings = Settings(home=home, database_url=url or f"sqlite:///{home / 'cloacina.db'}")
-        self.database = Database(self.settings.database_url, self.clock, TABLES)
+        self.database = Database(self.settings.database_url, self.clock, cloacina_tables())
+        self.runs = StoredReleaseRuns(lambda: self.database, self.clock)
+        self.user = "ann@here"
 
     def begin(self) -> AbstractContextManager[Connection]:
         """Open a write transaction."""

@@ -1,16 +1,28 @@
-"""`cloacina registry`: publish packages, and see what is published."""
+"""`cloacina registry`: publish packages, see what is published, and say what runs get of it."""
 
 import click
 
+from cloacina_registry.cli.registry.channels import list_channels, pin, promote, rollback
 from cloacina_registry.cli.registry.listing import list_releases, show
 from cloacina_registry.cli.registry.publishing import download, upload
-from cloacina_registry.cli.registry.withdrawing import delete, yank
+from cloacina_registry.cli.registry.withdrawing import (
+    delete,
+    kill,
+    quarantine,
+    restore,
+    retire,
+    yank,
+)
 
 
 @click.group("registry")
 def registry() -> None:
-    """Publish packages, and see what is published."""
+    """Publish packages, see what is published, and say what runs get of it."""
 
 
-for _command in (upload, list_releases, show, download, yank, delete):
+for _command in (
+    *(upload, list_releases, show, download),
+    *(promote, rollback, pin, list_channels),
+    *(yank, quarantine, kill, retire, restore, delete),
+):
     registry.add_command(_command)

@@ -33,6 +33,7 @@ from cloacina_registry.errors import (
 )
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.registry import Registry
+from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.source import Host, RegistrySource
 from cloacina_registry.trust.store import TrustStore
 
@@ -58,8 +59,8 @@ def loader() -> Iterator[NamespaceLoader]:
 
 
 @pytest.fixture
-def source(registry: Registry, loader: NamespaceLoader) -> RegistrySource:
-    return RegistrySource(registry, loader, HOST)
+def source(view: StoreView, registry: Registry, loader: NamespaceLoader) -> RegistrySource:
+    return RegistrySource(registry, Channels.of(view, registry), loader, HOST)
 
 
 def release_of(source: WorkflowSource, version: str) -> Release:
@@ -99,7 +100,7 @@ def test_releases_say_what_can_be_run_and_who_signed(registry: Registry, source:
 
 def test_an_unknown_package_has_no_releases(source: RegistrySource):
     assert source.packages() == []
-    assert source.releases("acme-etl") == []
+    assert list(source.releases("acme-etl")) == []
     assert source.find("acme-etl", ONE.digest) is None
 
 
@@ -256,10 +257,10 @@ def test_an_unknown_workflow_comes_with_the_nearest(
     ],
 )
 def test_a_release_that_needs_another_host_is_refused(
-    registry: Registry, loader: NamespaceLoader, use: Use, host: Host, wanted: str
+    view: StoreView, registry: Registry, loader: NamespaceLoader, use: Use, host: Host, wanted: str
 ):
     ONE.upload_to(registry)
-    source = RegistrySource(registry, loader, host)
+    source = RegistrySource(registry, Channels.of(view, registry), loader, host)
 
     with pytest.raises(IncompatibleReleaseError) as caught:
         use(source, release_of(source, "1.0"))
@@ -271,10 +272,12 @@ def test_a_release_that_needs_another_host_is_refused(
 
 @pytest.mark.parametrize("core", ["0.2.0.dev3", None])
 def test_a_host_that_is_a_pre_release_or_runs_from_sources_will_do(
-    registry: Registry, loader: NamespaceLoader, core: str | None
+    view: StoreView, registry: Registry, loader: NamespaceLoader, core: str | None
 ):
     ONE.upload_to(registry)
-    source = RegistrySource(registry, loader, Host(python="3.14.0rc1", core=core))
+    source = RegistrySource(
+        registry, Channels.of(view, registry), loader, Host(python="3.14.0rc1", core=core)
+    )
 
     assert use_code(source, release_of(source, "1.0"))
 

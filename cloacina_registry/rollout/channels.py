@@ -1,0 +1,495 @@
+"""Channels: promote a release, try one out, roll back, pin.
+
+A channel moves when somebody says so, or when the trial of a canary ends; never by an upload. Each
+change is decided on the newest state and refused if somebody else was faster. A canary is judged by
+the runs themselves, each time that the channel is resolved, so that no engine has to count, and a
+crash loses nothing.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from packaging.version import Version
+
+from cloacina_core.errors import InputError, ReleaseWithheldError, UnknownChannelError
+from cloacina_core.foundation.digest import Digest
+from cloacina_core.model.channel import HUNDREDTHS, Channel, is_channel_name
+from cloacina_core.model.release import normalized_package
+from cloacina_core.model.run import RunCounts
+from cloacina_core.plugin import RuntimeView
+from cloacina_registry.errors import (
+    ChannelMovedError,
+    ChannelPinnedError,
+    ChannelStateError,
+)
+from cloacina_registry.registry import Registry
+from cloacina_registry.rollout.health import Decision, Verdict, judge
+from cloacina_registry.rollout.trial import try_loading
+from cloacina_registry.storage.catalog import ReleaseStatus, StoredRelease
+from cloacina_registry.storage.channels import CanaryRules, ChannelMoves, Move, MoveKind, Trial
+
+DEFAULT_CHANNEL = "stable"
+
+HISTORY_LENGTH = 100
+
+_LOOK_SHARE = 50_000
+"""To count runs takes a few microseconds for ten: after so many, a canary is judged once a second,
+after fewer the more often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """What a channel is to be next."""
+
+    kind: MoveKind
+    version: str
+    digest: Digest
+    trial: Trial | None = None
+    pinned: str | None = None
+    before: int | None = None
+
+    @classmethod
+    def of(cls, move: Move, kind: MoveKind, **changes: Any) -> Self:
+        """Return a step after which a channel is as it was, but for some changes."""
+        kept = cls(
+            kind=kind,
+            version=move.version,
+            digest=move.digest,
+            trial=move.trial,
+            pinned=move.pinned,
+            before=move.before,
+        )
+        return dataclasses.replace(kept, **changes)
+
+
+class Channels:
+    """The channels of a registry. Methods may be called from any thread and any process."""
+
+    def __init__(self, view: RuntimeView, registry: Registry, actor: str) -> None:
+        """Prepare.
+
+        Args:
+            view: the runtime.
+            registry: the releases.
+            actor: who changes channels, for their history.
+        """
+        self._view = view
+        self._registry = registry
+        self._actor = actor
+        self._judged: dict[tuple[str, int], datetime] = {}
+
+    @classmethod
+    def of(cls, view: RuntimeView, registry: Registry) -> Self:
+        """Return the channels of a registry, changed by whoever uses this process."""
+        return cls(view, registry, view.user)
+
+    def current(self, package: str | None = None) -> list[Move]:
+        """Return the channels as they are, of one package or of all; canaries are judged."""
+        wanted = None if package is None else normalized_package(package)
+        with self._view.read() as connection:
+            moves = ChannelMoves(connection).current(wanted)
+        return [self._judged_now(move) if move.trial else move for move in moves]
+
+    def resolvable(self, package: str) -> list[Channel]:
+        """Return the channels of a package, as references are resolved by them."""
+        return [move.as_channel() for move in self.current(package)]
+
+    def get(self, package: str, channel: str) -> Move:
+        """Return a channel as it is.
+
+        Raises:
+            UnknownChannelError: there is no such channel.
+        """
+        package = normalized_package(package)
+        with self._view.read() as connection:
+            return _found(ChannelMoves(connection), package, channel)
+
+    def history(self, package: str, channel: str, *, limit: int = HISTORY_LENGTH) -> list[Move]:
+        """Return the changes of a channel, newest first.
+
+        Raises:
+            UnknownChannelError: there is no such channel.
+        """
+        package = normalized_package(package)
+        with self._view.read() as connection:
+            moves = ChannelMoves(connection)
+            _found(moves, package, channel)
+            return moves.history(package, channel, limit=limit)
+
+    def promote(
+        self,
+        package: str,
+        version: str,
+        channel: str = DEFAULT_CHANNEL,
+        *,
+        reason: str = "",
+        expected: int | None = None,
+        tried: bool = True,
+    ) -> Move:
+        """Have a channel point to a release. New runs get it; those that were accepted keep theirs.
+
+        Before, the release is verified and loaded in a process of its own: one that can't be
+        loaded leaves the channel as it is. Promoting what it points to already changes nothing.
+
+        Args:
+            package: the package.
+            version: the release.
+            channel: the name of the channel; it is made if there is none.
+            reason: why, for the history.
+            expected: the revision that the channel must have; 0: it must be new.
+            tried: whether to load the release before.
+
+        Raises:
+            UnknownReleaseError: there is no such release.
+            ReleaseWithheldError: no run of it may start.
+            TrustError: it isn't trusted any more.
+            LoadError: it can't be loaded.
+            ChannelPinnedError: the channel isn't to be moved.
+            ChannelMovedError: somebody else was faster, or it hasn't the expected revision.
+        """
+        if not is_channel_name(channel):
+            raise InputError(
+                f"{channel!r} can't be the name of a channel",
+                hint="use lower-case letters, digits and hyphens: stable, candidate, q3-2027",
+            )
+        release = self._promotable(package, version, tried=tried)
+
+        def step(move: Move | None) -> _Step | None:
+            if move is not None and move.digest == release.digest and move.trial is None:
+                return None
+            return _Step(
+                kind=MoveKind.PROMOTE,
+                version=release.version,
+                digest=release.digest,
+                before=None if move is None else move.revision,
+            )
+
+        return self._move(release.package, channel, step, reason, expected)
+
+    def try_out(
+        self,
+        package: str,
+        version: str,
+        channel: str = DEFAULT_CHANNEL,
+        *,
+        share: int,
+        rules: CanaryRules | None = None,
+        reason: str = "",
+        expected: int | None = None,
+        tried: bool = True,
+    ) -> Move:
+        """Give a share of the runs that ask for a channel another release, its canary.
+
+        The same release with another share goes on with its trial: what was seen of it counts.
+
+        Args:
+            package: the package.
+            version: the release.
+            channel: the name of the channel, which must point to another release.
+            share: how many of 10,000 runs get it: a percentage in hundredths, below 10,000.
+            rules: what decides about it; None: those of its trial so far, or the defaults.
+            reason: why, for the history.
+            expected: the revision that the channel must have.
+            tried: whether to load the release before.
+
+        Raises:
+            InputError: the share can't be used.
+            ChannelStateError: there is nothing to fall back on, or the channel points to it.
+            CloacinaError: as `promote`.
+        """
+        if not 0 < share < HUNDREDTHS:
+            raise InputError(
+                "a canary gets more than 0 % and less than 100 % of the runs",
+                hint="to give it all of them, promote it without a share",
+            )
+        release = self._promotable(package, version, tried=tried)
+
+        def step(move: Move | None) -> _Step:
+            if move is None:
+                raise ChannelStateError(
+                    f"there is no {release.package}@{channel} that a canary could be tried out in",
+                    hint="promote a release for all runs first: cloacina registry promote "
+                    f"{release.package}==VERSION --channel {channel}",
+                )
+            if move.digest == release.digest:
+                raise ChannelStateError(f"{move} points to {release} already, for all runs")
+            return _Step.of(move, MoveKind.CANARY, trial=self._trial(move, release, share, rules))
+
+        return self._move(release.package, channel, step, reason, expected)
+
+    def _trial(
+        self, move: Move, release: StoredRelease, share: int, rules: CanaryRules | None
+    ) -> Trial:
+        """Return the trial of a release: a new one, or that which goes on with another share."""
+        trial = move.trial
+        if trial is not None and trial.digest == release.digest:
+            return dataclasses.replace(trial, share=share, rules=rules or trial.rules)
+        return Trial(
+            version=release.version,
+            digest=release.digest,
+            share=share,
+            since=move.revision + 1,
+            started_at=self._view.clock.now(),
+            rules=rules or CanaryRules(),
+        )
+
+    def stop(
+        self, package: str, channel: str, *, reason: str = "", expected: int | None = None
+    ) -> Move:
+        """End the trial of a canary: all runs get what the channel points to.
+
+        Raises:
+            UnknownChannelError: there is no such channel.
+            ChannelStateError: nothing is tried out in it.
+            ChannelMovedError: somebody else was faster.
+        """
+
+        def step(move: Move) -> _Step:
+            if move.trial is None:
+                raise ChannelStateError(f"nothing is tried out in {move}")
+            return _stopped(move)
+
+        return self._move_known(package, channel, step, reason, expected)
+
+    def rollback(
+        self,
+        package: str,
+        channel: str = DEFAULT_CHANNEL,
+        *,
+        to: str | None = None,
+        reason: str = "",
+        expected: int | None = None,
+    ) -> Move:
+        """Have a channel point to what it pointed to before; again, to what was before that.
+
+        A canary ends: to roll back during a trial leaves the channel where it points.
+
+        Args:
+            package: the package.
+            channel: the name of the channel.
+            to: a version that it pointed to earlier; None: the one before.
+            reason: why, for the history.
+            expected: the revision that the channel must have.
+
+        Raises:
+            UnknownChannelError: there is no such channel.
+            ChannelStateError: there is nothing to return to, or it never pointed to `to`.
+            ReleaseWithheldError: no run of what it would point to may start.
+            ChannelPinnedError: the channel isn't to be moved.
+            ChannelMovedError: somebody else was faster.
+        """
+
+        def step(move: Move) -> _Step:
+            target = self._earlier(move, to)
+            self._require_startable(self._registry.show(move.package, target.version))
+            return _Step(
+                kind=MoveKind.ROLLBACK,
+                version=target.version,
+                digest=target.digest,
+                before=target.before,
+            )
+
+        return self._move_known(package, channel, step, reason, expected)
+
+    def pin(self, package: str, channel: str = DEFAULT_CHANNEL, *, reason: str = "") -> Move:
+        """Have a channel stay where it is, its canary included, until it is unpinned.
+
+        Raises:
+            UnknownChannelError: there is no such channel.
+            ChannelMovedError: somebody else was faster.
+        """
+        return self._move_known(
+            package,
+            channel,
+            lambda move: _Step.of(move, MoveKind.PIN, pinned=reason),
+            reason,
+            when_pinned=True,
+        )
+
+    def unpin(self, package: str, channel: str = DEFAULT_CHANNEL, *, reason: str = "") -> Move:
+        """Let a channel be moved again.
+
+        Raises:
+            UnknownChannelError: there is no such channel.
+            ChannelMovedError: somebody else was faster.
+        """
+        return self._move_known(
+            package,
+            channel,
+            lambda move: _Step.of(move, MoveKind.UNPIN, pinned=None),
+            reason,
+            when_pinned=True,
+        )
+
+    def seen(self, move: Move) -> RunCounts:
+        """Return how the runs stand that got the canary of a channel."""
+        if move.trial is None:
+            return RunCounts()
+        return self._view.runs.canary(move.trial.digest, move.channel, move.trial.since)
+
+    def verdict(self, move: Move) -> Verdict:
+        """Return what is to be done with the canary of a channel.
+
+        Raises:
+            ChannelStateError: nothing is tried out in it.
+        """
+        if move.trial is None:
+            raise ChannelStateError(f"nothing is tried out in {move}")
+        trial = move.trial
+        release = self._registry.find(move.package, trial.digest)
+        if release is None or not release.status.starts:
+            became = "deleted" if release is None else release.status.value
+            return Verdict(Decision.STOP, f"{trial.version} was {became}")
+        return judge(trial.rules, self.seen(move), self._view.clock.now() - trial.started_at)
+
+    def _judged_now(self, move: Move) -> Move:
+        """Return a channel after its canary was judged, if it is time to."""
+        if move.pinned is not None or not self._is_due(move):
+            return move
+        verdict = self.verdict(move)
+        if verdict.decision is Decision.GO_ON:
+            return move
+        try:
+            step = _stopped if verdict.decision is Decision.STOP else _promoted
+            return self._move_known(move.package, move.channel, step, verdict.reason, move.revision)
+        except (ChannelMovedError, ChannelPinnedError):  # others judge, too
+            return self.get(move.package, move.channel)
+
+    def _is_due(self, move: Move) -> bool:
+        key, now = (str(move), move.revision), self._view.clock.now()
+        if now < self._judged.get(key, now):
+            return False
+        pause = timedelta(seconds=self.seen(move).decided / _LOOK_SHARE)
+        self._judged[key] = now + pause
+        return True
+
+    def _promotable(self, package: str, version: str, *, tried: bool) -> StoredRelease:
+        release = self._registry.show(package, version)
+        self._require_startable(release)
+        verified = self._registry.verified(release)
+        if tried:
+            try_loading(verified.wheel, self._registry.data(release))
+        return release
+
+    def _require_startable(self, release: StoredRelease) -> None:
+        if release.status is ReleaseStatus.PUBLISHED:
+            return
+        raise ReleaseWithheldError(
+            release.package,
+            release.version,
+            f"{release.status}: {release.status_reason}".removesuffix(": "),
+            hint=f"choose another release of: cloacina registry list {release.package}",
+        )
+
+    def _earlier(self, move: Move, to: str | None) -> Move:
+        """Return the state of a channel that a rollback returns to."""
+        with self._view.read() as connection:
+            moves = ChannelMoves(connection)
+            if to is not None:
+                for earlier in moves.history(move.package, move.channel, limit=10_000):
+                    if Version(earlier.version) == Version(to) and earlier.digest != move.digest:
+                        return earlier
+                raise ChannelStateError(f"{move} never pointed to {to}, or does so now")
+            if move.trial is not None:
+                return move
+            target = moves.get(move.package, move.channel, move.before) if move.before else None
+        if target is None:
+            raise ChannelStateError(f"there is nothing before {move.version} in {move}")
+        return target
+
+    def _move_known(
+        self,
+        package: str,
+        channel: str,
+        step: Callable[[Move], _Step],
+        reason: str,
+        expected: int | None = None,
+        *,
+        when_pinned: bool = False,
+    ) -> Move:
+        """Change a channel that exists."""
+
+        def known(move: Move | None) -> _Step:
+            if move is None:
+                raise self._unknown(normalized_package(package), channel)
+            return step(move)
+
+        return self._move(package, channel, known, reason, expected, when_pinned=when_pinned)
+
+    def _move(
+        self,
+        package: str,
+        channel: str,
+        step: Callable[[Move | None], _Step | None],
+        reason: str,
+        expected: int | None = None,
+        *,
+        when_pinned: bool = False,
+    ) -> Move:
+        """Change a channel by what a function makes of its newest state; None: leave it."""
+        package = normalized_package(package)
+        with self._view.begin() as connection:
+            moves = ChannelMoves(connection)
+            current = moves.get(package, channel)
+            name, revision = f"{package}@{channel}", 0 if current is None else current.revision
+            if expected is not None and expected != revision:
+                raise ChannelMovedError(name, revision)
+            if current is not None and current.pinned is not None and not when_pinned:
+                raise ChannelPinnedError(name, current.pinned)
+            wanted = step(current)
+            if wanted is None:
+                return _found(moves, package, channel)
+            move = self._next(package, channel, revision + 1, wanted, reason)
+            if not moves.add(move):
+                raise ChannelMovedError(name, revision + 1)
+        return move
+
+    def _next(self, package: str, channel: str, revision: int, step: _Step, reason: str) -> Move:
+        return Move(
+            package=package,
+            channel=channel,
+            revision=revision,
+            kind=step.kind,
+            version=step.version,
+            digest=step.digest,
+            trial=step.trial,
+            pinned=step.pinned,
+            before=step.before,
+            at=self._view.clock.now(),
+            actor=self._actor,
+            reason=reason,
+        )
+
+    def _unknown(self, package: str, channel: str) -> UnknownChannelError:
+        with self._view.read() as connection:
+            return _unknown(ChannelMoves(connection), package, channel)
+
+
+def _stopped(move: Move) -> _Step:
+    return _Step.of(move, MoveKind.CANARY_STOPPED, trial=None)
+
+
+def _promoted(move: Move) -> _Step:
+    if move.trial is None:
+        raise AssertionError("only what is tried out is promoted so")
+    return _Step(
+        kind=MoveKind.CANARY_PROMOTED,
+        version=move.trial.version,
+        digest=move.trial.digest,
+        before=move.revision,
+    )
+
+
+def _found(moves: ChannelMoves, package: str, channel: str) -> Move:
+    move = moves.get(package, channel)
+    if move is None:
+        raise _unknown(moves, package, channel)
+    return move
+
+
+def _unknown(moves: ChannelMoves, package: str, channel: str) -> UnknownChannelError:
+    there = [move.channel for move in moves.current(package)]
+    return UnknownChannelError(package, channel, there)

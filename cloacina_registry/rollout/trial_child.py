@@ -1,0 +1,42 @@
+"""Loads a release in a process of its own, and says what came of it.
+
+`cloacina_registry.rollout.trial` starts this file with the wheel on standard input. The answer is a
+line of JSON on what was standard output; what the package prints goes to standard error.
+"""
+
+import json
+import os
+import sys
+from typing import Any, NoReturn
+
+from cloacina_core.errors import CloacinaError, Problem
+from cloacina_registry.loading.loader import NamespaceLoader
+from cloacina_registry.loading.matching import load_workflow
+from cloacina_registry.wheel.checked import open_wheel
+
+
+def main(filename: str) -> NoReturn:
+    """Load every workflow, then end without waiting for the package's threads."""
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    wheel = open_wheel(sys.stdin.buffer.read(), filename)
+    problems = []
+    with NamespaceLoader() as loader:
+        for entry in wheel.manifest.workflows:
+            try:
+                load_workflow(loader, wheel, entry)
+            except CloacinaError as error:
+                problems += [_told(one) for one in error.problems] or [
+                    _told(Problem(error.code, error.message, entry.definition.name))
+                ]
+    os.write(answers, json.dumps(problems).encode() + b"\n")
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _told(problem: Problem) -> dict[str, Any]:
+    return problem.to_json()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

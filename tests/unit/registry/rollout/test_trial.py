@@ -1,0 +1,102 @@
+"""Whether a release can be loaded is found out in a process of its own, whatever its code does."""
+
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from support.registry import SignedWheel, flows_returning, honest_manifest, signed_wheel
+from support.wheels import WORKFLOWS
+
+from cloacina_registry.errors import LoadError
+from cloacina_registry.rollout.trial import try_loading
+from cloacina_registry.wheel.checked import open_wheel
+
+SOUND = flows_returning("one")
+MANIFEST = honest_manifest(SOUND, "acme-etl", "1.0", WORKFLOWS)
+
+
+def wheel_with(code: str) -> SignedWheel:
+    """Return a wheel whose manifest was made before some code came into it."""
+    begun = SOUND["acme_etl/__init__.py"].decode()
+    sources = SOUND | {"acme_etl/__init__.py": f"{begun}\n{code}\n".encode()}
+    return signed_wheel("1.0", sources=sources, manifest=MANIFEST)
+
+
+def try_it(wheel: SignedWheel, seconds: float = 60) -> None:
+    limit = timedelta(seconds=seconds)
+    try_loading(open_wheel(wheel.data, wheel.filename), wheel.data, limit=limit)
+
+
+def test_a_sound_release_passes():
+    try_it(wheel_with("print('hello')"))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "said"),
+    [
+        ("import os; os._exit(0)", "load-crashed", "status 0"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "load-crashed", "status -9"),
+        ("import sys; sys.exit('no')", "load-failed", "SystemExit"),
+        ("raise RuntimeError('not here')", "load-failed", "not here"),
+        ("from acme_etl import missing", "load-failed", "missing"),
+        ("import os; os.close(1); os.close(2)\nraise RuntimeError", "load-failed", "Runtime"),
+    ],
+)
+def test_one_that_cannot_be_loaded_is_refused_with_the_reason(code: str, kind: str, said: str):
+    with pytest.raises(LoadError) as raised:
+        try_it(wheel_with(code))
+
+    assert [problem.kind for problem in raised.value.problems] == [kind]
+    assert said in raised.value.problems[0].message
+
+
+def test_one_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path):
+    alive = tmp_path / "alive"
+    code = f"""
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", '''
+import pathlib, time
+for _ in range(600):
+    pathlib.Path({str(alive)!r}).write_text(str(time.time()))
+    time.sleep(0.05)
+'''])
+while not __import__("pathlib").Path({str(alive)!r}).exists():
+    time.sleep(0.01)
+time.sleep(600)
+"""
+    with pytest.raises(LoadError) as raised:
+        try_it(wheel_with(code), seconds=5)
+
+    assert raised.value.problems[0].kind == "load-timeout"
+    last = alive.read_text()
+    time.sleep(0.3)  # six of its periods
+    assert alive.read_text() == last
+
+
+def test_a_process_that_it_leaves_behind_keeps_nobody_waiting():
+    try_it(
+        wheel_with(
+            "import subprocess, sys\n"
+            "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
+        ),
+        seconds=30,
+    )
+
+
+def test_code_that_is_not_what_the_manifest_says_is_refused():
+    sources = SOUND | {
+        "acme_etl/flows.py": SOUND["acme_etl/flows.py"].replace(b"def extract", b"def load")
+    }
+    wheel = signed_wheel("1.0", sources=sources, manifest=MANIFEST)
+
+    with pytest.raises(LoadError) as raised:
+        try_it(wheel)
+
+    assert {problem.kind for problem in raised.value.problems} == {"manifest-mismatch"}
+
+
+def test_the_passphrase_stays_here(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CLOACINA_PASSPHRASE", "secret")
+
+    try_it(wheel_with("import os; assert 'CLOACINA_PASSPHRASE' not in os.environ"))
