@@ -136,7 +136,7 @@ class Registry:
             catalog = Catalog(connection)
             if package is not None:
                 package = normalized_package(package)
-                if not catalog.releases(package):
+                if not catalog.has(package):
                     raise _unknown_package(catalog, package)
             last = None if after is None else _locate(catalog, *parse_exact(after))
             found = catalog.page(package=package, after=last, limit=limit + 1)
@@ -165,10 +165,10 @@ class Registry:
             catalog = Catalog(connection)
             if version is not None:
                 return _locate(catalog, package, version)
-            releases = catalog.releases(package)
+            releases = [one for one in catalog.changes(package, 0) if one.status.is_there]
             if not releases:
                 raise _unknown_package(catalog, package)
-            return max(releases, key=_preference)
+            return _locate(catalog, package, max(releases, key=_preference).version)
 
     def download(self, package: str, version: str) -> StoredFiles:
         """Return the files of a release, as they were uploaded.
@@ -379,7 +379,7 @@ def _locate_undeleted(
 def _unknown_release(
     catalog: Catalog, package: str, version: str
 ) -> UnknownPackageError | UnknownReleaseError:
-    available = [release.version for release in catalog.releases(package)]
+    available = [one.version for one in catalog.changes(package, 0) if one.status.is_there]
     if not available:
         return _unknown_package(catalog, package)
     return UnknownReleaseError(package, f"=={version}", available)
@@ -389,7 +389,7 @@ def _unknown_package(catalog: Catalog, package: str) -> UnknownPackageError:
     return UnknownPackageError(package, nearest(package, catalog.packages()))
 
 
-def _preference(release: StoredRelease) -> tuple[bool, bool, Version]:
+def _preference(release: ReleaseChange) -> tuple[bool, bool, Version]:
     version = Version(release.version)
     is_published = release.status is ReleaseStatus.PUBLISHED
     return is_published, not version.is_prerelease, version

@@ -129,8 +129,8 @@ class RegistrySource:
         known = self._known.get(package, _NOTHING)
         changes = self._registry.changes(package, known.revision)
         if changes:
-            there = [one for one in changes if one.status is not ReleaseStatus.DELETED]
-            gone = [one.version for one in changes if one.status is ReleaseStatus.DELETED]
+            there = [one for one in changes if one.status.is_there]
+            gone = [one.version for one in changes if not one.status.is_there]
             releases = known.releases.changed((self._release(package, one) for one in there), gone)
             known = _Known(max(one.revision for one in changes), releases)
             self._known[package] = known  # of two threads that were here, one was here in vain

@@ -4,10 +4,12 @@ A row is never removed. That of a deleted release stays as its tombstone, so tha
 file name mean the same bytes for ever.
 """
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from packaging.utils import canonicalize_version
@@ -25,6 +27,8 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    cast,
+    exists,
     insert,
     or_,
     select,
@@ -66,8 +70,16 @@ _releases = Table(
     Column("uploaded_at", BigInteger, nullable=False),
     Column("attestation", Text),
     UniqueConstraint("filename", name="registry_releases_filename"),
-    Index("registry_releases_newest", "package", "uploaded_at"),
     Index("registry_releases_changed", "package", "revision"),
+    Index("registry_releases_digest", "package", "digest"),
+)
+
+# In the order of listings: a page is read off it.
+Index(
+    "registry_releases_newest",
+    _releases.c.package,
+    _releases.c.uploaded_at.desc(),
+    _releases.c.canonical_version,
 )
 
 TABLES: Sequence[Table] = (_packages, _releases)
@@ -92,6 +104,11 @@ class ReleaseStatus(StrEnum):
     """No new run of it starts: its code isn't what its manifest says."""
     DELETED = "deleted"
     """Its bytes are gone; its version stays taken."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its bytes are there."""
+        return self is not ReleaseStatus.DELETED
 
     @property
     def starts(self) -> bool:
@@ -149,9 +166,22 @@ class ReleaseChange:
     """Of the package, when this became so."""
 
 
-_CHANGE = [
-    _c[field.name] if field.name != "signed_by" else _c.signers for field in fields(ReleaseChange)
-]
+_CHANGE = (
+    *(_c.version, _c.digest, _c.requires_python, _c.requires_core),
+    *(_c.status, _c.status_reason, _c.revision),
+    *(cast(column, Text).label(column.name) for column in (_c.workflows, _c.signers)),
+)
+
+
+@lru_cache(1000)
+def _workflows(text: str) -> tuple[str, ...]:
+    """Return the names of workflows. Very many releases have few different lists of them."""
+    return tuple(json.loads(text))
+
+
+@lru_cache(1000)
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(signer["name"] for signer in json.loads(text))
 
 
 class Catalog:
@@ -203,8 +233,14 @@ class Catalog:
 
     def packages(self) -> list[str]:
         """Return the names of the packages that have a release, sorted."""
-        query = select(_c.package).where(_is_there()).distinct()
+        query = select(_packages.c.package).where(
+            exists().where(_is_there(), _c.package == _packages.c.package)
+        )
         return sorted(self._connection.scalars(query))
+
+    def has(self, package: str) -> bool:
+        """Whether a package has a release."""
+        return bool(self._connection.scalar(select(exists().where(_is_there(), _of(package)))))
 
     def releases(self, package: str) -> list[StoredRelease]:
         """Return the releases of a package, newest upload first."""
@@ -224,8 +260,8 @@ class Catalog:
                 digest=Digest(row.digest),
                 requires_python=row.requires_python,
                 requires_core=row.requires_core,
-                workflows=tuple(row.workflows),
-                signed_by=tuple(one["name"] for one in row.signers),
+                workflows=_workflows(row.workflows),
+                signed_by=_names(row.signers),
                 status=ReleaseStatus(row.status),
                 status_reason=row.status_reason,
                 revision=row.revision,
@@ -243,12 +279,14 @@ class Catalog:
             after: the last release of the page before; None: begin at the beginning.
             limit: how many at most.
         """
-        query = select(_releases).where(_is_there())
-        if package is not None:
-            query = query.where(_of(package))
-        if after is not None:
-            query = query.where(_comes_after(after))
-        return self._all(query.limit(limit))
+        there = select(_releases).where(_is_there())
+        if after is None:
+            return self._all(there if package is None else there.where(_of(package)), limit)
+        found = self._all(there.where(_of(after.package), _comes_after(after)), limit)
+        if package is None and len(found) < limit:  # on to the packages behind
+            behind = there.where(_c.package > after.package)
+            found += self._all(behind, limit - len(found))
+        return found
 
     def _next_revision(self, package: str) -> int:
         """Return a number that no change of the package had. Others who ask wait until we commit.
@@ -275,9 +313,9 @@ class Catalog:
         row = self._connection.execute(query).first()
         return None if row is None else _release(row)
 
-    def _all(self, query: Select[Any]) -> list[StoredRelease]:
-        newest_first = query.order_by(_c.package, _c.uploaded_at.desc(), _c.canonical_version)
-        return [_release(row) for row in self._connection.execute(newest_first)]
+    def _all(self, query: Select[Any], limit: int | None = None) -> list[StoredRelease]:
+        in_order = query.order_by(_c.package, _c.uploaded_at.desc(), _c.canonical_version)
+        return [_release(row) for row in self._connection.execute(in_order.limit(limit))]
 
 
 def _of(package: str) -> ColumnElement[bool]:
@@ -293,18 +331,16 @@ def _is_there() -> ColumnElement[bool]:
 
 
 def _comes_after(last: StoredRelease) -> ColumnElement[bool]:
-    """Return what holds for all releases that a page lists behind one.
+    """Return what holds for the releases of a package that a page lists behind one.
 
     The place is found by value, so that releases which come or go between two pages neither
     repeat nor hide others.
     """
     uploaded_at = to_micros(last.uploaded_at)
-    return or_(
-        _c.package > last.package,
-        and_(_of(last.package), _c.uploaded_at < uploaded_at),
-        and_(
-            _of(last.package),
-            _c.uploaded_at == uploaded_at,
+    return and_(
+        _c.uploaded_at <= uploaded_at,  # follows from what comes next; lets an index be used
+        or_(
+            _c.uploaded_at < uploaded_at,
             _c.canonical_version > canonicalize_version(last.version),
         ),
     )

@@ -38,3 +38,11 @@ def test_the_benchmark_of_loading_compares_with_plain_imports() -> None:
     told = printed_by("bench_loading.py", "--rounds", "1")
 
     assert told["12 modules, ms"]["namespace, first version"] > 0
+
+
+def test_the_benchmark_of_resolution_sets_each_beside_a_look_up() -> None:
+    told = printed_by("bench_resolve.py", "--sizes", "60")
+
+    assert {cost["releases"] for cost in told} == {60}
+    assert told[0]["ratio"] == 1
+    assert any(cost["what"].startswith("choose") for cost in told)

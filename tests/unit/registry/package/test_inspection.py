@@ -7,7 +7,7 @@ from support.signing import NOW, make_key, trusted, trusting
 from support.wheels import build_wheel, wheel_filename
 
 from cloacina_registry.errors import WheelRejectedError
-from cloacina_registry.package.comparison import compare_files
+from cloacina_registry.package.comparison import Side, compare
 from cloacina_registry.package.inspection import Inspection, inspect_file
 from cloacina_registry.package.lock import Lock
 from cloacina_registry.trust.policy import TrustPolicy
@@ -101,7 +101,7 @@ def test_two_packages_are_compared_by_version_signers_and_files(tmp_path: Path):
     old = write(tmp_path, version="1.0", signer=1)
     new = write(tmp_path, version="1.1", signer=2)
 
-    found = compare_files(old, new, trust, NOW).to_json()
+    found = compare(*(Side.of(inspect_file(path, trust, NOW)) for path in (old, new))).to_json()
 
     assert found["changes"] == [{"what": "version", "old": "1.0", "new": "1.1"}]
     assert found["signers"] == [{"what": "signers", "old": ["lead"], "new": ["night"]}]
@@ -111,7 +111,8 @@ def test_two_packages_are_compared_by_version_signers_and_files(tmp_path: Path):
 def test_a_package_does_not_differ_from_itself(tmp_path: Path):
     path = write(tmp_path)
 
-    found = compare_files(path, path, TrustPolicy(), NOW)
+    side = Side.of(inspect_file(path, TrustPolicy(), NOW))
+    found = compare(side, side)
 
     assert found.to_json() == {
         "changes": [],
