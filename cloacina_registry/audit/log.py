@@ -52,13 +52,13 @@ _metadata = MetaData()
 _log = Table(
     "registry_log",
     _metadata,
-    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),
     Column("package", Text),
     Column("body", Text, nullable=False),
     Column("leaf", LargeBinary, nullable=False),
-    Index("registry_log_by_kind", "kind", "index"),
-    Index("registry_log_by_package", "package", "index"),
+    Index("registry_log_by_kind", "kind", "leaf_index"),
+    Index("registry_log_by_package", "package", "leaf_index"),
 )
 
 _nodes = Table(
@@ -81,6 +81,7 @@ TABLES: Sequence[Table] = (_log, _nodes, _head)
 """For the store to create."""
 
 _ONLY_ROW = 0
+_is_the_head = _head.c.id == _ONLY_ROW
 _c = _log.c
 
 
@@ -131,7 +132,7 @@ class AuditLog:
             raise LogTamperedError(
                 f"the log has an entry {entry.index} already, behind its head"
             ) from error
-        self._connection.execute(update(_head).values(_head_row(grown)))
+        self._connection.execute(update(_head).where(_is_the_head).values(_head_row(grown)))
         return entry
 
     def head(self) -> TreeHead:
@@ -148,7 +149,7 @@ class AuditLog:
         Raises:
             LogTamperedError: what is stored can't be a head.
         """
-        row = self._connection.execute(select(_head)).first()
+        row = self._connection.execute(select(_head).where(_is_the_head)).first()
         return Frontier() if row is None else _frontier(row)
 
     def entries(
@@ -178,11 +179,9 @@ class AuditLog:
         if package is not None:
             query = query.where(_c.package == package)
         if after is not None:
-            query = query.where(_c.index < after if newest_first else _c.index > after)
-        order = _c.index.desc() if newest_first else _c.index
-        return [
-            _entry(row) for row in self._connection.execute(query.order_by(order).limit(limit))
-        ]
+            query = query.where(_c.leaf_index < after if newest_first else _c.leaf_index > after)
+        order = _c.leaf_index.desc() if newest_first else _c.leaf_index
+        return [_entry(row) for row in self._connection.execute(query.order_by(order).limit(limit))]
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """Return what proves that an entry is in the log, as it was when it had some size.
@@ -210,9 +209,9 @@ class AuditLog:
 
     def stored_entries(self, *, begin: int, limit: int) -> list[StoredEntry]:
         """Return some rows as they are found, from an index on, for somebody who examines them."""
-        query = select(_log).where(_c.index >= begin).order_by(_c.index).limit(limit)
+        query = select(_log).where(_c.leaf_index >= begin).order_by(_c.leaf_index).limit(limit)
         return [
-            StoredEntry(row.index, row.kind, row.package, row.body, row.leaf)
+            StoredEntry(row.leaf_index, row.kind, row.package, row.body, row.leaf)
             for row in self._connection.execute(query)
         ]
 
@@ -235,13 +234,16 @@ class AuditLog:
         rows = self._connection.execute(select(_nodes).where(or_(*completed)))
         return {(row.level, row.position): row.hash for row in rows}
 
-    def node_count(self) -> int:
-        """Return how many nodes are stored."""
-        query = select(func.count()).select_from(_nodes)
-        return self._connection.execute(query).scalar_one()
+    def stored_counts(self) -> tuple[int, int]:
+        """Return how many entries and how many nodes are stored."""
+        entries, nodes = (
+            self._connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (_log, _nodes)
+        )
+        return entries, nodes
 
     def _locked_frontier(self) -> Frontier:
-        query = select(_head).with_for_update()
+        query = select(_head).where(_is_the_head).with_for_update()
         row = self._connection.execute(query).first()
         if row is None:
             try:
@@ -262,7 +264,7 @@ class AuditLog:
         query = (
             select(_nodes.c.hash).where(_nodes.c.level == level, _nodes.c.position == position)
             if level
-            else select(_c.leaf).where(_c.index == position)
+            else select(_c.leaf).where(_c.leaf_index == position)
         )
         found: bytes | None = self._connection.execute(query).scalar()
         if found is None or len(found) != HASH_BYTES:
@@ -273,7 +275,7 @@ class AuditLog:
 
 def _row(entry: LogEntry) -> dict[str, Any]:
     return {
-        "index": entry.index,
+        "leaf_index": entry.index,
         "kind": entry.kind.value,
         "package": entry.package,
         "body": entry.to_text(),
@@ -302,6 +304,5 @@ def _entry(row: Row[Any]) -> LogEntry:
     try:
         return LogEntry.parse(row.body)
     except ValueError as error:
-        raise LogTamperedError(f"entry {row.index} of the log was changed: {error}", row.index) from (
-            error
-        )
+        index = row.leaf_index
+        raise LogTamperedError(f"entry {index} of the log was changed: {error}", index) from error

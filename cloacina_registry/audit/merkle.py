@@ -1,4 +1,4 @@
-"""Merkle trees as Certificate Transparency has them: one hash for a list, and short proofs about it.
+"""Merkle trees as in Certificate Transparency: one hash for a list, and short proofs about it.
 
 Hashes and proofs are made as RFC 6962, 2.1 says, and proofs are checked as RFC 9162, 2.1.3.2 and
 2.1.4.2 say. Leaves and nodes are hashed with different prefixes, so that neither can be passed off

@@ -54,6 +54,7 @@ _releases = Table(
     Column("yanked_reason", Text, nullable=False),
     Column("uploaded_at", BigInteger, nullable=False),
     Column("attestation", Text),
+    Column("receipt", Text),
     UniqueConstraint("filename", name="registry_releases_filename"),
     Index("registry_releases_newest", "package", "uploaded_at"),
 )
@@ -96,6 +97,8 @@ class StoredRelease:
     uploaded_at: datetime
     status: ReleaseStatus = ReleaseStatus.PUBLISHED
     yanked_reason: str = ""
+    receipt: bytes | None = None
+    """The registry's signed word that it came in; None: the registry gave none."""
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}"
@@ -156,7 +159,12 @@ class Catalog:
         return self._all(select(_releases).where(_is_there(), _of(package)))
 
     def page(
-        self, *, package: str | None, after: StoredRelease | None, limit: int
+        self,
+        *,
+        package: str | None,
+        after: StoredRelease | None,
+        limit: int,
+        with_deleted: bool = False,
     ) -> list[StoredRelease]:
         """Return some releases: packages in order, of each the newest upload first.
 
@@ -164,8 +172,11 @@ class Catalog:
             package: only releases of this one; None: of all.
             after: the last release of the page before; None: begin at the beginning.
             limit: how many at most.
+            with_deleted: tombstones, too.
         """
-        query = select(_releases).where(_is_there())
+        query = select(_releases)
+        if not with_deleted:
+            query = query.where(_is_there())
         if package is not None:
             query = query.where(_of(package))
         if after is not None:
@@ -227,6 +238,7 @@ def _row(release: StoredRelease) -> dict[str, Any]:
         "yanked_reason": release.yanked_reason,
         "uploaded_at": to_micros(release.uploaded_at),
         "attestation": None if release.attestation is None else release.attestation.decode(),
+        "receipt": None if release.receipt is None else release.receipt.decode(),
     }
 
 
@@ -245,4 +257,5 @@ def _release(row: Row[Any]) -> StoredRelease:
         uploaded_at=from_micros(row.uploaded_at),
         status=ReleaseStatus(row.status),
         yanked_reason=row.yanked_reason,
+        receipt=None if row.receipt is None else row.receipt.encode(),
     )

@@ -13,13 +13,15 @@ from support.wheels import SOURCES, WORKFLOWS, build_wheel, make_manifest, wheel
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import digest_of
 from cloacina_core.model.workflow import Workflow
+from cloacina_core.plugin import BlobStore
 from cloacina_core.settings import Settings
 from cloacina_core.store.database import Database
+from cloacina_registry import hooks
+from cloacina_registry.audit.signed import RegistryKey
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.manifest import Manifest, ManifestWorkflow
 from cloacina_registry.registry import Registry, Upload
-from cloacina_registry.storage.catalog import TABLES
 from cloacina_registry.trust.keys import PrivateKey
 from cloacina_registry.trust.signing import sign_wheel
 from cloacina_registry.trust.store import TrustStore
@@ -39,7 +41,7 @@ class StoreView:
         self.home = home
         self.clock: Clock = clock or StoppedClock()
         self.settings = Settings(home=home, database_url=url or f"sqlite:///{home / 'cloacina.db'}")
-        self.database = Database(self.settings.database_url, self.clock, TABLES)
+        self.database = Database(self.settings.database_url, self.clock, hooks.cloacina_tables())
 
     def begin(self) -> AbstractContextManager[Connection]:
         """Open a write transaction."""
@@ -56,6 +58,12 @@ def open_home(home: Path) -> Iterator[StoreView]:
     TrustStore(view.home, view.clock).add("owner", OWNER.public)
     yield view
     view.database.close()
+
+
+def registry_on(view: StoreView, blobs: BlobStore) -> Registry:
+    """Return the registry of a home that keeps its wheels elsewhere."""
+    trust, key = TrustStore(view.home, view.clock), RegistryKey(view.home, None)
+    return Registry(view, blobs, trust, key=key, actor="tester@here")
 
 
 @dataclass(frozen=True, slots=True)

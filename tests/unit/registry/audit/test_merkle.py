@@ -109,7 +109,7 @@ def naive_path(m: int, leaves: Sequence[bytes]) -> list[bytes]:
     return [*naive_path(m - k, leaves[k:]), naive_root(leaves[:k])]
 
 
-def naive_subproof(m: int, leaves: Sequence[bytes], b: bool) -> list[bytes]:  # noqa: FBT001
+def naive_subproof(m: int, leaves: Sequence[bytes], b: bool) -> list[bytes]:
     """SUBPROOF of RFC 6962, 2.1.2, word for word."""
     if m == len(leaves):
         return [] if b else [naive_root(leaves)]
