@@ -1,5 +1,6 @@
 """What the log is made of: entries, and the bytes of each that are hashed."""
 
+import getpass
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -120,15 +121,24 @@ class LogEntry:
 
 
 def local_actor(environment: Mapping[str, str], host: str) -> str:
-    """Return who acts when a program does: `USER@HOST`, by the environment's word.
+    """Return who acts when a program does: `USER@HOST`, by the word of its environment.
+
+    Where that doesn't tell, the system says whose process it is.
 
     Args:
         environment: the variables of the process.
         host: the name of the machine.
     """
     named = (environment.get(variable) for variable in _USER_VARIABLES)
-    user = next(filter(None, named), "unknown")
+    user = next(filter(None, named), None) or _owner_of_the_process()
     return f"{_plain(user)}@{_plain(host)}"
+
+
+def _owner_of_the_process() -> str:
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):  # no such database, or a number without a name in it
+        return "unknown"
 
 
 def _plain(name: str) -> str:

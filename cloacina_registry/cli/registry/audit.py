@@ -29,8 +29,8 @@ _KEY = click.option(
     metavar="KEY",
     help="The registry's key, as `cloacina key show registry` prints it; this home's if not given.",
 )
-_IN_TABLE = ("package", "version", "reason", "channel", "owner")
-"""The facts that a list has room for."""
+_IN_TABLE = ("channel", "owner", "reason")
+"""The facts beside package and version that a list has room for."""
 
 
 @click.group("audit")
@@ -77,7 +77,9 @@ def list_entries(
 
 
 def _row(entry: LogEntry) -> tuple[object, ...]:
-    what = ", ".join(str(entry.facts[name]) for name in _IN_TABLE if entry.facts.get(name))
+    named = [str(entry.facts[name]) for name in ("package", "version") if entry.facts.get(name)]
+    others = [str(entry.facts[name]) for name in _IN_TABLE if entry.facts.get(name)]
+    what = ", ".join(["==".join(named), *others])
     return entry.index, f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.kind.value, what, entry.actor
 
 
@@ -107,7 +109,7 @@ def verify(console: Console, *, file: Path | None, key: str | None) -> None:
             "receipts": done.receipts,
             "checkpoint": None if checkpoint is None else _checkpoint_json(checkpoint),
         },
-        f"{done.head.size} entries and {done.receipts} receipts, nothing wrong",
+        f"entries {done.head.size}, receipts {done.receipts}, nothing wrong",
     )
     if checkpoint is not None:
         console.say(f"the first {checkpoint.head.size} are those of {iso(checkpoint.at)}")
