@@ -417,14 +417,15 @@ class Registry:
             catalog = Catalog(connection)
             release = _locate_undeleted(catalog, package, version, lock=True)
             changed = dataclasses.replace(release, status=status, yanked_reason=reason)
-            catalog.update(changed)
             facts = {
                 "package": changed.package,
                 "version": changed.version,
                 "digest": changed.digest,
                 "reason": reason or None,
             }
-            AuditLog(connection).append(kind, facts, at=self._view.clock.now(), actor=self._actor)
+            log = AuditLog(connection)
+            log.append(kind, facts, at=self._view.clock.now(), actor=self._actor)
+            catalog.update(changed)
         return changed
 
     def _open(self, digest: Digest, filename: str) -> CheckedWheel:

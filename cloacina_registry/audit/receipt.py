@@ -94,7 +94,7 @@ class Receipt:
         proof = log.inclusion(entry.index, head.size)
         receipt = cls(entry=entry, head=head, proof=tuple(proof))
         if not receipt.is_proved:  # a wrong receipt, once signed, would speak against ourselves
-            raise LogTamperedError(f"entry {entry.index} isn't in the tree of the log", entry.index)
+            raise LogTamperedError(f"entry {entry.index} can't be proved to be in the log")
         return receipt
 
     @property
