@@ -9,9 +9,10 @@ perfect subtrees are stored, which are one fewer than there are leaves at most. 
 an entry's body are there to find it by; what it says is read from the body alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -38,9 +39,11 @@ from cloacina_core.errors import InputError
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError
 from cloacina_registry.audit.entries import EntryKind, LogEntry
 from cloacina_registry.audit.merkle import (
+    EMPTY_ROOT,
     HASH_BYTES,
     Frontier,
     Node,
+    NodeReader,
     TreeHead,
     consistency_proof,
     inclusion_proof,
@@ -193,7 +196,7 @@ class AuditLog:
         self._require_size(size)
         if not 0 <= index < size:
             raise InputError(f"a log of {size} entries has no entry {index}")
-        return inclusion_proof(index, size, self._node)
+        return self._proof(partial(inclusion_proof, index, size))
 
     def consistency(self, old: int, new: int) -> list[bytes]:
         """Return what proves that the log, when it had some size, began with all of an older one.
@@ -205,7 +208,7 @@ class AuditLog:
         self._require_size(new)
         if not 0 <= old <= new:
             raise InputError(f"a log of {new} entries can't have grown from {old}")
-        return consistency_proof(old, new, self._node)
+        return self._proof(partial(consistency_proof, old, new))
 
     def stored_entries(self, *, begin: int, limit: int) -> list[StoredEntry]:
         """Return some rows as they are found, from an index on, for somebody who examines them."""
@@ -260,16 +263,32 @@ class AuditLog:
         if not 0 <= size <= now:
             raise InputError(f"the log never had {size} entries; it has {now}")
 
-    def _node(self, level: int, position: int) -> bytes:
-        query = (
-            select(_nodes.c.hash).where(_nodes.c.level == level, _nodes.c.position == position)
-            if level
-            else select(_c.leaf).where(_c.leaf_index == position)
-        )
-        found: bytes | None = self._connection.execute(query).scalar()
-        if found is None or len(found) != HASH_BYTES:
-            first = position << level
-            raise LogTamperedError(f"a part of the log is missing, from entry {first} on", first)
+    def _proof(self, make: Callable[[NodeReader], list[bytes]]) -> list[bytes]:
+        """Return a proof, with all that it needs read at once: each question costs a round trip."""
+        wanted: list[tuple[int, int]] = []
+
+        def note(level: int, position: int) -> bytes:
+            wanted.append((level, position))
+            return EMPTY_ROOT
+
+        make(note)
+        found = self._subtrees(wanted)
+        for level, position in wanted:
+            if len(found.get((level, position), b"")) != HASH_BYTES:
+                first = position << level
+                message = f"a part of the log is missing, from entry {first} on"
+                raise LogTamperedError(message, first)
+        return make(lambda level, position: found[level, position])
+
+    def _subtrees(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        leaves = [position for level, position in places if level == 0]
+        query = select(_c.leaf_index, _c.leaf).where(_c.leaf_index.in_(leaves))
+        found = {(0, row.leaf_index): row.leaf for row in self._connection.execute(query)}
+        levels, positions = zip(*places, strict=True) if places else ((), ())
+        # Some more than were asked for; but a statement that doesn't differ from proof to proof.
+        nodes = select(_nodes).where(_nodes.c.level.in_(levels), _nodes.c.position.in_(positions))
+        for row in self._connection.execute(nodes):
+            found[row.level, row.position] = row.hash
         return found
 
 
