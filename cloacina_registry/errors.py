@@ -8,13 +8,16 @@
     │  ├─ UntrustedSignerError  it is right, but nobody trusts its key with this package
     │  ├─ KeyFileError        a key file can't be used
     │  ├─ WeakKeyError        anyone could sign for the key
-    │  └─ TrustDocumentError  the document of trusted keys can't be used
+    │  ├─ TrustDocumentError  the document of trusted keys can't be used
+    │  ├─ ReceiptError        a receipt isn't one of this registry, or not of this release
+    │  └─ CheckpointError     a checkpoint isn't one of this registry
     ├─ PublicKeyError         InputError: what was given isn't an Ed25519 public key
     ├─ UnknownKeyError        NotFoundError: no key has the name
     ├─ KeyConflictError       ConflictError: the name, or the key, is there already
     ├─ ReleaseExistsError     ConflictError: the version was published before
     │  └─ FilenameReusedError   and deleted since
     ├─ TamperedError          NotAllowedError: stored bytes aren't what they were
+    ├─ LogTamperedError       NotAllowedError: the log isn't what it was; `problems` says in what
     ├─ BlobMissingError       StoreError: stored bytes are gone
     ├─ IncompatibleReleaseError  InputError: a release that can't run on this host
     ├─ ReleaseInUseError      ConflictError: runs or channels need the release
@@ -124,6 +127,18 @@ class TrustDocumentError(TrustError):
     code = "trust-document"
 
 
+class ReceiptError(TrustError):
+    """A receipt isn't one of this registry, or not of this release."""
+
+    code = "receipt"
+
+
+class CheckpointError(TrustError):
+    """A checkpoint isn't one of this registry."""
+
+    code = "checkpoint"
+
+
 class PublicKeyError(RegistryError, InputError):
     """What was given isn't an Ed25519 public key."""
 
@@ -211,6 +226,27 @@ class TamperedError(RegistryError, NotAllowedError):
         self.what = what
         self.expected = expected
         self.found = found
+
+
+class LogTamperedError(RegistryError, NotAllowedError):
+    """The log was changed after it was written; `problems` tells what was found.
+
+    Attributes:
+        first_wrong: the lowest index of an entry that is known to be wrong; None: no entry can be
+            named.
+    """
+
+    code = "log-tampered"
+
+    def __init__(
+        self, message: str, first_wrong: int | None = None, problems: Sequence[Problem] = ()
+    ) -> None:
+        super().__init__(
+            message,
+            hint="keep the store as it is, find out who writes to it, and restore a backup",
+            problems=problems,
+        )
+        self.first_wrong = first_wrong
 
 
 class BlobMissingError(RegistryError, CoreBlobMissingError):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = {
     "package": "Make packages: new, build, inspect, verify, compare.",
-    "registry": "Publish packages: upload, list, show, download, yank, delete.",
+    "registry": "Publish packages: upload, list, show, download, yank, delete, audit.",
     "key": "Make and list the keys that packages are signed with.",
     "trust": "Say whose signatures count, and for which packages.",
     "demo": "See it all at work, in a minute.",
@@ -40,10 +40,11 @@ def cloacina_workflow_sources(view: RuntimeView) -> Sequence[WorkflowSource]:
 
 @hookimpl
 def cloacina_tables() -> "Sequence[Table]":
-    """Contribute the catalog of releases, and the channels."""
+    """Contribute the catalog of releases, the channels, and the log."""
+    from cloacina_registry.audit import log  # noqa: PLC0415 - it imports SQLAlchemy
     from cloacina_registry.storage import catalog, channels  # noqa: PLC0415 - SQLAlchemy
 
-    return [*catalog.TABLES, *channels.TABLES]
+    return [*catalog.TABLES, *channels.TABLES, *log.TABLES]
 
 
 @hookimpl
@@ -53,10 +54,11 @@ def cloacina_prepare_home(view: RuntimeView, passphrase: str | None) -> Sequence
 
 
 def _make_first_key(view: RuntimeView, passphrase: str | None) -> Sequence[HomeReport]:
+    from cloacina_registry.audit.signed import REGISTRY_KEY  # noqa: PLC0415 - cryptography
     from cloacina_registry.trust.keyring import DEFAULT_KEY, KeyRing  # noqa: PLC0415 - cryptography
 
     ring = KeyRing(view.home)
-    if ring.list():
+    if any(entry.name != REGISTRY_KEY for entry in ring.list()):  # that one signs no packages
         return []
     public = ring.new(DEFAULT_KEY, passphrase)
     guard = "not encrypted, readable by you alone" if passphrase is None else "encrypted"

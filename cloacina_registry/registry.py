@@ -3,25 +3,46 @@
 An upload goes `bytes -> CheckedWheel -> VerifiedWheel -> stored by digest -> published`, and stops
 at the first step that refuses. The row in the catalog is committed last, so that a crash at any
 point leaves at most bytes that nothing refers to.
+
+Whatever changes a release is told in the log, in the same transaction.
 """
 
+import copy
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Self
+from typing import Any, Self
 
 from packaging.version import InvalidVersion, Version
+from sqlalchemy import Connection
 
 from cloacina_core.errors import InputError, Problem, UnknownPackageError, UnknownReleaseError
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import BlobStore, RuntimeView
-from cloacina_registry.errors import FilenameReusedError, ReleaseExistsError, TamperedError
+from cloacina_registry.audit.auditing import Audited, KeptRelease, audit
+from cloacina_registry.audit.checkpoint import Checkpoint
+from cloacina_registry.audit.entries import EntryKind, LogEntry, check_reason
+from cloacina_registry.audit.examination import Tell
+from cloacina_registry.audit.log import AuditLog
+from cloacina_registry.audit.receipt import Receipt, ReceivedFiles, verify_receipt
+from cloacina_registry.audit.signed import RegistryKey
+from cloacina_registry.errors import (
+    FilenameReusedError,
+    ReceiptError,
+    ReleaseExistsError,
+    TamperedError,
+    TrustError,
+    UnknownKeyError,
+)
 from cloacina_registry.storage.blobs import FileBlobStore
 from cloacina_registry.storage.catalog import Catalog, ReleaseChange, ReleaseStatus, StoredRelease
+from cloacina_registry.trust.keys import PublicKey
+from cloacina_registry.trust.statement import Subject
 from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.trust.verification import VerifiedWheel, verify_wheel
 from cloacina_registry.wheel.checked import CheckedWheel, open_wheel
@@ -54,28 +75,60 @@ class ReleasePage:
 
 
 @dataclass(frozen=True, slots=True)
+class LogPage:
+    """Some entries of the log, and how to ask for those behind them."""
+
+    entries: Sequence[LogEntry]
+    next_after: int | None
+    """What to give as `after`; None: there are no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoredFiles:
-    """What was uploaded, byte for byte."""
+    """What was uploaded, byte for byte, and the receipt that the registry gave for it."""
 
     filename: str
     """Of the wheel."""
     data: bytes
     attestation: bytes | None
+    receipt: bytes | None
 
 
 class Registry:
     """The releases of one home. Methods may be called from any thread and any process."""
 
-    def __init__(self, view: RuntimeView, blobs: BlobStore, trust: TrustStore) -> None:
+    def __init__(
+        self,
+        view: RuntimeView,
+        blobs: BlobStore,
+        trust: TrustStore,
+        *,
+        key: RegistryKey,
+        actor: str,
+    ) -> None:
         self._view = view
         self._blobs = blobs
         self._trust = trust
+        self._key = key
+        self._actor = actor
         self._contents = lru_cache(_CONTENTS_KEPT)(self._open)
 
     @classmethod
     def of(cls, view: RuntimeView) -> Self:
         """Return the registry that keeps its files in a runtime's home."""
-        return cls(view, FileBlobStore(view.home / "blobs"), TrustStore(view.home, view.clock))
+        return cls(
+            view,
+            FileBlobStore(view.home / "blobs"),
+            TrustStore(view.home, view.clock),
+            key=RegistryKey(view.home, os.environ.get("CLOACINA_PASSPHRASE")),
+            actor=view.user,
+        )
+
+    def acting_as(self, actor: str) -> Self:
+        """Return this registry, whose log tells of another who acts."""
+        other = copy.copy(self)
+        other._actor = actor  # noqa: SLF001 - it is one of us
+        return other
 
     def upload(self, data: bytes, filename: str, attestation: bytes | None) -> Upload:
         """Publish a wheel.
@@ -95,17 +148,27 @@ class Registry:
             UntrustedSignerError: nobody whom we trust with the package has signed.
             ReleaseExistsError: the version was published with other bytes, be it deleted since.
             StoreUnavailableError: it can't be stored now; nothing is published.
+            KeyFileError: the registry's own key can't be used; nothing is published.
+            LogTamperedError: the log was damaged; nothing is published.
         """
         wheel = open_wheel(data, filename)
         now = self._view.clock.now()
         verified = verify_wheel(wheel, attestation, self._trust.policy(), now)
         self._blobs.put(data)
+        key = self._key.private()
         with self._view.begin() as connection:
-            release, created = _publish(Catalog(connection), _release_of(verified, now))
+            catalog = Catalog(connection)
+            release, kind = _publish(catalog, _release_of(verified, now))
+            if kind is not None:
+                log = AuditLog(connection)
+                entry = log.append(kind, _facts_of(release), at=now, actor=self._actor)
+                receipt = Receipt.from_log(log, entry).signed_by(key)
+                release = dataclasses.replace(release, receipt=receipt)
+                catalog.update(release)
             # A deletion may have removed the bytes since; now we hold the lock that it needs.
             if not self._blobs.has(release.digest):
                 self._blobs.put(data)
-        return Upload(release, created, verified.warnings)
+        return Upload(release, kind is EntryKind.UPLOAD, verified.warnings)
 
     def packages(self) -> list[str]:
         """Return the normalised names of all packages, sorted."""
@@ -182,7 +245,8 @@ class Registry:
         package = normalized_package(package)
         with self._view.read() as connection:
             release = _locate_undeleted(Catalog(connection), package, version)
-        return StoredFiles(release.filename, self._blobs.get(release.digest), release.attestation)
+        data = self._blobs.get(release.digest)
+        return StoredFiles(release.filename, data, release.attestation, release.receipt)
 
     def verified(self, release: StoredRelease) -> VerifiedWheel:
         """Return a release's contents, vouched for as of this moment.
@@ -225,7 +289,7 @@ class Registry:
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
-        return self.set_status(package, version, ReleaseStatus.YANKED, reason)
+        return self.set_status(package, version, ReleaseStatus.YANKED, EntryKind.YANK, reason)
 
     def unyank(self, package: str, version: str) -> StoredRelease:
         """Take a yank back.
@@ -234,7 +298,7 @@ class Registry:
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
-        return self.set_status(package, version, ReleaseStatus.PUBLISHED)
+        return self.set_status(package, version, ReleaseStatus.PUBLISHED, EntryKind.UNYANK)
 
     def delete(self, package: str, version: str) -> StoredRelease:
         """Remove a release's bytes, for good. Runs of it can't go on.
@@ -246,7 +310,7 @@ class Registry:
             UnknownReleaseError: there is no such release.
             StoreUnavailableError: the bytes can't be removed now; the release is deleted though.
         """
-        deleted = self.set_status(package, version, ReleaseStatus.DELETED)
+        deleted = self.set_status(package, version, ReleaseStatus.DELETED, EntryKind.DELETE)
         with self._view.begin() as connection:
             # The tombstone is committed, so a crash can't leave a release without bytes. An upload
             # of the same bytes may have brought the release back meanwhile: look, and hold on.
@@ -268,23 +332,146 @@ class Registry:
                     current, status=ReleaseStatus.BROKEN, status_reason=reason
                 )
                 catalog.update(broken)
+                self._tell(connection, EntryKind.BROKEN, broken, reason)
+
+    def received_at(self, release: StoredRelease) -> datetime | None:
+        """Return when a release came in, with the signature that it has.
+
+        None: there is no receipt that could be believed.
+        """
+        if release.receipt is None:
+            return None
+        try:
+            key = self._key.public()
+            return verify_receipt(release.receipt, _received(release), key).received_at
+        except (TrustError, UnknownKeyError):
+            return None
+
+    def log(
+        self,
+        *,
+        package: str | None = None,
+        kind: EntryKind | None = None,
+        after: int | None = None,
+        limit: int = PAGE_LENGTH,
+        newest_first: bool = True,
+    ) -> LogPage:
+        """Return some entries of the log.
+
+        Args:
+            package: only those about this one.
+            kind: only those of this kind.
+            after: the index of the last entry on the page before.
+            limit: how many at most.
+            newest_first: in the reverse of the order in which things happened.
+
+        Raises:
+            LogTamperedError: one of them can't be read.
+        """
+        with self._view.read() as connection:
+            found = AuditLog(connection).entries(
+                limit=limit + 1,
+                after=after,
+                kind=kind,
+                package=None if package is None else normalized_package(package),
+                newest_first=newest_first,
+            )
+        entries = found[:limit]
+        return LogPage(entries, entries[-1].index if len(found) > limit else None)
+
+    def checkpoint(self) -> bytes:
+        """Return the registry's signed word for what the log is now.
+
+        Raises:
+            KeyFileError: the registry's own key can't be used.
+            LogTamperedError: the log was damaged.
+        """
+        key = self._key.private()
+        with self._view.read() as connection:
+            head = AuditLog(connection).head()
+        now = self._view.clock.now()
+        return Checkpoint(origin=key.public.key_id, head=head, at=now).signed_by(key)
+
+    def receipt(self, package: str, version: str) -> bytes:
+        """Return a receipt for a release, made anew for the log as it is now.
+
+        Raises:
+            UnknownPackageError: there is no such package.
+            UnknownReleaseError: there never was such a release. A deleted one has its receipt.
+            ReceiptError: the one that was given at the upload isn't right.
+            KeyFileError: the registry's own key can't be used.
+            LogTamperedError: what it tells of isn't in the log.
+        """
+        key = self._key.private()
+        with self._view.read() as connection:
+            release = _locate(Catalog(connection), normalized_package(package), version)
+            if release.receipt is None:
+                raise ReceiptError(f"{release} came in without a receipt")
+            first = verify_receipt(release.receipt, _received(release), key.public)
+            return Receipt.from_log(AuditLog(connection), first.entry).signed_by(key)
+
+    def audit(self, checkpoint: Checkpoint | None, tell: Tell) -> Audited:
+        """Return what was examined of the log, once all of it is found to be right.
+
+        Args:
+            checkpoint: a verified one that was kept elsewhere; None: only what is kept here tells
+                of a log that was rewritten.
+            tell: told after each page of entries.
+
+        Raises:
+            LogTamperedError: something is wrong; `problems` tells what.
+            KeyFileError: the registry's own key can't be read.
+        """
+        key = self._public_key()
+        with self._view.read() as connection:
+            releases = _kept(Catalog(connection))
+            return audit(AuditLog(connection), releases, key, checkpoint, tell)
+
+    def _public_key(self) -> PublicKey | None:
+        try:
+            return self._key.public()
+        except UnknownKeyError:
+            return None
 
     def set_status(
-        self, package: str, version: str, status: ReleaseStatus, reason: str = ""
+        self,
+        package: str,
+        version: str,
+        status: ReleaseStatus,
+        kind: EntryKind,
+        reason: str = "",
     ) -> StoredRelease:
         """Withdraw a release, or publish it again.
 
         Raises:
+            InputError: the reason can't be stored.
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
+        check_reason(reason)
         package = normalized_package(package)
         with self._view.begin() as connection:
             catalog = Catalog(connection)
             release = _locate_undeleted(catalog, package, version, lock=True)
             changed = dataclasses.replace(release, status=status, status_reason=reason)
             catalog.update(changed)
+            self._tell(connection, kind, changed, reason)
         return changed
+
+    def _tell(
+        self, connection: Connection, kind: EntryKind, release: StoredRelease, reason: str
+    ) -> None:
+        """Write what became of a release into the log: last, for all who write wait for each other.
+
+        A transaction that holds the log must not wait for another that waits for the log.
+        """
+        facts = {
+            "package": release.package,
+            "version": release.version,
+            "digest": release.digest,
+            "reason": reason or None,
+        }
+        AuditLog(connection).append(kind, facts, at=self._view.clock.now(), actor=self._actor)
 
     def _open(self, digest: Digest, filename: str) -> CheckedWheel:
         return open_wheel(self._blobs.get(digest), filename)
@@ -335,23 +522,53 @@ def _release_of(verified: VerifiedWheel, now: datetime) -> StoredRelease:
     )
 
 
-def _publish(catalog: Catalog, offered: StoredRelease) -> tuple[StoredRelease, bool]:
-    """Return the release as it is published now, and whether it wasn't before."""
+def _received(release: StoredRelease) -> ReceivedFiles:
+    subject = Subject(
+        filename=release.filename,
+        digest=release.digest,
+        package=release.package,
+        version=release.version,
+    )
+    return ReceivedFiles.of(subject, release.attestation)
+
+
+def _facts_of(release: StoredRelease) -> dict[str, Any]:
+    """Return what the log tells of a release that came in."""
+    return {
+        **_received(release).to_json(),
+        "size": release.size,
+        "signers": [{"name": one.name, "key_id": one.key_id} for one in release.signers],
+        "trust_version": None,
+    }
+
+
+def _kept(catalog: Catalog) -> Iterator[KeptRelease]:
+    last = None
+    while page := catalog.page(package=None, after=last, limit=PAGE_LENGTH, with_deleted=True):
+        for release in page:
+            yield KeptRelease(_received(release), release.receipt)
+        last = page[-1]
+
+
+def _publish(catalog: Catalog, offered: StoredRelease) -> tuple[StoredRelease, EntryKind | None]:
+    """Return the release as it is to be, and what the log is to tell of it.
+
+    When there is something to tell, the release is still to be written.
+    """
     if catalog.add(offered):
-        return offered, True
+        return offered, EntryKind.UPLOAD
     stored = catalog.taken(offered)
     if stored.digest != offered.digest:
         raise _taken(stored, offered)
     if stored.status is ReleaseStatus.DELETED:
-        catalog.update(offered)
-        return offered, True
+        return offered, EntryKind.UPLOAD
     if offered.signers and offered.attestation != stored.attestation:
         # The same bytes, signed again: the way on when the first signer's key was revoked.
-        stored = dataclasses.replace(
+        signed = dataclasses.replace(
             stored, attestation=offered.attestation, signers=offered.signers
         )
-        catalog.update(stored)
-    return stored, False
+        return signed, EntryKind.ATTEST
+    return stored, None
 
 
 def _taken(stored: StoredRelease, offered: StoredRelease) -> ReleaseExistsError:

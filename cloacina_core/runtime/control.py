@@ -1,7 +1,5 @@
 """What can be done with runs that exist already, from any process."""
 
-import getpass
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -23,6 +21,7 @@ from cloacina_core.errors import (
 from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, encode
 from cloacina_core.foundation.names import nearest
+from cloacina_core.foundation.user import who_asks
 from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.context import Context
 from cloacina_core.model.release import Resolution, ResolvedBy
@@ -174,12 +173,3 @@ def take_outcomes(run: RunState, stored: StoredRun, from_task: str) -> None:
     """Give a new run the outcomes of an earlier one that don't depend on a task."""
     origin = RunState.restore(run.plan, stored)
     take_over(run, origin, to_repeat(origin, [run.plan.number[from_task]]))
-
-
-def who_asks() -> str:
-    """Return who uses this process, as `USER@HOST`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a process may run as a user that has no name
-        user = "somebody"
-    return f"{user}@{socket.gethostname()}"[:300]

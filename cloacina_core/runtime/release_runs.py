@@ -6,9 +6,9 @@ from cloacina_core.errors import IllegalTransitionError, UnknownRunError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.ids import IdFactory, RunId
+from cloacina_core.foundation.user import who_asks
 from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.run import RunCounts
-from cloacina_core.runtime.control import who_asks
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.usage import ReleaseUsage

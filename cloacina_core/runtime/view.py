@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloacina_core.foundation.clock import Clock, SystemClock
+from cloacina_core.foundation.user import who_asks
 from cloacina_core.plugin.manager import Plugins
-from cloacina_core.runtime.control import who_asks
 from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
 from cloacina_core.store.database import Database

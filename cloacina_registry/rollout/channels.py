@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from packaging.version import Version
+from sqlalchemy import Connection
 
 from cloacina_core.errors import InputError, ReleaseWithheldError, UnknownChannelError
 from cloacina_core.foundation.digest import Digest
@@ -20,6 +21,8 @@ from cloacina_core.model.channel import HUNDREDTHS, Channel, is_channel_name
 from cloacina_core.model.release import normalized_package
 from cloacina_core.model.run import RunCounts
 from cloacina_core.plugin import RuntimeView
+from cloacina_registry.audit.entries import EntryKind, check_reason
+from cloacina_registry.audit.log import AuditLog
 from cloacina_registry.errors import (
     ChannelMovedError,
     ChannelPinnedError,
@@ -38,6 +41,16 @@ HISTORY_LENGTH = 100
 _LOOK_SHARE = 50_000
 """To count runs takes a few microseconds for ten: after so many, a canary is judged once a second,
 after fewer the more often."""
+
+_ENTRY_KINDS = {
+    MoveKind.PROMOTE: EntryKind.PROMOTE,
+    MoveKind.ROLLBACK: EntryKind.ROLLBACK,
+    MoveKind.CANARY: EntryKind.CANARY,
+    MoveKind.CANARY_STOPPED: EntryKind.CANARY,
+    MoveKind.CANARY_PROMOTED: EntryKind.PROMOTE,
+    MoveKind.PIN: EntryKind.PIN,
+    MoveKind.UNPIN: EntryKind.UNPIN,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -430,6 +443,7 @@ class Channels:
         when_pinned: bool = False,
     ) -> Move:
         """Change a channel by what a function makes of its newest state; None: leave it."""
+        check_reason(reason)
         package = normalized_package(package)
         with self._view.begin() as connection:
             moves = ChannelMoves(connection)
@@ -445,7 +459,26 @@ class Channels:
             move = self._next(package, channel, revision + 1, wanted, reason)
             if not moves.add(move):
                 raise ChannelMovedError(name, revision + 1)
+            self._tell(connection, move)
         return move
+
+    def _tell(self, connection: Connection, move: Move) -> None:
+        """Write a change into the log, in its own transaction."""
+        trial = move.trial
+        facts = {
+            "package": move.package,
+            "channel": move.channel,
+            "revision": move.revision,
+            "by": move.kind.value,
+            "version": move.version,
+            "digest": move.digest,
+            "canary": None
+            if trial is None
+            else {"version": trial.version, "digest": trial.digest, "share": trial.share},
+            "reason": move.reason or None,
+        }
+        kind = _ENTRY_KINDS[move.kind]
+        AuditLog(connection).append(kind, facts, at=move.at, actor=move.actor)
 
     def _next(self, package: str, channel: str, revision: int, step: _Step, reason: str) -> Move:
         return Move(

@@ -8,10 +8,18 @@ retire      as quarantine, and refused while any run or channel needs the releas
 from cloacina_core.errors import Problem
 from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import RuntimeView
+from cloacina_registry.audit.entries import EntryKind
 from cloacina_registry.errors import ReleaseInUseError
 from cloacina_registry.registry import Registry
 from cloacina_registry.storage.catalog import ReleaseStatus, StoredRelease
 from cloacina_registry.storage.channels import ChannelMoves, Move
+
+_STATUSES = {
+    EntryKind.QUARANTINE: ReleaseStatus.QUARANTINED,
+    EntryKind.KILL: ReleaseStatus.KILLED,
+    EntryKind.RETIRE: ReleaseStatus.RETIRED,
+    EntryKind.RESTORE: ReleaseStatus.PUBLISHED,
+}
 
 
 class Withdrawals:
@@ -28,7 +36,9 @@ class Withdrawals:
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
-        return self._registry.set_status(package, version, ReleaseStatus.QUARANTINED, reason)
+        return self._registry.set_status(
+            package, version, ReleaseStatus.QUARANTINED, EntryKind.QUARANTINE, reason
+        )
 
     def kill(self, package: str, version: str, reason: str) -> tuple[StoredRelease, int]:
         """Have no new run of a release start, and cancel those that haven't ended.
@@ -40,7 +50,9 @@ class Withdrawals:
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
-        killed = self._registry.set_status(package, version, ReleaseStatus.KILLED, reason)
+        killed = self._registry.set_status(
+            package, version, ReleaseStatus.KILLED, EntryKind.KILL, reason
+        )
         why = f"{killed} was killed: {reason}" if reason else f"{killed} was killed"
         return killed, self._view.runs.cancel(killed.digest, why)
 
@@ -62,7 +74,9 @@ class Withdrawals:
                 f"{release.package}; to stop new ones at once: cloacina registry quarantine",
                 problems=problems,
             )
-        return self._registry.set_status(package, version, ReleaseStatus.RETIRED, reason)
+        return self._registry.set_status(
+            package, version, ReleaseStatus.RETIRED, EntryKind.RETIRE, reason
+        )
 
     def restore(self, package: str, version: str) -> StoredRelease:
         """Publish a release again that was withdrawn in any way but deletion.
@@ -71,7 +85,12 @@ class Withdrawals:
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
-        return self._registry.set_status(package, version, ReleaseStatus.PUBLISHED)
+        return self._registry.set_status(
+            package, version, ReleaseStatus.PUBLISHED, EntryKind.RESTORE
+        )
+
+    def _withdraw(self, package: str, version: str, kind: EntryKind, reason: str) -> StoredRelease:
+        return self._registry.set_status(package, version, _STATUSES[kind], kind, reason)
 
     def channels_of(self, release: StoredRelease) -> list[Move]:
         """Return the channels that point to a release, or try it out."""

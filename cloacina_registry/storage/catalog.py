@@ -69,6 +69,7 @@ _releases = Table(
     Column("revision", BigInteger, nullable=False),
     Column("uploaded_at", BigInteger, nullable=False),
     Column("attestation", Text),
+    Column("receipt", Text),
     UniqueConstraint("filename", name="registry_releases_filename"),
     Index("registry_releases_changed", "package", "revision"),
     Index("registry_releases_digest", "package", "digest"),
@@ -139,6 +140,8 @@ class StoredRelease:
     status: ReleaseStatus = ReleaseStatus.PUBLISHED
     status_reason: str = ""
     """Why it was withdrawn, for those who ask for it."""
+    receipt: bytes | None = None
+    """The registry's signed word that it came in; None: the registry gave none."""
 
     @property
     def signed_by(self) -> tuple[str, ...]:
@@ -270,7 +273,12 @@ class Catalog:
         ]
 
     def page(
-        self, *, package: str | None, after: StoredRelease | None, limit: int
+        self,
+        *,
+        package: str | None,
+        after: StoredRelease | None,
+        limit: int,
+        with_deleted: bool = False,
     ) -> list[StoredRelease]:
         """Return some releases: packages in order, of each the newest upload first.
 
@@ -278,8 +286,11 @@ class Catalog:
             package: only releases of this one; None: of all.
             after: the last release of the page before; None: begin at the beginning.
             limit: how many at most.
+            with_deleted: tombstones, too.
         """
-        there = select(_releases).where(_is_there())
+        there = select(_releases)
+        if not with_deleted:
+            there = there.where(_is_there())
         if after is None:
             return self._all(there if package is None else there.where(_of(package)), limit)
         found = self._all(there.where(_of(after.package), _comes_after(after)), limit)
@@ -362,6 +373,7 @@ def _row(release: StoredRelease) -> dict[str, Any]:
         "status_reason": release.status_reason,
         "uploaded_at": to_micros(release.uploaded_at),
         "attestation": None if release.attestation is None else release.attestation.decode(),
+        "receipt": None if release.receipt is None else release.receipt.decode(),
     }
 
 
@@ -380,4 +392,5 @@ def _release(row: Row[Any]) -> StoredRelease:
         uploaded_at=from_micros(row.uploaded_at),
         status=ReleaseStatus(row.status),
         status_reason=row.status_reason,
+        receipt=None if row.receipt is None else row.receipt.encode(),
     )

@@ -121,6 +121,28 @@ class KeyRing:
         pem = self._read(name, path, files.READABLE_BY_OTHERS)
         return PrivateKey.from_pem(pem, passphrase, where=str(path))
 
+    def load_or_make(self, name: str, passphrase: str | None) -> PrivateKey:
+        """Return a key to sign with; when there is none it is made, unencrypted.
+
+        Of processes that ask at once, one makes it. A public file that a crash left out is
+        written.
+
+        Raises:
+            KeyFileError: its file can't be used (see `load_private`), or can't be written.
+            KeyConflictError: only its public half is here.
+        """
+        try:
+            self._folder.mkdir(mode=files.FOLDER_MODE, parents=True, exist_ok=True)
+            with files.locked(self._folder):
+                if not self._private_file(name).exists():
+                    self.new(name, None)
+                key = self.load_private(name, passphrase)
+                if not self._public_file(name).exists():
+                    files.create(self._public_file(name), key.public.to_pem())
+        except OSError as error:
+            raise KeyFileError(f"{self._folder} can't be used: {error.strerror}") from error
+        return key
+
     def _read(self, name: str, path: Path, refused_modes: int) -> bytes:
         try:
             return files.read(

@@ -34,6 +34,13 @@ def test_the_benchmark_of_the_hot_paths_sets_each_beside_the_least_work() -> Non
     assert all(cost["ratio"] > 0 for cost in told)
 
 
+def test_the_benchmark_of_the_registry_sets_each_beside_the_least_work() -> None:
+    told = printed_by("bench_registry.py", "--size", "600", "--rounds", "1")
+
+    assert len(told) == 5
+    assert all(cost["ratio"] > 0 for cost in told)
+
+
 def test_the_benchmark_of_loading_compares_with_plain_imports() -> None:
     told = printed_by("bench_loading.py", "--rounds", "1")
 

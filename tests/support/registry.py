@@ -13,10 +13,12 @@ from support.wheels import SOURCES, WORKFLOWS, build_wheel, make_manifest, wheel
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import digest_of
 from cloacina_core.model.workflow import Workflow
+from cloacina_core.plugin import BlobStore
 from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
 from cloacina_core.store.database import Database
-from cloacina_registry.hooks import cloacina_tables
+from cloacina_registry import hooks
+from cloacina_registry.audit.signed import RegistryKey
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.manifest import Manifest, ManifestWorkflow
@@ -40,7 +42,7 @@ class StoreView:
         self.home = home
         self.clock: Clock = clock or StoppedClock()
         self.settings = Settings(home=home, database_url=url or f"sqlite:///{home / 'cloacina.db'}")
-        self.database = Database(self.settings.database_url, self.clock, cloacina_tables())
+        self.database = Database(self.settings.database_url, self.clock, hooks.cloacina_tables())
         self.runs = StoredReleaseRuns(lambda: self.database, self.clock)
         self.user = "ann@here"
 
@@ -59,6 +61,12 @@ def open_home(home: Path) -> Iterator[StoreView]:
     TrustStore(view.home, view.clock).add("owner", OWNER.public)
     yield view
     view.database.close()
+
+
+def registry_on(view: StoreView, blobs: BlobStore) -> Registry:
+    """Return the registry of a home that keeps its wheels elsewhere."""
+    trust, key = TrustStore(view.home, view.clock), RegistryKey(view.home, None)
+    return Registry(view, blobs, trust, key=key, actor="tester@here")
 
 
 @dataclass(frozen=True, slots=True)

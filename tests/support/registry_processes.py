@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support.registry import SignedWheel, StoreView
+from support.registry import SignedWheel, StoreView, registry_on
 
 from cloacina_core.errors import StoreUnavailableError
 from cloacina_core.foundation.digest import Digest
 from cloacina_registry.errors import ReleaseExistsError
 from cloacina_registry.registry import Registry
 from cloacina_registry.storage.blobs import FileBlobStore
-from cloacina_registry.trust.store import TrustStore
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -63,7 +62,7 @@ def upload_and_die_before_the_commit(home: Path, wheel: SignedWheel) -> None:
     """Upload, and die when all is written and nothing is committed."""
     view = StoreView(home)
     blobs = _DeadlyBlobStore(home / "blobs")
-    wheel.upload_to(Registry(view, blobs, TrustStore(home, view.clock)))
+    wheel.upload_to(registry_on(view, blobs))
 
 
 def upload_at_the_signal(

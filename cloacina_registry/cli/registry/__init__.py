@@ -2,6 +2,7 @@
 
 import click
 
+from cloacina_registry.cli.registry.audit import audit
 from cloacina_registry.cli.registry.channels import list_channels, pin, promote, rollback
 from cloacina_registry.cli.registry.listing import list_releases, show
 from cloacina_registry.cli.registry.publishing import download, upload
@@ -24,5 +25,6 @@ for _command in (
     *(upload, list_releases, show, download),
     *(promote, rollback, pin, list_channels),
     *(yank, quarantine, kill, retire, restore, delete),
+    audit,
 ):
     registry.add_command(_command)

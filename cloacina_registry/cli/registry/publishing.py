@@ -7,6 +7,7 @@ import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import CloacinaError, InputError
+from cloacina_registry.audit.receipt import RECEIPT_SUFFIX
 from cloacina_registry.cli.registry.listing import release_json
 from cloacina_registry.registry import Registry, Upload, exact, parse_exact
 from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX
@@ -26,10 +27,11 @@ _FILE = click.Path(path_type=Path)
 def upload(console: Console, *, wheels: tuple[Path, ...], attestation: Path | None) -> int:
     """Publish wheels. A version is never overwritten; the same file may be uploaded again.
 
-    Files named `*.release.attestation` are taken as the signatures of the wheels beside them, so
-    that `dist/*` can be given.
+    Files named `*.release.attestation` are taken as the signatures of the wheels beside them, and
+    receipts of another registry are left out, so that `dist/*` can be given.
     """
-    chosen = [path for path in wheels if not path.name.endswith(ENVELOPE_SUFFIX)]
+    beside_wheels = (ENVELOPE_SUFFIX, RECEIPT_SUFFIX)
+    chosen = [path for path in wheels if not path.name.endswith(beside_wheels)]
     if attestation is not None and len(chosen) != 1:
         raise InputError("--attestation goes with one wheel; several find theirs beside them")
     if not chosen:
@@ -92,11 +94,13 @@ def _upload_json(upload: Upload) -> dict[str, Any]:
 @command_options
 @pass_console
 def download(console: Console, *, release: str, out: Path) -> None:
-    """Write a release's wheel, and its signature, as they were uploaded."""
+    """Write a release's wheel and its signature, as they were uploaded, and its receipt."""
     stored = Registry.of(console.view).download(*parse_exact(release))
     written = {out / stored.filename: stored.data}
     if stored.attestation is not None:
         written[out / (stored.filename + ENVELOPE_SUFFIX)] = stored.attestation
+    if stored.receipt is not None:
+        written[out / (stored.filename + RECEIPT_SUFFIX)] = stored.receipt
     try:
         out.mkdir(parents=True, exist_ok=True)
         for path, data in written.items():

@@ -16,6 +16,7 @@ from support.registry import StoreView
 from cloacina_core.plugin import WorkflowSource, spec
 from cloacina_core.plugin.markers import PROJECT
 from cloacina_registry import hooks
+from cloacina_registry.audit.signed import RegistryKey
 from cloacina_registry.trust.keyring import KeyRing
 from cloacina_registry.trust.store import TrustStore
 
@@ -141,6 +142,15 @@ def test_a_home_that_trusts_others_does_not_trust_the_new_key(view: StoreView):
 
     assert reports == []
     assert policy_keys(view) == {"team": "trusted"}
+
+
+def test_the_registrys_own_key_is_no_key_to_sign_packages_with(view: StoreView):
+    RegistryKey(view.home, None).private()
+
+    reports = hooks.cloacina_prepare_home(view, None)
+
+    assert [report.what for report in reports] == ["key", "trust"]
+    assert policy_keys(view) == {"default": "trusted"}
 
 
 def test_an_interrupted_preparation_is_finished(view: StoreView):

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support.registry import OWNER, STRANGER, StoreView, flows_returning, open_home, signed_wheel
+from support.registry import (
+    OWNER,
+    STRANGER,
+    StoreView,
+    flows_returning,
+    open_home,
+    registry_on,
+    signed_wheel,
+)
 from support.registry_processes import (
     PATIENCE,
     SPAWN,
@@ -464,7 +472,7 @@ def test_an_upload_that_meets_a_deletion_is_published_with_its_bytes(
     registry: Registry, view: StoreView
 ):
     ONE.upload_to(registry)
-    slow = Registry(view, DeletedMeanwhile(view.home / "blobs", registry), trust_of(view))
+    slow = registry_on(view, DeletedMeanwhile(view.home / "blobs", registry))
 
     upload = ONE.upload_to(slow)
 
@@ -480,7 +488,7 @@ class FullBlobStore(FileBlobStore):
 
 
 def test_nothing_is_published_that_cannot_be_stored(registry: Registry, view: StoreView):
-    full = Registry(view, FullBlobStore(view.home / "blobs"), trust_of(view))
+    full = registry_on(view, FullBlobStore(view.home / "blobs"))
 
     with pytest.raises(StoreUnavailableError):
         ONE.upload_to(full)
@@ -489,8 +497,9 @@ def test_nothing_is_published_that_cannot_be_stored(registry: Registry, view: St
     assert ONE.upload_to(registry).created
 
 
-# Five times: the folders blobs, sha256 and 5f; the file; its name.
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+# Five times: the folders blobs, sha256 and 5f; the file; its name. And four times for the key that
+# the registry makes at its first upload: two files, two names.
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7, 8, 9])
 def test_a_process_killed_while_it_writes_publishes_nothing(view: StoreView, number: int):
     run_until_it_dies(upload_and_die_at_sync, view.home, ONE, number)
 

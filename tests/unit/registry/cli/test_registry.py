@@ -219,6 +219,7 @@ def test_a_download_can_be_uploaded_elsewhere(home: Path, dist: Path, tmp_path: 
     assert [Path(file).name for file in files] == [
         ONE.filename,
         f"{ONE.filename}.release.attestation",
+        f"{ONE.filename}.receipt.json",
     ]
     assert upload["digest"] == ONE.digest
 

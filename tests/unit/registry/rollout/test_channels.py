@@ -293,3 +293,27 @@ class TestCanaries:
     def test_conflicts_end_with_one_status(self):
         for error in (ChannelMovedError, ChannelPinnedError, ChannelStateError):
             assert issubclass(error, ConflictError)
+
+
+class TestTheLog:
+    def test_each_change_is_in_it(self, channels: Channels, registry: Registry):
+        promoted(channels, "1.0", "2.0")
+        channels.try_out("acme-etl", "3.0", share=500, reason="look", tried=False)
+        channels.rollback("acme-etl")
+
+        entries = [one for one in registry.log().entries if "channel" in one.facts]
+
+        assert [entry.kind for entry in entries] == ["rollback", "canary", "promote", "promote"]
+        assert entries[1].actor == "ann@here"
+        assert entries[1].facts["reason"] == "look"
+        assert entries[1].facts["canary"] == {
+            "version": "3.0",
+            "digest": registry.show("acme-etl", "3.0").digest,
+            "share": 500,
+        }
+
+    def test_a_reason_that_cannot_be_logged_is_bad_input(self, channels: Channels):
+        with pytest.raises(InputError):
+            channels.promote("acme-etl", "1.0", reason="\udcff", tried=False)
+
+        assert channels.current() == []

@@ -43,6 +43,7 @@ def stored(package: str = "acme-etl", version: str = "1.0", **changes: Any) -> S
         signers=(Signer("owner", make_key().public.key_id),),
         attestation=b'{"payload": "\xc3\xa4"}',
         uploaded_at=NOW,
+        receipt=b'{"payload": "receipt"}',
     )
     return replace(release, **changes)
 
@@ -61,7 +62,7 @@ def test_a_release_comes_back_as_it_went_in(catalog: Catalog):
 
 
 def test_a_release_may_be_unsigned_and_need_no_python(catalog: Catalog):
-    release = stored(attestation=None, signers=(), requires_python=None)
+    release = stored(attestation=None, signers=(), requires_python=None, receipt=None)
 
     catalog.add(release)
 
@@ -172,6 +173,16 @@ def test_pages_tell_every_release_once_in_order(catalog: Catalog, length: int):
         told += page
 
     assert told == releases
+
+
+def test_a_page_tells_tombstones_when_asked(catalog: Catalog):
+    releases = add_five(catalog)
+    tombstone = replace(releases[1], status=ReleaseStatus.DELETED)
+    catalog.update(tombstone)
+
+    page = catalog.page(package=None, after=releases[0], limit=2, with_deleted=True)
+
+    assert page == [tombstone, releases[2]]
 
 
 def test_a_page_can_be_of_one_package(catalog: Catalog):
