@@ -7,7 +7,15 @@ called.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cloacina_core.plugin import CommandSpec, HomeReport, RuntimeView, WorkflowSource, hookimpl
+from cloacina_core.plugin import (
+    BlobStore,
+    BlobStoreKind,
+    CommandSpec,
+    HomeReport,
+    RuntimeView,
+    WorkflowSource,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -39,8 +47,34 @@ def cloacina_workflow_sources(view: RuntimeView) -> Sequence[WorkflowSource]:
 
 
 @hookimpl
+def cloacina_blob_stores() -> Sequence[BlobStoreKind]:
+    """Contribute a folder, and the store's own database."""
+    return [BlobStoreKind("file", _open_folder), BlobStoreKind("database", _open_table)]
+
+
+def _open_folder(view: RuntimeView, folder: str) -> BlobStore:
+    from pathlib import Path  # noqa: PLC0415 - most commands don't need it
+
+    from cloacina_registry.storage.blobs import FileBlobStore  # noqa: PLC0415 - it is heavy
+
+    return FileBlobStore(Path(folder) if folder else view.home / "blobs")
+
+
+def _open_table(view: RuntimeView, rest: str) -> BlobStore:
+    from cloacina_core.errors import ConfigurationError  # noqa: PLC0415 - seldom needed
+    from cloacina_registry.storage.catalog import BLOBS  # noqa: PLC0415 - it imports SQLAlchemy
+
+    if rest:
+        raise ConfigurationError(
+            f"blob_store database:{rest}: it is always the store's own database",
+            hint="write: database",
+        )
+    return view.blobs_in(BLOBS)
+
+
+@hookimpl
 def cloacina_tables() -> "Sequence[Table]":
-    """Contribute the catalog of releases."""
+    """Contribute the catalog of releases, and a place for their bytes."""
     from cloacina_registry.storage.catalog import TABLES  # noqa: PLC0415 - it imports SQLAlchemy
 
     return TABLES

@@ -8,7 +8,7 @@ point leaves at most bytes that nothing refers to.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Self
 
@@ -20,8 +20,10 @@ from cloacina_core.foundation.names import nearest
 from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import BlobStore, RuntimeView
 from cloacina_registry.errors import FilenameReusedError, ReleaseExistsError, TamperedError
-from cloacina_registry.storage.blobs import FileBlobStore
+from cloacina_registry.storage.blobs import read_blob
 from cloacina_registry.storage.catalog import Catalog, ReleaseStatus, StoredRelease
+from cloacina_registry.storage.checking import Progress, StorageReport, check_storage
+from cloacina_registry.storage.collecting import Garbage, collect_garbage
 from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.trust.verification import VerifiedWheel, verify_wheel
 from cloacina_registry.wheel.checked import CheckedWheel, open_wheel
@@ -63,6 +65,19 @@ class StoredFiles:
     attestation: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class AdmittedWheel:
+    """A wheel that may be published: checked, and vouched for at the moment it came in."""
+
+    verified: VerifiedWheel
+    data: bytes
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its package and version; those who publish several take them in this order."""
+        return self.verified.wheel.name, self.verified.wheel.version
+
+
 class Registry:
     """The releases of one home. Methods may be called from any thread and any process."""
 
@@ -74,8 +89,12 @@ class Registry:
 
     @classmethod
     def of(cls, view: RuntimeView) -> Self:
-        """Return the registry that keeps its files in a runtime's home."""
-        return cls(view, FileBlobStore(view.home / "blobs"), TrustStore(view.home, view.clock))
+        """Return the registry whose files are where the settings say.
+
+        Raises:
+            ConfigurationError: the setting `blob_store` names no place that can be used.
+        """
+        return cls(view, view.blob_store(), TrustStore(view.home, view.clock))
 
     def upload(self, data: bytes, filename: str, attestation: bytes | None) -> Upload:
         """Publish a wheel.
@@ -96,16 +115,38 @@ class Registry:
             ReleaseExistsError: the version was published with other bytes, be it deleted since.
             StoreUnavailableError: it can't be stored now; nothing is published.
         """
+        (upload,) = self.publish([self.admit(data, filename, attestation)])
+        return upload
+
+    def admit(self, data: bytes, filename: str, attestation: bytes | None) -> AdmittedWheel:
+        """Return a wheel that may be published. Nothing is stored.
+
+        Raises:
+            CloacinaError: it is refused, by its contents or by our trust; see `upload`.
+        """
         wheel = open_wheel(data, filename)
         now = self._view.clock.now()
-        verified = verify_wheel(wheel, attestation, self._trust.policy(), now)
-        self._blobs.put(data)
+        return AdmittedWheel(verify_wheel(wheel, attestation, self._trust.policy(), now), data)
+
+    def publish(self, wheels: Sequence[AdmittedWheel]) -> list[Upload]:
+        """Publish wheels together: all of them, or none. They come back in order of `place`.
+
+        Raises:
+            ReleaseExistsError: a version was published with other bytes, be it deleted since.
+            StoreUnavailableError: they can't be stored now; nothing is published.
+        """
+        # All take their rows in one order, so that nobody waits for one who waits for them.
+        in_order = sorted(wheels, key=lambda wheel: wheel.place)
+        now = self._view.clock.now()
+        for wheel in in_order:
+            self._blobs.put(wheel.data)
         with self._view.begin() as connection:
-            release, created = _publish(Catalog(connection), _release_of(verified, now))
-            # A deletion may have removed the bytes since; now we hold the lock that it needs.
-            if not self._blobs.has(release.digest):
-                self._blobs.put(data)
-        return Upload(release, created, verified.warnings)
+            uploads = [_publish(Catalog(connection), wheel.verified, now) for wheel in in_order]
+            for wheel in in_order:
+                # They may have been removed since; whoever does so must wait for us from here on.
+                if not self._blobs.has(wheel.verified.wheel.digest):
+                    self._blobs.put(wheel.data)
+        return uploads
 
     def packages(self) -> list[str]:
         """Return the normalised names of all packages, sorted."""
@@ -182,7 +223,8 @@ class Registry:
         package = normalized_package(package)
         with self._view.read() as connection:
             release = _locate_undeleted(Catalog(connection), package, version)
-        return StoredFiles(release.filename, self._blobs.get(release.digest), release.attestation)
+        data = read_blob(self._blobs, release.digest)
+        return StoredFiles(release.filename, data, release.attestation)
 
     def verified(self, release: StoredRelease) -> VerifiedWheel:
         """Return a release's contents, vouched for as of this moment.
@@ -241,6 +283,24 @@ class Registry:
                 self._blobs.delete(deleted.digest)
         return deleted
 
+    def check(self, progress: Progress) -> StorageReport:
+        """Read everything that is stored, and say what is wrong with it; nothing is changed."""
+        return check_storage(self._view, self._blobs, progress)
+
+    def collect_garbage(self, older_than: timedelta, *, dry_run: bool = False) -> Garbage:
+        """Remove bytes that no release refers to, and what killed processes left.
+
+        Args:
+            older_than: leave what is younger; an upload stores its bytes before anything refers to
+                them.
+            dry_run: only say what would be removed.
+
+        Raises:
+            StoreUnavailableError: not all of it can be removed now; nothing that is needed was.
+        """
+        before = self._view.clock.now() - older_than
+        return collect_garbage(self._view, self._blobs, before, dry_run=dry_run)
+
     def _set_status(
         self, package: str, version: str, status: ReleaseStatus, reason: str
     ) -> StoredRelease:
@@ -253,7 +313,7 @@ class Registry:
         return changed
 
     def _open(self, digest: Digest, filename: str) -> CheckedWheel:
-        return open_wheel(self._blobs.get(digest), filename)
+        return open_wheel(read_blob(self._blobs, digest), filename)
 
 
 def exact(release: StoredRelease) -> str:
@@ -301,7 +361,12 @@ def _release_of(verified: VerifiedWheel, now: datetime) -> StoredRelease:
     )
 
 
-def _publish(catalog: Catalog, offered: StoredRelease) -> tuple[StoredRelease, bool]:
+def _publish(catalog: Catalog, verified: VerifiedWheel, now: datetime) -> Upload:
+    release, created = _enter(catalog, _release_of(verified, now))
+    return Upload(release, created, verified.warnings)
+
+
+def _enter(catalog: Catalog, offered: StoredRelease) -> tuple[StoredRelease, bool]:
     """Return the release as it is published now, and whether it wasn't before."""
     if catalog.add(offered):
         return offered, True

@@ -15,7 +15,7 @@ from importlib_metadata import EntryPoint, entry_points
 from cloacina_core.errors import PluginError, PluginLoadError
 from cloacina_core.model.event import RunEvent
 from cloacina_core.plugin import spec
-from cloacina_core.plugin.interfaces import CommandSpec, WorkflowSource
+from cloacina_core.plugin.interfaces import BlobStoreKind, CommandSpec, WorkflowSource
 from cloacina_core.plugin.markers import PROJECT
 
 GROUP = "cloacina"
@@ -107,6 +107,10 @@ class Plugins:
     def tables(self) -> list[Any]:
         """Return the tables that plugins contribute to the store."""
         return [table for _, table in self._contributions("cloacina_tables")]
+
+    def blob_stores(self) -> list[BlobStoreKind]:
+        """Return the kinds of blob stores that plugins contribute."""
+        return self._distinct(self._contributions("cloacina_blob_stores"), "blob store", ())
 
     def sources(self, view: object, taken: Iterable[str]) -> list[WorkflowSource]:
         """Return the sources of workflows that plugins contribute."""

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Index,
+    LargeBinary,
     MetaData,
     Row,
     Select,
@@ -37,9 +38,10 @@ from cloacina_core.foundation.digest import Digest
 from cloacina_registry.trust.keys import KeyId
 from cloacina_registry.trust.verification import Signer
 
+_metadata = MetaData()
 _releases = Table(
     "registry_releases",
-    MetaData(),
+    _metadata,
     Column("package", Text, primary_key=True),
     Column("canonical_version", Text, primary_key=True),
     Column("version", Text, nullable=False),
@@ -58,7 +60,17 @@ _releases = Table(
     Index("registry_releases_newest", "package", "uploaded_at"),
 )
 
-TABLES: Sequence[Table] = (_releases,)
+BLOBS = Table(
+    "registry_blobs",
+    _metadata,
+    Column("digest", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("put_at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Where wheels are, when the setting `blob_store` is `database`."""
+
+TABLES: Sequence[Table] = (_releases, BLOBS)
 """For the store to create."""
 
 _c = _releases.c
@@ -171,6 +183,24 @@ class Catalog:
         if after is not None:
             query = query.where(_comes_after(after))
         return self._all(query.limit(limit))
+
+    def digests(self) -> set[Digest]:
+        """Return the digests of all releases that aren't deleted."""
+        query = select(_c.digest).where(_is_there())
+        return {Digest(digest) for digest in self._connection.scalars(query)}
+
+    def refers_to(self, digest: Digest) -> bool:
+        """Whether a release that isn't deleted has these bytes."""
+        query = select(_c.digest).where(_is_there(), _c.digest == digest).limit(1)
+        return self._connection.scalar(query) is not None
+
+    def keep_uploads_out(self) -> None:
+        """Wait for the uploads that are being committed, and let no other begin to until our end.
+
+        On SQLite, a transaction that writes does so by itself.
+        """
+        if self._connection.dialect.name == "postgresql":
+            self._connection.exec_driver_sql(f"LOCK TABLE {_releases.name} IN SHARE MODE")
 
     def _first(self, query: Select[Any]) -> StoredRelease | None:
         row = self._connection.execute(query).first()

@@ -13,13 +13,16 @@ from support.wheels import SOURCES, WORKFLOWS, build_wheel, make_manifest, wheel
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import digest_of
 from cloacina_core.model.workflow import Workflow
+from cloacina_core.plugin import BlobStore
 from cloacina_core.settings import Settings
+from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.manifest import Manifest, ManifestWorkflow
 from cloacina_registry.registry import Registry, Upload
-from cloacina_registry.storage.catalog import TABLES
+from cloacina_registry.storage.blobs import FileBlobStore
+from cloacina_registry.storage.catalog import BLOBS, TABLES
 from cloacina_registry.trust.keys import PrivateKey
 from cloacina_registry.trust.signing import sign_wheel
 from cloacina_registry.trust.store import TrustStore
@@ -34,8 +37,17 @@ STRANGER = make_key(9)
 class StoreView:
     """A `RuntimeView` of a home with a store, and nothing else."""
 
-    def __init__(self, home: Path, clock: Clock | None = None, url: str | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        clock: Clock | None = None,
+        url: str | None = None,
+        *,
+        in_database: bool = False,
+    ) -> None:
+        """Open a home; the wheels lie in its folder, or in the database."""
         home.mkdir(parents=True, exist_ok=True)
+        self._in_database = in_database
         self.home = home
         self.clock: Clock = clock or StoppedClock()
         self.settings = Settings(home=home, database_url=url or f"sqlite:///{home / 'cloacina.db'}")
@@ -48,6 +60,14 @@ class StoreView:
     def read(self) -> AbstractContextManager[Connection]:
         """Open a read-only transaction."""
         return self.database.read()
+
+    def blob_store(self) -> BlobStore:
+        """Return the place of the wheels."""
+        return self.blobs_in(BLOBS) if self._in_database else FileBlobStore(self.home / "blobs")
+
+    def blobs_in(self, table: Any) -> BlobStore:
+        """Return a store of blobs in a table."""
+        return DatabaseBlobStore(self.database, table=table)
 
 
 def open_home(home: Path) -> Iterator[StoreView]:

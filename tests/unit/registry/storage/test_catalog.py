@@ -48,7 +48,7 @@ def stored(package: str = "acme-etl", version: str = "1.0", **changes: Any) -> S
 
 
 def test_tables_are_named_after_their_plugin():
-    assert [table.name for table in TABLES] == ["registry_releases"]
+    assert [table.name for table in TABLES] == ["registry_releases", "registry_blobs"]
 
 
 def test_a_release_comes_back_as_it_went_in(catalog: Catalog):
