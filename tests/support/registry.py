@@ -70,9 +70,9 @@ class StoreView:
         return DatabaseBlobStore(self.database, table=table)
 
 
-def open_home(home: Path) -> Iterator[StoreView]:
+def open_home(home: Path, clock: Clock | None = None, **storage: Any) -> Iterator[StoreView]:
     """Yield a view of a new home that trusts `OWNER` with every package; close it in the end."""
-    view = StoreView(home)
+    view = StoreView(home, clock, **storage)
     TrustStore(view.home, view.clock).add("owner", OWNER.public)
     yield view
     view.database.close()
