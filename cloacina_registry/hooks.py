@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = {
     "package": "Make packages: new, build, inspect, verify, compare.",
-    "registry": "Publish packages: upload, list, show, download, yank, delete.",
+    "registry": "Publish packages: upload, list, show, yank, move, check.",
     "key": "Make and list the keys that packages are signed with.",
     "trust": "Say whose signatures count, and for which packages.",
     "demo": "See it all at work, in a minute.",
