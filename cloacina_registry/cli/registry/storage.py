@@ -10,6 +10,7 @@ from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.moments import LENGTH
 from cloacina_core.errors import NotAllowedError
 from cloacina_core.foundation.clock import iso
+from cloacina_core.foundation.period import Period
 from cloacina_registry.registry import Registry
 from cloacina_registry.storage.checking import StorageReport
 from cloacina_registry.storage.collecting import GRACE, Garbage
@@ -52,8 +53,9 @@ def _report_text(console: Console, report: StorageReport) -> str:
 @click.option(
     "--older-than",
     type=LENGTH,
-    default=GRACE,
-    help="Leave what is younger than this, as 12h; one day when not given.",
+    default=str(Period(GRACE)),
+    show_default=True,
+    help="Leave what is younger than this.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @command_options
