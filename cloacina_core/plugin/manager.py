@@ -12,7 +12,7 @@ from typing import Any
 import pluggy
 from importlib_metadata import EntryPoint, entry_points
 
-from cloacina_core.errors import PluginError, PluginLoadError
+from cloacina_core.errors import ConfigurationError, PluginError, PluginLoadError
 from cloacina_core.model.event import RunEvent
 from cloacina_core.plugin import spec
 from cloacina_core.plugin.interfaces import BlobStoreKind, CommandSpec, WorkflowSource
@@ -185,6 +185,8 @@ class Plugins:
             name = implementation.plugin_name
             try:
                 contributed += [(name, thing) for thing in _call(implementation, **arguments) or ()]
+            except ConfigurationError:
+                raise  # not the plugin is broken, but a setting is wrong: the operator must know
             except (Exception, SystemExit) as error:  # noqa: BLE001 - one broken plugin stops nothing
                 self._fail(name, f"{hook}: {type(error).__name__}: {error}")
         return contributed
