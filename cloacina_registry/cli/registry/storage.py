@@ -44,7 +44,7 @@ def _report_json(report: StorageReport) -> dict[str, Any]:
 
 def _report_text(console: Console, report: StorageReport) -> str:
     if not report.findings:
-        return f"{report.releases} releases, nothing wrong"
+        return f"{_counted(report.releases, 'release')}, nothing wrong"
     rows = [(finding.kind, finding.where, finding.message) for finding in report.findings]
     return console.table(("KIND", "WHERE", "FOUND"), rows)
 
@@ -73,7 +73,12 @@ def gc(console: Console, *, older_than: timedelta, dry_run: bool) -> None:
 
 def _summary(garbage: Garbage, *, dry_run: bool) -> str:
     verb = "would be removed" if dry_run else "removed"
-    return f"{len(garbage.blobs)} blobs and {garbage.drafts} drafts {verb}, {garbage.size} bytes"
+    blobs, drafts = _counted(len(garbage.blobs), "blob"), _counted(garbage.drafts, "draft")
+    return f"{blobs} and {drafts} {verb}, {garbage.size} bytes"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _garbage_json(garbage: Garbage, *, dry_run: bool) -> dict[str, Any]:
