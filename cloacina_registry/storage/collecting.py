@@ -9,6 +9,9 @@ Bytes go when all of this holds:
    either comes first, and is seen here, or waits for this one, and puts the bytes again.
 
 Rule 3 alone would do, whatever the clocks say. Rule 1 spares uploads the trouble.
+
+Drafts go when they are older than the grace period, and than an hour: nothing but its age tells
+whether somebody still writes one.
 """
 
 from collections.abc import Sequence
@@ -21,6 +24,9 @@ from cloacina_registry.storage.catalog import Catalog
 
 GRACE = timedelta(days=1)
 """How long bytes without a release are left alone unless it is said otherwise."""
+
+_LONGEST_PUT = timedelta(hours=1)
+"""By then, whoever began to write a wheel has ended, or been ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,8 @@ def collect_garbage(
     ]
     if not dry_run:
         unneeded = [blob for blob in unneeded if _remove(view, blobs, blob)]
-    return Garbage(unneeded, blobs.remove_drafts(before, dry_run=dry_run))
+    given_up = min(before, view.clock.now() - _LONGEST_PUT)
+    return Garbage(unneeded, blobs.remove_drafts(given_up, dry_run=dry_run))
 
 
 def _remove(view: RuntimeView, blobs: BlobStore, blob: StoredBlob) -> bool:
