@@ -37,6 +37,10 @@ class Settings:
     database_url: str
     """SQLAlchemy URL of the store: `sqlite:///PATH` or `postgresql+psycopg://...`."""
 
+    blob_store: str = "file"
+    """Where uploaded packages are kept: `file[:FOLDER]`, `database`, or what a plugin offers; the
+    same for all who share a store."""
+
     slots: int = 16
     """How many tasks one engine runs at a time."""
 
@@ -122,11 +126,14 @@ def read_settings(
     home = search.find("home", default_home(environment))
     search.add_user_file(home.value)
     default_url = f"sqlite:///{home.value / 'cloacina.db'}"
-    origins = [home, search.find("database_url", default_url)]
+    url = search.find("database_url", default_url)
+    # Engines that share PostgreSQL may share nothing else; SQLite's file has a disk beside it.
+    default_blobs = "file" if url.value.startswith("sqlite") else "database"
+    origins = [home, url, search.find("blob_store", default_blobs)]
     origins += [
         search.find(field.name, field.default)
         for field in fields(Settings)
-        if field.name not in {"home", "database_url"}
+        if field.name not in {origin.name for origin in origins}
     ]
     search.raise_problems()
     return ResolvedSettings(
@@ -286,9 +293,22 @@ def _url(value: Any, layer: _Layer) -> str:
     return f"{relative['start']}{layer.folder / relative['path']}{relative['end']}"
 
 
+_BLOB_STORE = re.compile(r"(?P<kind>[a-z][a-z0-9-]*)(:(?P<rest>\S.*))?")
+
+
+def _blob_store(value: Any, layer: _Layer) -> str:
+    found = _BLOB_STORE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("it takes a kind of blob store such as file, file:/srv/blobs or database")
+    if found["kind"] == "file" and found["rest"]:
+        return f"file:{layer.folder / Path(found['rest']).expanduser()}"
+    return str(value)
+
+
 _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "home": _folder,
     "database_url": _url,
+    "blob_store": _blob_store,
     "slots": _count(1),
     "max_live_runs": _count(1),
     "max_run_depth": _count(1),

@@ -16,9 +16,10 @@
     ├─ KeyConflictError       ConflictError: the name, or the key, is there already
     ├─ ReleaseExistsError     ConflictError: the version was published before
     │  └─ FilenameReusedError   and deleted since
-    ├─ TamperedError          NotAllowedError: stored bytes aren't what they were
     ├─ LogTamperedError       NotAllowedError: the log isn't what it was; `problems` says in what
+    ├─ TamperedError          NotAllowedError, BlobDamagedError: stored bytes aren't what they were
     ├─ BlobMissingError       StoreError: stored bytes are gone
+    ├─ BundleRejectedError    InputError: a file of releases from elsewhere breaks the rules
     ├─ IncompatibleReleaseError  InputError: a release that can't run on this host
     ├─ ReleaseInUseError      ConflictError: runs or channels need the release
     ├─ ChannelMovedError      ConflictError: somebody else moved the channel first
@@ -32,8 +33,8 @@ The branch of `cloacina_core.errors` named first is its second base, and gives t
 
 from collections.abc import Iterable, Sequence
 
-from cloacina_core.errors import BlobMissingError as CoreBlobMissingError
 from cloacina_core.errors import (
+    BlobDamagedError,
     CloacinaError,
     ConflictError,
     InputError,
@@ -42,6 +43,7 @@ from cloacina_core.errors import (
     Problem,
     WorkflowLoadError,
 )
+from cloacina_core.errors import BlobMissingError as CoreBlobMissingError
 
 MAX_PROBLEMS = 100
 """How many problems of one sort are told: a hostile file could have millions, nobody reads them."""
@@ -69,13 +71,19 @@ class WheelRejectedError(RegistryError, InputError):
     def __init__(
         self, filename: str, problems: Iterable[Problem], *, hint: str | None = None
     ) -> None:
-        readable = [
-            Problem(problem.kind, _cut(problem.message), _cut(problem.where))
-            for problem in problems
-        ]
-        count = "1 problem" if len(readable) == 1 else f"{len(readable)} problems"
-        super().__init__(f"{filename} is refused: {count}", hint=hint, problems=readable)
+        readable = _readable(problems)
+        super().__init__(f"{filename} is refused: {_count(readable)}", hint=hint, problems=readable)
         self.filename = filename
+
+
+def _readable(problems: Iterable[Problem]) -> list[Problem]:
+    return [
+        Problem(problem.kind, _cut(problem.message), _cut(problem.where)) for problem in problems
+    ]
+
+
+def _count(problems: Sequence[Problem]) -> str:
+    return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
 
 
 def _cut(text: str) -> str:
@@ -207,7 +215,7 @@ class FilenameReusedError(ReleaseExistsError):
     _what_happened = "was published with other contents, and deleted"
 
 
-class TamperedError(RegistryError, NotAllowedError):
+class TamperedError(RegistryError, NotAllowedError, BlobDamagedError):
     """Stored bytes aren't what they were when they were stored.
 
     Attributes:
@@ -219,11 +227,13 @@ class TamperedError(RegistryError, NotAllowedError):
     code = "tampered"
 
     def __init__(self, what: str, expected: str, found: str) -> None:
-        super().__init__(
+        CloacinaError.__init__(
+            self,
             f"{what} was changed after it was stored: {expected} was expected, {found} is there",
             hint="upload the original file again, and find out who writes to the storage",
         )
         self.what = what
+        self.digest = expected
         self.expected = expected
         self.found = found
 
@@ -261,8 +271,27 @@ class BlobMissingError(RegistryError, CoreBlobMissingError):
             self,
             digest,
             f"the stored file {digest} is gone",
-            hint="upload the original file again, or restore the folder from a backup",
+            hint="upload the original file again, or restore the storage from a backup",
         )
+
+
+class BundleRejectedError(RegistryError, InputError):
+    """A file of releases breaks the rules for such files; `problems` names what was found.
+
+    Attributes:
+        filename: the file that is refused.
+    """
+
+    code = "bundle-rejected"
+
+    def __init__(self, filename: str, problems: Sequence[Problem]) -> None:
+        readable = _readable(problems)
+        super().__init__(
+            f"{filename} is refused as a bundle: {_count(readable)}",
+            hint="write it again with: cloacina registry export",
+            problems=readable,
+        )
+        self.filename = filename
 
 
 class IncompatibleReleaseError(RegistryError, InputError):

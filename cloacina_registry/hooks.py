@@ -7,14 +7,22 @@ called.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cloacina_core.plugin import CommandSpec, HomeReport, RuntimeView, WorkflowSource, hookimpl
+from cloacina_core.plugin import (
+    BlobStore,
+    BlobStoreKind,
+    CommandSpec,
+    HomeReport,
+    RuntimeView,
+    WorkflowSource,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
 _COMMANDS = {
     "package": "Make packages: new, build, inspect, verify, compare.",
-    "registry": "Publish packages: upload, list, show, download, yank, delete, audit.",
+    "registry": "Publish packages, promote and withdraw them: upload, promote, yank, audit.",
     "key": "Make and list the keys that packages are signed with.",
     "trust": "Say whose signatures count, and for which packages.",
     "demo": "See it all at work, in a minute.",
@@ -39,8 +47,34 @@ def cloacina_workflow_sources(view: RuntimeView) -> Sequence[WorkflowSource]:
 
 
 @hookimpl
+def cloacina_blob_stores() -> Sequence[BlobStoreKind]:
+    """Contribute a folder, and the store's own database."""
+    return [BlobStoreKind("file", _open_folder), BlobStoreKind("database", _open_table)]
+
+
+def _open_folder(view: RuntimeView, folder: str) -> BlobStore:
+    from pathlib import Path  # noqa: PLC0415 - most commands don't need it
+
+    from cloacina_registry.storage.blobs import FileBlobStore  # noqa: PLC0415 - it is heavy
+
+    return FileBlobStore(Path(folder) if folder else view.home / "blobs")
+
+
+def _open_table(view: RuntimeView, rest: str) -> BlobStore:
+    from cloacina_core.errors import ConfigurationError  # noqa: PLC0415 - seldom needed
+    from cloacina_registry.storage.catalog import BLOBS  # noqa: PLC0415 - it imports SQLAlchemy
+
+    if rest:
+        raise ConfigurationError(
+            f"blob_store database:{rest}: it is always the store's own database",
+            hint="write: database",
+        )
+    return view.blobs_in(BLOBS)
+
+
+@hookimpl
 def cloacina_tables() -> "Sequence[Table]":
-    """Contribute the catalog of releases, the channels, and the log."""
+    """Contribute the releases and a place for their bytes, the channels, and the log."""
     from cloacina_registry.audit import log  # noqa: PLC0415 - it imports SQLAlchemy
     from cloacina_registry.storage import catalog, channels  # noqa: PLC0415 - SQLAlchemy
 

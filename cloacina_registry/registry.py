@@ -12,7 +12,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Self
 
@@ -39,8 +39,10 @@ from cloacina_registry.errors import (
     TrustError,
     UnknownKeyError,
 )
-from cloacina_registry.storage.blobs import FileBlobStore
+from cloacina_registry.storage.blobs import read_blob
 from cloacina_registry.storage.catalog import Catalog, ReleaseChange, ReleaseStatus, StoredRelease
+from cloacina_registry.storage.checking import Progress, StorageReport, check_storage
+from cloacina_registry.storage.collecting import Garbage, collect_garbage
 from cloacina_registry.trust.keys import PublicKey
 from cloacina_registry.trust.statement import Subject
 from cloacina_registry.trust.store import TrustStore
@@ -94,6 +96,19 @@ class StoredFiles:
     receipt: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class AdmittedWheel:
+    """A wheel that may be published: checked, and vouched for at the moment it came in."""
+
+    verified: VerifiedWheel
+    data: bytes
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its package and version; those who publish several take them in this order."""
+        return self.verified.wheel.name, self.verified.wheel.version
+
+
 class Registry:
     """The releases of one home. Methods may be called from any thread and any process."""
 
@@ -115,10 +130,14 @@ class Registry:
 
     @classmethod
     def of(cls, view: RuntimeView) -> Self:
-        """Return the registry that keeps its files in a runtime's home."""
+        """Return the registry whose files are where the settings say.
+
+        Raises:
+            ConfigurationError: the setting `blob_store` names no place that can be used.
+        """
         return cls(
             view,
-            FileBlobStore(view.home / "blobs"),
+            view.blob_store(),
             TrustStore(view.home, view.clock),
             key=RegistryKey(view.home, os.environ.get("CLOACINA_PASSPHRASE")),
             actor=view.user,
@@ -151,24 +170,58 @@ class Registry:
             KeyFileError: the registry's own key can't be used; nothing is published.
             LogTamperedError: the log was damaged; nothing is published.
         """
+        (upload,) = self.publish([self.admit(data, filename, attestation)])
+        return upload
+
+    def admit(self, data: bytes, filename: str, attestation: bytes | None) -> AdmittedWheel:
+        """Return a wheel that may be published. Nothing is stored.
+
+        Raises:
+            CloacinaError: it is refused, by its contents or by our trust; see `upload`.
+        """
         wheel = open_wheel(data, filename)
         now = self._view.clock.now()
-        verified = verify_wheel(wheel, attestation, self._trust.policy(), now)
-        self._blobs.put(data)
-        key = self._key.private()
+        return AdmittedWheel(verify_wheel(wheel, attestation, self._trust.policy(), now), data)
+
+    def publish(self, wheels: Sequence[AdmittedWheel]) -> list[Upload]:
+        """Publish wheels together: all of them, or none. They come back in order of `place`.
+
+        Raises:
+            ReleaseExistsError: a version was published with other bytes, be it deleted since.
+            StoreUnavailableError: they can't be stored now; nothing is published.
+            KeyFileError: the registry's own key can't be used; nothing is published.
+            LogTamperedError: the log was damaged; nothing is published.
+        """
+        # All take their rows in one order, so that nobody waits for one who waits for them.
+        in_order = sorted(wheels, key=lambda wheel: wheel.place)
+        now = self._view.clock.now()
+        for wheel in in_order:
+            self._blobs.put(wheel.data)
         with self._view.begin() as connection:
-            catalog = Catalog(connection)
-            release, kind = _publish(catalog, _release_of(verified, now))
+            uploads = self._publish(connection, [wheel.verified for wheel in in_order], now)
+            for wheel in in_order:
+                # They may have been removed since; whoever does so must wait for us from here on.
+                if not self._blobs.has(wheel.verified.wheel.digest):
+                    self._blobs.put(wheel.data)
+        return uploads
+
+    def _publish(
+        self, connection: Connection, wheels: Sequence[VerifiedWheel], now: datetime
+    ) -> list[Upload]:
+        """Write what is to be known of wheels, and then what became of them into the log."""
+        key = self._key.private()
+        catalog, log = Catalog(connection), AuditLog(connection)
+        entered = [_enter(catalog, _release_of(verified, now)) for verified in wheels]
+        uploads = []
+        for verified, (release, kind) in zip(wheels, entered, strict=True):
+            published = release
             if kind is not None:
-                log = AuditLog(connection)
                 entry = log.append(kind, _facts_of(release), at=now, actor=self._actor)
                 receipt = Receipt.from_log(log, entry).signed_by(key)
-                release = dataclasses.replace(release, receipt=receipt)
-                catalog.update(release)
-            # A deletion may have removed the bytes since; now we hold the lock that it needs.
-            if not self._blobs.has(release.digest):
-                self._blobs.put(data)
-        return Upload(release, kind is EntryKind.UPLOAD, verified.warnings)
+                published = dataclasses.replace(release, receipt=receipt)
+                catalog.update(published)
+            uploads.append(Upload(published, kind is EntryKind.UPLOAD, verified.warnings))
+        return uploads
 
     def packages(self) -> list[str]:
         """Return the normalised names of all packages, sorted."""
@@ -245,7 +298,7 @@ class Registry:
         package = normalized_package(package)
         with self._view.read() as connection:
             release = _locate_undeleted(Catalog(connection), package, version)
-        data = self._blobs.get(release.digest)
+        data = read_blob(self._blobs, release.digest)
         return StoredFiles(release.filename, data, release.attestation, release.receipt)
 
     def verified(self, release: StoredRelease) -> VerifiedWheel:
@@ -280,7 +333,7 @@ class Registry:
             TamperedError: they were changed since.
             BlobMissingError: they are gone.
         """
-        return self._blobs.get(release.digest)
+        return read_blob(self._blobs, release.digest)
 
     def yank(self, package: str, version: str, reason: str) -> StoredRelease:
         """Have a release run only when its exact version is asked for; runs that began go on.
@@ -433,6 +486,24 @@ class Registry:
         except UnknownKeyError:
             return None
 
+    def check(self, progress: Progress) -> StorageReport:
+        """Read everything that is stored, and say what is wrong with it; nothing is changed."""
+        return check_storage(self._view, self._blobs, progress)
+
+    def collect_garbage(self, older_than: timedelta, *, dry_run: bool = False) -> Garbage:
+        """Remove bytes that no release refers to, and what killed processes left.
+
+        Args:
+            older_than: leave what is younger; an upload stores its bytes before anything refers to
+                them.
+            dry_run: only say what would be removed.
+
+        Raises:
+            StoreUnavailableError: not all of it can be removed now; nothing that is needed was.
+        """
+        before = self._view.clock.now() - older_than
+        return collect_garbage(self._view, self._blobs, before, dry_run=dry_run)
+
     def set_status(
         self,
         package: str,
@@ -474,7 +545,7 @@ class Registry:
         AuditLog(connection).append(kind, facts, at=self._view.clock.now(), actor=self._actor)
 
     def _open(self, digest: Digest, filename: str) -> CheckedWheel:
-        return open_wheel(self._blobs.get(digest), filename)
+        return open_wheel(read_blob(self._blobs, digest), filename)
 
 
 def exact(release: StoredRelease) -> str:
@@ -550,7 +621,7 @@ def _kept(catalog: Catalog) -> Iterator[KeptRelease]:
         last = page[-1]
 
 
-def _publish(catalog: Catalog, offered: StoredRelease) -> tuple[StoredRelease, EntryKind | None]:
+def _enter(catalog: Catalog, offered: StoredRelease) -> tuple[StoredRelease, EntryKind | None]:
     """Return the release as it is to be, and what the log is to tell of it.
 
     When there is something to tell, the release is still to be written.

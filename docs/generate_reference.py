@@ -149,6 +149,7 @@ def settings() -> str:
     defaults: Mapping[str, str] = {
         "home": "`.cloacina` in your home folder",
         "database_url": "`sqlite:///HOME/cloacina.db`",
+        "blob_store": "`file`; `database` when the store is PostgreSQL",
     }
     return table(
         ("Setting", "Environment", "Default", "Meaning"),

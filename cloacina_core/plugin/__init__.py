@@ -1,9 +1,12 @@
 """The door for plugin authors: the hook marker and the interfaces that a plugin may implement."""
 
+from cloacina_core.foundation.digest import Digest, digest_of, parse_digest
+from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.plugin.interfaces import (
     AttemptCall,
     BlobStore,
+    BlobStoreKind,
     CommandSpec,
     HomeReport,
     LoadedWorkflow,
@@ -15,12 +18,17 @@ from cloacina_core.plugin.markers import hookimpl
 __all__ = [
     "AttemptCall",
     "BlobStore",
+    "BlobStoreKind",
     "CommandSpec",
+    "Digest",
     "EventType",
     "HomeReport",
     "LoadedWorkflow",
     "RunEvent",
     "RuntimeView",
+    "StoredBlob",
     "WorkflowSource",
+    "digest_of",
     "hookimpl",
+    "parse_digest",
 ]

@@ -1,6 +1,6 @@
 """Everything a plugin may implement or is handed, on one page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.release import Release
@@ -76,8 +77,9 @@ class RuntimeView(Protocol):
     def begin(self) -> AbstractContextManager[Any]:
         """Open a write transaction on the store and yield a `sqlalchemy.Connection`.
 
-        It is committed when the block ends and rolled back when the block raises. A plugin keeps
-        its own tables there, prefixed with its name, and never touches others.
+        It is committed when the block ends and rolled back when the block raises. A block within a
+        block of the same thread is a part of it. A plugin keeps its own tables there, prefixed with
+        its name, and never touches others.
 
         Raises:
             StoreUnavailableError: the database can't be reached or written.
@@ -88,15 +90,35 @@ class RuntimeView(Protocol):
         """Open a read-only transaction and yield a `sqlalchemy.Connection`."""
         ...
 
+    def blob_store(self) -> "BlobStore":
+        """Return the store of files that the setting `blob_store` names.
+
+        Raises:
+            ConfigurationError: no plugin contributes it, or it can't be what the setting says.
+        """
+        ...
+
+    def blobs_in(self, table: Any) -> "BlobStore":
+        """Return a store of blobs in a table of the plugin's; its writes join an open `begin`.
+
+        Args:
+            table: a `sqlalchemy.Table` with the columns `digest` (text, the key), `size` and
+                `put_at` (integers of 64 bits), and `body` (binary).
+        """
+        ...
+
 
 class BlobStore(Protocol):
-    """Keeps bytes by their digest. Methods may be called from any thread and any process."""
+    """Keeps bytes by their digest. Methods may be called from any thread and any process.
+
+    `cloacina_core.testing.BlobStoreContract` is the suite that holds an implementation to this.
+    """
 
     def put(self, data: bytes) -> Digest:
         """Store bytes, durably, and return their digest.
 
-        Storing the same bytes again changes nothing, unless what is stored was damaged: then it is
-        replaced.
+        Storing the same bytes again only makes them young again, unless what is stored was damaged:
+        then it is replaced. At no time are there fewer bytes, or others, than were put.
 
         Raises:
             StoreUnavailableError: they can't be stored now; nothing of them can be read then.
@@ -109,7 +131,7 @@ class BlobStore(Protocol):
         Raises:
             BlobMissingError: they aren't there.
             StoreUnavailableError: they can't be read now.
-            CloacinaError: what is there has another digest.
+            BlobDamagedError: what is there has another digest.
         """
         ...
 
@@ -124,6 +146,41 @@ class BlobStore(Protocol):
             StoreUnavailableError: they can't be removed now.
         """
         ...
+
+    def blobs(self) -> Iterator[StoredBlob]:
+        """Yield what is stored, in any order; nothing of it is read.
+
+        What is put or deleted meanwhile may be told or not.
+
+        Raises:
+            StoreUnavailableError: they can't be listed now.
+        """
+        ...
+
+    def remove_drafts(self, before: datetime, *, dry_run: bool = False) -> int:
+        """Remove what is left of puts that never ended, and return how many there were.
+
+        A store whose puts leave nothing has nothing to remove.
+
+        Args:
+            before: only those that began before this moment; a younger one may still end.
+            dry_run: only count them.
+
+        Raises:
+            StoreUnavailableError: they can't be removed now.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStoreKind:
+    """A kind of place where blobs can be kept, opened only when a setting names it."""
+
+    name: str
+    """What the setting `blob_store` begins with: lower-case letters, digits, hyphens."""
+    open: Callable[[RuntimeView, str], BlobStore]
+    """Takes the view and what stands behind `NAME:` in the setting, empty when there is nothing.
+    Raises `ConfigurationError` when that can't be used."""
 
 
 @dataclass(frozen=True, slots=True)

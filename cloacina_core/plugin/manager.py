@@ -12,10 +12,10 @@ from typing import Any
 import pluggy
 from importlib_metadata import EntryPoint, entry_points
 
-from cloacina_core.errors import PluginError, PluginLoadError
+from cloacina_core.errors import ConfigurationError, PluginError, PluginLoadError
 from cloacina_core.model.event import RunEvent
 from cloacina_core.plugin import spec
-from cloacina_core.plugin.interfaces import CommandSpec, WorkflowSource
+from cloacina_core.plugin.interfaces import BlobStoreKind, CommandSpec, WorkflowSource
 from cloacina_core.plugin.markers import PROJECT
 
 GROUP = "cloacina"
@@ -108,6 +108,10 @@ class Plugins:
         """Return the tables that plugins contribute to the store."""
         return [table for _, table in self._contributions("cloacina_tables")]
 
+    def blob_stores(self) -> list[BlobStoreKind]:
+        """Return the kinds of blob stores that plugins contribute."""
+        return self._distinct(self._contributions("cloacina_blob_stores"), "blob store", ())
+
     def sources(self, view: object, taken: Iterable[str]) -> list[WorkflowSource]:
         """Return the sources of workflows that plugins contribute."""
         sources = self._contributions("cloacina_workflow_sources", view=view)
@@ -181,6 +185,8 @@ class Plugins:
             name = implementation.plugin_name
             try:
                 contributed += [(name, thing) for thing in _call(implementation, **arguments) or ()]
+            except ConfigurationError:
+                raise  # not the plugin is broken, but a setting is wrong: the operator must know
             except (Exception, SystemExit) as error:  # noqa: BLE001 - one broken plugin stops nothing
                 self._fail(name, f"{hook}: {type(error).__name__}: {error}")
         return contributed

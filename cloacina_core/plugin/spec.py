@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cloacina_core.model.event import RunEvent
     from cloacina_core.plugin.interfaces import (
         AttemptCall,
+        BlobStoreKind,
         CommandSpec,
         HomeReport,
         RuntimeView,
@@ -34,6 +35,15 @@ def cloacina_workflow_sources(view: "RuntimeView") -> "Sequence[WorkflowSource]"
     """Contribute places where workflows come from. This is how the registry enters.
 
     Called once when a runtime opens. Names of sources must differ.
+    """
+
+
+@hookspec
+def cloacina_blob_stores() -> "Sequence[BlobStoreKind]":  # type: ignore[empty-body]
+    """Contribute kinds of places where uploaded packages can be kept, for the setting `blob_store`.
+
+    Called when something is first kept or looked for there, so it must be fast: name the kinds,
+    import nothing. Their names must differ.
     """
 
 

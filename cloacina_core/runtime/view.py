@@ -3,13 +3,16 @@
 import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from cloacina_core.errors import ConfigurationError
 from cloacina_core.foundation.clock import Clock, SystemClock
 from cloacina_core.foundation.user import who_asks
+from cloacina_core.plugin.interfaces import BlobStore
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
+from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 
 if TYPE_CHECKING:
@@ -57,6 +60,22 @@ class StoreView:
     def read(self) -> "AbstractContextManager[Connection]":
         """Open a read-only transaction on the store."""
         return self.database.read()
+
+    def blob_store(self) -> BlobStore:
+        """Return the store of files that the setting `blob_store` names."""
+        name, _, rest = self.settings.blob_store.partition(":")
+        kinds = {kind.name: kind for kind in self._plugins.blob_stores()}
+        if name not in kinds:
+            raise ConfigurationError(
+                f"setting blob_store names {name!r}, which no plugin contributes; "
+                f"there are: {', '.join(sorted(kinds)) or 'none'}",
+                hint="see which plugin failed, and why, with: cloacina plugins list",
+            )
+        return kinds[name].open(self, rest)
+
+    def blobs_in(self, table: Any) -> BlobStore:
+        """Return a store of blobs in a table of the store."""
+        return DatabaseBlobStore(self.database, table=table)
 
     def close(self) -> None:
         """Close the store, if it was opened."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from threading import RLock
+from threading import RLock, local
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Engine, Table, create_engine, inspect, select
@@ -45,6 +45,12 @@ _IN_MEMORY_NAMES = (None, "", ":memory:")
 _SYNCHRONOUS = ("FULL", "NORMAL", "EXTRA")
 
 
+class _Open(local):
+    """The write transaction that this thread is in."""
+
+    connection: Connection | None = None
+
+
 class Database:
     """A store's database, open. Safe to use from any thread."""
 
@@ -81,6 +87,7 @@ class Database:
         self.is_shared = self.is_sqlite and self.url.database in _IN_MEMORY_NAMES
         self._turn: AbstractContextManager[Any] = RLock() if self.is_shared else nullcontext()
         self._closed = False
+        self._open = _Open()
         self._direct: list[DirectConnection] = []
         self._listeners: tuple[Listener, ...] = ()
         self._answers = Answers()
@@ -196,17 +203,35 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """Yield a connection in a write transaction, committed at the end of the block.
 
+        A block within a block of the same thread is a part of it: what it writes is undone when it
+        raises, and kept when the outer block is committed. A second transaction would wait for the
+        first one without end.
+
         Raises:
             OutcomeUnknownError: the connection broke during the commit.
             StoreUnavailableError: the database can't be reached or written; nothing was.
             StoreError: the database refused a statement; nothing was written.
         """
+        outer = self._open.connection
+        if outer is None:
+            with self._outermost() as connection:
+                yield connection
+        else:
+            with self._translated(), outer.begin_nested():
+                yield outer
+
+    @contextmanager
+    def _outermost(self) -> Iterator[Connection]:
         with self._connected() as connection:
             connection.info.pop(ANNOUNCED, None)
             connection.begin()
             if not self.is_sqlite:
                 connection.exec_driver_sql(f"SET LOCAL {postgresql.LET_GO_SOON}")
-            yield connection
+            self._open.connection = connection
+            try:
+                yield connection
+            finally:
+                self._open.connection = None
             self._commit(connection)
             announced = connection.info.pop(ANNOUNCED, None)
         self._tell(announced)
@@ -254,7 +279,14 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Yield a connection in a read-only transaction, which sees one state of the database."""
+        """Yield a connection in a read-only transaction, which sees one state of the database.
+
+        Within a block of `begin` of the same thread it is the connection of that, which sees what
+        was written there.
+        """
+        if self._open.connection is not None:
+            yield self._open.connection
+            return
         options = {"writes": False} if self.is_sqlite else postgresql.READ_OPTIONS
         with self._connected() as connection:
             yield connection.execution_options(**options)

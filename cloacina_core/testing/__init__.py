@@ -1,4 +1,4 @@
-"""For tests of workflows, and of executors. Needs no plugin of pytest, nor pytest itself.
+"""For tests of workflows, executors and blob stores. Needs no plugin of pytest, nor pytest itself.
 
 Call a task's function with a plain `Context` to test that function alone. To test a workflow, run
 it here: on the real engine and a database in memory, with a clock that only jumps, so that a retry
@@ -66,9 +66,10 @@ that such a run leaves, or what it fails with.
 cloacina_core.model.child.ChildRunError
 
 `WorkflowHarness` does the same for several runs on one store. Makers of executors derive their
-tests from `ExecutorContract`.
+tests from `ExecutorContract`, makers of blob stores from `BlobStoreContract`.
 """
 
+from cloacina_core.testing.blob_store_contract import BlobStoreContract
 from cloacina_core.testing.clock import FrozenClock
 from cloacina_core.testing.crash_point import CrashPoint
 from cloacina_core.testing.executor_contract import ExecutorContract, InlineExecutorContract
@@ -77,6 +78,7 @@ from cloacina_core.testing.result import HarnessResult
 from cloacina_core.testing.signals import Signal
 
 __all__ = [
+    "BlobStoreContract",
     "CrashPoint",
     "ExecutorContract",
     "FrozenClock",

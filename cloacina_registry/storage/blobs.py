@@ -1,11 +1,43 @@
 """Bytes, kept under their digest and never trusted again unread: every `get` hashes them anew."""
 
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
-from cloacina_core.errors import StoreUnavailableError
+from cloacina_core.errors import BlobDamagedError, StoreUnavailableError
+from cloacina_core.errors import BlobMissingError as AnyBlobMissingError
 from cloacina_core.foundation.digest import Digest, digest_of, hex_of
+from cloacina_core.model.blob import StoredBlob
+from cloacina_core.plugin import BlobStore
 from cloacina_registry.errors import BlobMissingError, TamperedError
 from cloacina_registry.trust import files
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+_DRAFT = re.compile(r"\.[0-9a-f]{64}\.[0-9a-f]+")
+
+
+def read_blob(blobs: BlobStore, digest: Digest) -> bytes:
+    """Return the bytes of a digest, hashed here too: a store may be anybody's.
+
+    Raises:
+        TamperedError: what is there has another digest.
+        BlobMissingError: nothing is there.
+        StoreUnavailableError: they can't be read now.
+    """
+    try:
+        data = blobs.get(digest)
+    except (TamperedError, BlobMissingError):
+        raise
+    except BlobDamagedError as error:
+        raise TamperedError(f"the stored file {digest}", digest, "something else") from error
+    except AnyBlobMissingError as error:
+        raise BlobMissingError(digest) from error
+    found = digest_of(data)
+    if found != digest:
+        raise TamperedError(f"the stored file {digest}", digest, found)
+    return data
 
 
 class FileBlobStore:
@@ -21,12 +53,11 @@ class FileBlobStore:
     def put(self, data: bytes) -> Digest:
         """Store bytes, durably, and return their digest."""
         digest = digest_of(data)
-        if self._is_unharmed(digest):
-            return digest
         path = self._path(digest)
         try:
-            _make_folder(path.parent)
-            files.replace(path, data)
+            if not self._is_unharmed(digest) or not _touch(path):
+                _make_folder(path.parent)
+                files.replace(path, data)
         except OSError as error:
             raise _unavailable(path, "written", error) from error
         return digest
@@ -60,6 +91,31 @@ class FileBlobStore:
         except OSError as error:
             raise _unavailable(path, "removed", error) from error
 
+    def blobs(self) -> Iterator[StoredBlob]:
+        """Yield what is stored, in the order of the digests."""
+        for path, status in self._files(_NAME):
+            yield StoredBlob(Digest(f"sha256:{path.name}"), status.st_size, _modified(status))
+
+    def remove_drafts(self, before: datetime, *, dry_run: bool = False) -> int:
+        """Remove what processes left that were killed while they wrote."""
+        drafts = [path for path, status in self._files(_DRAFT) if _modified(status) < before]
+        for path in [] if dry_run else drafts:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise _unavailable(path, "removed", error) from error
+        return len(drafts)
+
+    def _files(self, name: re.Pattern[str]) -> Iterator[tuple[Path, os.stat_result]]:
+        """Yield the files whose names match, but for those that go meanwhile."""
+        try:
+            for folder in sorted((self._folder / "sha256").glob("[0-9a-f][0-9a-f]")):
+                for path in sorted(folder.iterdir()):
+                    if name.fullmatch(path.name) and (status := _status(path)) is not None:
+                        yield path, status
+        except OSError as error:
+            raise _unavailable(self._folder, "listed", error) from error
+
     def _is_unharmed(self, digest: Digest) -> bool:
         try:
             self.get(digest)
@@ -80,6 +136,26 @@ def _make_folder(folder: Path) -> None:
     _make_folder(folder.parent)
     folder.mkdir(mode=files.FOLDER_MODE, exist_ok=True)
     files.sync_folder(folder.parent)
+
+
+def _touch(path: Path) -> bool:
+    """Make a file young again; False when it is gone."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _modified(status: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(status.st_mtime, UTC)
 
 
 def _unavailable(path: Path, verb: str, error: OSError) -> StoreUnavailableError:

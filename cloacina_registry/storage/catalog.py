@@ -20,6 +20,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Index,
+    LargeBinary,
     MetaData,
     Row,
     Select,
@@ -83,7 +84,17 @@ Index(
     _releases.c.canonical_version,
 )
 
-TABLES: Sequence[Table] = (_packages, _releases)
+BLOBS = Table(
+    "registry_blobs",
+    _metadata,
+    Column("digest", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("put_at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Where wheels are, when the setting `blob_store` is `database`."""
+
+TABLES: Sequence[Table] = (_packages, _releases, BLOBS)
 """For the store to create."""
 
 _c = _releases.c
@@ -319,6 +330,24 @@ class Catalog:
         except IntegrityError:  # another transaction was first, and has committed by now
             return self._next_revision(package)
         return 1
+
+    def digests(self) -> set[Digest]:
+        """Return the digests of all releases that aren't deleted."""
+        query = select(_c.digest).where(_is_there())
+        return {Digest(digest) for digest in self._connection.scalars(query)}
+
+    def refers_to(self, digest: Digest) -> bool:
+        """Whether a release that isn't deleted has these bytes."""
+        query = select(_c.digest).where(_is_there(), _c.digest == digest).limit(1)
+        return self._connection.scalar(query) is not None
+
+    def keep_uploads_out(self) -> None:
+        """Wait for the uploads that are being committed, and let no other begin to until our end.
+
+        On SQLite, a transaction that writes does so by itself.
+        """
+        if self._connection.dialect.name == "postgresql":
+            self._connection.exec_driver_sql(f"LOCK TABLE {_releases.name} IN SHARE MODE")
 
     def _first(self, query: Select[Any]) -> StoredRelease | None:
         row = self._connection.execute(query).first()

@@ -13,9 +13,10 @@ from support.wheels import SOURCES, WORKFLOWS, build_wheel, make_manifest, wheel
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import digest_of
 from cloacina_core.model.workflow import Workflow
-from cloacina_core.plugin import BlobStore
+from cloacina_core.plugin import BlobStore, RuntimeView
 from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
+from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_registry import hooks
 from cloacina_registry.audit.signed import RegistryKey
@@ -23,6 +24,8 @@ from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.manifest import Manifest, ManifestWorkflow
 from cloacina_registry.registry import Registry, Upload
+from cloacina_registry.storage.blobs import FileBlobStore
+from cloacina_registry.storage.catalog import BLOBS
 from cloacina_registry.trust.keys import PrivateKey
 from cloacina_registry.trust.signing import sign_wheel
 from cloacina_registry.trust.store import TrustStore
@@ -37,8 +40,17 @@ STRANGER = make_key(9)
 class StoreView:
     """A `RuntimeView` of a home with a store, and nothing else."""
 
-    def __init__(self, home: Path, clock: Clock | None = None, url: str | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        clock: Clock | None = None,
+        url: str | None = None,
+        *,
+        in_database: bool = False,
+    ) -> None:
+        """Open a home; the wheels lie in its folder, or in the database."""
         home.mkdir(parents=True, exist_ok=True)
+        self._in_database = in_database
         self.home = home
         self.clock: Clock = clock or StoppedClock()
         self.settings = Settings(home=home, database_url=url or f"sqlite:///{home / 'cloacina.db'}")
@@ -54,16 +66,24 @@ class StoreView:
         """Open a read-only transaction."""
         return self.database.read()
 
+    def blob_store(self) -> BlobStore:
+        """Return the place of the wheels."""
+        return self.blobs_in(BLOBS) if self._in_database else FileBlobStore(self.home / "blobs")
 
-def open_home(home: Path) -> Iterator[StoreView]:
+    def blobs_in(self, table: Any) -> BlobStore:
+        """Return a store of blobs in a table."""
+        return DatabaseBlobStore(self.database, table=table)
+
+
+def open_home(home: Path, clock: Clock | None = None, **storage: Any) -> Iterator[StoreView]:
     """Yield a view of a new home that trusts `OWNER` with every package; close it in the end."""
-    view = StoreView(home)
+    view = StoreView(home, clock, **storage)
     TrustStore(view.home, view.clock).add("owner", OWNER.public)
     yield view
     view.database.close()
 
 
-def registry_on(view: StoreView, blobs: BlobStore) -> Registry:
+def registry_on(view: RuntimeView, blobs: BlobStore) -> Registry:
     """Return the registry of a home that keeps its wheels elsewhere."""
     trust, key = TrustStore(view.home, view.clock), RegistryKey(view.home, None)
     return Registry(view, blobs, trust, key=key, actor="tester@here")

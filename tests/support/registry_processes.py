@@ -4,14 +4,18 @@ import multiprocessing
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from sqlalchemy import Connection
 from support.registry import SignedWheel, StoreView, registry_on
 
 from cloacina_core.errors import StoreUnavailableError
-from cloacina_core.foundation.digest import Digest
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.plugin import BlobStore, RuntimeView
 from cloacina_registry.errors import ReleaseExistsError
 from cloacina_registry.registry import Registry
 from cloacina_registry.storage.blobs import FileBlobStore
@@ -49,27 +53,78 @@ def upload_and_die_at_sync(home: Path, wheel: SignedWheel, number: int) -> None:
     wheel.upload_to(registry)
 
 
-class _DeadlyBlobStore(FileBlobStore):
-    """A store in which the process dies once the bytes are stored."""
+STEPS = (
+    "before the put",
+    "after the put",
+    "in the transaction",
+    "before the commit",
+    "after the commit",
+)
+"""Where an upload can be cut off, in their order."""
 
-    def has(self, digest: Digest) -> bool:
-        assert super().has(digest)
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError("dead processes don't get here")
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What a process needs to open a home."""
+
+    folder: Path
+    url: str
+    in_database: bool
+    """Whether the wheels are in the database, or in the folder."""
+
+    def open(self) -> StoreView:
+        """Return a view of it, with the time of day."""
+        return StoreView(self.folder, SystemClock(), self.url, in_database=self.in_database)
 
 
-def upload_and_die_before_the_commit(home: Path, wheel: SignedWheel) -> None:
-    """Upload, and die when all is written and nothing is committed."""
-    view = StoreView(home)
-    blobs = _DeadlyBlobStore(home / "blobs")
-    wheel.upload_to(registry_on(view, blobs))
+class _DeadlyBlobs:
+    """The blob store of a home, in which the process dies at a step."""
+
+    def __init__(self, blobs: BlobStore, step: str) -> None:
+        self._blobs = blobs
+        self._step = step
+
+    def __getattr__(self, name: str) -> Any:
+        if (name, self._step) in (("put", STEPS[0]), ("has", STEPS[2])):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return getattr(self._blobs, name)
+
+
+class _DeadlyView:
+    """A home whose transactions end the process at a step."""
+
+    def __init__(self, view: StoreView, step: str) -> None:
+        self._view = view
+        self._step = step
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._view, name)
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        self._die_at(STEPS[1])
+        with self._view.begin() as connection:
+            yield connection
+            self._die_at(STEPS[3])
+        self._die_at(STEPS[4])
+
+    def _die_at(self, step: str) -> None:
+        if step == self._step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def upload_and_die(home: Home, wheel: SignedWheel, step: str) -> None:
+    """Upload, and die at a step."""
+    view = home.open()
+    blobs = cast(BlobStore, _DeadlyBlobs(view.blob_store(), step))
+    wheel.upload_to(registry_on(cast(RuntimeView, _DeadlyView(view, step)), blobs))
 
 
 def upload_at_the_signal(
-    home: Path, wheel: SignedWheel, start: "Barrier", answers: "Queue[tuple[str, str]]"
+    home: Home, wheel: SignedWheel, start: "Barrier", answers: "Queue[tuple[str, str]]"
 ) -> None:
     """Upload when all others are ready, and answer what came of it, with the winner's digest."""
-    registry = Registry.of(StoreView(home))
+    registry = Registry.of(home.open())
     start.wait(timeout=PATIENCE)
     try:
         wheel.upload_to(registry)

@@ -3,9 +3,11 @@
 import click
 
 from cloacina_registry.cli.registry.audit import audit
+from cloacina_registry.cli.registry.bundles import export, import_
 from cloacina_registry.cli.registry.channels import list_channels, pin, promote, rollback
 from cloacina_registry.cli.registry.listing import list_releases, show
 from cloacina_registry.cli.registry.publishing import download, upload
+from cloacina_registry.cli.registry.storage import check, gc
 from cloacina_registry.cli.registry.withdrawing import (
     delete,
     kill,
@@ -25,6 +27,6 @@ for _command in (
     *(upload, list_releases, show, download),
     *(promote, rollback, pin, list_channels),
     *(yank, quarantine, kill, retire, restore, delete),
-    audit,
+    *(export, import_, check, gc, audit),
 ):
     registry.add_command(_command)

@@ -48,8 +48,8 @@ def upload(console: Console, *, wheels: tuple[Path, ...], attestation: Path | No
     for done in uploads:
         for problem in done.warnings:
             console.warn(f"{done.release}: {problem}")
-    text = "\n".join(map(_told, uploads)) if uploads else None
-    console.emit([_upload_json(done) for done in uploads], text)
+    text = "\n".join(map(told, uploads)) if uploads else None
+    console.emit([upload_json(done) for done in uploads], text)
     return status
 
 
@@ -68,14 +68,16 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
 
 
-def _told(upload: Upload) -> str:
+def told(upload: Upload) -> str:
+    """Return what came of an upload, for people."""
     release = upload.release
     signers = ", ".join(signer.name for signer in release.signers) or "nobody"
     what = "published" if upload.created else "published before"
     return f"{exact(release)} {what}, signed by {signers}, {release.digest}"
 
 
-def _upload_json(upload: Upload) -> dict[str, Any]:
+def upload_json(upload: Upload) -> dict[str, Any]:
+    """Return what came of an upload, as `--json` tells it."""
     return {
         **release_json(upload.release),
         "created": upload.created,

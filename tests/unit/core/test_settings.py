@@ -78,8 +78,9 @@ def test_the_first_place_with_a_value_counts(
     found = read_settings(environment, project, flags)
 
     assert found.settings.slots == int(FOUR[place])
+    origins = {origin.name: origin.origin for origin in found.origins}
     assert (
-        found.origins[2].origin
+        origins["slots"]
         == {
             "flag": "flag",
             "environment": "environment CLOACINA_SLOTS",
@@ -87,6 +88,54 @@ def test_the_first_place_with_a_value_counts(
             "user": str(home / "config.toml"),
         }[place]
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [("sqlite:///runs.db", "file"), ("postgresql+psycopg://db.internal/runs", "database")],
+)
+def test_packages_are_kept_where_all_who_share_the_store_find_them(
+    url: str, kind: str, environment: dict[str, str], project: Path
+) -> None:
+    found = read_settings(environment, project, {"database_url": url})
+
+    assert found.settings.blob_store == kind
+    (origin,) = (origin for origin in found.origins if origin.name == "blob_store")
+    assert origin.origin == "default"
+
+
+@pytest.mark.parametrize(
+    "text", ["file", "file:/srv/blobs", "database", "fsspec:s3://bucket/cloacina"]
+)
+def test_a_blob_store_is_a_kind_and_what_that_kind_wants(
+    text: str, environment: dict[str, str], project: Path
+) -> None:
+    found = read_settings(environment, project, {"blob_store": text})
+
+    assert found.settings.blob_store == text
+
+
+def test_a_folder_of_blobs_in_a_file_is_below_the_folder_of_the_file(
+    environment: dict[str, str], project: Path
+) -> None:
+    write_project(project, "blob_store = 'file:blobs'")
+
+    found = read_settings(environment, project)
+
+    assert found.settings.blob_store == f"file:{project / 'blobs'}"
+
+
+@pytest.mark.parametrize("value", ["", "File", ":x", "file:", "file: x", "/srv/blobs", 3, None])
+def test_anything_else_is_no_blob_store(
+    value: object, environment: dict[str, str], project: Path
+) -> None:
+    written = "''" if value == "" else repr(value).replace("None", "[]")
+    write_project(project, f"blob_store = {written}")
+
+    error = refusal(environment, project)
+
+    assert "blob_store" in error.message
+    assert "database" in error.message
 
 
 def test_flags_that_are_none_and_variables_that_are_empty_arent_given(
@@ -303,9 +352,9 @@ def test_unknown_settings_are_all_told_with_those_there_are(
         f"{pyproject}: there is no setting 'Lease'",
     ]
     assert error.hint == (
-        "settings are: blocked_plugins, cancel_grace, database_url, home, lease, max_live_runs, "
-        "max_run_depth, max_spilled_bytes, max_value_bytes, retention, retention_failed, slots, "
-        "spill_bytes"
+        "settings are: blob_store, blocked_plugins, cancel_grace, database_url, home, lease, "
+        "max_live_runs, max_run_depth, max_spilled_bytes, max_value_bytes, retention, "
+        "retention_failed, slots, spill_bytes"
     )
 
 

@@ -42,6 +42,7 @@ def test_every_hook_is_one_that_the_core_knows():
     manager.check_pending()
 
     assert {caller.name for caller in manager.get_hookcallers(hooks) or []} == {
+        "cloacina_blob_stores",
         "cloacina_commands",
         "cloacina_workflow_sources",
         "cloacina_tables",

@@ -15,14 +15,7 @@ from support.registry import (
     registry_on,
     signed_wheel,
 )
-from support.registry_processes import (
-    PATIENCE,
-    SPAWN,
-    run_until_it_dies,
-    upload_and_die_at_sync,
-    upload_and_die_before_the_commit,
-    upload_at_the_signal,
-)
+from support.registry_processes import run_until_it_dies, upload_and_die_at_sync
 from support.signing import StoppedClock, make_key
 
 from cloacina_core.errors import (
@@ -507,34 +500,3 @@ def test_a_process_killed_while_it_writes_publishes_nothing(view: StoreView, num
     assert registry.packages() == []
     assert ONE.upload_to(registry).created
     assert registry.download("acme-etl", "1.0").data == ONE.data
-
-
-def test_a_process_killed_before_the_commit_publishes_nothing(view: StoreView):
-    run_until_it_dies(upload_and_die_before_the_commit, view.home, ONE)
-
-    registry = Registry.of(view)
-    assert registry.packages() == []
-    assert blob_file(view, ONE.digest).read_bytes() == ONE.data  # unreferenced, and harmless
-    assert ONE.upload_to(registry).created
-
-
-def test_of_processes_that_upload_one_version_at_once_one_wins(view: StoreView):
-    wheels = [ONE, OTHER_ONE, signed_wheel("1.0", sources=flows_returning("third one"))]
-    start, answers = SPAWN.Barrier(len(wheels)), SPAWN.Queue()
-    processes = [
-        SPAWN.Process(target=upload_at_the_signal, args=(view.home, wheel, start, answers))
-        for wheel in wheels
-    ]
-    for process in processes:
-        process.start()
-
-    outcomes = sorted(answers.get(timeout=PATIENCE) for _ in processes)
-
-    for process in processes:
-        process.join(timeout=PATIENCE)
-    published = Registry.of(view).show("acme-etl", "1.0").digest
-    assert outcomes == [
-        ("published", published),
-        ("release-exists", published),
-        ("release-exists", published),
-    ]

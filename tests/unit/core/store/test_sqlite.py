@@ -3,6 +3,7 @@
 import importlib
 import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -121,10 +122,14 @@ def test_a_transaction_that_writes_takes_its_lock_at_the_beginning(tmp_path: Pat
 
 def test_readers_do_not_wait_for_writers(tmp_path: Path):
     database = Database(f"sqlite:///{tmp_path}/a.db", FrozenClock())
-    with database.begin() as writing:
-        writing.exec_driver_sql("INSERT INTO definitions VALUES ('d', 'body')")
-        with database.read() as reading:
-            count = reading.exec_driver_sql("SELECT count(*) FROM definitions").scalar()
 
-    assert count == 0
+    def count() -> int:
+        with database.read() as reading:
+            return reading.exec_driver_sql("SELECT count(*) FROM definitions").scalar_one()
+
+    with database.begin() as writing, ThreadPoolExecutor(1) as others:
+        writing.exec_driver_sql("INSERT INTO definitions VALUES ('d', 'body')")
+        counted = others.submit(count).result()
+
+    assert counted == 0
     database.close()

@@ -1,0 +1,1 @@
+"""Keeps uploaded packages wherever fsspec reaches."""
