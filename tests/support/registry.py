@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import Connection
-from support.signing import StoppedClock, make_key
+from support.signing import StoppedClock, grant_key, make_key
 from support.wheels import SOURCES, WORKFLOWS, build_wheel, make_manifest, wheel_filename
 
 from cloacina_core.foundation.clock import Clock
@@ -22,7 +22,6 @@ from cloacina_registry.registry import Registry, Upload
 from cloacina_registry.storage.catalog import TABLES
 from cloacina_registry.trust.keys import PrivateKey
 from cloacina_registry.trust.signing import sign_wheel
-from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.wheel.checked import open_wheel
 
 OWNER = make_key(1)
@@ -53,7 +52,7 @@ class StoreView:
 def open_home(home: Path) -> Iterator[StoreView]:
     """Yield a view of a new home that trusts `OWNER` with every package; close it in the end."""
     view = StoreView(home)
-    TrustStore(view.home, view.clock).add("owner", OWNER.public)
+    grant_key(view.home, "owner", OWNER.public)
     yield view
     view.database.close()
 

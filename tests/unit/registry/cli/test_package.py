@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from support.projects import write_project
-from support.signing import make_key
+from support.signing import grant_key, make_key
 from support.wheels import build_wheel, make_manifest, wheel_filename
 
-from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of
 from cloacina_registry.cli.package import package
 from cloacina_registry.manifest import ManifestWorkflow
 from cloacina_registry.trust.keyring import DEFAULT_KEY, KeyRing
-from cloacina_registry.trust.store import TrustStore
 
 WHEEL = "acme_etl-1.0-py3-none-any.whl"
 ATTESTATION = f"{WHEEL}.release.attestation"
@@ -31,7 +29,7 @@ def home(tmp_path: Path) -> Path:
     """Return a home with a key that is trusted with everything."""
     home = tmp_path / "home"
     public = KeyRing(home).new(DEFAULT_KEY, None)
-    TrustStore(home, SystemClock()).add(DEFAULT_KEY, public)
+    grant_key(home, DEFAULT_KEY, public)
     return home
 
 
