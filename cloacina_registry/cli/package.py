@@ -187,7 +187,7 @@ def sign(
         },
         str(signed.attestation),
     )
-    console.say(f"{signed.wheel.filename} has {len(signed.signatures)} signatures now")
+    console.say(f"signatures of {signed.wheel.filename} now: {len(signed.signatures)}")
 
 
 def _public_key(path: Path) -> PublicKey:
