@@ -10,7 +10,7 @@ from cloacina_registry.trust.policy import TrustPolicy
 def policy_changes(old: TrustPolicy, new: TrustPolicy) -> Iterator[str]:
     """Yield a line for each entry that is added, removed or changed, but for the version."""
     before, after = _entries(old), _entries(new)
-    for name in {**before, **after}:
+    for name in {**after, **before}:
         if name not in after:
             yield f"{name}: removed"
         elif name not in before:

@@ -15,6 +15,7 @@ walks to it from the one that is, and remembers it. Readers look at what was see
 they never take a document for older than it.
 """
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -231,6 +232,8 @@ class TrustStore:
             TrustDocumentError: it breaks a rule of `signed`, or can't be written.
         """
         *steps, newest = sorted(documents, key=lambda trust: trust.version)
+        with contextlib.suppress(TrustDocumentError):  # what can't be used is about to be replaced
+            self.document()  # a version that is in force counts as seen, crash or not
         try:
             self._home.mkdir(mode=files.FOLDER_MODE, parents=True, exist_ok=True)
             with files.locked(self._home):

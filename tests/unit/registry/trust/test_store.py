@@ -5,6 +5,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -299,6 +300,19 @@ def test_a_version_that_wasnt_remembered_is_by_the_next_who_reads(store: TrustSt
 
     assert store.policy().version == 3
     assert store.seen() == Seen.of(at(store, 3))
+
+
+def test_a_version_that_wasnt_remembered_is_walked_over(store: TrustStore) -> None:
+    store.change(
+        lambda policy: policy.rotating(add=[OTHER_ROOT.public], remove=[ROOT.public.key_id]),
+        [ROOT, OTHER_ROOT],
+    )
+    next_one = replace(store.policy(), version=3)
+    forget_back_to(store, 1)
+
+    store.apply([SignedTrust.unsigned(next_one).signed_by([OTHER_ROOT])])
+
+    assert store.policy().version == 3
 
 
 def test_a_version_that_doesnt_follow_from_what_was_seen_isnt_remembered(store: TrustStore) -> None:
