@@ -3,6 +3,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.signing import NOW, ROOT, make_key, trusted
 
 from cloacina_registry.errors import TrustDocumentError
@@ -235,3 +237,40 @@ def test_every_fault_is_told_at_once() -> None:
         "grants[0].level",
         "reserved",
     ]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 20) | st.text(max_size=5) | st.just("lead"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+PLACES: list[tuple[str | int, ...]] = [
+    *((field,) for field in policy_to_json(POLICY)),
+    *(("root", field) for field in policy_to_json(POLICY)["root"]),
+    *(("keys", 1, field) for field in policy_to_json(POLICY)["keys"][1]),
+    *(("grants", 0, field) for field in policy_to_json(POLICY)["grants"][0]),
+    *((field, 0) for field in ("keys", "grants", "reserved")),
+]
+
+
+@settings(deadline=None)
+@given(st.sampled_from(PLACES), JSON)
+def test_any_value_in_any_place_is_read_or_refused_but_never_a_crash(
+    place: tuple[str | int, ...], new: object
+) -> None:
+    value: Any = document()
+    *way, last = place
+    part = value
+    for step in way:
+        part = part[step]
+    part[last] = new
+
+    try:
+        policy = policy_from_json(value)
+    except TrustDocumentError as refusal:
+        kinds = {problem.kind for problem in refusal.problems}
+    else:
+        is_stable = policy_from_json(policy_to_json(policy)) == policy
+        kinds = {"trust-document" if is_stable else "unstable"}
+
+    assert kinds == {"trust-document"}
