@@ -8,9 +8,15 @@
     │  ├─ UntrustedSignerError  it is right, but nobody trusts its key with this package
     │  ├─ KeyFileError        a key file can't be used
     │  ├─ WeakKeyError        anyone could sign for the key
-    │  ├─ TrustDocumentError  the document of trusted keys can't be used
     │  ├─ ReceiptError        a receipt isn't one of this registry, or not of this release
-    │  └─ CheckpointError     a checkpoint isn't one of this registry
+    │  ├─ CheckpointError     a checkpoint isn't one of this registry
+    │  └─ TrustDocumentError  the trust document can't be used
+    │     ├─ TrustRollbackError   it is older than one that was seen before
+    │     ├─ RootThresholdError   too few root keys have signed it
+    │     └─ TrustExpiredError    it says itself that it is too old
+    ├─ NoTrustDocumentError   NotFoundError: nobody has decided about trust here
+    ├─ TrustDraftError        ConflictError: a change waits for signatures, another can't be made
+    ├─ SignerError            InputError: a key outside can't be signed with
     ├─ PublicKeyError         InputError: what was given isn't an Ed25519 public key
     ├─ UnknownKeyError        NotFoundError: no key has the name
     ├─ KeyConflictError       ConflictError: the name, or the key, is there already
@@ -130,7 +136,7 @@ class WeakKeyError(TrustError):
 
 
 class TrustDocumentError(TrustError):
-    """The document of trusted keys can't be used: its modes, or what is in it."""
+    """The trust document can't be used: its modes, or what is in it."""
 
     code = "trust-document"
 
@@ -145,6 +151,49 @@ class CheckpointError(TrustError):
     """A checkpoint isn't one of this registry."""
 
     code = "checkpoint"
+
+
+class TrustRollbackError(TrustDocumentError):
+    """The trust document is older than one that was in force here, or another of its version."""
+
+    code = "root-rollback"
+
+
+class RootThresholdError(TrustDocumentError):
+    """Too few of the root keys have signed the trust document."""
+
+    code = "root-threshold"
+
+
+class TrustExpiredError(TrustDocumentError):
+    """The trust document has expired: whoever can't get a newer one may have been cut off."""
+
+    code = "freeze"
+
+
+class NoTrustDocumentError(RegistryError, NotFoundError):
+    """Nobody has decided about trust in this home yet."""
+
+    code = "no-trust-document"
+
+    def __init__(self, home: object) -> None:
+        super().__init__(
+            f"there is no trust document in {home}",
+            hint="begin one with: cloacina init; or take over that of your team with: "
+            "cloacina trust apply FILE --root KEYID",
+        )
+
+
+class TrustDraftError(RegistryError, ConflictError):
+    """A draft of the next trust document waits for signatures; another change can't be made."""
+
+    code = "trust-draft"
+
+
+class SignerError(RegistryError, InputError):
+    """A key outside of the key ring can't be signed with: in a file, a device or a service."""
+
+    code = "signer"
 
 
 class PublicKeyError(RegistryError, InputError):

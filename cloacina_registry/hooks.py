@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
 _COMMANDS = {
-    "package": "Make packages: new, build, inspect, verify, compare.",
+    "package": "Make packages: new, build, sign, inspect, verify, compare.",
     "registry": "Publish packages, promote and withdraw them: upload, promote, yank, audit.",
     "key": "Make and list the keys that packages are signed with.",
     "trust": "Say whose signatures count, and for which packages.",
@@ -84,7 +84,7 @@ def cloacina_tables() -> "Sequence[Table]":
 @hookimpl
 def cloacina_prepare_home(view: RuntimeView, passphrase: str | None) -> Sequence[HomeReport]:
     """Make the first key and trust it with every package, so that nothing runs unsigned."""
-    return [*_make_first_key(view, passphrase), *_trust_first_key(view)]
+    return [*_make_first_key(view, passphrase), *_trust_first_key(view, passphrase)]
 
 
 def _make_first_key(view: RuntimeView, passphrase: str | None) -> Sequence[HomeReport]:
@@ -100,14 +100,22 @@ def _make_first_key(view: RuntimeView, passphrase: str | None) -> Sequence[HomeR
     return [HomeReport("key", f"made key {DEFAULT_KEY!r} to sign packages with ({guard})", facts)]
 
 
-def _trust_first_key(view: RuntimeView) -> Sequence[HomeReport]:
+def _trust_first_key(view: RuntimeView, passphrase: str | None) -> Sequence[HomeReport]:
+    from cloacina_registry.trust.beginning import begin_trust  # noqa: PLC0415 - cryptography
     from cloacina_registry.trust.keyring import DEFAULT_KEY, KeyRing  # noqa: PLC0415 - cryptography
     from cloacina_registry.trust.store import TrustStore  # noqa: PLC0415 - cryptography
 
-    trust = TrustStore(view.home, view.clock)
-    own = [entry for entry in KeyRing(view.home).list() if entry.name == DEFAULT_KEY]
-    if trust.policy().keys or not own:
+    trust, ring = TrustStore(view.home, view.clock), KeyRing(view.home)
+    own = [entry for entry in ring.list() if entry.name == DEFAULT_KEY]
+    if trust.document() is not None or not own:
         return []  # whoever decided about trust before knew better than a default
-    trusted = trust.add(DEFAULT_KEY, own[0].public)
-    facts = {"name": trusted.name, "packages": list(trusted.packages)}
-    return [HomeReport("trust", f"trusted key {DEFAULT_KEY!r} with every package", facts)]
+    key = ring.load_private(DEFAULT_KEY, passphrase)
+    policy = begin_trust(trust, key, DEFAULT_KEY, view.clock.now())
+    facts = {
+        "name": DEFAULT_KEY,
+        "packages": list(policy.patterns_of(DEFAULT_KEY)),
+        "root": True,
+        "version": policy.version,
+    }
+    detail = f"trusted key {DEFAULT_KEY!r} with every package"
+    return [HomeReport("trust", detail, facts)]

@@ -14,25 +14,30 @@ DEFAULT_VARIABLE = "CLOACINA_PASSPHRASE"
 """The environment variable that is looked at when the command line names nothing."""
 
 
-def passphrase_options(*, confirm: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def passphrase_options(
+    *, confirm: bool, when_needed: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the options, and pass the command a `passphrase`: text, or None when there is none.
 
     Stands beneath `pass_console`, which tells the errors.
 
     Args:
         confirm: ask for it twice, when it is to be a new one.
+        when_needed: pass a function that returns it, and asks once, when it is first called.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def command(*args: Any, **options: Any) -> Any:
-            passphrase = _passphrase(
+            passphrase = functools.partial(
+                _passphrase,
                 file=options.pop("passphrase_file"),
                 variable=options.pop("passphrase_env"),
                 prompt=options.pop("passphrase_prompt"),
                 confirm=confirm,
             )
-            return function(*args, passphrase=passphrase, **options)
+            given = functools.cache(passphrase) if when_needed else passphrase()
+            return function(*args, passphrase=given, **options)
 
         return _with_options(command)
 

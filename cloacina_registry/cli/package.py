@@ -12,11 +12,13 @@ from cloacina_core.cli.passphrase import passphrase_options
 from cloacina_core.errors import InputError
 from cloacina_core.model.drawing import draw_workflow
 from cloacina_registry.cli.comparisons import told_comparison
+from cloacina_registry.cli.trust.signing import read_trust
 from cloacina_registry.errors import UnknownKeyError
 from cloacina_registry.package.building import (
     WrittenPackage,
     build_package,
     seal_file,
+    sign_file,
     write_package,
 )
 from cloacina_registry.package.comparison import Side, compare
@@ -26,9 +28,11 @@ from cloacina_registry.package.sealing import SealedPackage
 from cloacina_registry.package.verdict import Verdict, judge
 from cloacina_registry.registry import Registry, parse_exact
 from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX
+from cloacina_registry.trust.external import ExternalKey
 from cloacina_registry.trust.keyring import DEFAULT_KEY, KeyRing
-from cloacina_registry.trust.keys import PrivateKey
+from cloacina_registry.trust.keys import PrivateKey, PublicKey, SigningKey
 from cloacina_registry.trust.policy import TrustPolicy
+from cloacina_registry.trust.signed import refuse_if_any
 from cloacina_registry.trust.store import TrustStore
 
 _REFUSED = 2
@@ -134,6 +138,67 @@ def seal(
     _tell_package(console, sealed, written, key_name)
 
 
+@package.command("sign")
+@click.argument("wheel", type=_PATH)
+@click.option(
+    "--key",
+    "key_names",
+    metavar="NAME",
+    multiple=True,
+    help=f"Sign with this key; may be repeated.  [default: {DEFAULT_KEY}]",
+)
+@click.option(
+    "--signer",
+    metavar="URI",
+    help="Sign with a key outside: file2:PATH, hsm:..., awskms:ID and others (extra kms).",
+)
+@click.option("--public", "public_file", type=_PATH, help="The public half of the key outside.")
+@command_options
+@pass_console
+@passphrase_options(confirm=False)
+def sign(
+    console: Console,
+    *,
+    wheel: Path,
+    key_names: tuple[str, ...],
+    signer: str | None,
+    public_file: Path | None,
+    passphrase: str | None,
+) -> None:
+    """Add signatures to the package WHEEL. Its bytes stay, and so do the signatures it has.
+
+    Nobody is asked, and nothing is sent; with --signer, the key's own service is.
+    """
+    if (signer is None) is not (public_file is None):
+        raise InputError("--signer and --public go together: the one signs, the other says who")
+    names = key_names or ((DEFAULT_KEY,) if signer is None else ())
+    ring = KeyRing(console.settings.home)
+    keys: list[SigningKey] = [ring.load_private(name, passphrase) for name in names]
+    if signer is not None and public_file is not None:
+        keys.append(ExternalKey.open(signer, _public_key(public_file)))
+    signed = sign_file(wheel, keys)
+    console.emit(
+        {
+            "file": str(wheel),
+            "attestation": str(signed.attestation),
+            "package": signed.wheel.name,
+            "version": signed.wheel.version,
+            "digest": signed.wheel.digest,
+            "signed_by": [key.public.key_id for key in keys],
+            "signatures": len(signed.signatures),
+        },
+        str(signed.attestation),
+    )
+    console.say(f"signatures of {signed.wheel.filename} now: {len(signed.signatures)}")
+
+
+def _public_key(path: Path) -> PublicKey:
+    try:
+        return PublicKey.parse(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} can't be read: {error}") from error
+
+
 def _signing_key(console: Console, name: str, passphrase: str | None) -> PrivateKey:
     # Before anything is built: without a key, the work would be for nothing.
     try:
@@ -206,8 +271,12 @@ def inspect(console: Console, *, file: Path) -> None:
     console.emit(found.to_json(), _inspection_text(found))
 
 
-def _trust(console: Console) -> TrustPolicy:
-    return TrustStore(console.settings.home, console.clock).policy()
+def _trust(console: Console, file: Path | None = None) -> TrustPolicy:
+    if file is None:
+        return TrustStore(console.settings.home, console.clock).policy()
+    trust = read_trust(file)
+    refuse_if_any(str(file), (*trust.problems(), *trust.expiry_problems(console.clock.now())))
+    return trust.policy
 
 
 def _inspection_text(found: Inspection) -> str:
@@ -250,19 +319,34 @@ def _lock_text(found: Inspection) -> str:
 @click.option(
     "--attestation", type=_PATH, help="The signature; found beside the file when not given."
 )
+@click.option(
+    "--trust", "trust_file", type=_PATH, help="Ask this trust document, not that of the home."
+)
+@click.option("--offline", is_flag=True, help="Ask nobody else; it never does.")
 @command_options
 @pass_console
 def verify(
-    console: Console, *, files: tuple[Path, ...], content_only: bool, attestation: Path | None
+    console: Console,
+    *,
+    files: tuple[Path, ...],
+    content_only: bool,
+    attestation: Path | None,
+    trust_file: Path | None,
+    offline: bool,  # noqa: ARG001 - so that scripts can say what they rely on
 ) -> int:
-    """Say whether each FILE is a package that we would take. Ends with 2 if one isn't."""
+    """Say whether each FILE is a package that we would take. Ends with 2 if one isn't.
+
+    The network is never used: all that is asked are the files, their signatures, and the trust
+    document. One given with --trust must be signed by its own root keys and not have expired;
+    whether these are the right ones is for you to know.
+    """
     wheels = [file for file in files if not file.name.endswith(ENVELOPE_SUFFIX)]
     if not wheels:
         raise InputError("there is no wheel among these files")
     if attestation is not None and len(wheels) != 1:
         raise InputError("--attestation goes with one file; several find theirs beside them")
-    trust = None if content_only else _trust(console)
     now = console.clock.now()
+    trust = None if content_only else _trust(console, trust_file)
     verdicts = [judge(file, attestation=attestation, trust=trust, now=now) for file in wheels]
     console.emit(
         [verdict.to_json() for verdict in verdicts],

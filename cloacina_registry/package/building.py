@@ -1,9 +1,10 @@
-"""From a project to a package in a folder: the work of `package build` and `package seal`."""
+"""From a project to a package in a folder: the work of `package build`, `seal` and `sign`."""
 
 import contextlib
 import os
 import secrets
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,10 +16,10 @@ from cloacina_registry.package.locking import ExistingLock, choose_lock
 from cloacina_registry.package.progress import Progress
 from cloacina_registry.package.reader import IMPORT_LIMIT
 from cloacina_registry.package.sealing import SealedPackage, seal_wheel
-from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX
-from cloacina_registry.trust.keys import PrivateKey
-from cloacina_registry.trust.signing import add_signature
-from cloacina_registry.wheel.checked import LOCK_NAME, UnsealedWheel
+from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX, Envelope, Signature
+from cloacina_registry.trust.keys import PrivateKey, SigningKey
+from cloacina_registry.trust.signing import add_signature, sign_wheel
+from cloacina_registry.wheel.checked import LOCK_NAME, CheckedWheel, UnsealedWheel, open_wheel
 from cloacina_registry.wheel.filename import parse_filename
 from cloacina_registry.wheel.reading import read_leniently
 
@@ -29,6 +30,16 @@ class WrittenPackage:
 
     wheel: Path
     attestation: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedFile:
+    """A package, and what lies beside it."""
+
+    wheel: CheckedWheel
+    attestation: Path
+    signatures: tuple[Signature, ...]
+    """All that are in the attestation, whoever made them."""
 
 
 def build_package(
@@ -123,6 +134,30 @@ def _lock_inside(data: bytes, filename: str) -> ExistingLock | None:
     dist_info = parse_filename(filename).dist_info
     lock = read_leniently(data, filename).get(f"{dist_info}/{LOCK_NAME}")
     return None if lock is None else ExistingLock(f"the lock in {filename}", lock)
+
+
+def sign_file(path: Path, keys: Sequence[SigningKey]) -> SignedFile:
+    """Lay signatures beside a package. What others signed there stays; its bytes do, too.
+
+    Args:
+        path: the wheel, which is a package already.
+        keys: whose signatures it gets, at least one; those that it has change nothing.
+
+    Raises:
+        WheelRejectedError: it isn't a package.
+        SignatureError: what lies beside it is about another wheel, malformed, or full.
+        PackageBuildError: a file can't be read or written.
+    """
+    wheel = open_wheel(_read(path), path.name)
+    beside = path.with_name(path.name + ENVELOPE_SUFFIX)
+    envelope = _read(beside) if beside.exists() else sign_wheel(wheel, keys[0])
+    for key in keys:
+        envelope = add_signature(wheel, envelope, key)
+    try:
+        _write(beside, envelope)
+    except OSError as error:
+        raise PackageBuildError(f"{beside} can't be written: {error.strerror}") from error
+    return SignedFile(wheel, beside, Envelope.parse(envelope).signatures)
 
 
 def write_package(package: SealedPackage, folder: Path, progress: Progress) -> WrittenPackage:

@@ -2,7 +2,7 @@
 
 The rules, where they go beyond DSSE v1.0.2 (which lets readers be lenient):
 
-1. At most 64 KiB of JSON, no key twice in an object, no field that DSSE doesn't have.
+1. A bounded number of bytes of JSON, no key twice in an object, no field that DSSE doesn't have.
 2. Base64 in its canonical form of the standard alphabet.
 3. One to sixteen signatures of 64 bytes, no two of them equal, no two with one key id.
 4. A key id is a hint and nothing more. It may be missing.
@@ -18,7 +18,7 @@ from typing import Any, Self
 from cloacina_core.errors import Problem
 from cloacina_core.foundation.json_value import NotJsonError, canonical, decode_strict
 from cloacina_registry.errors import SignatureError
-from cloacina_registry.trust.keys import SIGNATURE_BYTES, PrivateKey
+from cloacina_registry.trust.keys import SIGNATURE_BYTES, SigningKey
 from cloacina_registry.trust.strict import (
     LIST,
     TEXT,
@@ -34,7 +34,7 @@ such names for attestations, and send them along with the wheel."""
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 MAX_ENVELOPE_BYTES = 64 * 1024
-"""An honest one has less than 4 KiB, even with all signatures."""
+"""Of a release. An honest one has less than 4 KiB, even with all signatures."""
 MAX_SIGNATURES = 16
 """Bounds the work: each signature may be tried with each trusted key."""
 
@@ -70,7 +70,7 @@ class Envelope:
         """What the signatures are of."""
         return pre_authentication_encoding(self.payload_type, self.payload)
 
-    def signed_by(self, key: PrivateKey) -> "Envelope":
+    def signed_by(self, key: SigningKey) -> "Envelope":
         """Return the envelope with one more signature."""
         signature = Signature(key.sign(self.signed_bytes), key.public.key_id)
         return Envelope(self.payload, (*self.signatures, signature), self.payload_type)
@@ -85,18 +85,28 @@ class Envelope:
         return canonical(document).encode() + b"\n"
 
     @classmethod
-    def parse(cls, data: bytes, *, of: str = "the wheel") -> Self:
+    def parse(
+        cls,
+        data: bytes,
+        *,
+        of: str = "the wheel",
+        limit: int = MAX_ENVELOPE_BYTES,
+        least_signatures: int = 1,
+    ) -> Self:
         """Return the envelope that some untrusted bytes hold.
 
         Args:
             data: the bytes.
             of: what was signed, for errors to name.
+            limit: how many bytes it may have.
+            least_signatures: how many it must hold; 0 for a draft that nobody has signed yet.
 
         Raises:
             SignatureError: they break a rule of this module; each is a problem of kind `envelope`.
         """
-        document = _decode(data, of)
-        if problems := [_problem(message, where) for where, message in _faults(document)]:
+        document = _decode(data, of, limit)
+        faults = _faults(document, least_signatures)
+        if problems := [_problem(message, where) for where, message in faults]:
             raise _refused(of, problems)
         return cls(
             decode_base64(document["payload"]),
@@ -113,9 +123,9 @@ def _signature_json(signature: Signature) -> dict[str, str]:
     return sig if signature.key_hint is None else {"keyid": signature.key_hint, **sig}
 
 
-def _decode(data: bytes, of: str) -> Any:
-    if len(data) > MAX_ENVELOPE_BYTES:
-        raise _refused(of, [_problem(f"it has more than {MAX_ENVELOPE_BYTES} bytes")])
+def _decode(data: bytes, of: str, limit: int) -> Any:
+    if len(data) > limit:
+        raise _refused(of, [_problem(f"it has more than {limit} bytes")])
     try:
         # Decoded here, for json.loads would guess UTF-16 and UTF-32 too.
         return decode_strict(data.decode())
@@ -125,7 +135,7 @@ def _decode(data: bytes, of: str) -> Any:
         raise _refused(of, [_problem(str(error))]) from error
 
 
-def _faults(document: Any) -> Iterator[tuple[str, str]]:
+def _faults(document: Any, least_signatures: int) -> Iterator[tuple[str, str]]:
     """Yield where the document breaks the rules, and how."""
     fields = {"payload": TEXT, "payloadType": TEXT, "signatures": LIST}
     if faults := list(field_faults(document, fields)):
@@ -133,8 +143,9 @@ def _faults(document: Any) -> Iterator[tuple[str, str]]:
         return
     yield from _base64_faults(document["payload"], "payload")
     signatures = document["signatures"]
-    if not 1 <= len(signatures) <= MAX_SIGNATURES:
-        yield "signatures", f"there must be 1 to {MAX_SIGNATURES} of them, not {len(signatures)}"
+    if not least_signatures <= len(signatures) <= MAX_SIGNATURES:
+        wanted = f"{least_signatures} to {MAX_SIGNATURES}"
+        yield "signatures", f"there must be {wanted} of them, not {len(signatures)}"
         return
     broken = False
     for index, entry in enumerate(signatures):

@@ -33,13 +33,13 @@ _CREATE = (
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-def create(path: Path, data: bytes) -> None:
+def create(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
     """Write a file that doesn't exist yet, and have it on the disk before returning.
 
     Raises:
         FileExistsError: something of this name is there, be it a dangling link.
     """
-    descriptor = os.open(path, _CREATE, FILE_MODE)
+    descriptor = os.open(path, _CREATE, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -51,10 +51,10 @@ def create(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
     """Put a file in the place of another: readers see the old one or the new one, never half."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    create(draft, data)
+    create(draft, data, mode)
     try:
         draft.replace(path)
     except BaseException:

@@ -20,7 +20,7 @@ the curve as -x² + y² = 1 + d·x²·y², doubling shows which y belong to whic
 """
 
 from dataclasses import dataclass
-from typing import NewType, Self
+from typing import NewType, Protocol, Self
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -105,6 +105,19 @@ class PublicKey:
 
     def _key(self) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes(self.raw)
+
+
+class SigningKey(Protocol):
+    """What signs: a private key, or a device that holds one."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The half that others may know."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the signature of a message, 64 bytes (RFC 8032)."""
+        ...
 
 
 class PrivateKey:

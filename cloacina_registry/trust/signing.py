@@ -4,12 +4,12 @@ from datetime import datetime
 
 from cloacina_registry.errors import SignatureError
 from cloacina_registry.trust.envelope import MAX_SIGNATURES, Envelope
-from cloacina_registry.trust.keys import PrivateKey
+from cloacina_registry.trust.keys import SigningKey
 from cloacina_registry.trust.statement import Statement, Subject
 from cloacina_registry.wheel.checked import CheckedWheel
 
 
-def sign_wheel(wheel: CheckedWheel, key: PrivateKey, *, created: datetime | None = None) -> bytes:
+def sign_wheel(wheel: CheckedWheel, key: SigningKey, *, created: datetime | None = None) -> bytes:
     """Return the envelope to lay beside a wheel.
 
     Args:
@@ -22,7 +22,7 @@ def sign_wheel(wheel: CheckedWheel, key: PrivateKey, *, created: datetime | None
     return Envelope(statement.to_bytes(), ()).signed_by(key).to_bytes()
 
 
-def add_signature(wheel: CheckedWheel, envelope: bytes, key: PrivateKey) -> bytes:
+def add_signature(wheel: CheckedWheel, envelope: bytes, key: SigningKey) -> bytes:
     """Return an envelope with one more signature, for policies that ask for several signers.
 
     Signing again with a key that has signed changes nothing.

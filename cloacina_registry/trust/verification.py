@@ -4,13 +4,16 @@ The rules, in the order in which they are asked. The kind of problem stands behi
 
  1. There is an envelope.                                                    signature-missing
  2. It is well-formed and within its limits (see `envelope`).                envelope
- 3. A signature counts for the trusted key that it verifies under. Key ids
-    only say which key to try first. One that names a trusted key and
+ 3. A signature counts for the known key that it verifies under. Key ids
+    only say which key to try first. One that names a known key and
     doesn't verify is forged: refused, whatever else the envelope holds.     signature-invalid
- 4. A signature under which no trusted key verifies doesn't count.           signer-untrusted
- 5. A key that was revoked or has expired doesn't count.                     key-revoked
- 6. A key that isn't trusted with this package doesn't count.                not-delegated
- 7. As many different keys count as the policy asks for, at least one.
+ 4. A signature under which no known key verifies doesn't count.             signer-untrusted
+ 5. A key doesn't count from the moment it expired or was retired. One that
+    was revoked never counts; if it is known since when it was in wrong
+    hands, it counts for what was received before then.                      key-revoked
+ 6. A key that isn't granted this package doesn't count. The grant with the
+    most specific pattern decides alone; without any, no key counts.         not-delegated
+ 7. As many different keys count as the grant asks for, at least one.
     Keys are told apart by their bytes, not by names or key ids.             threshold
  8. What was signed is a statement about one release (see `statement`).      statement
  9. It is about this very wheel: file name, digest, package and version.     subject-mismatch
@@ -20,11 +23,14 @@ The rules, in the order in which they are asked. The kind of problem stands behi
 Keys that anyone could sign for (key-weak) don't get here: neither a `PublicKey` nor a trust
 document can hold one.
 
-At level `warn`, rules 1, 4, 6 and 7 don't refuse but leave a warning: nobody vouches for the
-release, yet nothing speaks against it. The other rules refuse at every level. A policy without
-keys refuses everything at level `strict`.
+For rule 5, an upload is received now. That something was received before must be known from
+somewhere else: a signature has no time in it that could be believed.
 
-The payload isn't looked at before rule 7 is met, except at level `warn`.
+At the levels `warn` and `off` of the grant, rules 1, 4, 6 and 7 don't refuse: nobody vouches for
+the release, yet nothing speaks against it. `warn` leaves a warning, `off` none. The other rules
+refuse at every level. A policy without grants refuses everything.
+
+The payload isn't looked at before rule 7 is met, except at the levels `warn` and `off`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -37,27 +43,25 @@ from cloacina_core.errors import Problem
 from cloacina_registry.errors import SignatureError, TrustError, UntrustedSignerError
 from cloacina_registry.trust.envelope import PAYLOAD_TYPE, Envelope, Signature
 from cloacina_registry.trust.keys import KeyId
-from cloacina_registry.trust.policy import TrustedKey, TrustLevel, TrustPolicy
+from cloacina_registry.trust.policy import Grant, TrustedKey, TrustLevel, TrustPolicy
 from cloacina_registry.trust.statement import Statement, Subject
 from cloacina_registry.wheel.checked import CheckedWheel
 
 _FORGED = "signature-invalid"
 _ABOUT_THE_SIGNER = frozenset({"signer-untrusted", "key-revoked", "not-delegated", "threshold"})
-_FORGIVEN_AT_WARN = frozenset(
-    {"signature-missing", "signer-untrusted", "not-delegated", "threshold"}
-)
+_FORGIVEN = frozenset({"signature-missing", "signer-untrusted", "not-delegated", "threshold"})
 _ADVICE = (
     (_FORGED, "don't use it: the file was changed after it was signed, or the signature is forged"),
     ("subject-mismatch", "give the signature file that was made for this wheel"),
     ("statement", "sign the wheel with: cloacina package build"),
     ("signature-missing", "give its signature file too, or sign it with: cloacina package build"),
     ("key-revoked", "have the release signed anew, with a key that is trusted now"),
-    ("not-delegated", "see which key is trusted with what: cloacina trust list"),
+    ("not-delegated", "see who may sign which packages: cloacina trust show"),
     (
         "signer-untrusted",
         "ask its author for the public key, then: cloacina trust add NAME --key KEY",
     ),
-    ("threshold", "have it signed by more of the keys in: cloacina trust list"),
+    ("threshold", "have it signed by more of the keys in: cloacina trust show"),
 )
 """What to do next, by kind of problem; the first that fits is told."""
 
@@ -81,9 +85,9 @@ class VerifiedRelease:
     proof: InitVar[object]
     subject: Subject
     signers: tuple[Signer, ...]
-    """Who answers for it, sorted by name; nobody only at level `warn`."""
+    """Who answers for it, sorted by name; nobody only at the levels `warn` and `off`."""
     warnings: tuple[Problem, ...]
-    """What would have refused it at level `strict`."""
+    """At level `warn`, what would have refused it at level `strict`."""
 
     def __post_init__(self, proof: object) -> None:
         _require_proof(proof)
@@ -99,9 +103,9 @@ class VerifiedWheel:
     envelope: bytes | None
     """The very bytes that were verified, to be stored beside the wheel."""
     signers: tuple[Signer, ...]
-    """Who answers for it, sorted by name; nobody only at level `warn`."""
+    """Who answers for it, sorted by name; nobody only at the levels `warn` and `off`."""
     warnings: tuple[Problem, ...]
-    """What would have refused it at level `strict`."""
+    """At level `warn`, what would have refused it at level `strict`."""
 
     def __post_init__(self, proof: object) -> None:
         _require_proof(proof)
@@ -113,7 +117,12 @@ def _require_proof(proof: object) -> None:
 
 
 def verify_wheel(
-    wheel: CheckedWheel, envelope: bytes | None, trust: TrustPolicy, now: datetime
+    wheel: CheckedWheel,
+    envelope: bytes | None,
+    trust: TrustPolicy,
+    now: datetime,
+    *,
+    received_at: datetime | None = None,
 ) -> VerifiedWheel:
     """Return a wheel as verified, by all rules of this module.
 
@@ -121,13 +130,14 @@ def verify_wheel(
         wheel: what came in.
         envelope: what came in beside it, if anything.
         trust: whom we trust.
-        now: the moment at which keys must not have expired.
+        now: the present moment.
+        received_at: when it was received; None: now. The caller answers for this being so.
 
     Raises:
         SignatureError: the envelope is missing, malformed, forged, or about something else.
         UntrustedSignerError: it is right, but its keys don't count, or not enough of them.
     """
-    evidence = _examine(Subject.of(wheel), envelope, trust, now)
+    evidence = _examine(Subject.of(wheel), envelope, trust, _When(now, received_at))
     if evidence.statement is not None:  # (10)
         _refuse_if_any(wheel.filename, evidence.statement.differences_inside(wheel))
     return VerifiedWheel(
@@ -140,7 +150,12 @@ def verify_wheel(
 
 
 def verify_release(
-    subject: Subject, envelope: bytes | None, trust: TrustPolicy, now: datetime
+    subject: Subject,
+    envelope: bytes | None,
+    trust: TrustPolicy,
+    now: datetime,
+    *,
+    received_at: datetime | None = None,
 ) -> VerifiedRelease:
     """Return a stored release as verified again, by rules 1 to 9: trust may have changed.
 
@@ -150,16 +165,23 @@ def verify_release(
         subject: the release as it was stored.
         envelope: what was stored beside it, if anything.
         trust: whom we trust now.
-        now: the moment at which keys must not have expired.
+        now: the present moment.
+        received_at: when it was received; None: now. The caller answers for this being so.
 
     Raises:
         SignatureError: the envelope is missing, malformed, forged, or about something else.
         UntrustedSignerError: it is right, but its keys don't count, or not enough of them.
     """
-    evidence = _examine(subject, envelope, trust, now)
+    evidence = _examine(subject, envelope, trust, _When(now, received_at))
     return VerifiedRelease(
         proof=_PROOF, subject=subject, signers=evidence.signers, warnings=evidence.warnings
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _When:
+    now: datetime
+    received_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,24 +191,24 @@ class _Evidence:
     statement: Statement | None
 
 
-def _examine(subject: Subject, data: bytes | None, trust: TrustPolicy, now: datetime) -> _Evidence:
+def _examine(subject: Subject, data: bytes | None, trust: TrustPolicy, when: _When) -> _Evidence:
     name = subject.filename
+    grant = trust.grant_for(subject.package) or Grant(pattern=subject.package)
     if data is None:  # (1)
         missing = (Problem("signature-missing", "there is no signature file beside it"),)
-        _refuse_unless_forgiven(name, missing, trust.level)
-        return _Evidence((), missing, None)
+        return _Evidence((), _warnings(name, missing, grant.level), None)
     envelope = Envelope.parse(data, of=name)  # (2)
-    signers, problems = _count(envelope, subject.package, trust, now)  # (3) to (6)
+    signers, problems = _count(envelope, subject.package, trust, grant, when)  # (3) to (6)
     _refuse_if_any(name, (problem for problem in problems if problem.kind == _FORGED))
-    warnings = tuple(_shortfall(len(signers), trust.threshold, problems))  # (7)
-    _refuse_unless_forgiven(name, warnings, trust.level)
+    shortfall = tuple(_shortfall(len(signers), grant.threshold, problems))  # (7)
+    warnings = _warnings(name, shortfall, grant.level)
     statement = _statement_in(envelope, name)  # (8)
     _refuse_if_any(name, statement.differences(subject))  # (9)
     return _Evidence(tuple(sorted(signers, key=attrgetter("name"))), warnings, statement)
 
 
 def _count(
-    envelope: Envelope, package: str, trust: TrustPolicy, now: datetime
+    envelope: Envelope, package: str, trust: TrustPolicy, grant: Grant, when: _When
 ) -> tuple[frozenset[Signer], list[Problem]]:
     """Return the signers that count, and why the other signatures don't."""
     signers = set()
@@ -196,8 +218,10 @@ def _count(
         key = _key_under_which_it_verifies(signature, envelope.signed_bytes, trust)
         if key is None:
             problems.append(_unverified(signature, trust, where))  # (3), (4)
-        elif refusal := key.refusal(package, now):
-            problems.append(replace(refusal, where=where))  # (5), (6)
+        elif refusal := key.refusal(when.received_at, when.now):
+            problems.append(replace(refusal, where=where))  # (5)
+        elif key.name not in grant.keys:
+            problems.append(_not_granted(key, package, grant, where))  # (6)
         else:
             signers.add(Signer(key.name, key.public.key_id))
     return frozenset(signers), problems
@@ -220,6 +244,12 @@ def _unverified(signature: Signature, trust: TrustPolicy, where: str) -> Problem
     return Problem("signer-untrusted", f"no trusted key made it; {claim}", where)
 
 
+def _not_granted(key: TrustedKey, package: str, grant: Grant, where: str) -> Problem:
+    may = ", ".join(grant.keys) or "nobody"
+    message = f"key {key.name!r} isn't trusted with {package}: {may} may sign {grant.pattern}"
+    return Problem("not-delegated", message, where)
+
+
 def _shortfall(count: int, threshold: int, problems: list[Problem]) -> Iterator[Problem]:
     """Yield why too few keys count; nothing when enough do."""
     if count >= threshold:
@@ -236,11 +266,12 @@ def _statement_in(envelope: Envelope, name: str) -> Statement:
     return Statement.parse(envelope.payload, of=name)
 
 
-def _refuse_unless_forgiven(name: str, problems: tuple[Problem, ...], level: TrustLevel) -> None:
-    if level is TrustLevel.WARN:
-        _refuse_if_any(name, (p for p in problems if p.kind not in _FORGIVEN_AT_WARN))
-    else:
+def _warnings(name: str, problems: tuple[Problem, ...], level: TrustLevel) -> tuple[Problem, ...]:
+    """Return the warnings that problems are at a level, which doesn't refuse for any of them."""
+    if level is TrustLevel.STRICT:
         _refuse_if_any(name, problems)
+    _refuse_if_any(name, (problem for problem in problems if problem.kind not in _FORGIVEN))
+    return problems if level is TrustLevel.WARN else ()
 
 
 def _refuse_if_any(name: str, problems: Iterable[Problem]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 from sqlalchemy import Connection, text, update
-from support.registry import StoreView, flows_returning, open_home, signed_wheel
+from support.registry import StoreView, flows_returning, open_home, registry_on, signed_wheel
 from support.registry_processes import PATIENCE, run_until_it_dies, upload_and_die_at_sync
 
 from cloacina_core.foundation.clock import SystemClock

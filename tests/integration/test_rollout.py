@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.registry import OWNER, StoreView, signed_wheel
 from support.runs import PATIENCE, open_runtime
+from support.signing import grant_key
 
 import cloacina_registry.hooks
 from cloacina_core.errors import ReleaseWithheldError
@@ -25,7 +26,6 @@ from cloacina_registry.rollout.check import check_promotion
 from cloacina_registry.rollout.withdrawal import Withdrawals
 from cloacina_registry.storage.catalog import ReleaseStatus
 from cloacina_registry.storage.channels import CanaryRules, MoveKind
-from cloacina_registry.trust.store import TrustStore
 
 FLOWS = """
 import sys
@@ -67,7 +67,7 @@ WHEELS = [wheel("1.0"), wheel("2.0"), wheel("3.0", fails=True)]
 @pytest.fixture
 def view(tmp_path: Path, store_url: str) -> Iterator[StoreView]:
     view = StoreView(tmp_path / "home", SystemClock(), store_url)
-    TrustStore(view.home, view.clock).add("owner", OWNER.public)
+    grant_key(view.home, "owner", OWNER.public)
     registry = Registry.of(view)
     for one in WHEELS:
         one.upload_to(registry)

@@ -8,17 +8,16 @@ from typing import Any
 import pytest
 from support.registry import OWNER, flows_returning, signed_wheel
 from support.runs import PATIENCE, open_runtime
+from support.signing import grant_key
 
 import cloacina_registry.hooks
 from cloacina_core.errors import ConfigurationError
-from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.plugin import BlobStore, BlobStoreKind, RuntimeView, hookimpl
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import open_view
 from cloacina_core.settings import Settings, read_settings
 from cloacina_registry.registry import Registry
 from cloacina_registry.storage.blobs import FileBlobStore
-from cloacina_registry.trust.store import TrustStore
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
 
@@ -37,7 +36,7 @@ def settings_of(tmp_path: Path) -> Callable[..., Settings]:
     def settings_of(name: str, **given: Any) -> Settings:
         home = tmp_path / name
         home.mkdir()
-        TrustStore(home, SystemClock()).add("owner", OWNER.public)
+        grant_key(home, "owner", OWNER.public)
         return read_settings({"HOME": str(tmp_path)}, home, {"home": home, **given}).settings
 
     return settings_of

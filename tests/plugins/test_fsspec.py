@@ -24,15 +24,14 @@ import json
 import os
 from pathlib import Path
 from support.registry import OWNER, signed_wheel
-from cloacina_core.foundation.clock import SystemClock
+from support.signing import grant_key
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import open_view
 from cloacina_core.settings import read_settings
 from cloacina_registry.registry import Registry
-from cloacina_registry.trust.store import TrustStore
 
 settings = read_settings(os.environ, Path.cwd()).settings
-TrustStore(settings.home, SystemClock()).add("owner", OWNER.public)
+grant_key(settings.home, "owner", OWNER.public)
 view = open_view(settings)
 wheel = signed_wheel()
 wheel.upload_to(Registry.of(view))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import Connection
-from support.signing import StoppedClock, make_key
+from support.signing import StoppedClock, grant_key, make_key
 from support.wheels import SOURCES, WORKFLOWS, build_wheel, make_manifest, wheel_filename
 
 from cloacina_core.foundation.clock import Clock
@@ -78,7 +78,7 @@ class StoreView:
 def open_home(home: Path, clock: Clock | None = None, **storage: Any) -> Iterator[StoreView]:
     """Yield a view of a new home that trusts `OWNER` with every package; close it in the end."""
     view = StoreView(home, clock, **storage)
-    TrustStore(view.home, view.clock).add("owner", OWNER.public)
+    grant_key(view.home, "owner", OWNER.public)
     yield view
     view.database.close()
 

@@ -12,6 +12,7 @@ import pluggy
 import pytest
 from sqlalchemy import Table
 from support.registry import StoreView
+from support.signing import grant_key
 
 from cloacina_core.plugin import WorkflowSource, spec
 from cloacina_core.plugin.markers import PROJECT
@@ -31,7 +32,8 @@ def view(tmp_path: Path) -> Iterator[StoreView]:
 
 
 def policy_keys(view: StoreView) -> dict[str, str]:
-    return {key.name: key.state for key in TrustStore(view.home, view.clock).policy().keys}
+    policy = TrustStore(view.home, view.clock).policy()
+    return {key.name: key.state(view.clock.now()) for key in policy.keys}
 
 
 def test_every_hook_is_one_that_the_core_knows():
@@ -106,7 +108,16 @@ def test_a_new_home_has_a_key_that_it_trusts(view: StoreView):
     assert reports[0].facts["key_id"] == entry.public.key_id
     policy = TrustStore(view.home, view.clock).policy()
     assert policy.by_id(entry.public.key_id) == policy.named("default")
-    assert policy.named("default").packages == ("*",)
+    assert policy.patterns_of("default") == ("*",)
+
+
+def test_the_first_key_is_the_root_of_trust(view: StoreView):
+    reports = hooks.cloacina_prepare_home(view, None)
+
+    policy = TrustStore(view.home, view.clock).policy()
+    assert (policy.version, policy.root.threshold) == (1, 1)
+    assert policy.root.key_ids == {policy.named("default").public.key_id}
+    assert reports[1].facts == {"name": "default", "packages": ["*"], "root": True, "version": 1}
 
 
 def test_a_passphrase_encrypts_the_key(view: StoreView):
@@ -115,6 +126,7 @@ def test_a_passphrase_encrypts_the_key(view: StoreView):
     (entry,) = KeyRing(view.home).list()
     assert entry.encrypted
     assert KeyRing(view.home).load_private("default", "four random words together")
+    assert policy_keys(view) == {"default": "trusted"}
 
 
 def test_a_home_that_is_ready_is_left_alone(view: StoreView):
@@ -129,7 +141,10 @@ def test_a_home_that_is_ready_is_left_alone(view: StoreView):
 
 def test_a_revoked_key_is_not_trusted_again(view: StoreView):
     hooks.cloacina_prepare_home(view, None)
-    TrustStore(view.home, view.clock).remove("default")
+    root = KeyRing(view.home).load_private("default", None)
+    TrustStore(view.home, view.clock).change(
+        lambda policy: policy.revoking("default", view.clock.now()), [root]
+    )
 
     hooks.cloacina_prepare_home(view, None)
 
@@ -137,7 +152,7 @@ def test_a_revoked_key_is_not_trusted_again(view: StoreView):
 
 
 def test_a_home_that_trusts_others_does_not_trust_the_new_key(view: StoreView):
-    TrustStore(view.home, view.clock).add("team", KeyRing(view.home).new("team", None))
+    grant_key(view.home, "team", KeyRing(view.home).new("team", None))
 
     reports = hooks.cloacina_prepare_home(view, None)
 

@@ -16,7 +16,15 @@ from support.registry import (
     signed_wheel,
 )
 from support.registry_processes import run_until_it_dies, upload_and_die_at_sync
-from support.signing import StoppedClock, make_key
+from support.signing import (
+    StoppedClock,
+    at_level,
+    grant_key,
+    make_key,
+    put_in_force,
+    revoke_key,
+    trusted,
+)
 
 from cloacina_core.errors import (
     InputError,
@@ -171,7 +179,7 @@ def test_a_strangers_wheel_is_refused_and_nothing_is_kept(registry: Registry, vi
 
 def test_a_key_signs_only_the_packages_it_is_trusted_with(registry: Registry, view: StoreView):
     key = make_key(2)
-    trust_of(view).add("reports", key.public, ["report-*"])
+    grant_key(view.home, "reports", key.public, "report-*")
 
     signed_wheel(name="report-daily", key=key).upload_to(registry)
     with pytest.raises(UntrustedSignerError) as caught:
@@ -191,7 +199,7 @@ def test_the_signature_of_another_wheel_is_refused(registry: Registry):
 def test_an_unsigned_wheel_is_taken_with_a_warning_where_the_policy_says_so(
     registry: Registry, view: StoreView
 ):
-    trust_of(view).set_rules(level=TrustLevel.WARN)
+    put_in_force(view.home, lambda policy: at_level(policy, TrustLevel.WARN))
 
     upload = registry.upload(ONE.data, ONE.filename, None)
 
@@ -203,8 +211,8 @@ def test_an_unsigned_wheel_is_taken_with_a_warning_where_the_policy_says_so(
 def test_the_same_bytes_can_be_signed_again_after_a_revocation(registry: Registry, view: StoreView):
     release = ONE.upload_to(registry).release
     successor = make_key(2)
-    trust_of(view).add("successor", successor.public)
-    trust_of(view).remove("owner")
+    grant_key(view.home, "successor", successor.public)
+    revoke_key(view.home, "owner")
     with pytest.raises(UntrustedSignerError):
         registry.verified(release)
 
@@ -218,7 +226,7 @@ def test_the_same_bytes_can_be_signed_again_after_a_revocation(registry: Registr
 
 def test_a_missing_signature_never_replaces_one(registry: Registry, view: StoreView):
     ONE.upload_to(registry)
-    trust_of(view).set_rules(level=TrustLevel.WARN)
+    put_in_force(view.home, lambda policy: at_level(policy, TrustLevel.WARN))
 
     registry.upload(ONE.data, ONE.filename, None)
 
@@ -238,7 +246,7 @@ def test_a_revoked_key_stops_the_next_use(registry: Registry, view: StoreView):
     release = ONE.upload_to(registry).release
     registry.verified(release)
 
-    trust_of(view).remove("owner")
+    revoke_key(view.home, "owner")
 
     with pytest.raises(UntrustedSignerError) as caught:
         registry.verified(release)
@@ -249,7 +257,9 @@ def test_an_expired_key_stops_the_next_use(registry: Registry, view: StoreView):
     assert isinstance(view.clock, StoppedClock)
     release = ONE.upload_to(registry).release
     expires_at = view.clock.now() + timedelta(hours=1)
-    trust_of(view).add("owner", OWNER.public, expires_at=expires_at)
+    put_in_force(
+        view.home, lambda policy: policy.adding(trusted(OWNER, "owner", expires_at=expires_at))
+    )
     registry.verified(release)
 
     view.clock.move(timedelta(hours=1))

@@ -14,6 +14,7 @@ from support.registry import (
     open_home,
     signed_wheel,
 )
+from support.signing import revoke_key
 from support.wheels import WORKFLOWS, make_manifest
 
 from cloacina_core import Context
@@ -35,7 +36,6 @@ from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.source import Host, RegistrySource
-from cloacina_registry.trust.store import TrustStore
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
 TWO = signed_wheel("2.0", sources=flows_returning("two"))
@@ -190,7 +190,7 @@ def test_a_revoked_key_stops_the_next_use_of_what_is_loaded(
     release = release_of(source, "1.0")
     source.load(release, "nightly")
 
-    TrustStore(view.home, view.clock).remove("owner")
+    revoke_key(view.home, "owner")
 
     with pytest.raises(UntrustedSignerError) as caught:
         use(source, release)

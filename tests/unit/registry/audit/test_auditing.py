@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from support.audit import forge_body, rewrite, rewrite_history
 from support.registry import OWNER, StoreView, flows_returning, registry_on, signed_wheel
-from support.signing import NOW, StoppedClock, make_key
+from support.signing import NOW, StoppedClock, grant_key, make_key
 
 from cloacina_core.errors import InputError, StoreError, UnknownReleaseError
 from cloacina_registry.audit.auditing import Audited
@@ -27,7 +27,6 @@ from cloacina_registry.registry import Registry
 from cloacina_registry.storage.blobs import FileBlobStore
 from cloacina_registry.trust.keyring import KeyRing
 from cloacina_registry.trust.signing import sign_wheel
-from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.wheel.checked import open_wheel
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
@@ -38,7 +37,7 @@ THREE = signed_wheel("3.0", sources=flows_returning("three"))
 
 def opened(home: Path, url: str | None = None) -> Iterator[StoreView]:
     view = StoreView(home, url=url)
-    TrustStore(view.home, view.clock).add("owner", OWNER.public)
+    grant_key(view.home, "owner", OWNER.public)
     yield view
     view.database.close()
 
@@ -213,7 +212,7 @@ def test_an_upload_gets_a_receipt_that_comes_with_the_download(registry: Registr
 def test_a_release_signed_anew_has_been_received_anew(registry: Registry, view: StoreView):
     first = ONE.upload_to(registry).release
     successor = make_key(2)
-    TrustStore(view.home, view.clock).add("successor", successor.public)
+    grant_key(view.home, "successor", successor.public)
     assert isinstance(view.clock, StoppedClock)
     view.clock.move(timedelta(days=1))
 

@@ -9,12 +9,11 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 from support.audit import forge_body
 from support.registry import OWNER, StoreView, flows_returning, signed_wheel
+from support.signing import grant_key
 
-from cloacina_core.foundation.clock import SystemClock
 from cloacina_registry.cli.registry import registry
 from cloacina_registry.trust.keyring import KeyRing
 from cloacina_registry.trust.keys import PrivateKey
-from cloacina_registry.trust.store import TrustStore
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
 TWO = signed_wheel("2.0", sources=flows_returning("two"))
@@ -25,7 +24,7 @@ def home(tmp_path: Path) -> Path:
     """A home with three entries in its log."""
     home, dist = tmp_path / "home", tmp_path / "dist"
     dist.mkdir()
-    TrustStore(home, SystemClock()).add("owner", OWNER.public)
+    grant_key(home, "owner", OWNER.public)
     assert call(home, "upload", ONE.save_in(dist), TWO.save_in(dist)).exit_code == 0
     assert call(home, "yank", "acme-etl==1.0", "--reason", "wrong totals").exit_code == 0
     return home

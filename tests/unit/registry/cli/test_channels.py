@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from support.registry import OWNER, flows_returning, signed_wheel
+from support.signing import grant_key
 
-from cloacina_core.foundation.clock import SystemClock
 from cloacina_registry.cli.package import package
 from cloacina_registry.cli.registry import registry
-from cloacina_registry.trust.store import TrustStore
 
 WHEELS = [
     signed_wheel(version, sources=flows_returning(version)) for version in ("1.0", "2.0", "3.0")
@@ -22,7 +21,7 @@ WHEELS = [
 def home(tmp_path: Path) -> Path:
     home, dist = tmp_path / "home", tmp_path / "dist"
     dist.mkdir()
-    TrustStore(home, SystemClock()).add("owner", OWNER.public)
+    grant_key(home, "owner", OWNER.public)
     uploaded = call(home, "upload", *(wheel.save_in(dist) for wheel in WHEELS))
     assert uploaded.exit_code == 0, uploaded.stderr
     return home

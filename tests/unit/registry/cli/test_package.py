@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from support.projects import write_project
-from support.signing import make_key
+from support.signing import grant_key, make_key
 from support.wheels import build_wheel, make_manifest, wheel_filename
 
-from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of
 from cloacina_registry.cli.package import package
 from cloacina_registry.manifest import ManifestWorkflow
+from cloacina_registry.trust.envelope import Envelope
 from cloacina_registry.trust.keyring import DEFAULT_KEY, KeyRing
-from cloacina_registry.trust.store import TrustStore
 
 WHEEL = "acme_etl-1.0-py3-none-any.whl"
 ATTESTATION = f"{WHEEL}.release.attestation"
@@ -31,7 +30,7 @@ def home(tmp_path: Path) -> Path:
     """Return a home with a key that is trusted with everything."""
     home = tmp_path / "home"
     public = KeyRing(home).new(DEFAULT_KEY, None)
-    TrustStore(home, SystemClock()).add(DEFAULT_KEY, public)
+    grant_key(home, DEFAULT_KEY, public)
     return home
 
 
@@ -232,6 +231,82 @@ def test_sealing_twice_changes_nothing(run: Run, tmp_path: Path):
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.whl*")} == first
 
 
+def signer_ids(wheel: Path) -> list[str | None]:
+    envelope = Envelope.parse(wheel.with_name(f"{wheel.name}.release.attestation").read_bytes())
+    return [signature.key_hint for signature in envelope.signatures]
+
+
+def test_signatures_are_added_and_the_bytes_stay(run: Run, project: Path, home: Path):
+    run("build", project)
+    wheel = project / "dist" / WHEEL
+    before = wheel.read_bytes()
+    ring = KeyRing(home)
+    ids = [ring.public(DEFAULT_KEY).key_id, *(ring.new(name, None).key_id for name in "ab")]
+
+    told = answer(run("sign", wheel, "--key", "a", "--key", "b", "--json"))
+
+    assert wheel.read_bytes() == before
+    assert signer_ids(wheel) == ids
+    assert (told["signed_by"], told["signatures"]) == (ids[1:], 3)
+
+
+def test_a_package_without_a_signature_gets_its_first(run: Run, project: Path):
+    run("build", project, "--no-sign")
+    wheel = project / "dist" / WHEEL
+
+    first, again = run("sign", wheel), run("sign", wheel)
+
+    assert first.stdout == f"{project / 'dist' / ATTESTATION}\n"
+    assert "-any.whl now: 1" in again.stderr
+    assert run("verify", wheel).exit_code == 0
+
+
+def test_the_signature_of_another_wheel_is_not_signed_along(
+    run: Run, project: Path, tmp_path: Path
+):
+    run("build", project)
+    other = write_project(tmp_path / "other", version="1.1")
+    run("build", other)
+    wheel = other / "dist" / "acme_etl-1.1-py3-none-any.whl"
+    shutil.copyfile(project / "dist" / ATTESTATION, f"{wheel}.release.attestation")
+
+    result = run("sign", wheel, "--json")
+
+    assert result.exit_code == 4
+    assert refusal(result)["code"] == "signature"
+
+
+def test_a_key_outside_signs_beside_one_of_our_own(run: Run, project: Path, tmp_path: Path):
+    run("build", project)
+    key = make_key(5)
+    (tmp_path / "outside.pem").write_bytes(key.to_pem(None))
+    (tmp_path / "outside.pub").write_bytes(key.public.to_pem())
+    words = ("sign", project / "dist" / WHEEL, "--signer", f"file2:{tmp_path / 'outside.pem'}")
+
+    assert run(*words).exit_code == 2
+    assert run(*words, "--public", tmp_path / "missing.pub").exit_code == 2
+    told = answer(run(*words, "--public", tmp_path / "outside.pub", "--json"))
+
+    assert told["signed_by"] == [key.public.key_id]
+    assert key.public.key_id in signer_ids(project / "dist" / WHEEL)
+
+
+def test_a_key_outside_of_which_the_wrong_half_is_stated_leaves_no_signature(
+    run: Run, project: Path, tmp_path: Path
+):
+    run("build", project, "--no-sign")
+    (tmp_path / "outside.pem").write_bytes(make_key(5).to_pem(None))
+    (tmp_path / "outside.pub").write_bytes(make_key(6).public.to_pem())
+
+    result = run(
+        *("sign", project / "dist" / WHEEL, "--json"),
+        *("--signer", f"file2:{tmp_path / 'outside.pem'}", "--public", tmp_path / "outside.pub"),
+    )
+
+    assert (result.exit_code, refusal(result)["code"]) == (2, "signer")
+    assert not (project / "dist" / ATTESTATION).exists()
+
+
 def test_a_missing_wheel_cannot_be_sealed(run: Run, tmp_path: Path):
     assert run("seal", tmp_path / WHEEL).exit_code == 2
 
@@ -327,6 +402,36 @@ def test_a_package_signed_by_a_stranger_is_refused(run: Run, project: Path, home
     (verdict,) = json.loads(run("verify", project / "dist" / WHEEL, "--json").stdout)
 
     assert [problem["kind"] for problem in verdict["problems"]] == ["signer-untrusted"]
+
+
+def test_a_package_is_judged_by_the_trust_document_of_a_file(
+    run: Run, project: Path, tmp_path: Path, home: Path
+):
+    run("build", project)
+    wheel = project / "dist" / WHEEL
+    grant_key(tmp_path / "other", "stranger", make_key(7).public)
+    shutil.copyfile(tmp_path / "other" / "trust.json", tmp_path / "theirs.json")
+
+    ours = run("verify", wheel, "--offline", "--trust", home / "trust.json")
+    theirs = run("verify", wheel, "--trust", tmp_path / "theirs.json", "--json")
+
+    assert ours.exit_code == 0
+    assert theirs.exit_code == 2
+    (verdict,) = json.loads(theirs.stdout)
+    assert [problem["kind"] for problem in verdict["problems"]] == ["signer-untrusted"]
+
+
+def test_a_trust_document_that_was_changed_is_asked_nothing(
+    run: Run, project: Path, tmp_path: Path, home: Path
+):
+    run("build", project)
+    document = json.loads((home / "trust.json").read_bytes())
+    document["signatures"] = []
+    (tmp_path / "changed.json").write_text(json.dumps(document))
+
+    result = run("verify", project / "dist" / WHEEL, "--trust", tmp_path / "changed.json", "--json")
+
+    assert (result.exit_code, refusal(result)["code"]) == (4, "root-threshold")
 
 
 def test_one_signature_does_not_go_with_several_files(run: Run, tmp_path: Path):

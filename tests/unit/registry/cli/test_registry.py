@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from support.registry import OWNER, STRANGER, SignedWheel, flows_returning, signed_wheel
+from support.signing import grant_key
 
-from cloacina_core.foundation.clock import SystemClock
 from cloacina_registry.cli.registry import registry
-from cloacina_registry.trust.store import TrustStore
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
 OTHER_ONE = signed_wheel("1.0", sources=flows_returning("other one"))
@@ -21,7 +20,7 @@ TWO = signed_wheel("2.0", sources=flows_returning("two"))
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     home = tmp_path / "home"
-    TrustStore(home, SystemClock()).add("owner", OWNER.public)
+    grant_key(home, "owner", OWNER.public)
     return home
 
 
@@ -211,7 +210,7 @@ def test_show_takes_an_exact_version(home: Path, named: str):
 def test_a_download_can_be_uploaded_elsewhere(home: Path, dist: Path, tmp_path: Path):
     publish(home, dist, ONE)
     other_home, out = tmp_path / "other", tmp_path / "deep" / "out"
-    TrustStore(other_home, SystemClock()).add("owner", OWNER.public)
+    grant_key(other_home, "owner", OWNER.public)
 
     files = answer(home, "download", "acme-etl==1.0", "--out", out)["files"]
     (upload,) = answer(other_home, "upload", *files)

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from support.registry import OWNER, STRANGER, SignedWheel, flows_returning, signed_wheel
+from support.signing import grant_key
 
-from cloacina_core.foundation.clock import SystemClock
 from cloacina_registry.bundle import BundledRelease, write_bundle
 from cloacina_registry.cli.registry import registry
 from cloacina_registry.storage.blobs import FileBlobStore
-from cloacina_registry.trust.store import TrustStore
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
 OTHER_ONE = signed_wheel("1.0", sources=flows_returning("other one"))
@@ -28,7 +27,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def new_home(folder: Path) -> Path:
-    TrustStore(folder, SystemClock()).add("owner", OWNER.public)
+    grant_key(folder, "owner", OWNER.public)
     return folder
 
 

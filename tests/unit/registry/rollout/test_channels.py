@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.registry import StoreView, flows_returning, honest_manifest, signed_wheel
+from support.signing import revoke_key
 from support.wheels import WORKFLOWS
 
 from cloacina_core.errors import (
@@ -25,7 +26,6 @@ from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.rollout.withdrawal import Withdrawals
 from cloacina_registry.storage.channels import CanaryRules, Move, MoveKind
-from cloacina_registry.trust.store import TrustStore
 
 
 def promoted(channels: Channels, *versions: str) -> Move:
@@ -83,7 +83,7 @@ class TestPromotion:
             promoted(channels, "7.0")
 
     def test_what_is_not_trusted_any_more_is_refused(self, channels: Channels, view: StoreView):
-        TrustStore(view.home, view.clock).remove("owner")
+        revoke_key(view.home, "owner")
 
         with pytest.raises(UntrustedSignerError):
             promoted(channels, "1.0")

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 from support.registry import StoreView, flows_returning, open_home, signed_wheel
+from support.signing import revoke_key
 
 from cloacina_core.errors import Problem
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import Digest, hex_of
 from cloacina_registry.registry import Registry
 from cloacina_registry.storage.checking import StorageReport
-from cloacina_registry.trust.store import TrustStore
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
 TWO = signed_wheel("2.0", sources=flows_returning("two"))
@@ -132,7 +132,7 @@ def test_an_attestation_of_something_else_is_found(
 
 
 def test_trust_that_was_taken_back_is_no_damage(registry: Registry, view: StoreView) -> None:
-    TrustStore(view.home, view.clock).remove("owner")
+    revoke_key(view.home, "owner")
 
     assert check(registry).findings == []
 

@@ -7,19 +7,19 @@ import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import edwards
-from support.signing import NOW, checked_wheel, make_key, seed, trusted, trusting
+from support.signing import NOW, at_level, checked_wheel, make_key, seed, trusted, trusting
 
 import cloacina_registry
 from cloacina_core.foundation.digest import digest_of
 from cloacina_registry.errors import SignatureError, TrustError, UntrustedSignerError
 from cloacina_registry.trust.envelope import Envelope, Signature, pre_authentication_encoding
-from cloacina_registry.trust.policy import TrustLevel, TrustPolicy
+from cloacina_registry.trust.policy import Grant, TrustLevel, TrustPolicy
 from cloacina_registry.trust.signing import add_signature, sign_wheel
 from cloacina_registry.trust.statement import Statement, Subject
 from cloacina_registry.trust.verification import (
@@ -33,7 +33,11 @@ from cloacina_registry.trust.verification import (
 WHEEL = checked_wheel()
 SUBJECT = Subject.of(WHEEL)
 LEAD, OTHER, STRANGER = make_key(1), make_key(2), make_key(3)
-TRUST = trusting(trusted(LEAD, "lead"), trusted(OTHER, "other"))
+PACKAGE = ("acme-*",)
+BOTH = (trusted(LEAD, "lead"), trusted(OTHER, "other"))
+TRUST = trusting(*BOTH, packages=PACKAGE)
+TWO_OF_TWO = trusting(*BOTH, threshold=2)
+DAY = timedelta(days=1)
 ENVELOPE = sign_wheel(WHEEL, LEAD)
 STATEMENT = Statement.about(WHEEL)
 
@@ -43,14 +47,18 @@ def kinds(error: pytest.ExceptionInfo[TrustError]) -> list[str]:
 
 
 def refuse(
-    envelope: bytes | None, trust: TrustPolicy = TRUST, *, subject: Subject = SUBJECT
+    envelope: bytes | None,
+    trust: TrustPolicy = TRUST,
+    *,
+    subject: Subject = SUBJECT,
+    received_at: datetime | None = None,
 ) -> list[str]:
     """Return the kinds of problems for which both ways of verifying refuse."""
     with pytest.raises(TrustError) as error:
-        verify_release(subject, envelope, trust, NOW)
+        verify_release(subject, envelope, trust, NOW, received_at=received_at)
     if subject is SUBJECT:
         with pytest.raises(type(error.value)) as error_of_wheel:
-            verify_wheel(WHEEL, envelope, trust, NOW)
+            verify_wheel(WHEEL, envelope, trust, NOW, received_at=received_at)
         assert error_of_wheel.value.problems == error.value.problems
     assert error.value.exit_status == 4
     return kinds(error)
@@ -110,7 +118,7 @@ def test_a_malformed_envelope_is_refused(envelope: bytes) -> None:
     assert set(refuse(envelope)) == {"envelope"}
 
 
-# Rule 3: a signature that names a trusted key verifies under it.
+# Rule 3: a signature that names a known key verifies under it.
 
 
 def _other_payload(document: dict[str, Any]) -> None:
@@ -139,7 +147,7 @@ def _name_of_another(document: dict[str, Any]) -> None:
 def test_a_forged_signature_is_refused_at_every_level(
     change: Callable[[dict[str, Any]], None], level: TrustLevel
 ) -> None:
-    assert refuse(edited(change), replace(TRUST, level=level)) == ["signature-invalid"]
+    assert refuse(edited(change), at_level(TRUST, level)) == ["signature-invalid"]
 
 
 def test_every_bit_of_a_signature_counts() -> None:
@@ -204,19 +212,63 @@ def test_a_stranger_beside_a_trusted_key_does_no_harm() -> None:
     assert [s.name for s in verify_wheel(WHEEL, envelope, TRUST, NOW).signers] == ["lead"]
 
 
-# Rule 5: a revoked or expired key doesn't count.
+# Rule 5: a key counts by its dates, and by when the release was received.
+
+
+def accept(trust: TrustPolicy, received_at: datetime | None) -> list[str]:
+    """Return the signers for which both ways of verifying accept the lead's signature."""
+    wheel = verify_wheel(WHEEL, ENVELOPE, trust, NOW, received_at=received_at)
+    release = verify_release(SUBJECT, ENVELOPE, trust, NOW, received_at=received_at)
+    assert release.signers == wheel.signers
+    return [signer.name for signer in wheel.signers]
 
 
 @pytest.mark.parametrize(
-    "changes", [{"revoked_at": NOW}, {"revoked_at": NOW + timedelta(days=1)}, {"expires_at": NOW}]
+    "dates",
+    [
+        {"revoked_at": NOW},
+        {"revoked_at": NOW + DAY},
+        {"revoked_at": NOW, "compromised_at": NOW - DAY},
+        {"revoked_at": NOW + DAY, "compromised_at": NOW + DAY},
+        {"expires_at": NOW},
+        {"retired_at": NOW},
+    ],
 )
 @pytest.mark.parametrize("level", TrustLevel)
-def test_a_revoked_or_expired_key_is_refused_at_every_level(
-    changes: dict[str, Any], level: TrustLevel
+def test_what_a_key_signs_that_has_ended_is_no_upload_at_any_level(
+    dates: dict[str, Any], level: TrustLevel
 ) -> None:
-    trust = trusting(trusted(LEAD, **changes), level=level)
+    trust = trusting(trusted(LEAD, **dates), packages=PACKAGE, level=level)
 
     assert refuse(ENVELOPE, trust) == ["key-revoked"]
+
+
+@pytest.mark.parametrize("end", ["expires_at", "retired_at"])
+def test_what_was_received_before_a_key_ended_still_counts(end: str) -> None:
+    trust = trusting(trusted(LEAD, **{end: NOW - DAY}))
+
+    assert accept(trust, NOW - DAY - timedelta(microseconds=1)) == ["lead"]
+    assert refuse(ENVELOPE, trust, received_at=NOW - DAY) == ["key-revoked"]
+    assert refuse(ENVELOPE, trust, received_at=NOW) == ["key-revoked"]
+
+
+def test_of_a_revoked_key_nothing_counts_whenever_it_was_received() -> None:
+    trust = trusting(trusted(LEAD, revoked_at=NOW))
+
+    assert refuse(ENVELOPE, trust, received_at=NOW - 1000 * DAY) == ["key-revoked"]
+
+
+def test_what_was_received_before_a_key_was_in_wrong_hands_still_counts() -> None:
+    trust = trusting(trusted(LEAD, revoked_at=NOW, compromised_at=NOW - DAY))
+
+    assert accept(trust, NOW - DAY - timedelta(microseconds=1)) == ["lead"]
+    assert refuse(ENVELOPE, trust, received_at=NOW - DAY) == ["key-revoked"]
+
+
+def test_a_key_that_had_expired_when_it_was_in_wrong_hands_had_expired() -> None:
+    trust = trusting(trusted(LEAD, revoked_at=NOW, compromised_at=NOW, expires_at=NOW - 2 * DAY))
+
+    assert refuse(ENVELOPE, trust, received_at=NOW - DAY) == ["key-revoked"]
 
 
 def test_a_release_of_a_revoked_key_is_rescued_by_the_signature_of_another() -> None:
@@ -226,17 +278,49 @@ def test_a_release_of_a_revoked_key_is_rescued_by_the_signature_of_another() -> 
     assert [s.name for s in verify_wheel(WHEEL, envelope, trust, NOW).signers] == ["other"]
 
 
-# Rule 6: a key counts for its packages.
+# Rule 6: the most specific grant decides.
 
 
 @pytest.mark.parametrize("packages", [("acme-other",), ("tools-*",), ("acme-etl-*", "acme")])
 def test_a_key_of_other_packages_is_refused(packages: tuple[str, ...]) -> None:
-    assert refuse(ENVELOPE, trusting(trusted(LEAD, packages=packages))) == ["not-delegated"]
+    assert refuse(ENVELOPE, trusting(trusted(LEAD), packages=packages)) == ["not-delegated"]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "mine"), [("acme-*", "*"), ("acme-etl", "acme-*"), ("acme-etl", "*")]
+)
+def test_a_key_with_a_wider_grant_cant_sign_what_was_granted_to_another(
+    theirs: str, mine: str
+) -> None:
+    keys = trusted(LEAD, "lead"), trusted(OTHER, "other")
+    grants = (Grant(pattern=mine, keys=("lead",)), Grant(pattern=theirs, keys=("other",)))
+    trust = TrustPolicy(keys=keys, grants=grants)
+
+    assert refuse(ENVELOPE, trust) == ["not-delegated"]
+    assert verify_wheel(WHEEL, sign_wheel(WHEEL, OTHER), trust, NOW).signers
+
+
+def test_keys_of_two_grants_dont_add_up() -> None:
+    keys = trusted(LEAD, "lead"), trusted(OTHER, "other"), trusted(STRANGER, "third")
+    wide = Grant(pattern="*", keys=("lead", "other", "third"), threshold=1)
+    narrow = Grant(pattern="acme-etl", keys=("lead", "third"), threshold=2)
+    envelope = add_signature(WHEEL, ENVELOPE, OTHER)
+
+    trust = TrustPolicy(keys=keys, grants=(wide, narrow))
+
+    assert refuse(envelope, trust) == ["not-delegated", "threshold"]
+
+
+def test_a_level_holds_for_its_own_grant_alone() -> None:
+    lax = Grant(pattern="acme-*", level=TrustLevel.OFF)
+    strict = Grant(pattern="acme-etl", keys=("lead",))
+
+    assert refuse(None, TrustPolicy(keys=BOTH, grants=(lax, strict))) == ["signature-missing"]
 
 
 def test_the_package_that_counts_is_that_of_the_wheel() -> None:
     # The lead may sign acme-other, says so in the statement, and lays it beside acme-etl.
-    trust = trusting(trusted(LEAD, packages=("acme-other",)))
+    trust = trusting(trusted(LEAD), packages=("acme-other",))
     claimed = replace(STATEMENT, subject=replace(SUBJECT, package="acme-other"))
 
     assert refuse(sign(claimed.to_bytes()), trust) == ["not-delegated"]
@@ -246,7 +330,7 @@ def test_the_package_that_counts_is_that_of_the_wheel() -> None:
 
 
 def test_one_signature_doesnt_meet_a_threshold_of_two() -> None:
-    assert refuse(ENVELOPE, replace(TRUST, threshold=2)) == ["threshold"]
+    assert refuse(ENVELOPE, TWO_OF_TWO) == ["threshold"]
 
 
 def test_two_right_signatures_of_one_key_under_two_key_ids_are_one() -> None:
@@ -258,7 +342,7 @@ def test_two_right_signatures_of_one_key_under_two_key_ids_are_one() -> None:
     envelope = Envelope.parse(ENVELOPE)
     both = replace(envelope, signatures=(*envelope.signatures, Signature(again, "another")))
 
-    assert refuse(both.to_bytes(), replace(TRUST, threshold=2)) == ["threshold"]
+    assert refuse(both.to_bytes(), TWO_OF_TWO) == ["threshold"]
 
 
 def test_a_policy_that_holds_one_key_twice_still_counts_it_once() -> None:
@@ -269,12 +353,9 @@ def test_a_policy_that_holds_one_key_twice_still_counts_it_once() -> None:
 
 
 def test_every_reason_why_too_few_keys_count_is_told() -> None:
-    trust = trusting(
-        trusted(LEAD, "lead"),
-        trusted(OTHER, "other", packages=("tools-*",)),
-        trusted(make_key(4), "former", revoked_at=NOW),
-        threshold=2,
-    )
+    keys = (*BOTH, trusted(make_key(4), "former", revoked_at=NOW))
+    grant = Grant(pattern="*", keys=("lead", "former"), threshold=2)
+    trust = TrustPolicy(keys=keys, grants=(grant,))
     envelope = ENVELOPE
     for key in (OTHER, make_key(4), STRANGER):
         envelope = add_signature(WHEEL, envelope, key)
@@ -311,7 +392,7 @@ def test_another_statement_is_refused_though_it_is_really_signed(
     change(statement)
     envelope = sign(json.dumps(statement).encode())
 
-    assert refuse(envelope, replace(TRUST, level=level)) == ["statement"]
+    assert refuse(envelope, at_level(TRUST, level)) == ["statement"]
 
 
 def test_a_payload_of_another_type_is_refused_though_it_is_really_signed() -> None:
@@ -342,7 +423,7 @@ def test_a_payload_isnt_looked_at_before_its_signature_is_right() -> None:
 def test_a_signature_for_another_wheel_is_refused(
     changes: dict[str, Any], level: TrustLevel
 ) -> None:
-    trust = replace(TRUST, level=level)
+    trust = at_level(TRUST, level)
 
     assert refuse(ENVELOPE, trust, subject=replace(SUBJECT, **changes)) == ["subject-mismatch"]
 
@@ -369,7 +450,7 @@ def test_a_statement_that_is_wrong_about_the_contents_is_refused(changes: dict[s
 
 # Level warn.
 
-WARN = replace(TRUST, level=TrustLevel.WARN)
+WARN = at_level(TRUST, TrustLevel.WARN)
 
 
 @pytest.mark.parametrize(
@@ -379,7 +460,7 @@ WARN = replace(TRUST, level=TrustLevel.WARN)
         (sign_wheel(WHEEL, STRANGER), WARN, ["signer-untrusted"]),
         (
             ENVELOPE,
-            trusting(trusted(LEAD, packages=("x",)), level=TrustLevel.WARN),
+            TrustPolicy(keys=BOTH, grants=(Grant(pattern="*", level=TrustLevel.WARN),)),
             ["not-delegated"],
         ),
         (ENVELOPE, trusting(level=TrustLevel.WARN), ["signer-untrusted"]),
@@ -395,7 +476,7 @@ def test_at_level_warn_what_nobody_vouches_for_is_taken_with_a_warning(
 
 
 def test_at_level_warn_too_few_signers_are_named_with_a_warning() -> None:
-    verified = verify_wheel(WHEEL, ENVELOPE, replace(WARN, threshold=2), NOW)
+    verified = verify_wheel(WHEEL, ENVELOPE, at_level(TWO_OF_TWO, TrustLevel.WARN), NOW)
 
     assert [signer.name for signer in verified.signers] == ["lead"]
     assert [warning.kind for warning in verified.warnings] == ["threshold"]
@@ -403,6 +484,28 @@ def test_at_level_warn_too_few_signers_are_named_with_a_warning() -> None:
 
 def test_at_level_warn_a_trusted_signature_leaves_no_warning() -> None:
     assert verify_wheel(WHEEL, ENVELOPE, WARN, NOW).warnings == ()
+
+
+# Level off.
+
+OFF = at_level(TRUST, TrustLevel.OFF)
+
+
+@pytest.mark.parametrize("envelope", [None, sign_wheel(WHEEL, STRANGER)])
+def test_at_level_off_what_nobody_vouches_for_is_taken_silently(envelope: bytes | None) -> None:
+    verified = verify_wheel(WHEEL, envelope, OFF, NOW)
+
+    assert (verified.signers, verified.warnings) == ((), ())
+
+
+def test_at_level_off_a_statement_about_another_wheel_is_refused() -> None:
+    stranger = sign_wheel(checked_wheel(version="2.0"), STRANGER)
+
+    assert set(refuse(stranger, OFF)) == {"subject-mismatch"}
+
+
+def test_at_level_off_those_who_signed_are_named() -> None:
+    assert [signer.name for signer in verify_wheel(WHEEL, ENVELOPE, OFF, NOW).signers] == ["lead"]
 
 
 # What comes out.
@@ -413,7 +516,7 @@ def test_at_level_warn_a_trusted_signature_leaves_no_warning() -> None:
     [
         (None, TRUST, SignatureError),
         (sign_wheel(WHEEL, STRANGER), TRUST, UntrustedSignerError),
-        (ENVELOPE, replace(TRUST, threshold=2), UntrustedSignerError),
+        (ENVELOPE, TWO_OF_TWO, UntrustedSignerError),
         (edited(_other_payload), TRUST, SignatureError),
     ],
 )
