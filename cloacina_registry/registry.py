@@ -24,7 +24,7 @@ from cloacina_registry.storage.blobs import FileBlobStore
 from cloacina_registry.storage.catalog import Catalog, ReleaseStatus, StoredRelease
 from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.trust.verification import VerifiedWheel, verify_wheel
-from cloacina_registry.wheel.checked import CheckedWheel, open_wheel
+from cloacina_registry.wheel.checked import CheckedWheel, open_wheel, reopen_wheel
 
 PAGE_LENGTH = 50
 
@@ -187,8 +187,9 @@ class Registry:
     def verified(self, release: StoredRelease) -> VerifiedWheel:
         """Return a release's contents, vouched for as of this moment.
 
-        The stored bytes are hashed and checked as at the upload, once in the life of this object;
-        the signature and our trust in its keys are examined each time.
+        The stored bytes are hashed and checked as at the upload, but for the syntax of their
+        sources, once in the life of this object; the signature and our trust in its keys are
+        examined each time.
 
         Raises:
             TrustError: it isn't trusted any more.
@@ -253,7 +254,7 @@ class Registry:
         return changed
 
     def _open(self, digest: Digest, filename: str) -> CheckedWheel:
-        return open_wheel(self._blobs.get(digest), filename)
+        return reopen_wheel(self._blobs.get(digest), filename, digest)
 
 
 def exact(release: StoredRelease) -> str:
