@@ -17,7 +17,7 @@ HOST_PACKAGE = "cloacina"
 """The distribution that the host brings; it is never in a lock."""
 
 LOCK_VERSION = "1.0"
-MAX_LOCK_BYTES = 1024 * 1024
+MAX_LOCK_BYTES = 512 * 1024
 """Some hundred distributions with all their files."""
 
 _MAX_DOTS_IN_LINE = 200
