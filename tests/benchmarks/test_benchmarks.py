@@ -38,3 +38,14 @@ def test_the_benchmark_of_loading_compares_with_plain_imports() -> None:
     told = printed_by("bench_loading.py", "--rounds", "1")
 
     assert told["12 modules, ms"]["namespace, first version"] > 0
+
+
+def test_the_benchmark_of_ingest_sets_each_step_beside_the_least_work() -> None:
+    told = printed_by("bench_ingest.py", "--rounds", "1", "--megabytes", "0.1")
+
+    assert [cost["name"] for cost in told][3:] == [
+        "ingest, 0.1 MB",
+        "open again, 0.1 MB",
+        "verify: envelope and hash, 0.1 MB",
+    ]
+    assert all(cost["ratio"] > 0 for cost in told)
