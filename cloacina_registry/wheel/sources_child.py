@@ -10,7 +10,7 @@ import unicodedata  # noqa: F401 - the compiler wants it for \N{...}, and can't 
 import warnings
 
 MEMORY_LIMIT = 224 * 1024 * 1024
-"""Bytes of address space. A megabyte of code needs a fifth of it, of expressions a half."""
+"""Bytes of address space. A megabyte of usual code needs a third of it, process and all."""
 
 SECONDS_LIMIT = 3
 """Of processor time. All the sources that a wheel may have take half of it."""
