@@ -244,12 +244,14 @@ class ReleaseExistsError(RegistryError, ConflictError):
     """
 
     code = "release-exists"
+    _kind = "exists"
     _what_happened = "is published already, with other contents"
 
     def __init__(self, package: str, version: str, *, published: str, offered: str) -> None:
         super().__init__(
-            f"{package} {version} {self._what_happened}: it has {published}, this is {offered}",
+            f"{package} {version} {self._what_happened}",
             hint="a version is never overwritten: raise the version and build again",
+            problems=[Problem(self._kind, f"it has {published}, this is {offered}")],
         )
         self.package = package
         self.version = version
@@ -261,6 +263,7 @@ class FilenameReusedError(ReleaseExistsError):
     """The version was published with other bytes, and deleted. It still can't mean other bytes."""
 
     code = "filename-reused"
+    _kind = "filename-reused"
     _what_happened = "was published with other contents, and deleted"
 
 

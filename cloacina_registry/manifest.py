@@ -35,6 +35,10 @@ API = "1"
 MAX_MANIFEST_BYTES = 1024 * 1024
 """Room for some thousand tasks; JSON of any size would let an upload fill the memory."""
 
+MAX_VERSION_LENGTH = 100
+MAX_SPECIFIER_LENGTH = 500
+"""Python refuses to read numbers of more than 4,300 digits, wherever they are met."""
+
 Isolation: TypeAlias = Literal["auto", "thread", "process"]
 """Where the package wishes its tasks to run. Operators may ask for more isolation, never less."""
 
@@ -42,6 +46,8 @@ _LONGEST_SECONDS = 100 * 366 * 86_400
 """A hundred years; in centuries, seconds as a float lose their microseconds."""
 _SHORTEST_TIMEOUT = 1e-6
 """A microsecond: what is shorter would be read as no time at all."""
+_MAX_COMPARISONS = 1_000_000
+"""Lists of a thousand schemas, or many shorter ones."""
 _ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _FINGERPRINT = re.compile(r"[0-9a-f]+")
 
@@ -108,8 +114,8 @@ class Manifest:
         """Return the manifest that some bytes hold.
 
         Raises:
-            WheelRejectedError: they don't hold one; `problems` names every fault, of kind
-                "manifest", with its path.
+            WheelRejectedError: they don't hold one; `problems` names every fault with its path;
+                kinds "manifest", "incompatible", "version" and "specifier".
         """
         value = _decode(data)
         _refuse(_shape_problems(value))
@@ -145,8 +151,8 @@ def _refuse(problems: Iterator[Problem]) -> None:
         raise WheelRejectedError(MANIFEST_NAME, found)
 
 
-def _problem(message: str, where: str = "") -> Problem:
-    return Problem("manifest", message, f"{MANIFEST_NAME} {where}".rstrip())
+def _problem(message: str, where: str = "", *, kind: str = "manifest") -> Problem:
+    return Problem(kind, message, f"{MANIFEST_NAME} {where}".rstrip())
 
 
 def _decode(data: bytes) -> JsonValue:
@@ -252,7 +258,8 @@ SCHEMA: Final[Mapping[str, JsonValue]] = {
 
 def _shape_problems(value: JsonValue) -> Iterator[Problem]:
     if isinstance(value, dict) and isinstance(value.get("api"), str) and value["api"] != API:
-        yield _problem(f"api {value['api'][:20]!r} isn't known here; this is api {API!r}", "$.api")
+        message = f"api {value['api'][:20]!r} isn't known here; this is api {API!r}"
+        yield _problem(message, "$.api", kind="incompatible")
         return  # another api has another shape: more complaints would only mislead
     for error in Draft202012Validator(SCHEMA).iter_errors(value):
         yield _problem(error.message, error.json_path)
@@ -291,11 +298,12 @@ def _identity_problems(manifest: Manifest) -> Iterator[Problem]:
     if not is_normalized_name(manifest.package):
         yield _problem(f"{manifest.package[:80]!r} isn't a normalised name", "$.package")
     if not is_canonical_version(manifest.version):
-        yield _problem(f"{manifest.version[:80]!r} isn't a canonical version", "$.version")
+        wrong = f"{manifest.version[:80]!r} isn't a canonical version"
+        yield _problem(wrong, "$.version", kind="version")
     for field in ("requires_core", "requires_python"):
         specifier = getattr(manifest, field)
-        if specifier is not None and not _is_specifier(specifier):
-            yield _problem(f"{specifier[:80]!r} isn't a version specifier", f"$.{field}")
+        if specifier is not None and (message := specifier_problem(specifier)):
+            yield _problem(message, f"$.{field}", kind="specifier")
     if manifest.lock is not None:
         try:
             parse_digest(manifest.lock)
@@ -310,17 +318,22 @@ def is_canonical_version(text: str) -> bool:
     own: two spellings would be two file names for one release.
     """
     try:
-        return str(Version(text)) == text
+        return len(text) <= MAX_VERSION_LENGTH and str(Version(text)) == text
     except InvalidVersion:
         return False
 
 
-def _is_specifier(text: str) -> bool:
+def specifier_problem(text: str) -> str | None:
+    """Return what is wrong with a version specifier (PEP 440), or None."""
+    if len(text) > MAX_SPECIFIER_LENGTH:
+        return f"a specifier has {len(text)} characters; {MAX_SPECIFIER_LENGTH} are allowed"
     try:
-        SpecifierSet(text)
+        clauses = SpecifierSet(text)
     except InvalidSpecifier:
-        return False
-    return True
+        return f"{text[:80]!r} isn't a version specifier"
+    if any(clause.operator == "===" for clause in clauses):
+        return f"{text[:80]!r} has '===', which compares text, not versions"
+    return None
 
 
 def _repeated(names: Sequence[str]) -> list[str]:
@@ -355,8 +368,9 @@ def _task_problems(task: TaskDefinition, known: frozenset[str], where: str) -> I
             yield _problem(f"there is no task {name[:80]!r}", f"{where}.after")
     for name in _repeated(task.after):
         yield _problem(f"the task {name[:80]!r} stands twice", f"{where}.after")
+    after = frozenset(task.after)
     for name in task.rule.tasks():
-        if name not in task.after:
+        if name not in after:
             yield _problem(f"the rule's task {name[:80]!r} isn't in `after`", f"{where}.when")
     for message in task.rule.problems():
         yield _problem(message, f"{where}.when")
@@ -374,6 +388,9 @@ def _cycle_problems(definition: WorkflowDefinition, where: str) -> Iterator[Prob
 
 
 def _params_schema_problems(schema: Mapping[str, JsonValue], where: str) -> Iterator[Problem]:
+    if _comparisons(schema) > _MAX_COMPARISONS:
+        yield _problem("a JSON Schema with lists that are too long to judge", where)
+        return
     try:
         # With the format checker, so that regular expressions are compiled now, not in a run.
         Draft202012Validator.check_schema(
@@ -385,6 +402,19 @@ def _params_schema_problems(schema: Mapping[str, JsonValue], where: str) -> Iter
     except (OverflowError, RecursionError) as error:  # from regular expressions, or from depth
         yield _problem(f"a JSON Schema that can't be judged: {error}", where)
     yield from _foreign_references(schema, where)
+
+
+def _comparisons(value: JsonValue) -> int:
+    """Return how many comparisons it takes to find equal items in the lists of a value.
+
+    The validator sorts lists of one simple kind; in any other it compares each item with each.
+    """
+    if isinstance(value, Mapping):
+        return sum(map(_comparisons, value.values()))
+    if not isinstance(value, list):
+        return 0
+    is_sortable = len(set(map(type, value))) == 1 and isinstance(value[0], str | int | float)
+    return sum(map(_comparisons, value)) + (0 if is_sortable else len(value) ** 2)
 
 
 def _foreign_references(schema: JsonValue, where: str) -> Iterator[Problem]:

@@ -47,7 +47,7 @@ from cloacina_registry.trust.keys import PublicKey
 from cloacina_registry.trust.statement import Subject
 from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.trust.verification import VerifiedWheel, verify_wheel
-from cloacina_registry.wheel.checked import CheckedWheel, open_wheel
+from cloacina_registry.wheel.checked import CheckedWheel, open_wheel, reopen_wheel
 
 PAGE_LENGTH = 50
 
@@ -304,8 +304,9 @@ class Registry:
     def verified(self, release: StoredRelease) -> VerifiedWheel:
         """Return a release's contents, vouched for as of this moment.
 
-        The stored bytes are hashed and checked as at the upload, once in the life of this object;
-        the signature and our trust in its keys are examined each time.
+        The stored bytes are hashed and checked as at the upload, but for the syntax of their
+        sources, once in the life of this object; the signature and our trust in its keys are
+        examined each time.
 
         Raises:
             TrustError: it isn't trusted any more.
@@ -545,7 +546,7 @@ class Registry:
         AuditLog(connection).append(kind, facts, at=self._view.clock.now(), actor=self._actor)
 
     def _open(self, digest: Digest, filename: str) -> CheckedWheel:
-        return open_wheel(read_blob(self._blobs, digest), filename)
+        return reopen_wheel(read_blob(self._blobs, digest), filename, digest)
 
 
 def exact(release: StoredRelease) -> str:

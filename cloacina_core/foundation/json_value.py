@@ -20,6 +20,9 @@ JsonValue: TypeAlias = Any
 MAX_DEPTH = 64
 _MAX_INTEGER = 2**63 - 1
 _MIN_INTEGER = -(2**63)
+_SHOWN_KEY = 100
+"""How much of a key stands in paths: each item below it gets a path, so a long one would be copied
+as often as there are items."""
 
 # `json.dumps` makes an encoder for each call, and `json.loads` looks for white space.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -147,7 +150,7 @@ def _check_object(value: dict[Any, Any], path: str, depth: int) -> None:
         if not isinstance(key, str):
             raise NotJsonError(path, f"the key {key!r} is {type(key).__name__}, not a string")
         _check_text(key, path)
-        _check(item, f"{path}.{key}", depth + 1)
+        _check(item, f"{path}.{key[:_SHOWN_KEY]}", depth + 1)
 
 
 def _check_text(value: str, path: str) -> None:

@@ -8,7 +8,7 @@ a lock. A package that needs one of these distributions on its own account requi
 """
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,11 +21,8 @@ from packaging.version import InvalidVersion, Version
 
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import PackageBuildError
+from cloacina_registry.wheel.lock import HOST_PACKAGE, LOCK_VERSION
 
-HOST_PACKAGE = "cloacina"
-"""The distribution that the host brings."""
-
-LOCK_VERSION = "1.0"
 _CREATED_BY = "cloacina"
 _SHA256_DIGITS = 64
 
@@ -137,22 +134,8 @@ class Lock:
                     yield f"it has {name} {version}, and {requirement} is required"
 
 
-def own_requirements(requires: Sequence[str]) -> tuple[Requirement, ...]:
-    """Return what a package requires beside the host: the extras' requirements are optional."""
-    requirements = map(Requirement, requires)
-    return tuple(
-        requirement
-        for requirement in requirements
-        if canonicalize_name(requirement.name) != HOST_PACKAGE and not _is_of_extra(requirement)
-    )
-
-
 def _is_for_here(requirement: Requirement) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-
-
-def _is_of_extra(requirement: Requirement) -> bool:
-    return requirement.marker is not None and "extra" in str(requirement.marker)
 
 
 def _table(data: bytes, where: str) -> Mapping[str, Any]:

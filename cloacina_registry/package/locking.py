@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import PackageBuildError
-from cloacina_registry.package.lock import Lock, own_requirements
+from cloacina_registry.package.lock import Lock
 from cloacina_registry.package.progress import Progress
 from cloacina_registry.package.resolver import Resolver, find_resolver
 from cloacina_registry.wheel.checked import UnsealedWheel
+from cloacina_registry.wheel.lock import own_requirements
 
 
 @dataclass(frozen=True, slots=True)

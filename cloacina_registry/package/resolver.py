@@ -17,8 +17,9 @@ from packaging.utils import canonicalize_name
 
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import PackageBuildError
-from cloacina_registry.package.lock import HOST_PACKAGE, Lock, LockedPackage, LockedWheel
+from cloacina_registry.package.lock import Lock, LockedPackage, LockedWheel
 from cloacina_registry.package.subprocesses import environment, last_lines
+from cloacina_registry.wheel.lock import HOST_PACKAGE
 
 _MINOR_VERSIONS = range(8, 40)  # of Python 3
 

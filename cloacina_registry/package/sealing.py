@@ -15,7 +15,7 @@ from cloacina_core.foundation.digest import digest_of
 from cloacina_registry.errors import PackageBuildError, WheelRejectedError
 from cloacina_registry.manifest import MANIFEST_NAME, Manifest
 from cloacina_registry.package.advice import advice_for
-from cloacina_registry.package.lock import HOST_PACKAGE, Lock
+from cloacina_registry.package.lock import Lock
 from cloacina_registry.package.progress import Progress
 from cloacina_registry.package.reader import IMPORT_LIMIT, read_workflows
 from cloacina_registry.package.source_map import SourceMap
@@ -29,6 +29,7 @@ from cloacina_registry.wheel.checked import (
     open_wheel,
 )
 from cloacina_registry.wheel.filename import parse_filename
+from cloacina_registry.wheel.lock import HOST_PACKAGE
 from cloacina_registry.wheel.reading import read_leniently
 from cloacina_registry.wheel.writer import with_record, write_wheel
 

@@ -31,7 +31,7 @@ def try_loading(wheel: CheckedWheel, data: bytes, *, limit: timedelta = TRIAL_LI
         LoadError: it can't be loaded, takes too long, or isn't what its manifest says; `problems`
             says of what kind: `load-crashed`, `load-timeout`, or as loading tells.
     """
-    command = [sys.executable, "-P", "-m", trial_child.__name__, wheel.filename]
+    command = [sys.executable, "-P", "-m", trial_child.__name__, wheel.filename, wheel.digest]
     # What it says goes to a file: a process that it leaves behind may keep a pipe open for ever.
     with (
         tempfile.TemporaryFile() as said,

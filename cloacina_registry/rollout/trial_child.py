@@ -10,16 +10,17 @@ import sys
 from typing import Any, NoReturn
 
 from cloacina_core.errors import CloacinaError, Problem
+from cloacina_core.foundation.digest import parse_digest
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.loading.matching import load_workflow
-from cloacina_registry.wheel.checked import open_wheel
+from cloacina_registry.wheel.checked import reopen_wheel
 
 
-def main(filename: str) -> NoReturn:
+def main(filename: str, digest: str) -> NoReturn:
     """Load every workflow, then end without waiting for the package's threads."""
     answers = os.dup(1)
     os.dup2(2, 1)
-    wheel = open_wheel(sys.stdin.buffer.read(), filename)
+    wheel = reopen_wheel(sys.stdin.buffer.read(), filename, parse_digest(digest))
     problems = []
     with NamespaceLoader() as loader:
         for entry in wheel.manifest.workflows:
@@ -39,4 +40,4 @@ def _told(problem: Problem) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,5 +1,6 @@
 """The contents of a zip file, unpacked in memory from the very bytes that were hashed."""
 
+import io
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,9 @@ MAX_RATIO = 50
 
 RATIO_GRACE_BYTES = 1024 * 1024
 """Contents up to this size are harmless whatever their ratio."""
+
+_STEP_BYTES = 1024 * 1024
+"""How much of a stream is inflated at once."""
 
 _UNIX_MODE_SHIFT = 16
 _DOS_DIRECTORY = 0x10
@@ -98,8 +102,8 @@ def _size_problems(entries: Sequence[Entry], archive_bytes: int) -> Iterator[Pro
 
 
 def _content(data: bytes, entry: Entry) -> bytes | Problem:
-    packed = data[entry.data_at : entry.ends_at]
-    content = packed if entry.method == STORED else _inflated(packed, entry.size)
+    packed = memoryview(data)[entry.data_at : entry.ends_at]
+    content = bytes(packed) if entry.method == STORED else _inflated(packed, entry.size)
     if content is None or len(content) != entry.size:
         message = f"the data doesn't unpack to exactly its {entry.size} bytes"
         return Problem("zip-data", message, entry.name)
@@ -108,14 +112,20 @@ def _content(data: bytes, entry: Entry) -> bytes | Problem:
     return content
 
 
-def _inflated(packed: bytes, size: int) -> bytes | None:
+def _inflated(packed: memoryview, size: int) -> bytes | None:
     """Return what a deflate stream holds, or None if it isn't one whole stream of about that size.
 
-    Never makes more than one byte beyond the declared size.
+    Never makes more than one byte beyond the declared size. Goes step by step, because what is
+    inflated at once is held twice for a moment.
     """
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-    try:
-        content = inflater.decompress(packed, size + 1)
-    except zlib.error:
-        return None
-    return content if inflater.eof and not inflater.unused_data else None
+    content = io.BytesIO()
+    for at in range(0, len(packed), _STEP_BYTES):
+        try:
+            step = inflater.decompress(packed[at : at + _STEP_BYTES], size + 1 - content.tell())
+        except zlib.error:
+            return None
+        content.write(step)
+        if content.tell() > size or (inflater.eof and at + _STEP_BYTES < len(packed)):
+            return None
+    return content.getvalue() if inflater.eof and not inflater.unused_data else None

@@ -3,6 +3,20 @@
 `open_wheel` takes bytes from anyone and returns a `CheckedWheel`, or refuses with every problem it
 found. A `CheckedWheel` is well-formed, consistent in itself and fit to be loaded. It isn't trusted:
 who made it is for `cloacina_registry.trust` to say.
+
+The checks, in their order. 1 and 2 end the examination; all others are told together.
+
+1. The file name (`filename`).
+2. The archive: its records, names, types and sizes, and then its contents (`framing`, `paths`,
+   `archive`).
+3. dist-info: what must be there and what must not, METADATA, entry_points.txt, WHEEL, RECORD
+   (`profile`, `metadata`, `entry_points`, `record`).
+4. The contents: what may lie in a package, and under which names (`profile`).
+5. The sources, by compiling them in a process of its own (`sources`).
+6. The manifest, that it says what all the others say, and the lock (`manifest`, `lock`).
+
+What was found of some bytes holds for ever, so bytes that are known by their digest needn't be
+looked at again. `reopen_wheel` makes use of it for the one step that takes a process.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +26,7 @@ from types import MappingProxyType
 
 from cloacina_core.errors import Problem
 from cloacina_core.foundation.digest import Digest, digest_of
-from cloacina_registry.errors import MAX_PROBLEMS, WheelRejectedError
+from cloacina_registry.errors import MAX_PROBLEMS, TamperedError, WheelRejectedError
 from cloacina_registry.manifest import MANIFEST_NAME, Manifest
 from cloacina_registry.wheel.archive import unpack
 from cloacina_registry.wheel.entry_points import (
@@ -22,6 +36,7 @@ from cloacina_registry.wheel.entry_points import (
     target_problems,
 )
 from cloacina_registry.wheel.filename import parse_filename
+from cloacina_registry.wheel.lock import lock_problems
 from cloacina_registry.wheel.metadata import CoreMetadata, read_core_metadata, wheel_file_problems
 from cloacina_registry.wheel.profile import (
     content_problems,
@@ -31,7 +46,7 @@ from cloacina_registry.wheel.profile import (
 )
 from cloacina_registry.wheel.record import record_path, record_problems
 from cloacina_registry.wheel.sources import source_problems
-from cloacina_registry.wheel.text import MAX_ENTRY_POINTS_BYTES, MAX_METADATA_BYTES, text_of
+from cloacina_registry.wheel.text import MAX_METADATA_BYTES, MAX_SMALL_BYTES, text_of
 
 LOCK_NAME = "pylock.toml"
 """The lock of the dependencies (PEP 751), in dist-info beside the manifest."""
@@ -72,7 +87,10 @@ class UnsealedWheel:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedWheel(UnsealedWheel):
-    """A wheel that passed all checks. Made by `open_wheel` alone."""
+    """A wheel that passed all checks: now, or when `open_wheel` first took the very same bytes.
+
+    Made by `open_wheel` and `reopen_wheel` alone.
+    """
 
     manifest: Manifest
     lock: bytes | None
@@ -86,11 +104,36 @@ def open_wheel(data: bytes, filename: str) -> CheckedWheel:
         WheelRejectedError: they aren't one; `problems` names every fault that could be found. What
             is in an archive is looked at only when the archive is sound.
     """
-    examination = _Examination(data, filename)
-    wheel = examination.wheel()
+    return _checked(_Examination(data, filename), with_sources=True)
+
+
+def reopen_wheel(data: bytes, filename: str, digest: Digest) -> CheckedWheel:
+    """Return a wheel that `open_wheel` accepted before, for bytes that were kept since.
+
+    All checks are made anew but that of the sources. It takes a process, which each start of an
+    engine would pay for each release; and what it protects, our own process, is about to compile
+    these sources anyway, because it is going to run them.
+
+    Args:
+        data: the bytes.
+        filename: the wheel's name.
+        digest: what `open_wheel` said of them, from where only accepted wheels are kept.
+
+    Raises:
+        TamperedError: they are other bytes.
+        WheelRejectedError: they break today's rules.
+    """
+    found = digest_of(data)
+    if found != digest:
+        raise TamperedError(f"the wheel {filename}", digest, found)
+    return _checked(_Examination(data, filename), with_sources=False)
+
+
+def _checked(examination: "_Examination", *, with_sources: bool) -> CheckedWheel:
+    wheel = examination.wheel(with_sources=with_sources)
     manifest = examination.manifest()
     if examination.problems or manifest is None:
-        raise WheelRejectedError(filename, examination.problems, hint=examination.hint)
+        raise WheelRejectedError(wheel.filename, examination.problems, hint=examination.hint)
     return CheckedWheel(
         **vars(wheel), manifest=manifest, lock=wheel.files.get(f"{wheel.dist_info}/{LOCK_NAME}")
     )
@@ -103,7 +146,7 @@ def open_unsealed_wheel(data: bytes, filename: str) -> UnsealedWheel:
         WheelRejectedError: as for `open_wheel`.
     """
     examination = _Examination(data, filename)
-    wheel = examination.wheel()
+    wheel = examination.wheel(with_sources=True)
     if examination.problems:
         raise WheelRejectedError(filename, examination.problems)
     return wheel
@@ -125,7 +168,7 @@ class _Examination:
         self._entry_points = self._read_entry_points()
         self._is_comparable = not self.problems
 
-    def wheel(self) -> UnsealedWheel:
+    def wheel(self, *, with_sources: bool) -> UnsealedWheel:
         """Return the wheel, adding everything wrong with it to the problems."""
         names = top_levels(self._files)
         self._check_wheel_file()
@@ -133,7 +176,8 @@ class _Examination:
             self._add(record_problems(self._files, self._dist_info))
         self._add(content_problems(self._files))
         self._add(name_problems(self._files, self._declared_names()))
-        self._add(source_problems(self._files))
+        if with_sources:
+            self._add(source_problems(self._files))
         return UnsealedWheel(
             filename=self._filename,
             digest=digest_of(self._data),
@@ -192,7 +236,7 @@ class _Examination:
         where = f"{self._dist_info}/entry_points.txt"
         if where not in self._files:
             self._add([Problem("entry-points", NO_WORKFLOWS, where)])
-        text = self._text("entry_points.txt", MAX_ENTRY_POINTS_BYTES)
+        text = self._text("entry_points.txt", MAX_SMALL_BYTES)
         if text is None:
             return EntryPoints()
         entry_points = read_entry_points(text, where)
@@ -201,7 +245,7 @@ class _Examination:
         return entry_points
 
     def _check_wheel_file(self) -> None:
-        text = self._text("WHEEL")
+        text = self._text("WHEEL", MAX_SMALL_BYTES)
         if text is not None:
             where = f"{self._dist_info}/WHEEL"
             self._add(wheel_file_problems(text, self._wheel_name, where))
@@ -212,7 +256,7 @@ class _Examination:
                 self._wheel_name.name.replace("-", "_"),
                 *self._metadata.import_names,
                 *(target.partition(".")[0].partition(":")[0] for target in self._targets()),
-                *(self._text("top_level.txt") or "").split(),
+                *(self._text("top_level.txt", MAX_SMALL_BYTES) or "").split(),
             }
         )
 
@@ -248,6 +292,8 @@ class _Examination:
         if found != manifest.lock:
             message = f"the manifest says {manifest.lock or 'none'}, there is {found or 'none'}"
             yield Problem("lock", message, where)
+        elif self._is_comparable:  # else the requirements may be none
+            yield from lock_problems(lock, self._metadata.requires, where)
 
 
 def _unpacked(data: bytes, filename: str) -> dict[str, bytes]:

@@ -56,17 +56,20 @@ def _entries(text: str, where: str, problems: list[Problem]) -> Iterator[tuple[s
 
     Sections of other groups without an entry pass: PDM writes them.
     """
-    groups: list[str] = []
+    group: str | None = None
+    groups: set[str] = set()
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.removesuffix("\r")  # noqa: PLW2901 - the same line, whatever ends it
         if not line.strip(" \t") or line[0] in "#;":
             continue
         if section := _SECTION.fullmatch(line):
             if section[1] in groups:
-                problems.append(_problem(f"the section {section[1]!r} stands twice", where, number))
-            groups.append(section[1])
-        elif (entry := _ENTRY.fullmatch(line)) and groups:
-            yield groups[-1], entry[1], entry[2]
+                message = f"the section {section[1][:80]!r} stands twice"
+                problems.append(_problem(message, where, number))
+            group = section[1]
+            groups.add(group)
+        elif (entry := _ENTRY.fullmatch(line)) and group is not None:
+            yield group, entry[1], entry[2]
         else:
             problems.append(_problem(f"not an entry: {line[:80]!r}", where, number))
 

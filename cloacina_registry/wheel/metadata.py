@@ -7,19 +7,35 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.parser import HeaderParser
-from itertools import takewhile
+from itertools import islice
 
 from packaging.metadata import Metadata, RawMetadata, parse_email
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cloacina_core.errors import Problem
-from cloacina_registry.manifest import is_canonical_version
+from cloacina_registry.manifest import is_canonical_version, specifier_problem
 from cloacina_registry.wheel.filename import WheelName
 
 MAX_FIELDS = 2_000
 """Of METADATA. Parsing takes time with the square of their number; real packages have some dozens,
 and one for each requirement."""
+
+MAX_FIELDS_LENGTH = 512 * 1024
+"""Of all fields of METADATA together, in characters. The description may stand behind them."""
+
+MAX_FIELD_LENGTH = 10_000
+"""Of one field, in characters, but for texts that nobody parses. The parsers of some take time with
+the square of its length."""
+
+MAX_SUMMARY_LENGTH = 512
+"""In characters: what package indexes accept."""
+
+_TEXTS = frozenset({"description", "license"})
+"""Fields that may be longer: a readme, and the text of a licence."""
+
+_MIME_FIELDS = frozenset({"content-type", "content-transfer-encoding", "mime-version"})
+"""With these the email package would read the description as parts of a message, or decode it."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 """What ends a line for the email package; `str.splitlines` knows more."""
@@ -42,9 +58,8 @@ class CoreMetadata:
 
 def read_core_metadata(text: str, wheel_name: WheelName, where: str) -> CoreMetadata:
     """Return what METADATA says; it must agree with the wheel's file name."""
-    if _field_count(text) > MAX_FIELDS:
-        message = f"there are more than {MAX_FIELDS} fields"
-        return CoreMetadata(problems=(Problem("too-large", message, where),))
+    if problems := tuple(islice(_limit_problems(text, where), 1)):
+        return CoreMetadata(problems=problems)
     raw, unparsed = parse_email(text)
     return CoreMetadata(
         requires_python=raw.get("requires_python") or None,
@@ -60,9 +75,37 @@ def read_core_metadata(text: str, wheel_name: WheelName, where: str) -> CoreMeta
     )
 
 
-def _field_count(text: str) -> int:
-    lines = takewhile(bool, _LINE_END.split(text))
-    return sum(not line.startswith((" ", "\t")) for line in lines)
+def _limit_problems(text: str, where: str) -> Iterator[Problem]:
+    """Yield what would be too much for the parsers that come after, or lead them astray."""
+    total = 0
+    for number, (name, length) in enumerate(_fields(text), start=1):
+        total += length
+        if number > MAX_FIELDS or total > MAX_FIELDS_LENGTH:
+            message = f"more than {MAX_FIELDS} fields, or {MAX_FIELDS_LENGTH} characters in them"
+            yield Problem("too-large", message, where)
+        if length > MAX_FIELD_LENGTH and name not in _TEXTS:
+            message = f"the field {name[:80]!r} has {length} characters; {MAX_FIELD_LENGTH} fit"
+            yield Problem("too-large", message, where)
+        if name in _MIME_FIELDS:
+            yield Problem("metadata", f"the field {name!r} isn't one of core metadata", where)
+
+
+def _fields(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the name of each field in lower case, and its length with the lines it is folded to."""
+    name, length, at = "", 0, 0
+    for end in _LINE_END.finditer(f"{text}\n"):
+        line = text[at : end.start()]
+        at = end.end()
+        if not line:
+            break
+        if line[0] in " \t":
+            length += len(line)
+            continue
+        if length:
+            yield name, length
+        name, length = line.partition(":")[0].strip().lower(), len(line)
+    if length:
+        yield name, length
 
 
 def _unparsed_problems(unparsed: Mapping[str, list[str]], where: str) -> Iterator[Problem]:
@@ -79,29 +122,49 @@ def _field_problems(raw: RawMetadata, wheel_name: WheelName, where: str) -> Iter
         message = f"Name is {name!r}, the file name says {wheel_name.name!r}"
         yield Problem("metadata", message, where)
     yield from _version_problems(raw.get("version", ""), wheel_name, where)
+    if len(raw.get("summary", "")) > MAX_SUMMARY_LENGTH:
+        message = f"Summary has more than {MAX_SUMMARY_LENGTH} characters"
+        yield Problem("metadata", message, where)
+    if wrong := specifier_problem(raw.get("requires_python", "")):
+        yield Problem("specifier", f"Requires-Python: {wrong}", where)
     for requirement in raw.get("requires_dist", ()):
-        if _is_direct_reference(requirement):
-            message = f"{requirement!r}: a direct reference can't be locked or mirrored"
-            yield Problem("metadata", message, where)
+        yield from _requirement_problems(requirement, where)
 
 
 def _validation_errors(raw: RawMetadata) -> list[Exception]:
+    """Return what is wrong with fields other than requirements, which are read here once."""
+    checked = _without_early_license_files(raw)
+    checked.pop("requires_dist", None)
     try:
-        Metadata.from_raw(_without_early_license_files(raw))
+        Metadata.from_raw(checked)
     except ExceptionGroup as group:
         return list(group.exceptions)
+    except (ValueError, RecursionError) as error:  # numbers or expressions beyond all measure
+        return [error]
     return []
 
 
+def _requirement_problems(text: str, where: str) -> Iterator[Problem]:
+    try:
+        requirement = Requirement(text)
+    except (ValueError, RecursionError) as error:
+        yield Problem("metadata", f"Requires-Dist {text[:80]!r} can't be read: {error}", where)
+        return
+    if requirement.url is not None:
+        message = f"{text!r}: a direct reference can't be locked or mirrored"
+        yield Problem("metadata", message, where)
+    if wrong := specifier_problem(str(requirement.specifier)):
+        yield Problem("specifier", f"Requires-Dist {requirement.name[:80]}: {wrong}", where)
+
+
 def _without_early_license_files(raw: RawMetadata) -> RawMetadata:
-    """Return metadata without the field that setuptools before 77 wrote before it was defined.
+    """Return a copy without the field that setuptools before 77 wrote before it was defined.
 
     It wrote License-File into Metadata-Version 2.1; the field came with 2.4 (PEP 639).
     """
-    if raw.get("metadata_version") not in {"2.1", "2.2", "2.3"}:
-        return raw
     accepted = raw.copy()
-    accepted.pop("license_files", None)
+    if raw.get("metadata_version") in {"2.1", "2.2", "2.3"}:
+        accepted.pop("license_files", None)
     return accepted
 
 
@@ -111,13 +174,6 @@ def _version_problems(version: str, wheel_name: WheelName, where: str) -> Iterat
     if version != wheel_name.version:
         message = f"Version is {version!r}, the file name says {wheel_name.version!r}"
         yield Problem("metadata", message, where)
-
-
-def _is_direct_reference(requirement: str) -> bool:
-    try:
-        return Requirement(requirement).url is not None
-    except InvalidRequirement:  # told by the validation already
-        return False
 
 
 def wheel_file_problems(text: str, wheel_name: WheelName, where: str) -> Iterator[Problem]:

@@ -11,8 +11,28 @@ from collections.abc import Collection, Iterator, Mapping
 
 from cloacina_core.errors import Problem
 
-HOST_NAMES = frozenset({"cloacina_core", "cloacina_registry"})
-"""Top-level names that the engine itself puts on the path of every worker."""
+HOST_NAMES = frozenset(
+    {"cloacina_core", "cloacina_registry"}
+    | {"alembic", "build", "click", "cryptography", "flit_core", "importlib_metadata", "jsonschema"}
+    | {"packaging", "pluggy", "psutil", "psycopg", "psycopg_binary", "pyproject_hooks"}
+    | {"pysqlite3", "referencing", "rich", "sqlalchemy", "tomli_w", "uv"}
+    # what these depend on in their turn
+    | {"_cffi_backend", "attr", "attrs", "cffi", "greenlet", "jsonschema_specifications", "mako"}
+    | {"markdown_it", "markupsafe", "mdurl", "pycparser", "pygments", "rpds", "typing_extensions"}
+    | {"zipp"}
+)
+"""Top-level names of Cloacina and of what it runs on. A package must not bring a module by which
+the host would come to run the package's code in place of its own. That doesn't depend on what else
+is installed: a wheel that is accepted here is accepted elsewhere."""
+
+_STANDARD_NAMES = sys.stdlib_module_names | frozenset(
+    # removed in 3.12 and 3.13 (PEP 594, 632): a package may run on an older Python than ours
+    {"aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils"}
+    | {"imghdr", "imp", "lib2to3", "mailcap", "msilib", "nis", "nntplib", "ossaudiodev", "pipes"}
+    | {"smtpd", "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib"}
+    # new in 3.14: or on a newer one
+    | {"annotationlib", "compression"}
+)
 
 _STARTUP_NAMES = frozenset({"sitecustomize", "usercustomize", "__main__", "site-packages"})
 """Imported by the interpreter on its own account, if they are found."""
@@ -30,12 +50,15 @@ _NATIVE_NAME = re.compile(r".*\.(so|pyd|dll|dylib|a|lib|o|obj|exe|wasm)(\.[0-9.]
 _NATIVE_SIGNATURES = (
     b"\x7fELF",
     b"!<arch>\n",
+    b"!<thin>\n",
+    b"BC\xc0\xde",  # LLVM's bitcode
     b"\x00asm",
     b"\xfe\xed\xfa\xce",  # Mach-O, 32 bits, in both byte orders
     b"\xce\xfa\xed\xfe",
     b"\xfe\xed\xfa\xcf",  # Mach-O, 64 bits
     b"\xcf\xfa\xed\xfe",
-    b"\xca\xfe\xba\xbe",  # Mach-O for several processors
+    b"\xca\xfe\xba\xbe",  # Mach-O for several processors, and classes of Java
+    b"\xca\xfe\xba\xbf",
 )
 _PE_POINTER_AT = 0x3C
 
@@ -106,10 +129,10 @@ def name_problems(files: Mapping[str, bytes], declared: Collection[str]) -> Iter
         files: the contents.
         declared: the top-level names that the package says it provides.
     """
-    taken = {name.lower() for name in (*sys.stdlib_module_names, *_STARTUP_NAMES, *HOST_NAMES)}
+    taken = {name.lower() for name in (*_STANDARD_NAMES, *_STARTUP_NAMES, *HOST_NAMES)}
     for name in top_levels(files):
         if name.lower() in taken:
-            message = "the name belongs to Python or to Cloacina; rename the package"
+            message = "the name belongs to Python, or to Cloacina and what it runs on; rename it"
             yield Problem("shadow", message, name)
         elif not name.isidentifier():
             message = "only modules and packages may stand at the top of a wheel"

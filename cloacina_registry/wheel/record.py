@@ -55,6 +55,7 @@ def _row_problems(
         path = row[0] if row else ""
         if path in seen:
             yield Problem("record", f"{path[:240]!r} stands twice", where)
+            continue  # each file is hashed once, however many rows it has
         seen.add(path)
         if path not in files:
             yield Problem("record", f"{path[:240]!r} isn't in the wheel", where)

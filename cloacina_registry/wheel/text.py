@@ -8,8 +8,8 @@ MAX_METADATA_BYTES = 2 * 1024 * 1024
 """The longest README files in METADATA have some hundred kilobytes; RECORD has a row for each of
 the 5,000 entries that a wheel may have."""
 
-MAX_ENTRY_POINTS_BYTES = 64 * 1024
-"""Enough for a thousand workflows."""
+MAX_SMALL_BYTES = 64 * 1024
+"""Of entry_points.txt, WHEEL and top_level.txt: enough for a thousand workflows."""
 
 
 def text_of(

@@ -53,3 +53,14 @@ def test_the_benchmark_of_resolution_sets_each_beside_a_look_up() -> None:
     assert {cost["releases"] for cost in told} == {60}
     assert told[0]["ratio"] == 1
     assert any(cost["what"].startswith("choose") for cost in told)
+
+
+def test_the_benchmark_of_ingest_sets_each_step_beside_the_least_work() -> None:
+    told = printed_by("bench_ingest.py", "--rounds", "1", "--megabytes", "0.1")
+
+    assert [cost["name"] for cost in told][3:] == [
+        "ingest, 0.1 MB",
+        "open again, 0.1 MB",
+        "verify: envelope and hash, 0.1 MB",
+    ]
+    assert all(cost["ratio"] > 0 for cost in told)

@@ -174,9 +174,9 @@ class RawEntry:
         return deflated(self.content) if self.method == 8 else self.content
 
 
-def deflated(content: bytes) -> bytes:
+def deflated(content: bytes, level: int = 9) -> bytes:
     """Return a raw deflate stream."""
-    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    deflater = zlib.compressobj(level, zlib.DEFLATED, -15)
     return deflater.compress(content) + deflater.flush()
 
 

@@ -135,8 +135,10 @@ def test_other_bytes_for_a_version_are_refused(registry: Registry, view: StoreVi
 
     assert caught.value.code == "release-exists"
     assert (caught.value.published, caught.value.offered) == (ONE.digest, OTHER_ONE.digest)
-    assert ONE.digest in caught.value.message
-    assert OTHER_ONE.digest in caught.value.message
+    [problem] = caught.value.problems
+    assert problem.kind == "exists"
+    assert ONE.digest in problem.message
+    assert OTHER_ONE.digest in problem.message
     assert registry.download("acme-etl", "1.0").data == ONE.data
 
 

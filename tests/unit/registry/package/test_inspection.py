@@ -76,7 +76,11 @@ def test_the_lock_is_told(tmp_path: Path):
 
 
 def test_a_lock_that_cannot_be_read_is_none(tmp_path: Path):
-    found = inspect(write(tmp_path, lock=b"no lock"))
+    local = Lock(requires_python=None).to_bytes() + (
+        b'[[packages]]\nname = "x"\nversion = "1"\n'
+        b'wheels = [{ path = "x.whl", hashes = { sha256 = "' + b"ab" * 32 + b'" } }]\n'
+    )
+    found = inspect(write(tmp_path, lock=local.replace(b"packages = []\n", b"")))
 
     assert found.to_json()["lock"] is None
 

@@ -12,12 +12,8 @@ from packaging.pylock import Pylock
 from packaging.requirements import Requirement
 
 from cloacina_registry.errors import PackageBuildError
-from cloacina_registry.package.lock import (
-    Lock,
-    LockedPackage,
-    LockedWheel,
-    own_requirements,
-)
+from cloacina_registry.package.lock import Lock, LockedPackage, LockedWheel
+from cloacina_registry.wheel.lock import own_requirements
 
 SHA256 = "ab" * 32
 URL = "https://files.example/{0}-{1}-py3-none-any.whl"

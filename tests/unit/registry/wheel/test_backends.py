@@ -18,6 +18,8 @@ BACKENDS = {
     "setuptools": ("setuptools.build_meta", '[tool.setuptools]\npackage-data = {"*" = ["*.csv"]}'),
     "hatchling": ("hatchling.build", ""),
     "flit": ("flit_core.buildapi", ""),
+    "pdm": ("pdm.backend", ""),
+    "poetry": ("poetry.core.masonry.api", ""),
     "uv": ("uv_build", ""),
 }
 

@@ -14,8 +14,8 @@ from support.wheels import (
 
 import cloacina_registry
 from cloacina_core.foundation.digest import digest_of
-from cloacina_registry.errors import WheelRejectedError
-from cloacina_registry.wheel.checked import open_unsealed_wheel, open_wheel
+from cloacina_registry.errors import TamperedError, WheelRejectedError
+from cloacina_registry.wheel.checked import open_unsealed_wheel, open_wheel, reopen_wheel
 from cloacina_registry.wheel.writer import with_record, write_wheel
 
 
@@ -62,6 +62,32 @@ def test_a_checked_wheel_cannot_be_changed() -> None:
         wheel.name = "other"  # type: ignore[misc]
     with pytest.raises(TypeError):
         wheel.files["acme_etl/flows.py"] = b""  # type: ignore[index]
+
+
+def test_a_wheel_that_was_kept_opens_as_it_did() -> None:
+    data = build_wheel()
+    wheel = open_wheel(data, wheel_filename())
+
+    assert reopen_wheel(data, wheel_filename(), wheel.digest) == wheel
+
+
+def test_other_bytes_than_were_kept_do_not_open() -> None:
+    kept = open_wheel(build_wheel(), wheel_filename())
+    other = build_wheel({**SOURCES, "acme_etl/flows.py": b"import os\n"})
+
+    with pytest.raises(TamperedError):
+        reopen_wheel(other, wheel_filename(), kept.digest)
+
+
+def test_a_wheel_that_was_kept_passes_all_checks_but_that_of_sources() -> None:
+    files = {**wheel_files(), "json.py": b"def", "acme_etl/x.pyc": b""}
+    data = write_wheel(files)
+
+    with pytest.raises(WheelRejectedError) as refusal:
+        reopen_wheel(data, wheel_filename(), digest_of(data))
+
+    kinds = {problem.kind for problem in refusal.value.problems}
+    assert kinds == {"dist-info", "shadow", "bytecode"}
 
 
 def test_an_unsealed_wheel_opens_as_unsealed() -> None:

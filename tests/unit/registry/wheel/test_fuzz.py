@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.wheels import build_wheel, dist_info_of, wheel_filename, wheel_files
 
+from cloacina_core.foundation.digest import digest_of
 from cloacina_registry.errors import WheelRejectedError
-from cloacina_registry.wheel.checked import CheckedWheel, open_wheel
+from cloacina_registry.wheel.checked import CheckedWheel, open_wheel, reopen_wheel
 from cloacina_registry.wheel.writer import with_record, write_wheel
 
 GOOD = build_wheel(lock=b'lock-version = "1.0"\n')
@@ -65,9 +66,10 @@ def test_arbitrary_bytes_are_refused(data: bytes) -> None:
 def test_arbitrary_metadata_are_refused(path: str, content: bytes | str) -> None:
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
 
-    wheel = opened(write_wheel({**FILES, path: data}))
+    wheel = write_wheel({**FILES, path: data})
 
-    assert wheel is None
+    with pytest.raises(WheelRejectedError):
+        reopen_wheel(wheel, wheel_filename(), digest_of(wheel))
 
 
 @settings(deadline=None)

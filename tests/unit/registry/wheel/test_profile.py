@@ -1,4 +1,9 @@
-from cloacina_registry.wheel.profile import content_problems, name_problems, top_levels
+import importlib.metadata
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from cloacina_registry.wheel.profile import HOST_NAMES, content_problems, name_problems, top_levels
 
 
 def test_top_levels_are_packages_and_modules_but_not_metadata() -> None:
@@ -23,3 +28,18 @@ def test_data_that_begins_like_a_program_by_chance_is_accepted() -> None:
     files = {"acme/towns.txt": b"MZuzu\nMzimba\n", "acme/short.txt": b"MZ"}
 
     assert not list(content_problems(files))
+
+
+def test_what_cloacina_runs_on_is_out_of_reach() -> None:
+    required = {
+        canonicalize_name(Requirement(text).name)
+        for text in importlib.metadata.requires("cloacina") or ()
+    }
+    names = {
+        module
+        for module, distributions in importlib.metadata.packages_distributions().items()
+        if required & set(map(canonicalize_name, distributions)) and module.isidentifier()
+    }
+
+    assert "sqlalchemy" in names
+    assert names <= HOST_NAMES
