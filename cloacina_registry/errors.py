@@ -20,6 +20,7 @@
     ├─ PublicKeyError         InputError: what was given isn't an Ed25519 public key
     ├─ UnknownKeyError        NotFoundError: no key has the name
     ├─ KeyConflictError       ConflictError: the name, or the key, is there already
+    ├─ NameNotAllowedError    NotAllowedError: the package's name isn't for those who signed
     ├─ ReleaseExistsError     ConflictError: the version was published before
     │  └─ FilenameReusedError   and deleted since
     ├─ LogTamperedError       NotAllowedError: the log isn't what it was; `problems` says in what
@@ -231,6 +232,25 @@ class KeyConflictError(RegistryError, ConflictError):
     """The name of a key, or the key itself, is there already."""
 
     code = "key-conflict"
+
+
+class NameNotAllowedError(RegistryError, NotAllowedError):
+    """A package's name isn't for those who signed it; `problems` says why.
+
+    Attributes:
+        package: the normalised name.
+    """
+
+    code = "name-not-allowed"
+
+    def __init__(self, package: str, problems: Sequence[Problem]) -> None:
+        super().__init__(
+            f"{package} can't be published by those who signed it",
+            hint=f"an operator may decide otherwise: cloacina trust grant {package} KEYNAME, or, "
+            f"if it has an owner, cloacina registry transfer {package} KEYNAME",
+            problems=problems,
+        )
+        self.package = package
 
 
 class ReleaseExistsError(RegistryError, ConflictError):

@@ -10,11 +10,11 @@ Whatever changes a release is told in the log, in the same transaction.
 import copy
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Self
+from typing import Self
 
 from packaging.version import InvalidVersion, Version
 from sqlalchemy import Connection
@@ -24,27 +24,20 @@ from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import BlobStore, RuntimeView
-from cloacina_registry.audit.auditing import Audited, KeptRelease, audit
-from cloacina_registry.audit.checkpoint import Checkpoint
-from cloacina_registry.audit.entries import EntryKind, LogEntry, check_reason
-from cloacina_registry.audit.examination import Tell
-from cloacina_registry.audit.log import AuditLog
-from cloacina_registry.audit.receipt import Receipt, ReceivedFiles, verify_receipt
+from cloacina_registry.audit.entries import EntryKind, check_reason
 from cloacina_registry.audit.signed import RegistryKey
 from cloacina_registry.errors import (
     FilenameReusedError,
-    ReceiptError,
     ReleaseExistsError,
     TamperedError,
-    TrustError,
-    UnknownKeyError,
+    UntrustedSignerError,
 )
+from cloacina_registry.evidence import Evidence
+from cloacina_registry.ownership import claim_name
 from cloacina_registry.storage.blobs import read_blob
 from cloacina_registry.storage.catalog import Catalog, ReleaseChange, ReleaseStatus, StoredRelease
 from cloacina_registry.storage.checking import Progress, StorageReport, check_storage
 from cloacina_registry.storage.collecting import Garbage, collect_garbage
-from cloacina_registry.trust.keys import PublicKey
-from cloacina_registry.trust.statement import Subject
 from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.trust.verification import VerifiedWheel, verify_wheel
 from cloacina_registry.wheel.checked import CheckedWheel, open_wheel, reopen_wheel
@@ -73,15 +66,6 @@ class ReleasePage:
 
     releases: Sequence[StoredRelease]
     next_after: str | None
-    """What to give as `after`; None: there are no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogPage:
-    """Some entries of the log, and how to ask for those behind them."""
-
-    entries: Sequence[LogEntry]
-    next_after: int | None
     """What to give as `after`; None: there are no more."""
 
 
@@ -117,15 +101,25 @@ class Registry:
         view: RuntimeView,
         blobs: BlobStore,
         trust: TrustStore,
+        evidence: Evidence,
         *,
-        key: RegistryKey,
         actor: str,
     ) -> None:
+        """Prepare; see `of` for the usual way.
+
+        Args:
+            view: the runtime.
+            blobs: where the wheels are.
+            trust: whom we trust.
+            evidence: the log.
+            actor: who does things, for the log.
+        """
         self._view = view
         self._blobs = blobs
         self._trust = trust
-        self._key = key
         self._actor = actor
+        self.evidence = evidence
+        """The log, and the receipts."""
         self._contents = lru_cache(_CONTENTS_KEPT)(self._open)
 
     @classmethod
@@ -135,13 +129,9 @@ class Registry:
         Raises:
             ConfigurationError: the setting `blob_store` names no place that can be used.
         """
-        return cls(
-            view,
-            view.blob_store(),
-            TrustStore(view.home, view.clock),
-            key=RegistryKey(view.home, os.environ.get("CLOACINA_PASSPHRASE")),
-            actor=view.user,
-        )
+        key = RegistryKey(view.home, os.environ.get("CLOACINA_PASSPHRASE"))
+        trust = TrustStore(view.home, view.clock)
+        return cls(view, view.blob_store(), trust, Evidence(view, key), actor=view.user)
 
     def acting_as(self, actor: str) -> Self:
         """Return this registry, whose log tells of another who acts."""
@@ -165,6 +155,7 @@ class Registry:
             WheelRejectedError: it isn't a sound package.
             SignatureError: the attestation is missing, malformed, forged, or of another wheel.
             UntrustedSignerError: nobody whom we trust with the package has signed.
+            NameNotAllowedError: the package's name isn't for those who signed.
             ReleaseExistsError: the version was published with other bytes, be it deleted since.
             StoreUnavailableError: it can't be stored now; nothing is published.
             KeyFileError: the registry's own key can't be used; nothing is published.
@@ -187,6 +178,7 @@ class Registry:
         """Publish wheels together: all of them, or none. They come back in order of `place`.
 
         Raises:
+            NameNotAllowedError: a package's name isn't for those who signed.
             ReleaseExistsError: a version was published with other bytes, be it deleted since.
             StoreUnavailableError: they can't be stored now; nothing is published.
             KeyFileError: the registry's own key can't be used; nothing is published.
@@ -209,15 +201,24 @@ class Registry:
         self, connection: Connection, wheels: Sequence[VerifiedWheel], now: datetime
     ) -> list[Upload]:
         """Write what is to be known of wheels, and then what became of them into the log."""
-        key = self._key.private()
-        catalog, log = Catalog(connection), AuditLog(connection)
+        policy = self._trust.policy()
+        key = self.evidence.private_key()
+        catalog = Catalog(connection)
+        for verified in wheels:
+            claim_name(catalog, verified, policy)
         entered = [_enter(catalog, _release_of(verified, now)) for verified in wheels]
         uploads = []
         for verified, (release, kind) in zip(wheels, entered, strict=True):
             published = release
             if kind is not None:
-                entry = log.append(kind, _facts_of(release), at=now, actor=self._actor)
-                receipt = Receipt.from_log(log, entry).signed_by(key)
+                receipt = self.evidence.enter_upload(
+                    connection,
+                    release,
+                    kind,
+                    key,
+                    actor=self._actor,
+                    trust_version=policy.version or None,
+                )
                 published = dataclasses.replace(release, receipt=receipt)
                 catalog.update(published)
             uploads.append(Upload(published, kind is EntryKind.UPLOAD, verified.warnings))
@@ -319,8 +320,15 @@ class Registry:
             raise TamperedError(
                 "an entry of the catalog", str(release), f"{wheel.name} {wheel.version}"
             )
-        now = self._view.clock.now()
-        return verify_wheel(wheel, release.attestation, self._trust.policy(), now)
+        policy, now = self._trust.policy(), self._view.clock.now()
+        try:
+            return verify_wheel(wheel, release.attestation, policy, now)
+        except UntrustedSignerError:
+            # What came in before a key was retired, or in wrong hands, still counts.
+            received_at = self.evidence.received_at(release)
+            if received_at is None:
+                raise
+            return verify_wheel(wheel, release.attestation, policy, now, received_at=received_at)
 
     def changes(self, package: str, after: int) -> list[ReleaseChange]:
         """Return what became of a package's releases since some revision; 0: all there is."""
@@ -386,106 +394,57 @@ class Registry:
                     current, status=ReleaseStatus.BROKEN, status_reason=reason
                 )
                 catalog.update(broken)
-                self._tell(connection, EntryKind.BROKEN, broken, reason)
+                self.evidence.enter_change(
+                    connection, broken, EntryKind.BROKEN, actor=self._actor, reason=reason
+                )
 
-    def received_at(self, release: StoredRelease) -> datetime | None:
-        """Return when a release came in, with the signature that it has.
+    def owners(self, package: str) -> list[str]:
+        """Return who owns a package's name: the names of keys, or the ids of those without one."""
+        names = {key.public.key_id: key.name for key in self._trust.policy().keys}
+        with self._view.read() as connection:
+            owners = Catalog(connection).owners(normalized_package(package))
+        return sorted(names.get(key_id, key_id) for key_id in owners)
 
-        None: there is no receipt that could be believed.
-        """
-        if release.receipt is None:
-            return None
-        try:
-            key = self._key.public()
-            return verify_receipt(release.receipt, _received(release), key).received_at
-        except (TrustError, UnknownKeyError):
-            return None
-
-    def log(
-        self,
-        *,
-        package: str | None = None,
-        kind: EntryKind | None = None,
-        after: int | None = None,
-        limit: int = PAGE_LENGTH,
-        newest_first: bool = True,
-    ) -> LogPage:
-        """Return some entries of the log.
+    def transfer(self, package: str, keys: Sequence[str], reason: str = "") -> None:
+        """Give a package's name to other keys: one of them must sign each further release.
 
         Args:
-            package: only those about this one.
-            kind: only those of this kind.
-            after: the index of the last entry on the page before.
-            limit: how many at most.
-            newest_first: in the reverse of the order in which things happened.
+            package: the package.
+            keys: the names of trusted keys.
+            reason: why, for the log.
 
         Raises:
-            LogTamperedError: one of them can't be read.
+            InputError: there is no key, or the reason can't be stored.
+            UnknownKeyError: no key has the name.
+            UnknownPackageError: nothing was ever published under the name.
         """
-        with self._view.read() as connection:
-            found = AuditLog(connection).entries(
-                limit=limit + 1,
-                after=after,
-                kind=kind,
-                package=None if package is None else normalized_package(package),
-                newest_first=newest_first,
+        check_reason(reason)
+        policy = self._trust.policy()
+        owners = [policy.named(name).public.key_id for name in dict.fromkeys(keys)]
+        if not owners:
+            raise InputError("a name is given to one key at least")
+        package = normalized_package(package)
+        with self._view.begin() as connection:
+            catalog = Catalog(connection)
+            if not catalog.is_claimed(package):
+                raise _unknown_package(catalog, package)
+            catalog.give(package, owners)
+            self.evidence.enter_transfer(
+                connection, package, owners, actor=self._actor, reason=reason or None
             )
-        entries = found[:limit]
-        return LogPage(entries, entries[-1].index if len(found) > limit else None)
 
-    def checkpoint(self) -> bytes:
-        """Return the registry's signed word for what the log is now.
+    def note_trust(self) -> None:
+        """Write what the log doesn't tell yet of the trust document.
+
+        The document is kept apart from the store, and holds without it. So the log has to be told:
+        the command line does so with each upload, and when trust is taken back.
 
         Raises:
-            KeyFileError: the registry's own key can't be used.
+            TrustDocumentError: the document, or what is kept of older ones, can't be read.
             LogTamperedError: the log was damaged.
         """
-        key = self._key.private()
-        with self._view.read() as connection:
-            head = AuditLog(connection).head()
-        now = self._view.clock.now()
-        return Checkpoint(origin=key.public.key_id, head=head, at=now).signed_by(key)
-
-    def receipt(self, package: str, version: str) -> bytes:
-        """Return a receipt for a release, made anew for the log as it is now.
-
-        Raises:
-            UnknownPackageError: there is no such package.
-            UnknownReleaseError: there never was such a release. A deleted one has its receipt.
-            ReceiptError: the one that was given at the upload isn't right.
-            KeyFileError: the registry's own key can't be used.
-            LogTamperedError: what it tells of isn't in the log.
-        """
-        key = self._key.private()
-        with self._view.read() as connection:
-            release = _locate(Catalog(connection), normalized_package(package), version)
-            if release.receipt is None:
-                raise ReceiptError(f"{release} came in without a receipt")
-            first = verify_receipt(release.receipt, _received(release), key.public)
-            return Receipt.from_log(AuditLog(connection), first.entry).signed_by(key)
-
-    def audit(self, checkpoint: Checkpoint | None, tell: Tell) -> Audited:
-        """Return what was examined of the log, once all of it is found to be right.
-
-        Args:
-            checkpoint: a verified one that was kept elsewhere; None: only what is kept here tells
-                of a log that was rewritten.
-            tell: told after each page of entries.
-
-        Raises:
-            LogTamperedError: something is wrong; `problems` tells what.
-            KeyFileError: the registry's own key can't be read.
-        """
-        key = self._public_key()
-        with self._view.read() as connection:
-            releases = _kept(Catalog(connection))
-            return audit(AuditLog(connection), releases, key, checkpoint, tell)
-
-    def _public_key(self) -> PublicKey | None:
-        try:
-            return self._key.public()
-        except UnknownKeyError:
-            return None
+        if self._trust.policy().version > self.evidence.trust_version():
+            self.evidence.enter_trust(self._trust.history(), actor=self._actor)
 
     def check(self, progress: Progress) -> StorageReport:
         """Read everything that is stored, and say what is wrong with it; nothing is changed."""
@@ -527,23 +486,10 @@ class Registry:
             release = _locate_undeleted(catalog, package, version, lock=True)
             changed = dataclasses.replace(release, status=status, status_reason=reason)
             catalog.update(changed)
-            self._tell(connection, kind, changed, reason)
+            self.evidence.enter_change(
+                connection, changed, kind, actor=self._actor, reason=reason or None
+            )
         return changed
-
-    def _tell(
-        self, connection: Connection, kind: EntryKind, release: StoredRelease, reason: str
-    ) -> None:
-        """Write what became of a release into the log: last, for all who write wait for each other.
-
-        A transaction that holds the log must not wait for another that waits for the log.
-        """
-        facts = {
-            "package": release.package,
-            "version": release.version,
-            "digest": release.digest,
-            "reason": reason or None,
-        }
-        AuditLog(connection).append(kind, facts, at=self._view.clock.now(), actor=self._actor)
 
     def _open(self, digest: Digest, filename: str) -> CheckedWheel:
         return reopen_wheel(read_blob(self._blobs, digest), filename, digest)
@@ -592,34 +538,6 @@ def _release_of(verified: VerifiedWheel, now: datetime) -> StoredRelease:
         attestation=verified.envelope,
         uploaded_at=now,
     )
-
-
-def _received(release: StoredRelease) -> ReceivedFiles:
-    subject = Subject(
-        filename=release.filename,
-        digest=release.digest,
-        package=release.package,
-        version=release.version,
-    )
-    return ReceivedFiles.of(subject, release.attestation)
-
-
-def _facts_of(release: StoredRelease) -> dict[str, Any]:
-    """Return what the log tells of a release that came in."""
-    return {
-        **_received(release).to_json(),
-        "size": release.size,
-        "signers": [{"name": one.name, "key_id": one.key_id} for one in release.signers],
-        "trust_version": None,
-    }
-
-
-def _kept(catalog: Catalog) -> Iterator[KeptRelease]:
-    last = None
-    while page := catalog.page(package=None, after=last, limit=PAGE_LENGTH, with_deleted=True):
-        for release in page:
-            yield KeptRelease(_received(release), release.receipt)
-        last = page[-1]
 
 
 def _enter(catalog: Catalog, offered: StoredRelease) -> tuple[StoredRelease, EntryKind | None]:

@@ -5,10 +5,12 @@ The log is examined by itself (see `examination`). Then, or with it:
 1. Each release has a receipt, which is right (see `receipt`).                          receipt
 2. The log had the root that each receipt and the checkpoint tell, at their sizes.      log
 3. Each upload that the log tells of is a release of the catalog, with the same bytes.  log
+4. Each release has the status that the last entry about it tells, and each channel
+   points where the last entry about it tells.                                          log
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cloacina_core.errors import Problem
 from cloacina_core.foundation.clock import iso
@@ -28,9 +30,21 @@ class KeptRelease:
 
     files: ReceivedFiles
     receipt: bytes | None
+    status: str
 
     def __str__(self) -> str:
         return f"{self.files.subject.package} {self.files.subject.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptChannel:
+    """A channel as the store has it."""
+
+    package: str
+    name: str
+    revision: int
+    version: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,7 @@ class Audited:
 def audit(
     log: AuditLog,
     releases: Iterable[KeptRelease],
+    channels: Iterable[KeptChannel],
     key: PublicKey | None,
     checkpoint: Checkpoint | None,
     tell: Tell,
@@ -54,6 +69,7 @@ def audit(
     Args:
         log: seen through one transaction, the same that the releases are seen through.
         releases: all that the catalog has.
+        channels: all that there are, as they are.
         key: the registry's; None: it has none, and so there can't be a receipt.
         checkpoint: a verified one that was kept elsewhere.
         tell: told after each page of entries.
@@ -62,23 +78,26 @@ def audit(
         LogTamperedError: something is wrong; `problems` tells what, the first `MAX_PROBLEMS`.
     """
     witnesses, problems = [], []
-    known: set[tuple[str, str, str]] = set()
+    kept = _Kept()
     if checkpoint is not None:
         told = f"the checkpoint of {iso(checkpoint.at)}"
         witnesses.append(Witness(told, checkpoint.head))
     receipts = 0
     for release in releases:
         subject = release.files.subject
-        known.add((subject.package, subject.version, subject.digest))
+        kept.statuses[subject.package, subject.version, subject.digest] = release.status
         try:
             witnesses.append(_witness(release, key))
             receipts += 1
         except ReceiptError as error:
             problems += [_of_release(release, problem) for problem in error.problems]
+    for channel in channels:
+        place = channel.revision, channel.version, channel.digest
+        kept.channels[channel.package, channel.name] = place
     examined = examine(log, witnesses, tell)
     problems = [finding.to_problem() for finding in examined.findings] + problems
     if not examined.findings:
-        problems += [finding.to_problem() for finding in _uploads_unknown_to(known, log)]
+        problems += [finding.to_problem() for finding in _told_otherwise(kept, log)]
     if problems:
         raise LogTamperedError(
             _summary(examined.first_wrong, len(problems)),
@@ -101,17 +120,63 @@ def _of_release(release: KeptRelease, problem: Problem) -> Problem:
     return Problem(problem.kind, problem.message, where)
 
 
-def _uploads_unknown_to(known: set[tuple[str, str, str]], log: AuditLog) -> Iterator[Finding]:
+_STATUSES = {
+    EntryKind.UPLOAD: "published",
+    EntryKind.YANK: "yanked",
+    EntryKind.UNYANK: "published",
+    EntryKind.QUARANTINE: "quarantined",
+    EntryKind.KILL: "killed",
+    EntryKind.RETIRE: "retired",
+    EntryKind.RESTORE: "published",
+    EntryKind.BROKEN: "broken",
+    EntryKind.DELETE: "deleted",
+}
+"""What becomes of a release by each kind of entry about it."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What the store says of releases and channels, apart from the log."""
+
+    statuses: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    """By package, version and digest."""
+    channels: dict[tuple[str, str], tuple[int, str, str]] = field(default_factory=dict)
+    """Revision, version and digest by package and name."""
+
+
+def _told_otherwise(kept: _Kept, log: AuditLog) -> Iterator[Finding]:
+    """Yield entries that tell otherwise than the store does: of each thing the newest counts."""
+    judged: set[tuple[str, ...]] = set()
     after = None
-    while page := log.entries(kind=EntryKind.UPLOAD, after=after, limit=PAGE_LENGTH):
+    while page := log.entries(after=after, limit=PAGE_LENGTH, newest_first=True):
         for entry in page:
+            facts = {name: str(value) for name, value in entry.facts.items()}
             package, version, digest = (
-                str(entry.facts.get(name)) for name in ("package", "version", "digest")
+                facts.get(name, "") for name in ("package", "version", "digest")
             )
-            if (package, version, digest) not in known:
-                message = f"it tells of {package} {version}, which the catalog doesn't have so"
+            if "channel" in facts:
+                place: tuple[str, ...] = (package, facts["channel"])
+                found: object = kept.channels.get((package, facts["channel"]))
+                told: object = (int(facts.get("revision", "0")), version, digest)
+                what = f"{package}@{facts['channel']}"
+            elif entry.kind in _STATUSES:
+                place = (package, version, digest)
+                found = kept.statuses.get((package, version, digest))
+                told, what = _STATUSES[entry.kind], f"{package} {version}"
+            else:
+                continue
+            if place not in judged and found != told:
+                message = f"it tells of {what} as {_said(told)}, the store has {_said(found)}"
                 yield Finding(message, entry.index)
+            judged.add(place)
         after = page[-1].index
+
+
+def _said(what: object) -> str:
+    if isinstance(what, tuple):
+        revision, version, _ = what
+        return f"version {version} at revision {revision}"
+    return "nothing" if what is None else str(what)
 
 
 def _summary(first_wrong: int | None, count: int) -> str:

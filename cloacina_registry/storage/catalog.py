@@ -50,6 +50,10 @@ _packages = Table(
     Column("package", Text, primary_key=True),
     # Counts the changes of its releases: who remembers them asks only for what came since.
     Column("revision", BigInteger, nullable=False),
+    # What it has in common with all names that look like it.
+    Column("folded", Text, nullable=False, index=True),
+    # The ids of the keys that own the name.
+    Column("owners", JSON, nullable=False),
 )
 
 _releases = Table(
@@ -310,26 +314,56 @@ class Catalog:
             found += self._all(behind, limit - len(found))
         return found
 
+    def is_claimed(self, package: str) -> bool:
+        """Whether a package's name is taken, whatever became of its releases."""
+        return bool(self._connection.scalar(select(exists().where(_packages.c.package == package))))
+
+    def claimed_as(self, folded: str) -> list[str]:
+        """Return the packages whose names look alike; see `ownership.folded`."""
+        query = select(_packages.c.package).where(_packages.c.folded == folded)
+        return list(self._connection.scalars(query))
+
+    def owners(self, package: str) -> frozenset[KeyId]:
+        """Return the ids of the keys that own a package's name; none for an unknown one."""
+        query = select(_packages.c.owners).where(_packages.c.package == package)
+        return frozenset(map(KeyId, self._connection.scalar(query) or ()))
+
+    def keep_claims_out(self) -> None:
+        """Wait for those who claim names now, and let no others begin to until our end.
+
+        On SQLite, a transaction that writes does so by itself.
+        """
+        if self._connection.dialect.name == "postgresql":
+            statement = f"LOCK TABLE {_packages.name} IN SHARE ROW EXCLUSIVE MODE"
+            self._connection.exec_driver_sql(statement)
+
+    def claim(self, package: str, folded: str, owners: Sequence[KeyId]) -> None:
+        """Take a package's name, or a name that nobody owns, for some keys."""
+        if not self.is_claimed(package):
+            row = {"package": package, "folded": folded, "owners": list(owners), "revision": 0}
+            self._connection.execute(insert(_packages).values(row))
+        elif owners and not self.owners(package):
+            self.give(package, owners)
+
+    def give(self, package: str, owners: Sequence[KeyId]) -> None:
+        """Give a package's name to some keys."""
+        of_package = _packages.c.package == package
+        self._connection.execute(update(_packages).where(of_package).values(owners=list(owners)))
+
     def _next_revision(self, package: str) -> int:
         """Return a number that no change of the package had. Others who ask wait until we commit.
 
         So revisions become visible in their order, and none is missed by who asks for later ones.
         """
-        of_package = _packages.c.package == package
+        if not self.is_claimed(package):
+            self.claim(package, package, ())
         counted = self._connection.execute(
             update(_packages)
-            .where(of_package)
+            .where(_packages.c.package == package)
             .values(revision=_packages.c.revision + 1)
             .returning(_packages.c.revision)
-        ).scalar()
-        if counted is not None:
-            return int(counted)
-        try:
-            with self._connection.begin_nested():
-                self._connection.execute(insert(_packages).values(package=package, revision=1))
-        except IntegrityError:  # another transaction was first, and has committed by now
-            return self._next_revision(package)
-        return 1
+        )
+        return int(counted.scalar_one())
 
     def digests(self) -> set[Digest]:
         """Return the digests of all releases that aren't deleted."""

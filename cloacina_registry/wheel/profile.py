@@ -15,7 +15,7 @@ HOST_NAMES = frozenset(
     {"cloacina_core", "cloacina_registry"}
     | {"alembic", "build", "click", "cryptography", "flit_core", "importlib_metadata", "jsonschema"}
     | {"packaging", "pluggy", "psutil", "psycopg", "psycopg_binary", "pyproject_hooks"}
-    | {"pysqlite3", "referencing", "rich", "sqlalchemy", "tomli_w", "uv"}
+    | {"pysqlite3", "referencing", "rich", "securesystemslib", "sqlalchemy", "tomli_w", "uv"}
     # what these depend on in their turn
     | {"_cffi_backend", "attr", "attrs", "cffi", "greenlet", "jsonschema_specifications", "mako"}
     | {"markdown_it", "markupsafe", "mdurl", "pycparser", "pygments", "rpds", "typing_extensions"}

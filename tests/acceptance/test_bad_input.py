@@ -30,7 +30,8 @@ def refused(done: Done, status: int, code: str, *words: str) -> None:
         ("hello-workflow==1.0.b.c", 2, "bad-reference", ["PEP 440"]),
         ("hello-workflow===1.0", 2, "bad-reference", ["==="]),
         ("hello workflow", 2, "bad-reference", ["PACKAGE/WORKFLOW"]),
-        ("hello-workflow@stable", 2, "bad-reference", ["@"]),
+        ("hello-workflow@stable", 3, "unknown-channel", ["registry promote"]),
+        ("hello-workflow@Stable", 2, "bad-reference", ["@stable"]),
         ("", 2, "bad-reference", ["PACKAGE/WORKFLOW"]),
     ],
 )

@@ -164,18 +164,21 @@ class TestChannels:
 
 class TestCanaries:
     def test_a_healthy_one_is_promoted_by_its_runs(self, runtime: Runtime, channels: Channels):
-        channels.try_out("acme-etl", "2.0", share=5_000, rules=CanaryRules(min_runs=5))
+        channels.try_out("acme-etl", "2.0", share=5_000, rules=CanaryRules(min_runs=20))
 
-        results = [run(runtime) for _ in range(60)]
+        results = []
+        while channels.get("acme-etl", "stable").trial is not None and len(results) < 1_000:
+            results.append(run(runtime))
+        results.append(run(runtime))
 
         chosen = Counter(
             (version_of(result), result.summary.resolution.by)
             for result in results
             if result.summary.resolution is not None
         )
-        assert chosen["2.0", ResolvedBy.CANARY] == 5
+        assert chosen["2.0", ResolvedBy.CANARY] == 20
         assert chosen["1.0", ResolvedBy.CHANNEL] > 0
-        assert chosen["2.0", ResolvedBy.CHANNEL] > 0
+        assert chosen["2.0", ResolvedBy.CHANNEL] == 2  # that which promoted it, and the last
         assert channels.get("acme-etl", "stable").kind is MoveKind.CANARY_PROMOTED
 
     def test_one_that_fails_is_stopped_and_the_others_never_notice(

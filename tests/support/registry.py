@@ -20,6 +20,7 @@ from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_registry import hooks
 from cloacina_registry.audit.signed import RegistryKey
+from cloacina_registry.evidence import Evidence
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.manifest import Manifest, ManifestWorkflow
@@ -85,8 +86,8 @@ def open_home(home: Path, clock: Clock | None = None, **storage: Any) -> Iterato
 
 def registry_on(view: RuntimeView, blobs: BlobStore) -> Registry:
     """Return the registry of a home that keeps its wheels elsewhere."""
-    trust, key = TrustStore(view.home, view.clock), RegistryKey(view.home, None)
-    return Registry(view, blobs, trust, key=key, actor="tester@here")
+    evidence = Evidence(view, RegistryKey(view.home, None))
+    return Registry(view, blobs, TrustStore(view.home, view.clock), evidence, actor="tester@here")
 
 
 @dataclass(frozen=True, slots=True)

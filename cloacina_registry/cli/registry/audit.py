@@ -61,7 +61,7 @@ def list_entries(
     oldest_first: bool,
 ) -> None:
     """List entries of the log, the newest first."""
-    page = Registry.of(console.view).log(
+    page = Registry.of(console.view).evidence.log(
         package=package,
         kind=None if kind is None else EntryKind(kind),
         after=after,
@@ -101,7 +101,7 @@ def verify(console: Console, *, file: Path | None, key: str | None) -> None:
         data = _read(file, MAX_ENVELOPE_BYTES)
         checkpoint = Checkpoint.verify(data, _public_key(console, key))
     with bar(console, "examining") as progress:
-        done = Registry.of(console.view).audit(checkpoint, progress)
+        done = Registry.of(console.view).evidence.audit(checkpoint, progress)
     console.emit(
         {
             "size": done.head.size,
@@ -129,7 +129,7 @@ def _checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
 @pass_console
 def checkpoint(console: Console, *, out: Path | None) -> None:
     """Sign what the log is now, to be kept where the registry can't write."""
-    _hand_out(console, Registry.of(console.view).checkpoint(), out)
+    _hand_out(console, Registry.of(console.view).evidence.checkpoint(), out)
 
 
 @audit.command("prove")
@@ -139,7 +139,8 @@ def checkpoint(console: Console, *, out: Path | None) -> None:
 @pass_console
 def prove(console: Console, *, release: str, out: Path | None) -> None:
     """Give a new receipt for a release: that it is in the log as it is now, and since when."""
-    _hand_out(console, Registry.of(console.view).receipt(*parse_exact(release)), out)
+    there = Registry.of(console.view)
+    _hand_out(console, there.evidence.receipt(there.show(*parse_exact(release))), out)
 
 
 @audit.command("check-receipt")

@@ -56,11 +56,13 @@ def _table_row(release: StoredRelease) -> Sequence[object]:
 def show(console: Console, *, release: str) -> None:
     """Show what is known of a release; without a version, of the newest."""
     package, version = parse_exact(release) if "=" in release else (release, None)
-    found = Registry.of(console.view).show(package, version)
-    console.emit(release_json(found), _described(found))
+    there = Registry.of(console.view)
+    found = there.show(package, version)
+    owners = there.owners(found.package)
+    console.emit({**release_json(found), "owners": owners}, _described(found, owners))
 
 
-def _described(release: StoredRelease) -> str:
+def _described(release: StoredRelease, owners: Sequence[str]) -> str:
     signers = (f"{signer.name} ({signer.key_id})" for signer in release.signers)
     yanked = f": {release.status_reason}" if release.status_reason else ""
     lines = {
@@ -69,6 +71,7 @@ def _described(release: StoredRelease) -> str:
         "status": f"{release.status.value}{yanked}",
         "workflows": ", ".join(release.workflows),
         "signed by": ", ".join(signers) or "nobody",
+        "owned by": ", ".join(owners) or "nobody",
         "uploaded": iso(release.uploaded_at),
         "file": release.filename,
         "size": f"{release.size} bytes",

@@ -85,6 +85,25 @@ def upload_json(upload: Upload) -> dict[str, Any]:
     }
 
 
+@click.command("transfer")
+@click.argument("package")
+@click.argument("keys", metavar="KEYNAME...", nargs=-1, required=True)
+@click.option("--reason", default="", help="Why, for the log.")
+@command_options
+@pass_console
+def transfer(console: Console, *, package: str, keys: tuple[str, ...], reason: str) -> None:
+    """Give a package's name to trusted keys: one of them must sign each further release.
+
+    It belongs to the keys that signed its first release. Where a grant of trust is narrower than
+    `*`, that decides in their place.
+    """
+    there = Registry.of(console.view)
+    there.transfer(package, keys, reason)
+    owners = there.owners(package)
+    told = f"{package} belongs to {', '.join(owners)}"
+    console.emit({"package": package, "owners": owners}, told)
+
+
 @click.command("download")
 @click.argument("release", metavar="PACKAGE==VERSION")
 @click.option(

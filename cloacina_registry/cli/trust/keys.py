@@ -158,6 +158,7 @@ def _releases_signed_with(console: Console, key_id: KeyId) -> list[str] | None:
     """Return the releases that a key signed, as the catalog knows; None if it can't be read."""
     try:
         there = Registry.of(console.view)
+        there.note_trust()
         return [
             exact(release)
             for package in there.packages()

@@ -16,11 +16,10 @@ from support.wheels import build_wheel, wheel_filename, write_zip
 
 from cloacina_core.errors import CloacinaError
 from cloacina_core.foundation.digest import Digest, hex_of
-from cloacina_core.model.release import Reference
-from cloacina_core.plugin.resolution import choose_release
 from cloacina_registry.errors import WheelRejectedError
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.registry import Registry
+from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.source import Host, RegistrySource
 from cloacina_registry.wheel.checked import open_wheel
 
@@ -109,8 +108,10 @@ class Home:
 
     def load(self, python: str = "3.11.7") -> None:
         with NamespaceLoader() as loader:
-            source = RegistrySource(self.registry, loader, Host(python=python, core="0.1"))
-            release = choose_release(Reference.parse("acme-etl"), source.releases("acme-etl"))
+            channels = Channels.of(self.view, self.registry)
+            host = Host(python=python, core="0.1")
+            source = RegistrySource(self.registry, channels, loader, host)
+            (release,) = source.releases("acme-etl")
             source.load(release, "nightly")
 
 

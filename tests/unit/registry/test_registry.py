@@ -1,6 +1,7 @@
 """What is published was checked, signed by someone we trust, and never changes."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -255,7 +256,7 @@ def test_a_revoked_key_stops_the_next_use(registry: Registry, view: StoreView):
     assert kinds(caught.value) == {"key-revoked"}
 
 
-def test_an_expired_key_stops_the_next_use(registry: Registry, view: StoreView):
+def test_what_came_in_before_a_key_expired_still_counts(registry: Registry, view: StoreView):
     assert isinstance(view.clock, StoppedClock)
     release = ONE.upload_to(registry).release
     expires_at = view.clock.now() + timedelta(hours=1)
@@ -266,8 +267,59 @@ def test_an_expired_key_stops_the_next_use(registry: Registry, view: StoreView):
 
     view.clock.move(timedelta(hours=1))
 
+    assert registry.verified(release).signers
+    with pytest.raises(UntrustedSignerError):
+        TWO.upload_to(registry)
+
+
+@pytest.mark.parametrize("receipt", [None, b"{}"])
+def test_without_a_receipt_nothing_says_when_it_came_in(
+    registry: Registry, view: StoreView, receipt: bytes | None
+):
+    assert isinstance(view.clock, StoppedClock)
+    release = replace(ONE.upload_to(registry).release, receipt=receipt)
+    expires_at = view.clock.now() + timedelta(hours=1)
+    put_in_force(
+        view.home, lambda policy: policy.adding(trusted(OWNER, "owner", expires_at=expires_at))
+    )
+    view.clock.move(timedelta(hours=1))
+
     with pytest.raises(UntrustedSignerError):
         registry.verified(release)
+
+
+@pytest.mark.parametrize(("hours", "counts"), [(-1, False), (1, True)])
+def test_a_key_in_wrong_hands_counts_for_what_came_in_before(
+    registry: Registry, view: StoreView, hours: int, *, counts: bool
+):
+    release = ONE.upload_to(registry).release
+    since = view.clock.now() + timedelta(hours=hours)
+    now = view.clock.now() + timedelta(hours=2)
+    put_in_force(view.home, lambda policy: policy.revoking("owner", now, compromised_at=since))
+
+    if counts:
+        assert registry.verified(release).signers
+    else:
+        with pytest.raises(UntrustedSignerError):
+            registry.verified(release)
+
+
+def test_a_key_that_is_revoked_without_a_date_never_counts(registry: Registry, view: StoreView):
+    release = ONE.upload_to(registry).release
+    revoke_key(view.home, "owner")
+
+    with pytest.raises(UntrustedSignerError):
+        registry.verified(release)
+
+
+def test_versions_of_trust_are_told_in_the_log_once(registry: Registry, view: StoreView):
+    registry.note_trust()
+    grant_key(view.home, "other", make_key(2).public)
+    registry.note_trust()
+    registry.note_trust()
+
+    told = [entry.facts["trust_version"] for entry in registry.evidence.log().entries]
+    assert told == [2, 1]
 
 
 def test_a_wheel_changed_on_the_disk_is_refused(registry: Registry, view: StoreView):

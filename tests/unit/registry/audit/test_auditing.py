@@ -24,6 +24,7 @@ from cloacina_registry.errors import (
     ReleaseExistsError,
 )
 from cloacina_registry.registry import Registry
+from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.storage.blobs import FileBlobStore
 from cloacina_registry.trust.keyring import KeyRing
 from cloacina_registry.trust.signing import sign_wheel
@@ -72,11 +73,11 @@ def filled(either_view: StoreView) -> Registry:
 
 
 def kinds(registry: Registry) -> list[str]:
-    return [entry.kind.value for entry in registry.log(newest_first=False).entries]
+    return [entry.kind.value for entry in registry.evidence.log(newest_first=False).entries]
 
 
 def audited(registry: Registry, checkpoint: Checkpoint | None = None) -> Audited:
-    return registry.audit(checkpoint, lambda _done, _all: None)
+    return registry.evidence.audit(checkpoint, lambda _done, _all: None)
 
 
 def findings(registry: Registry, checkpoint: Checkpoint | None = None) -> list[str]:
@@ -87,12 +88,12 @@ def findings(registry: Registry, checkpoint: Checkpoint | None = None) -> list[s
 
 def kept_checkpoint(registry: Registry, view: StoreView) -> Checkpoint:
     """A checkpoint that somebody keeps elsewhere."""
-    return Checkpoint.verify(registry.checkpoint(), RegistryKey(view.home, None).public())
+    return Checkpoint.verify(registry.evidence.checkpoint(), RegistryKey(view.home, None).public())
 
 
 def test_everything_that_is_done_to_releases_is_logged_in_order(filled: Registry):
     assert kinds(filled) == ["upload", "upload", "yank", "upload", "delete", "unyank"]
-    upload, _, yank, *_ = filled.log(newest_first=False).entries
+    upload, _, yank, *_ = filled.evidence.log(newest_first=False).entries
     assert upload.facts["version"] == "1.0"
     assert upload.facts["digest"] == ONE.digest
     assert upload.facts["signers"] == [{"name": "owner", "key_id": OWNER.public.key_id}]
@@ -114,14 +115,14 @@ def test_a_log_can_be_listed_by_package_kind_and_page(registry: Registry):
     signed_wheel(name="reports").upload_to(registry)
     registry.yank("acme-etl", "1.0", "")
 
-    page = registry.log(limit=2)
+    page = registry.evidence.log(limit=2)
 
     assert [entry.index for entry in page.entries] == [2, 1]
     assert page.next_after == 1
-    assert [entry.index for entry in registry.log(limit=2, after=1).entries] == [0]
-    assert [e.index for e in registry.log(package="Acme_ETL").entries] == [2, 0]
-    assert [e.index for e in registry.log(kind=EntryKind.UPLOAD).entries] == [1, 0]
-    assert registry.log(package="nothing").entries == []
+    assert [entry.index for entry in registry.evidence.log(limit=2, after=1).entries] == [0]
+    assert [e.index for e in registry.evidence.log(package="Acme_ETL").entries] == [2, 0]
+    assert [e.index for e in registry.evidence.log(kind=EntryKind.UPLOAD).entries] == [1, 0]
+    assert registry.evidence.log(package="nothing").entries == []
 
 
 def test_what_changes_nothing_is_not_logged(registry: Registry):
@@ -137,13 +138,13 @@ def test_a_registry_acts_in_the_name_of_others(registry: Registry):
     ONE.upload_to(registry.acting_as("ci@example"))
     registry.yank("acme-etl", "1.0", "")
 
-    assert [e.actor for e in registry.log().entries] == ["tester@here", "ci@example"]
+    assert [e.actor for e in registry.evidence.log().entries] == ["tester@here", "ci@example"]
 
 
 def test_the_actor_of_a_home_is_who_runs_the_program(view: StoreView):
     ONE.upload_to(Registry.of(view))
 
-    (entry,) = Registry.of(view).log().entries
+    (entry,) = Registry.of(view).evidence.log().entries
     assert entry.actor == view.user
 
 
@@ -205,8 +206,8 @@ def test_an_upload_gets_a_receipt_that_comes_with_the_download(registry: Registr
     assert release.receipt == registry.download("acme-etl", "1.0").receipt
     assert release.receipt is not None
     receipt = verify_receipt(release.receipt, None, RegistryKey(view.home, None).public())
-    assert receipt.entry == registry.log().entries[0]
-    assert registry.received_at(release) == NOW
+    assert receipt.entry == registry.evidence.log().entries[0]
+    assert registry.evidence.received_at(release) == NOW
 
 
 def test_a_release_signed_anew_has_been_received_anew(registry: Registry, view: StoreView):
@@ -220,8 +221,8 @@ def test_a_release_signed_anew_has_been_received_anew(registry: Registry, view: 
     again = registry.upload(ONE.data, ONE.filename, attestation).release
 
     assert kinds(registry) == ["upload", "attest"]
-    assert registry.received_at(first) == NOW
-    assert registry.received_at(again) == NOW + timedelta(days=1)
+    assert registry.evidence.received_at(first) == NOW
+    assert registry.evidence.received_at(again) == NOW + timedelta(days=1)
     assert again.uploaded_at == NOW
     assert audited(registry).receipts == 1
 
@@ -249,19 +250,19 @@ def test_a_receipt_that_is_not_right_tells_no_moment(registry: Registry, view: S
                 f"update registry_releases set receipt = {receipt} where version = '2.0'",
             )
 
-        assert registry.received_at(registry.show("acme-etl", "2.0")) is None
-    assert registry.received_at(two) == NOW
+        assert registry.evidence.received_at(registry.show("acme-etl", "2.0")) is None
+    assert registry.evidence.received_at(two) == NOW
 
 
 def test_a_receipt_of_another_registrys_key_tells_no_moment(registry: Registry, view: StoreView):
     release = ONE.upload_to(registry).release
     for half in ("pem", "pub"):
         (view.home / "keys" / f"registry.{half}").unlink()
-    assert registry.received_at(release) is None
+    assert registry.evidence.received_at(release) is None
 
     TWO.upload_to(registry)
 
-    assert registry.received_at(release) is None
+    assert registry.evidence.received_at(release) is None
     assert any("the registry's key" in finding for finding in findings(registry))
 
 
@@ -269,7 +270,7 @@ def test_a_receipt_can_be_given_anew(registry: Registry, view: StoreView):
     ONE.upload_to(registry)
     TWO.upload_to(registry)
 
-    data = registry.receipt("acme-etl", "1.0")
+    data = registry.evidence.receipt(registry.show("acme-etl", "1.0"))
 
     receipt = verify_receipt(data, None, RegistryKey(view.home, None).public())
     assert (receipt.entry.index, receipt.head.size) == (0, 2)
@@ -279,12 +280,12 @@ def test_a_receipt_can_be_given_anew(registry: Registry, view: StoreView):
 def test_no_new_receipt_is_given_for_what_has_no_right_one(registry: Registry, view: StoreView):
     ONE.upload_to(registry)
     with pytest.raises(UnknownReleaseError):
-        registry.receipt("acme-etl", "9.0")
+        registry.evidence.receipt(registry.show("acme-etl", "9.0"))
     with view.begin() as connection:
         rewrite(connection, "update registry_releases set receipt = null")
 
     with pytest.raises(ReceiptError):
-        registry.receipt("acme-etl", "1.0")
+        registry.evidence.receipt(registry.show("acme-etl", "1.0"))
 
 
 def test_no_new_receipt_is_given_over_a_tree_that_was_changed(registry: Registry, view: StoreView):
@@ -294,7 +295,7 @@ def test_no_new_receipt_is_given_over_a_tree_that_was_changed(registry: Registry
         forge_body(connection, 1, "tester@here", "nobody@here", hashed=True)
 
     with pytest.raises(LogTamperedError) as caught:
-        registry.receipt("acme-etl", "1.0")
+        registry.evidence.receipt(registry.show("acme-etl", "1.0"))
 
     assert "can't be proved" in caught.value.message
 
@@ -330,7 +331,7 @@ def test_a_history_rewritten_behind_the_last_receipt_is_found_by_a_checkpoint(
 ):
     checkpoint = kept_checkpoint(filled, either_view)
     with either_view.begin() as connection:
-        rewrite_history(connection, '"delete"', '"retire"')
+        rewrite_history(connection, '"unyank"', '"restore"')
 
     assert audited(filled).head.size == 6  # what is kept here can't tell
     (finding,) = findings(filled, checkpoint)
@@ -362,13 +363,45 @@ def test_a_log_cut_off_is_found_by_the_receipt_of_what_was_cut(
 def test_a_log_cut_off_behind_the_last_receipt_is_found_by_a_checkpoint(
     filled: Registry, either_view: StoreView
 ):
+    filled.yank("acme-etl", "3.0", "")
+    filled.unyank("acme-etl", "3.0")
     checkpoint = kept_checkpoint(filled, either_view)
-    cut_off(either_view, 4)
+    cut_off(either_view, 6)
 
-    assert audited(filled).head.size == 4  # what is kept here can't tell
+    assert audited(filled).head.size == 6  # what is kept here can't tell
     (finding,) = findings(filled, checkpoint)
 
-    assert "knows of 6 entries, and 4 are there" in finding
+    assert "knows of 8 entries, and 6 are there" in finding
+
+
+AT_STABLE = "entry 6: it tells of acme-etl@stable as version 1.0 at revision 1, the store has"
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (
+            "update registry_releases set status = 'published' where version = '2.0'",
+            "entry 4: it tells of acme-etl 2.0 as deleted, the store has published",
+        ),
+        (
+            "update registry_channel_moves set version = '3.0' where revision = 1",
+            f"{AT_STABLE} version 3.0 at revision 1",
+        ),
+        (
+            "delete from registry_channel_moves",
+            f"{AT_STABLE} nothing",
+        ),
+    ],
+)
+def test_a_state_that_nobody_logged_is_found(
+    filled: Registry, either_view: StoreView, statement: str, told: str
+):
+    Channels(either_view, filled, "tester@here").promote("acme-etl", "1.0", tried=False)
+    with either_view.begin() as connection:
+        connection.execute(text(statement))
+
+    assert findings(filled) == [told]
 
 
 def test_a_release_that_vanished_is_found_by_the_log(filled: Registry, either_view: StoreView):
@@ -377,7 +410,7 @@ def test_a_release_that_vanished_is_found_by_the_log(filled: Registry, either_vi
 
     (finding,) = findings(filled)
 
-    assert "entry 3: it tells of acme-etl 3.0, which the catalog doesn't have" in finding
+    assert "entry 3: it tells of acme-etl 3.0 as published, the store has nothing" in finding
 
 
 @pytest.mark.parametrize(

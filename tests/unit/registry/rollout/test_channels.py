@@ -301,7 +301,7 @@ class TestTheLog:
         channels.try_out("acme-etl", "3.0", share=500, reason="look", tried=False)
         channels.rollback("acme-etl")
 
-        entries = [one for one in registry.log().entries if "channel" in one.facts]
+        entries = [one for one in registry.evidence.log().entries if "channel" in one.facts]
 
         assert [entry.kind for entry in entries] == ["rollback", "canary", "promote", "promote"]
         assert entries[1].actor == "ann@here"
