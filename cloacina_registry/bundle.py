@@ -39,6 +39,7 @@ from typing import Any, Final
 from cloacina_core.errors import CloacinaError, InputError, Problem
 from cloacina_core.foundation.digest import digest_of
 from cloacina_core.foundation.json_value import NotJsonError, canonical, decode_strict
+from cloacina_registry.audit.receipt import RECEIPT_SUFFIX
 from cloacina_registry.errors import (
     MAX_PROBLEMS,
     BundleRejectedError,
@@ -59,8 +60,6 @@ MAX_BUNDLE_BYTES = 512 * 1024 * 1024
 INDEX_NAME = "bundle.json"
 MAX_INDEX_BYTES = 1024 * 1024
 
-RECEIPT_SUFFIX = ".release.receipt"
-"""What a registry says of a release that it took lies beside the wheel under this name."""
 MAX_RECEIPT_BYTES = 64 * 1024
 
 API = "1"
@@ -133,7 +132,7 @@ def gather(registry: Registry, wanted: Iterable[tuple[str, str]]) -> Gathered:
 
 
 def _bundled(files: StoredFiles) -> BundledRelease:
-    return BundledRelease(files.filename, files.data, files.attestation)
+    return BundledRelease(files.filename, files.data, files.attestation, files.receipt)
 
 
 def _locked(files: StoredFiles) -> Sequence[LockedPackage]:

@@ -48,8 +48,6 @@ class EntryKind(StrEnum):
     """A package got another owner."""
     TRUST = "trust"
     """There is a new version of the trust document."""
-    IMPORT = "import"
-    """Releases came from another registry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -332,7 +332,7 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
     "4 an unknown key of a file": (forged(index=index_with(path="/etc")), "index"),
     "5 no releases": (forged([]), "index"),
     "5 an attestation of nothing": (named(ATTESTATION), "index"),
-    "5 a receipt of nothing": (named(f"{ONE.filename}.release.receipt"), "index"),
+    "5 a receipt of nothing": (named(f"{ONE.filename}.receipt.json"), "index"),
     "5 a file of another kind": (named(ONE.filename, "README.md"), "index"),
     "5 a path upwards": (named("../acme_etl-1.0-py3-none-any.whl"), "index"),
     "5 an absolute path": (named("/tmp/acme_etl-1.0-py3-none-any.whl"), "index"),
@@ -377,7 +377,7 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
     ),
     "8 a large attestation": (of_length(ATTESTATION, 64 * 1024 + 1), "too-large"),
     "8 a large receipt": (
-        of_length(f"{ONE.filename}.release.receipt", 64 * 1024 + 1),
+        of_length(f"{ONE.filename}.receipt.json", 64 * 1024 + 1),
         "too-large",
     ),
 }
