@@ -69,6 +69,16 @@ def bundled(*wheels: SignedWheel) -> list[BundledRelease]:
     return [BundledRelease(one.filename, one.data, one.attestation) for one in wheels]
 
 
+def received(registry: Registry, releases: list[BundledRelease]) -> list[BundledRelease]:
+    """Return releases with the receipts that a registry gave for them."""
+    receipts = {
+        stored.filename: stored.receipt
+        for package in registry.packages()
+        for stored in registry.releases(package)
+    }
+    return [replace(one, receipt=receipts[one.filename]) for one in releases]
+
+
 def import_into(registry: Registry, data: bytes) -> list[str]:
     admitted, refused = admit_all(registry, read_bundle(data, NAME))
     if refused:
@@ -117,7 +127,9 @@ def test_what_is_gathered_is_what_was_uploaded(registry: Registry) -> None:
 
     gathered = gather(registry, [("acme-etl", "2.0"), ("acme-etl", "1.0"), ("acme-etl", "1.0")])
 
-    assert (gathered.releases, gathered.missing) == (bundled(ONE, TWO), [])
+    assert gathered.releases == received(registry, bundled(ONE, TWO))
+    assert all(release.receipt for release in gathered.releases)
+    assert gathered.missing == []
 
 
 def locked_wheel(*dependencies: LockedPackage) -> SignedWheel:
@@ -150,7 +162,7 @@ def test_dependencies_that_are_here_go_along_and_others_are_named(registry: Regi
 
     gathered = gather(registry, [("acme-etl", "3.0")])
 
-    assert gathered.releases == bundled(common, package)
+    assert gathered.releases == received(registry, bundled(common, package))
     assert gathered.missing == ["acme-etl==1.0", "requests==2.32.3"]
 
 
