@@ -400,7 +400,9 @@ class Registry:
 
     def owners(self, package: str) -> list[str]:
         """Return who owns a package's name: the names of keys, or the ids of those without one."""
-        names = {key.public.key_id: key.name for key in self._trust.policy().keys}
+        trust = self._trust.document()
+        keys = () if trust is None else trust.policy.keys
+        names = {key.public.key_id: key.name for key in keys}
         with self._view.read() as connection:
             owners = Catalog(connection).owners(normalized_package(package))
         return sorted(names.get(key_id, key_id) for key_id in owners)

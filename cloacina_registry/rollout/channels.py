@@ -92,7 +92,8 @@ class Channels:
         self._view = view
         self._registry = registry
         self._actor = actor
-        self._judged: dict[tuple[str, int], datetime] = {}
+        self._judge_again: dict[str, datetime] = {}
+        """When the canary of a channel is to be judged again, by the channel."""
 
     @classmethod
     def of(cls, view: RuntimeView, registry: Registry) -> Self:
@@ -308,7 +309,7 @@ class Channels:
         return self._move_known(package, channel, step, reason, expected)
 
     def pin(self, package: str, channel: str = DEFAULT_CHANNEL, *, reason: str = "") -> Move:
-        """Have a channel stay where it is, its canary included, until it is unpinned.
+        """Have a channel stay where it is, until it is unpinned; a canary that fails is stopped.
 
         Raises:
             UnknownChannelError: there is no such channel.
@@ -359,24 +360,34 @@ class Channels:
         return judge(trial.rules, self.seen(move), self._view.clock.now() - trial.started_at)
 
     def _judged_now(self, move: Move) -> Move:
-        """Return a channel after its canary was judged, if it is time to."""
-        if move.pinned is not None or not self._is_due(move):
+        """Return a channel after its canary was judged, if it is time to.
+
+        One that fails is stopped also in a pinned channel, but none is promoted there.
+        """
+        if not self._is_due(move):
             return move
         verdict = self.verdict(move)
-        if verdict.decision is Decision.GO_ON:
+        is_stopped = verdict.decision is Decision.STOP
+        if verdict.decision is Decision.GO_ON or (move.pinned is not None and not is_stopped):
             return move
         try:
-            step = _stopped if verdict.decision is Decision.STOP else _promoted
-            return self._move_known(move.package, move.channel, step, verdict.reason, move.revision)
+            return self._move_known(
+                move.package,
+                move.channel,
+                _stopped if is_stopped else _promoted,
+                verdict.reason,
+                move.revision,
+                when_pinned=is_stopped,
+            )
         except (ChannelMovedError, ChannelPinnedError):  # others judge, too
             return self.get(move.package, move.channel)
 
     def _is_due(self, move: Move) -> bool:
-        key, now = (str(move), move.revision), self._view.clock.now()
-        if now < self._judged.get(key, now):
+        now = self._view.clock.now()
+        if now < self._judge_again.get(str(move), now):
             return False
         pause = timedelta(seconds=self.seen(move).decided / _LOOK_SHARE)
-        self._judged[key] = now + pause
+        self._judge_again[str(move)] = now + pause
         return True
 
     def _promotable(self, package: str, version: str, *, tried: bool) -> StoredRelease:

@@ -283,6 +283,19 @@ class TestCanaries:
         assert channel.canary is None
         assert channels.get("acme-etl", "stable").reason == "2.0 was quarantined"
 
+    def test_one_that_fails_is_stopped_in_a_pinned_channel_too(
+        self, channels: Channels, view: StoreView, registry: Registry
+    ):
+        promoted(channels, "1.0")
+        channels.try_out("acme-etl", "2.0", share=5_000, tried=False)
+        channels.pin("acme-etl", reason="the quarter ends")
+        Withdrawals(view, registry).quarantine("acme-etl", "2.0", "wrong totals")
+
+        (move,) = channels.current("acme-etl")
+
+        assert state(move) == (4, "1.0", None)
+        assert move.pinned == "the quarter ends"
+
     def test_promoting_it_by_hand_ends_the_trial(self, channels: Channels):
         promoted(channels, "1.0")
         channels.try_out("acme-etl", "2.0", share=5_000, tried=False)
