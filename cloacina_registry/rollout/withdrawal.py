@@ -36,9 +36,7 @@ class Withdrawals:
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
-        return self._registry.set_status(
-            package, version, ReleaseStatus.QUARANTINED, EntryKind.QUARANTINE, reason
-        )
+        return self._withdraw(package, version, EntryKind.QUARANTINE, reason)
 
     def kill(self, package: str, version: str, reason: str) -> tuple[StoredRelease, int]:
         """Have no new run of a release start, and cancel those that haven't ended.
@@ -50,9 +48,7 @@ class Withdrawals:
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
-        killed = self._registry.set_status(
-            package, version, ReleaseStatus.KILLED, EntryKind.KILL, reason
-        )
+        killed = self._withdraw(package, version, EntryKind.KILL, reason)
         why = f"{killed} was killed: {reason}" if reason else f"{killed} was killed"
         return killed, self._view.runs.cancel(killed.digest, why)
 
@@ -66,17 +62,25 @@ class Withdrawals:
             UnknownReleaseError: there is no such release.
             ReleaseInUseError: runs or channels need it; `problems` names them.
         """
-        release = self._registry.show(package, version)
-        if problems := self._held_by(release):
-            raise ReleaseInUseError(
-                f"{release} can't be retired: it is in use",
-                hint="wait for its runs, or cancel them: cloacina runs cancel --package "
-                f"{release.package}; to stop new ones at once: cloacina registry quarantine",
-                problems=problems,
-            )
-        return self._registry.set_status(
-            package, version, ReleaseStatus.RETIRED, EntryKind.RETIRE, reason
-        )
+        self._require_unused(package, version, "retired")
+        return self._withdraw(package, version, EntryKind.RETIRE, reason)
+
+    def delete(self, package: str, version: str, *, force: bool = False) -> StoredRelease:
+        """Remove a release's bytes, for good.
+
+        Args:
+            package: the package.
+            version: the release.
+            force: also while runs or channels need it; those runs can't go on.
+
+        Raises:
+            UnknownPackageError: there is no such package.
+            UnknownReleaseError: there is no such release.
+            ReleaseInUseError: runs or channels need it; `problems` names them.
+        """
+        if not force:
+            self._require_unused(package, version, "deleted")
+        return self._registry.delete(package, version)
 
     def restore(self, package: str, version: str) -> StoredRelease:
         """Publish a release again that was withdrawn in any way but deletion.
@@ -85,9 +89,7 @@ class Withdrawals:
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
-        return self._registry.set_status(
-            package, version, ReleaseStatus.PUBLISHED, EntryKind.RESTORE
-        )
+        return self._withdraw(package, version, EntryKind.RESTORE, "")
 
     def _withdraw(self, package: str, version: str, kind: EntryKind, reason: str) -> StoredRelease:
         return self._registry.set_status(package, version, _STATUSES[kind], kind, reason)
@@ -101,6 +103,16 @@ class Withdrawals:
             for move in moves
             if release.digest in {move.digest, move.trial.digest if move.trial else None}
         ]
+
+    def _require_unused(self, package: str, version: str, what: str) -> None:
+        release = self._registry.show(package, version)
+        if problems := self._held_by(release):
+            raise ReleaseInUseError(
+                f"{release} can't be {what}: it is in use",
+                hint="wait for its runs, or cancel them: cloacina runs cancel --package "
+                f"{release.package}; to stop new ones at once: cloacina registry quarantine",
+                problems=problems,
+            )
 
     def _held_by(self, release: StoredRelease) -> list[Problem]:
         problems = [

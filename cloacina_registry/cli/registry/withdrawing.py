@@ -103,18 +103,21 @@ def _warn_of_channels(console: Console, withdrawals: Withdrawals, release: Store
 @click.command("delete")
 @click.argument("release", metavar="PACKAGE==VERSION")
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--force", is_flag=True, help="Also while runs or channels need it.")
 @command_options
 @pass_console
-def delete(console: Console, *, release: str, yes: bool) -> None:
-    """Delete a release for good. Its version stays taken; runs of it can't go on."""
+def delete(console: Console, *, release: str, yes: bool, force: bool) -> None:
+    """Delete a release for good. Its version stays taken.
+
+    Refused while a run or a channel needs it; with --force, those runs can't go on.
+    """
     there = Registry.of(console.view)
     found = there.show(*parse_exact(release))
     if not yes:
-        question = f"delete {exact(found)}? runs of it can't go on, and the version stays taken"
-        _confirm(question, "delete")
-    deleted = there.delete(found.package, found.version)
+        _confirm(f"delete {exact(found)}? its version stays taken", "delete")
+    deleted = _withdrawals(console).delete(found.package, found.version, force=force)
     console.emit(release_json(deleted))
-    console.say(f"{deleted} is deleted; runs of it that haven't ended can't go on")
+    console.say(f"{deleted} is deleted; runs of it can't go on, nor be repeated")
 
 
 def _confirm(question: str, what: str) -> None:

@@ -171,6 +171,15 @@ def test_nothing_is_killed_unless_somebody_said_yes(home: Path):
     assert "to kill it all the same: --yes" in result.stderr
 
 
+def test_what_a_channel_needs_is_deleted_by_force_alone(home: Path):
+    promote(home, "1.0")
+
+    refused = call(home, "delete", "acme-etl==1.0", "--yes")
+
+    assert (refused.exit_code, "acme-etl@stable" in refused.stderr) == (5, True)
+    assert answer(home, "delete", "acme-etl==1.0", "--yes", "--force")["status"] == "deleted"
+
+
 def test_there_are_no_channels_at_first(home: Path):
     assert answer(home, "channels") == []
     assert "make one with" in done(home, "channels")
