@@ -125,8 +125,9 @@ def test_releases_move_to_another_home_in_one_file(home: Path, tmp_path: Path) -
 
     assert (exported["path"], exported["size"]) == (str(file), file.stat().st_size)
     assert [one["name"] for one in exported["files"]] == [
-        *(ONE.filename, f"{ONE.filename}.release.attestation"),
-        *(TWO.filename, f"{TWO.filename}.release.attestation"),
+        f"{wheel.filename}{suffix}"
+        for wheel in (ONE, TWO)
+        for suffix in ("", ".release.attestation", ".receipt.json")
     ]
     assert exported["missing"] == []
     assert [(one["version"], one["created"]) for one in imported] == [("1.0", True), ("2.0", True)]
