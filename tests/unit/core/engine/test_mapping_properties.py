@@ -15,6 +15,7 @@ from cloacina_core import Context, RetryPolicy, Workflow
 from cloacina_core.engine import planner
 from cloacina_core.engine.planner import Decision, Expand, Ready, Sleep
 from cloacina_core.engine.run_state import RunState
+from cloacina_core.errors import InputError
 from cloacina_core.foundation.ids import EngineId
 from cloacina_core.foundation.json_value import encode
 from cloacina_core.model.run import AttemptResult, Failure
@@ -200,9 +201,15 @@ def test_a_crash_at_any_point_changes_nothing(point: str):
 @settings(max_examples=8, deadline=None)
 @given(points=st.lists(st.sampled_from(POINTS), min_size=2, max_size=2, unique=True))
 def test_nor_do_two_crashes(points: list[str]):
-    in_order = sorted(points, key=lambda point: point.startswith("after"))
+    assert_sound(run_with_crashes(points))
 
-    assert_sound(run_workflow(FLOW, crash=in_order))
+
+def run_with_crashes(points: list[str]) -> HarnessResult:
+    """Run with crashes at two points, in the order in which a run comes to them."""
+    try:
+        return run_workflow(FLOW, crash=points)
+    except InputError:  # the second lies before the first
+        return run_workflow(FLOW, crash=points[::-1])
 
 
 def assert_sound(result: HarnessResult) -> None:
