@@ -200,7 +200,7 @@ class UnknownChannelError(NotFoundError):
             f"package {package!r} has no channel {channel!r}",
             hint=there
             if available
-            else f"make it with: cloacina registry promote {package}==VERSION {channel}",
+            else f"make it with: cloacina registry promote {package}==VERSION --channel {channel}",
         )
         self.package = package
         self.channel = channel

@@ -28,6 +28,7 @@
     ├─ BlobMissingError       StoreError: stored bytes are gone
     ├─ BundleRejectedError    InputError: a file of releases from elsewhere breaks the rules
     ├─ IncompatibleReleaseError  InputError: a release that can't run on this host
+    ├─ ReleaseStateError      ConflictError: the release is withdrawn harder than is asked for
     ├─ ReleaseInUseError      ConflictError: runs or channels need the release
     ├─ ChannelMovedError      ConflictError: somebody else moved the channel first
     ├─ ChannelPinnedError     ConflictError: the channel isn't to be moved
@@ -396,6 +397,25 @@ class ManifestMismatchError(LoadError):
     """A release's code isn't what its manifest says; `problems` names the differences."""
 
     code = "manifest-mismatch"
+
+
+class ReleaseStateError(RegistryError, ConflictError):
+    """A release is withdrawn harder than is asked for: that would let it run again.
+
+    Attributes:
+        package: the package's normalised name.
+        version: the release's version.
+    """
+
+    code = "release-state"
+
+    def __init__(self, package: str, version: str, withdrawn: str) -> None:
+        super().__init__(
+            f"{package} {version} is {withdrawn}",
+            hint=f"to publish it again: cloacina registry restore {package}=={version}",
+        )
+        self.package = package
+        self.version = version
 
 
 class ReleaseInUseError(RegistryError, ConflictError):

@@ -1,12 +1,13 @@
 """What vouches for the registry's own words: its log, its receipts, and what it signs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
+from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import RuntimeView
 from cloacina_registry.audit.auditing import Audited, KeptChannel, KeptRelease, audit
@@ -17,13 +18,11 @@ from cloacina_registry.audit.log import AuditLog
 from cloacina_registry.audit.receipt import Receipt, ReceivedFiles, verify_receipt
 from cloacina_registry.audit.signed import RegistryKey
 from cloacina_registry.errors import ReceiptError, TrustError, UnknownKeyError
-from cloacina_registry.storage.catalog import Catalog, StoredRelease
+from cloacina_registry.storage.catalog import PAGE_LENGTH, Catalog, StoredRelease
 from cloacina_registry.storage.channels import ChannelMoves
-from cloacina_registry.trust.keys import KeyId, PrivateKey, PublicKey
+from cloacina_registry.trust.keys import PrivateKey, PublicKey
 from cloacina_registry.trust.signed import SignedTrust
 from cloacina_registry.trust.statement import Subject
-
-PAGE_LENGTH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,45 +77,30 @@ class Evidence:
         entry = log.append(kind, facts, at=self._view.clock.now(), actor=actor)
         return Receipt.from_log(log, entry).signed_by(key)
 
-    def enter_change(
+    def enter(
         self,
         connection: Connection,
-        release: StoredRelease,
         kind: EntryKind,
+        facts: Mapping[str, JsonValue],
         *,
         actor: str,
-        **facts: Any,
     ) -> None:
-        """Write what became of a release into the log.
+        """Write into the log what is done in a transaction.
 
-        Do it last in a transaction: all who write wait for each other here, and who holds the log
-        must not wait for another who waits for it.
+        Do it last: all who write wait for each other here, and who holds the log must not wait for
+        another who waits for it.
+
+        Args:
+            connection: the transaction.
+            kind: what is done.
+            facts: to what, and how; `package` is what the entry is found by.
+            actor: who does it.
 
         Raises:
             InputError: a fact can't be stored.
             LogTamperedError: the log was damaged.
         """
-        told = {
-            "package": release.package,
-            "version": release.version,
-            "digest": release.digest,
-            **facts,
-        }
-        AuditLog(connection).append(kind, told, at=self._view.clock.now(), actor=actor)
-
-    def enter_transfer(
-        self,
-        connection: Connection,
-        package: str,
-        owners: Sequence[KeyId],
-        *,
-        actor: str,
-        reason: str | None,
-    ) -> None:
-        """Write into the log to which keys a package's name was given; last, as `enter_change`."""
-        facts = {"package": package, "owners": list(owners), "reason": reason}
-        now = self._view.clock.now()
-        AuditLog(connection).append(EntryKind.TRANSFER, facts, at=now, actor=actor)
+        AuditLog(connection).append(kind, facts, at=self._view.clock.now(), actor=actor)
 
     def trust_version(self) -> int:
         """Return the newest version of the trust document that the log tells of; 0: of none."""
@@ -134,13 +118,11 @@ class Evidence:
             LogTamperedError: the log was damaged.
         """
         with self._view.begin() as connection:
-            log = AuditLog(connection)
-            known = _trust_version(log)
+            known = _trust_version(AuditLog(connection))
             for trust in documents:
                 if trust.version > known:
                     facts = {"trust_version": trust.version, "digest": trust.digest}
-                    now = self._view.clock.now()
-                    log.append(EntryKind.TRUST, facts, at=now, actor=actor)
+                    self.enter(connection, EntryKind.TRUST, facts, actor=actor)
 
     def received_at(self, release: StoredRelease) -> datetime | None:
         """Return when a release came in, with the signature that it has.

@@ -7,7 +7,6 @@ point leaves at most bytes that nothing refers to.
 Whatever changes a release is told in the log, in the same transaction.
 """
 
-import copy
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -29,20 +28,26 @@ from cloacina_registry.audit.signed import RegistryKey
 from cloacina_registry.errors import (
     FilenameReusedError,
     ReleaseExistsError,
+    ReleaseStateError,
     TamperedError,
     UntrustedSignerError,
 )
 from cloacina_registry.evidence import Evidence
 from cloacina_registry.ownership import claim_name
 from cloacina_registry.storage.blobs import read_blob
-from cloacina_registry.storage.catalog import Catalog, ReleaseChange, ReleaseStatus, StoredRelease
+from cloacina_registry.storage.catalog import (
+    PAGE_LENGTH,
+    Catalog,
+    ReleaseChange,
+    ReleaseStatus,
+    StoredRelease,
+    withdrawn,
+)
 from cloacina_registry.storage.checking import Progress, StorageReport, check_storage
 from cloacina_registry.storage.collecting import Garbage, collect_garbage
 from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.trust.verification import VerifiedWheel, verify_wheel
 from cloacina_registry.wheel.checked import CheckedWheel, open_wheel, reopen_wheel
-
-PAGE_LENGTH = 50
 
 _CONTENTS_KEPT = 32
 """How many releases' checked contents stay in memory. What was found of some bytes holds for ever;
@@ -132,12 +137,6 @@ class Registry:
         key = RegistryKey(view.home, os.environ.get("CLOACINA_PASSPHRASE"))
         trust = TrustStore(view.home, view.clock)
         return cls(view, view.blob_store(), trust, Evidence(view, key), actor=view.user)
-
-    def acting_as(self, actor: str) -> Self:
-        """Return this registry, whose log tells of another who acts."""
-        other = copy.copy(self)
-        other._actor = actor  # noqa: SLF001 - it is one of us
-        return other
 
     def upload(self, data: bytes, filename: str, attestation: bytes | None) -> Upload:
         """Publish a wheel.
@@ -348,6 +347,7 @@ class Registry:
         """Have a release run only when its exact version is asked for; runs that began go on.
 
         Raises:
+            ReleaseStateError: it is withdrawn harder than that.
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
@@ -357,6 +357,7 @@ class Registry:
         """Take a yank back.
 
         Raises:
+            ReleaseStateError: it is withdrawn in another way.
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
@@ -394,9 +395,7 @@ class Registry:
                     current, status=ReleaseStatus.BROKEN, status_reason=reason
                 )
                 catalog.update(broken)
-                self.evidence.enter_change(
-                    connection, broken, EntryKind.BROKEN, actor=self._actor, reason=reason
-                )
+                self._tell(connection, EntryKind.BROKEN, broken)
 
     def owners(self, package: str) -> list[str]:
         """Return who owns a package's name: the names of keys, or the ids of those without one."""
@@ -431,9 +430,8 @@ class Registry:
             if not catalog.is_claimed(package):
                 raise _unknown_package(catalog, package)
             catalog.give(package, owners)
-            self.evidence.enter_transfer(
-                connection, package, owners, actor=self._actor, reason=reason or None
-            )
+            facts = {"package": package, "owners": list(owners), "reason": reason or None}
+            self.evidence.enter(connection, EntryKind.TRANSFER, facts, actor=self._actor)
 
     def note_trust(self) -> None:
         """Write what the log doesn't tell yet of the trust document.
@@ -476,8 +474,12 @@ class Registry:
     ) -> StoredRelease:
         """Withdraw a release, or publish it again.
 
+        One that is withdrawn already can be withdrawn harder, not softer: to yank what is
+        quarantined would let it run again.
+
         Raises:
             InputError: the reason can't be stored.
+            ReleaseStateError: it is withdrawn harder than that.
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
         """
@@ -486,12 +488,23 @@ class Registry:
         with self._view.begin() as connection:
             catalog = Catalog(connection)
             release = _locate_undeleted(catalog, package, version, lock=True)
+            is_yank_undone = kind is EntryKind.UNYANK
+            if not (release.status.starts if is_yank_undone else release.status.may_become(status)):
+                raise ReleaseStateError(release.package, release.version, withdrawn(release))
             changed = dataclasses.replace(release, status=status, status_reason=reason)
             catalog.update(changed)
-            self.evidence.enter_change(
-                connection, changed, kind, actor=self._actor, reason=reason or None
-            )
+            self._tell(connection, kind, changed)
         return changed
+
+    def _tell(self, connection: Connection, kind: EntryKind, release: StoredRelease) -> None:
+        """Write what became of a release into the log."""
+        facts = {
+            "package": release.package,
+            "version": release.version,
+            "digest": release.digest,
+            "reason": release.status_reason or None,
+        }
+        self.evidence.enter(connection, kind, facts, actor=self._actor)
 
     def _open(self, digest: Digest, filename: str) -> CheckedWheel:
         return reopen_wheel(read_blob(self._blobs, digest), filename, digest)

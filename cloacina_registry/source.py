@@ -31,8 +31,13 @@ from cloacina_registry.loading.namespace import plain_name
 from cloacina_registry.manifest import ManifestWorkflow
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.channels import Channels
-from cloacina_registry.storage.catalog import ReleaseChange, ReleaseStatus, StoredRelease
-from cloacina_registry.trust.verification import Signer, VerifiedWheel
+from cloacina_registry.storage.catalog import (
+    ReleaseChange,
+    ReleaseStatus,
+    StoredRelease,
+    withdrawn,
+)
+from cloacina_registry.trust.verification import VerifiedWheel
 from cloacina_registry.wheel.checked import CheckedWheel
 
 SOURCE_NAME = "registry"
@@ -143,7 +148,7 @@ class RegistrySource:
     def find(self, package: str, digest: str) -> Release | None:
         """Return the release with this content, also when it is yanked; None if there is none."""
         stored = self._registry.find(package, digest)
-        return None if stored is None else self._stored(stored, stored.signers)
+        return None if stored is None else self._release(stored.package, stored)
 
     def definition(self, release: Release, workflow: str) -> WorkflowDefinition:
         """Return what a release's manifest says of a workflow. No package code is run.
@@ -174,7 +179,8 @@ class RegistrySource:
         key = (stored.digest, workflow)
         if key not in self._matched:
             self._matched[key] = self._load(stored, verified.wheel, workflow)
-        found = self._stored(stored, verified.signers)
+        signed_by = tuple(signer.name for signer in verified.signers)
+        found = dataclasses.replace(self._release(stored.package, stored), signed_by=signed_by)
         return LoadedWorkflow(self._matched[key], found, plain=plain_name)
 
     def _load(self, stored: StoredRelease, wheel: CheckedWheel, workflow: str) -> Workflow:
@@ -183,10 +189,6 @@ class RegistrySource:
         except ManifestMismatchError as error:
             self._registry.mark_broken(stored, str(error.problems[0]))
             raise
-
-    def _stored(self, stored: StoredRelease, signers: Sequence[Signer]) -> Release:
-        names = tuple(signer.name for signer in signers)
-        return dataclasses.replace(self._release(stored.package, stored), signed_by=names)
 
     def _release(self, package: str, stored: ReleaseChange | StoredRelease) -> Release:
         needs = self._needs(stored.requires_python, stored.requires_core)
@@ -213,12 +215,6 @@ class RegistrySource:
         if problems:
             raise IncompatibleReleaseError(stored.package, stored.version, problems)
         return stored, verified
-
-
-def withdrawn(release: ReleaseChange | StoredRelease) -> str:
-    """Return how a release was withdrawn, and why."""
-    reason = f": {release.status_reason}" if release.status_reason else ""
-    return f"{release.status}{reason}"
 
 
 def _entry(wheel: CheckedWheel, workflow: str) -> ManifestWorkflow:

@@ -42,8 +42,9 @@ def run(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Run the workflow that REFERENCE means, and wait for its result.
 
-    REFERENCE is PACKAGE/WORKFLOW with an optional version specifier, as in
-    'acme-etl/nightly>=1.2,<2', or PACKAGE alone when it has one workflow.
+    REFERENCE is PACKAGE/WORKFLOW with an optional version specifier or channel,
+    as in 'acme-etl/nightly>=1.2,<2' or acme-etl/nightly@stable, or PACKAGE
+    alone when it has one workflow.
 
     Ends with 0 when the run succeeded and with 1 when it failed or was cancelled.
     """

@@ -50,16 +50,6 @@ class Channel:
     digest: Digest
     canary: Canary | None = None
 
-    def choose(self, key: str) -> tuple[Digest, Resolution]:
-        """Return the digest of the release that a run gets, and why.
-
-        Args:
-            key: the run's idempotency key, or else its id.
-        """
-        if self.canary is not None and self.canary.takes(key):
-            return self.canary.digest, self.resolution(ResolvedBy.CANARY)
-        return self.digest, self.resolution(ResolvedBy.CHANNEL)
-
     def resolution(self, by: ResolvedBy) -> Resolution:
         """Return what a run keeps of how it came to its release through this channel."""
         return Resolution(by, self.name, self.revision)

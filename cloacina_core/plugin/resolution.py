@@ -16,7 +16,7 @@ from cloacina_core.errors import (
 )
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.names import nearest
-from cloacina_core.model.channel import Channel
+from cloacina_core.model.channel import Canary, Channel
 from cloacina_core.model.release import Reference, Release, Resolution, ResolvedBy, choices
 from cloacina_core.plugin.interfaces import WorkflowSource
 from cloacina_core.plugin.releases import Releases, is_pin
@@ -38,12 +38,9 @@ class Resolved:
 class Meaning:
     """What a reference means now. Runs may get different releases while a channel has a canary."""
 
-    def __init__(
-        self, usual: Resolved, channel: Channel | None = None, canary: Resolved | None = None
-    ) -> None:
+    def __init__(self, usual: Resolved, canary: tuple[Canary, Resolved] | None = None) -> None:
         self.usual = usual
         """What runs get that aren't among those of a canary."""
-        self._channel = channel
         self._canary = canary
 
     def for_run(self, key: str) -> Resolved:
@@ -52,12 +49,10 @@ class Meaning:
         Args:
             key: the run's idempotency key, or else its id.
         """
-        if self._channel is None or self._canary is None:
+        if self._canary is None:
             return self.usual
-        if self._canary.release.withheld is not None:
-            return self.usual
-        digest, _ = self._channel.choose(key)
-        return self._canary if digest == self._canary.release.digest else self.usual
+        canary, tried = self._canary
+        return tried if canary.takes(key) else self.usual
 
 
 def resolve(reference: Reference, sources: Iterable[WorkflowSource]) -> Meaning:
@@ -108,21 +103,35 @@ def _of_channel(reference: Reference, name: str, source: WorkflowSource) -> Mean
     if name not in channels:
         raise UnknownChannelError(reference.package, name, sorted(channels))
     channel = channels[name]
+    usual = _released(reference, source, channel.digest, channel.version)
+    require_startable(usual, f"move the channel: cloacina registry rollback {channel}")
+    workflow = choose_workflow(reference, usual)
+    resolved = Resolved(source, usual, workflow, channel.resolution(ResolvedBy.CHANNEL))
+    return Meaning(resolved, _tried_out(resolved, channel))
 
-    def resolved(digest: Digest, version: str, by: ResolvedBy) -> Resolved:
-        release = source.find(reference.package, digest)
-        if release is None:
-            available = [told(one) for one in source.releases(reference.package)]
-            raise UnknownReleaseError(reference.package, f"=={version}", available)
-        workflow = choose_workflow(reference, release)
-        return Resolved(source, release, workflow, channel.resolution(by))
 
-    usual = resolved(channel.digest, channel.version, ResolvedBy.CHANNEL)
-    require_startable(usual.release, f"move the channel: cloacina registry rollback {channel}")
-    canary = channel.canary
-    if canary is None:
-        return Meaning(usual)
-    return Meaning(usual, channel, resolved(canary.digest, canary.version, ResolvedBy.CANARY))
+def _released(
+    reference: Reference, source: WorkflowSource, digest: Digest, version: str
+) -> Release:
+    release = source.find(reference.package, digest)
+    if release is None:
+        available = [told(one) for one in source.releases(reference.package)]
+        raise UnknownReleaseError(reference.package, f"=={version}", available)
+    return release
+
+
+def _tried_out(usual: Resolved, channel: Channel) -> tuple[Canary, Resolved] | None:
+    """Return the canary of a channel; None if there is none that has the workflow and may run.
+
+    What is only tried out must not refuse what the channel itself can do.
+    """
+    if channel.canary is None:
+        return None
+    release = usual.source.find(channel.package, channel.canary.digest)
+    if release is None or release.withheld is not None or usual.workflow not in release.workflows:
+        return None
+    resolution = channel.resolution(ResolvedBy.CANARY)
+    return channel.canary, Resolved(usual.source, release, usual.workflow, resolution)
 
 
 def require_startable(release: Release, hint: str) -> None:

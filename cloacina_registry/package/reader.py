@@ -4,10 +4,7 @@ Importing runs the package's code, on its author's machine and on no other: what
 the manifest, and everybody else reads that.
 """
 
-import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +21,7 @@ from cloacina_registry.manifest import ManifestWorkflow
 from cloacina_registry.package import reader_child
 from cloacina_registry.package.reader_report import Fact, FindingsReport, hint_about
 from cloacina_registry.package.source_map import SourceMap
-from cloacina_registry.package.subprocesses import environment
+from cloacina_registry.package.subprocesses import end_group, environment
 from cloacina_registry.wheel.checked import UnsealedWheel
 
 IMPORT_LIMIT = timedelta(seconds=60)
@@ -177,19 +174,11 @@ class _Session:
         except subprocess.TimeoutExpired:
             return None
         finally:
-            _end_group(process)
+            end_group(process)
 
 
 def _ended_its_process(finding: Fact) -> bool:
     return any(fact["kind"] == "import-ended" for fact in finding.get("problems", ()))
-
-
-def _end_group(process: "subprocess.Popen[bytes]") -> None:
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.wait()
 
 
 def _text(path: Path) -> str:

@@ -1,6 +1,9 @@
-"""What the programs that we start may know of our environment."""
+"""Programs that we start: what they may know of our environment, and how they end."""
 
+import contextlib
 import os
+import signal
+from subprocess import Popen
 
 _SECRET = "CLOACINA_PASSPHRASE"  # noqa: S105 - the name of a variable, not its value
 
@@ -11,6 +14,15 @@ def environment() -> dict[str, str]:
     Build backends and package code are other people's programs; signing isn't their business.
     """
     return {name: value for name, value in os.environ.items() if name != _SECRET}
+
+
+def end_group(process: Popen[bytes]) -> None:
+    """End a process that leads a session, with all that it has started and left behind."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def last_lines(text: str, limit: int = 40) -> str:

@@ -8,21 +8,24 @@ crash loses nothing.
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 from packaging.version import Version
 from sqlalchemy import Connection
 
-from cloacina_core.errors import InputError, ReleaseWithheldError, UnknownChannelError
-from cloacina_core.foundation.digest import Digest
+from cloacina_core.errors import (
+    BlobMissingError,
+    InputError,
+    NotAllowedError,
+    ReleaseWithheldError,
+    UnknownChannelError,
+)
 from cloacina_core.model.channel import HUNDREDTHS, Channel, is_channel_name
 from cloacina_core.model.release import normalized_package
 from cloacina_core.model.run import RunCounts
 from cloacina_core.plugin import RuntimeView
 from cloacina_registry.audit.entries import EntryKind, check_reason
-from cloacina_registry.audit.log import AuditLog
 from cloacina_registry.errors import (
     ChannelMovedError,
     ChannelPinnedError,
@@ -31,16 +34,16 @@ from cloacina_registry.errors import (
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.health import Decision, Verdict, judge
 from cloacina_registry.rollout.trial import try_loading
-from cloacina_registry.storage.catalog import ReleaseStatus, StoredRelease
+from cloacina_registry.storage.catalog import ReleaseStatus, StoredRelease, withdrawn
 from cloacina_registry.storage.channels import CanaryRules, ChannelMoves, Move, MoveKind, Trial
 
 DEFAULT_CHANNEL = "stable"
 
 HISTORY_LENGTH = 100
 
-_LOOK_SHARE = 50_000
-"""To count runs takes a few microseconds for ten: after so many, a canary is judged once a second,
-after fewer the more often."""
+_RUNS_A_SECOND = 50_000
+"""To judge a canary, its runs are counted: with so many of them once a second at most, with fewer
+the more often."""
 
 _ENTRY_KINDS = {
     MoveKind.PROMOTE: EntryKind.PROMOTE,
@@ -51,31 +54,6 @@ _ENTRY_KINDS = {
     MoveKind.PIN: EntryKind.PIN,
     MoveKind.UNPIN: EntryKind.UNPIN,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
-    """What a channel is to be next."""
-
-    kind: MoveKind
-    version: str
-    digest: Digest
-    trial: Trial | None = None
-    pinned: str | None = None
-    before: int | None = None
-
-    @classmethod
-    def of(cls, move: Move, kind: MoveKind, **changes: Any) -> Self:
-        """Return a step after which a channel is as it was, but for some changes."""
-        kept = cls(
-            kind=kind,
-            version=move.version,
-            digest=move.digest,
-            trial=move.trial,
-            pinned=move.pinned,
-            before=move.before,
-        )
-        return dataclasses.replace(kept, **changes)
 
 
 class Channels:
@@ -171,17 +149,26 @@ class Channels:
             )
         release = self._promotable(package, version, tried=tried)
 
-        def step(move: Move | None) -> _Step | None:
-            if move is not None and move.digest == release.digest and move.trial is None:
-                return None
-            return _Step(
-                kind=MoveKind.PROMOTE,
-                version=release.version,
-                digest=release.digest,
-                before=None if move is None else move.revision,
-            )
+        def step(move: Move | None) -> Move:
+            if move is None:
+                return self._begun(release, channel)
+            if move.digest == release.digest and move.trial is None:
+                return move
+            return _pointing_to(move, MoveKind.PROMOTE, release)
 
         return self._move(release.package, channel, step, reason, expected)
+
+    def _begun(self, release: StoredRelease, channel: str) -> Move:
+        return Move(
+            package=release.package,
+            channel=channel,
+            revision=0,
+            kind=MoveKind.PROMOTE,
+            version=release.version,
+            digest=release.digest,
+            at=self._view.clock.now(),
+            actor=self._actor,
+        )
 
     def try_out(
         self,
@@ -221,7 +208,7 @@ class Channels:
             )
         release = self._promotable(package, version, tried=tried)
 
-        def step(move: Move | None) -> _Step:
+        def step(move: Move | None) -> Move:
             if move is None:
                 raise ChannelStateError(
                     f"there is no {release.package}@{channel} that a canary could be tried out in",
@@ -230,7 +217,8 @@ class Channels:
                 )
             if move.digest == release.digest:
                 raise ChannelStateError(f"{move} points to {release} already, for all runs")
-            return _Step.of(move, MoveKind.CANARY, trial=self._trial(move, release, share, rules))
+            trial = self._trial(move, release, share, rules)
+            return dataclasses.replace(move, kind=MoveKind.CANARY, trial=trial)
 
         return self._move(release.package, channel, step, reason, expected)
 
@@ -249,24 +237,6 @@ class Channels:
             started_at=self._view.clock.now(),
             rules=rules or CanaryRules(),
         )
-
-    def stop(
-        self, package: str, channel: str, *, reason: str = "", expected: int | None = None
-    ) -> Move:
-        """End the trial of a canary: all runs get what the channel points to.
-
-        Raises:
-            UnknownChannelError: there is no such channel.
-            ChannelStateError: nothing is tried out in it.
-            ChannelMovedError: somebody else was faster.
-        """
-
-        def step(move: Move) -> _Step:
-            if move.trial is None:
-                raise ChannelStateError(f"nothing is tried out in {move}")
-            return _stopped(move)
-
-        return self._move_known(package, channel, step, reason, expected)
 
     def rollback(
         self,
@@ -296,15 +266,10 @@ class Channels:
             ChannelMovedError: somebody else was faster.
         """
 
-        def step(move: Move) -> _Step:
+        def step(move: Move) -> Move:
             target = self._earlier(move, to)
             self._require_startable(self._registry.show(move.package, target.version))
-            return _Step(
-                kind=MoveKind.ROLLBACK,
-                version=target.version,
-                digest=target.digest,
-                before=target.before,
-            )
+            return dataclasses.replace(target, kind=MoveKind.ROLLBACK, trial=None, pinned=None)
 
         return self._move_known(package, channel, step, reason, expected)
 
@@ -318,7 +283,7 @@ class Channels:
         return self._move_known(
             package,
             channel,
-            lambda move: _Step.of(move, MoveKind.PIN, pinned=reason),
+            lambda move: dataclasses.replace(move, kind=MoveKind.PIN, pinned=reason),
             reason,
             when_pinned=True,
         )
@@ -333,7 +298,7 @@ class Channels:
         return self._move_known(
             package,
             channel,
-            lambda move: _Step.of(move, MoveKind.UNPIN, pinned=None),
+            lambda move: dataclasses.replace(move, kind=MoveKind.UNPIN, pinned=None),
             reason,
             when_pinned=True,
         )
@@ -350,45 +315,54 @@ class Channels:
         Raises:
             ChannelStateError: nothing is tried out in it.
         """
-        if move.trial is None:
-            raise ChannelStateError(f"nothing is tried out in {move}")
+        return self._verdict(move, self.seen(move))
+
+    def _verdict(self, move: Move, runs: RunCounts) -> Verdict:
         trial = move.trial
+        if trial is None:
+            raise ChannelStateError(f"nothing is tried out in {move}")
         release = self._registry.find(move.package, trial.digest)
         if release is None or not release.status.starts:
             became = "deleted" if release is None else release.status.value
             return Verdict(Decision.STOP, f"{trial.version} was {became}")
-        return judge(trial.rules, self.seen(move), self._view.clock.now() - trial.started_at)
+        try:
+            self._registry.verified(release)
+        except (NotAllowedError, BlobMissingError) as error:  # its runs would be refused
+            return Verdict(Decision.STOP, error.message)
+        return judge(trial.rules, runs, self._view.clock.now() - trial.started_at)
 
     def _judged_now(self, move: Move) -> Move:
         """Return a channel after its canary was judged, if it is time to.
 
         One that fails is stopped also in a pinned channel, but none is promoted there.
         """
-        if not self._is_due(move):
+        now = self._view.clock.now()
+        if now < self._judge_again.get(str(move), now):
             return move
-        verdict = self.verdict(move)
-        is_stopped = verdict.decision is Decision.STOP
-        if verdict.decision is Decision.GO_ON or (move.pinned is not None and not is_stopped):
-            return move
+        runs = self.seen(move)
+        self._judge_again[str(move)] = now + timedelta(seconds=runs.decided / _RUNS_A_SECOND)
+        verdict = self._verdict(move, runs)
+        if verdict.decision is Decision.STOP:
+            return self._move_judged(move, _stopped, verdict, when_pinned=True)
+        if verdict.decision is Decision.PROMOTE and move.pinned is None:
+            return self._move_judged(move, _promoted, verdict)
+        return move
+
+    def _move_judged(
+        self,
+        move: Move,
+        step: Callable[[Move], Move],
+        verdict: Verdict,
+        *,
+        when_pinned: bool = False,
+    ) -> Move:
         try:
             return self._move_known(
-                move.package,
-                move.channel,
-                _stopped if is_stopped else _promoted,
-                verdict.reason,
-                move.revision,
-                when_pinned=is_stopped,
+                *(move.package, move.channel, step, verdict.reason, move.revision),
+                when_pinned=when_pinned,
             )
         except (ChannelMovedError, ChannelPinnedError):  # others judge, too
             return self.get(move.package, move.channel)
-
-    def _is_due(self, move: Move) -> bool:
-        now = self._view.clock.now()
-        if now < self._judge_again.get(str(move), now):
-            return False
-        pause = timedelta(seconds=self.seen(move).decided / _LOOK_SHARE)
-        self._judge_again[str(move)] = now + pause
-        return True
 
     def _promotable(self, package: str, version: str, *, tried: bool) -> StoredRelease:
         release = self._registry.show(package, version)
@@ -404,7 +378,7 @@ class Channels:
         raise ReleaseWithheldError(
             release.package,
             release.version,
-            f"{release.status}: {release.status_reason}".removesuffix(": "),
+            withdrawn(release),
             hint=f"choose another release of: cloacina registry list {release.package}",
         )
 
@@ -428,7 +402,7 @@ class Channels:
         self,
         package: str,
         channel: str,
-        step: Callable[[Move], _Step],
+        step: Callable[[Move], Move],
         reason: str,
         expected: int | None = None,
         *,
@@ -436,7 +410,7 @@ class Channels:
     ) -> Move:
         """Change a channel that exists."""
 
-        def known(move: Move | None) -> _Step:
+        def known(move: Move | None) -> Move:
             if move is None:
                 raise self._unknown(normalized_package(package), channel)
             return step(move)
@@ -447,13 +421,16 @@ class Channels:
         self,
         package: str,
         channel: str,
-        step: Callable[[Move | None], _Step | None],
+        step: Callable[[Move | None], Move],
         reason: str,
         expected: int | None = None,
         *,
         when_pinned: bool = False,
     ) -> Move:
-        """Change a channel by what a function makes of its newest state; None: leave it."""
+        """Change a channel by what a function makes of its newest state, unless it leaves that.
+
+        Revision, moment, actor and reason are those of this change, whatever the function says.
+        """
         check_reason(reason)
         package = normalized_package(package)
         with self._view.begin() as connection:
@@ -465,9 +442,15 @@ class Channels:
             if current is not None and current.pinned is not None and not when_pinned:
                 raise ChannelPinnedError(name, current.pinned)
             wanted = step(current)
-            if wanted is None:
-                return _found(moves, package, channel)
-            move = self._next(package, channel, revision + 1, wanted, reason)
+            if wanted is current:
+                return wanted
+            move = dataclasses.replace(
+                wanted,
+                revision=revision + 1,
+                at=self._view.clock.now(),
+                actor=self._actor,
+                reason=reason,
+            )
             if not moves.add(move):
                 raise ChannelMovedError(name, revision + 1)
             self._tell(connection, move)
@@ -489,42 +472,33 @@ class Channels:
             "reason": move.reason or None,
         }
         kind = _ENTRY_KINDS[move.kind]
-        AuditLog(connection).append(kind, facts, at=move.at, actor=move.actor)
-
-    def _next(self, package: str, channel: str, revision: int, step: _Step, reason: str) -> Move:
-        return Move(
-            package=package,
-            channel=channel,
-            revision=revision,
-            kind=step.kind,
-            version=step.version,
-            digest=step.digest,
-            trial=step.trial,
-            pinned=step.pinned,
-            before=step.before,
-            at=self._view.clock.now(),
-            actor=self._actor,
-            reason=reason,
-        )
+        self._registry.evidence.enter(connection, kind, facts, actor=self._actor)
 
     def _unknown(self, package: str, channel: str) -> UnknownChannelError:
         with self._view.read() as connection:
             return _unknown(ChannelMoves(connection), package, channel)
 
 
-def _stopped(move: Move) -> _Step:
-    return _Step.of(move, MoveKind.CANARY_STOPPED, trial=None)
-
-
-def _promoted(move: Move) -> _Step:
-    if move.trial is None:
-        raise AssertionError("only what is tried out is promoted so")
-    return _Step(
-        kind=MoveKind.CANARY_PROMOTED,
-        version=move.trial.version,
-        digest=move.trial.digest,
+def _pointing_to(move: Move, kind: MoveKind, target: StoredRelease | Trial) -> Move:
+    """Return a channel that points to a release, and from which a rollback leads back."""
+    return dataclasses.replace(
+        move,
+        kind=kind,
+        version=target.version,
+        digest=target.digest,
+        trial=None,
         before=move.revision,
     )
+
+
+def _stopped(move: Move) -> Move:
+    return dataclasses.replace(move, kind=MoveKind.CANARY_STOPPED, trial=None)
+
+
+def _promoted(move: Move) -> Move:
+    if move.trial is None:
+        raise AssertionError("only what is tried out is promoted so")
+    return _pointing_to(move, MoveKind.CANARY_PROMOTED, move.trial)
 
 
 def _found(moves: ChannelMoves, package: str, channel: str) -> Move:

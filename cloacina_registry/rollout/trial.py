@@ -1,9 +1,6 @@
 """Whether a release can be loaded here: tried in a process of its own, before runs depend on it."""
 
-import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -11,7 +8,7 @@ from datetime import timedelta
 
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import LoadError
-from cloacina_registry.package.subprocesses import environment, last_lines
+from cloacina_registry.package.subprocesses import end_group, environment, last_lines
 from cloacina_registry.rollout import trial_child
 from cloacina_registry.wheel.checked import CheckedWheel
 
@@ -50,7 +47,7 @@ def try_loading(wheel: CheckedWheel, data: bytes, *, limit: timedelta = TRIAL_LI
             message = f"loading it didn't end within {limit.total_seconds():g} s"
             raise _failure(wheel, [Problem("load-timeout", message)]) from None
         finally:
-            _end(process)
+            end_group(process)
         said.seek(0)
         errors = said.read()
     problems = _answer(output)
@@ -60,15 +57,6 @@ def try_loading(wheel: CheckedWheel, data: bytes, *, limit: timedelta = TRIAL_LI
         raise _failure(wheel, [Problem("load-crashed", message)])
     if problems:
         raise _failure(wheel, problems)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process, and whatever it has started and left behind."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
 
 
 def _answer(output: bytes) -> list[Problem] | None:

@@ -1,8 +1,11 @@
 """Releases that are to be used no more: quarantined, killed, retired, and published again.
 
-quarantine  no new run starts; those that were accepted go on
-kill        no new run starts, and those that haven't ended are cancelled
-retire      as quarantine, and refused while any run or channel needs the release
+    quarantine  no new run starts; those that were accepted go on
+    retire      as quarantine, and refused while any run or channel needs the release
+    kill        no new run starts, and those that haven't ended are cancelled
+    delete      its bytes are removed; refused as `retire` is, unless it is forced
+
+From the mildest to the hardest. Only `restore` leads back.
 """
 
 from cloacina_core.errors import Problem

@@ -103,6 +103,9 @@ TABLES: Sequence[Table] = (_packages, _releases, BLOBS)
 
 _c = _releases.c
 
+PAGE_LENGTH = 50
+"""How many things a page of a listing has unless it is said otherwise."""
+
 
 class ReleaseStatus(StrEnum):
     """What may be done with a release."""
@@ -126,10 +129,25 @@ class ReleaseStatus(StrEnum):
         """Whether its bytes are there."""
         return self is not ReleaseStatus.DELETED
 
+    def may_become(self, other: "ReleaseStatus") -> bool:
+        """Whether a release may be put so. A withdrawal is never softened by another one.
+
+        What was published again begins anew.
+        """
+        hardness = list(_FROM_MILD_TO_HARD)
+        return other is ReleaseStatus.PUBLISHED or hardness.index(other) >= hardness.index(self)
+
     @property
     def starts(self) -> bool:
         """Whether new runs of it may start."""
         return self in {ReleaseStatus.PUBLISHED, ReleaseStatus.YANKED}
+
+
+_FROM_MILD_TO_HARD = (
+    *(ReleaseStatus.PUBLISHED, ReleaseStatus.YANKED, ReleaseStatus.BROKEN),
+    *(ReleaseStatus.QUARANTINED, ReleaseStatus.RETIRED, ReleaseStatus.KILLED),
+    ReleaseStatus.DELETED,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +218,12 @@ def _workflows(text: str) -> tuple[str, ...]:
 @lru_cache(1000)
 def _names(text: str) -> tuple[str, ...]:
     return tuple(signer["name"] for signer in json.loads(text))
+
+
+def withdrawn(release: ReleaseChange | StoredRelease) -> str:
+    """Return how a release was withdrawn, and why."""
+    reason = f": {release.status_reason}" if release.status_reason else ""
+    return f"{release.status}{reason}"
 
 
 class Catalog:

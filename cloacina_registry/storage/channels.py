@@ -158,19 +158,16 @@ class ChannelMoves:
 
     def current(self, package: str | None = None) -> list[Move]:
         """Return channels as they are, of one package or of all, by package and name."""
-        newest = (
-            select(_c.package, _c.channel, func.max(_c.revision).label("revision"))
-            .group_by(_c.package, _c.channel)
-            .subquery()
-        )
-        query = select(_moves).join(
-            newest,
-            (_c.package == newest.c.package)
-            & (_c.channel == newest.c.channel)
-            & (_c.revision == newest.c.revision),
-        )
+        newest = select(_c.package, _c.channel, func.max(_c.revision).label("revision"))
         if package is not None:
-            query = query.where(_c.package == package, newest.c.package == package)
+            newest = newest.where(_c.package == package)
+        places = newest.group_by(_c.package, _c.channel).subquery()
+        query = select(_moves).join(
+            places,
+            (_c.package == places.c.package)
+            & (_c.channel == places.c.channel)
+            & (_c.revision == places.c.revision),
+        )
         return self._all(query.order_by(_c.package, _c.channel))
 
     def get(self, package: str, channel: str, revision: int | None = None) -> Move | None:

@@ -45,7 +45,6 @@ print(json.dumps([again.data == wheel.data, record.to_json()]))
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the plugin in it, as `pip install` left it."""
-    pytest.importorskip("fsspec")
     target = tmp_path_factory.mktemp("plugins")
     install_plugin("cloacina-fsspec", target)
     return target

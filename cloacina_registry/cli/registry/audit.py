@@ -16,7 +16,8 @@ from cloacina_registry.audit.entries import EntryKind, LogEntry
 from cloacina_registry.audit.receipt import RECEIPT_SUFFIX, Receipt, verify_receipt
 from cloacina_registry.audit.signed import RegistryKey
 from cloacina_registry.errors import ReceiptError
-from cloacina_registry.registry import PAGE_LENGTH, Registry, parse_exact
+from cloacina_registry.registry import Registry, parse_exact
+from cloacina_registry.storage.catalog import PAGE_LENGTH
 from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX, MAX_ENVELOPE_BYTES
 from cloacina_registry.trust.files import replace
 from cloacina_registry.trust.keys import PublicKey

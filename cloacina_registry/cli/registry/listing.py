@@ -8,8 +8,8 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.digest import hex_of
-from cloacina_registry.registry import PAGE_LENGTH, Registry, parse_exact
-from cloacina_registry.storage.catalog import StoredRelease
+from cloacina_registry.registry import Registry, parse_exact
+from cloacina_registry.storage.catalog import PAGE_LENGTH, StoredRelease
 
 _SHORT_DIGEST = 12
 

@@ -38,12 +38,14 @@ from cloacina_registry.errors import (
     BlobMissingError,
     FilenameReusedError,
     ReleaseExistsError,
+    ReleaseStateError,
     SignatureError,
     TamperedError,
     UntrustedSignerError,
     WheelRejectedError,
 )
 from cloacina_registry.registry import Registry, parse_exact
+from cloacina_registry.rollout.withdrawal import Withdrawals
 from cloacina_registry.storage.blobs import FileBlobStore
 from cloacina_registry.storage.catalog import ReleaseStatus
 from cloacina_registry.trust.policy import TrustLevel
@@ -564,3 +566,46 @@ def test_a_process_killed_while_it_writes_publishes_nothing(view: StoreView, num
     assert registry.packages() == []
     assert ONE.upload_to(registry).created
     assert registry.download("acme-etl", "1.0").data == ONE.data
+
+
+HARDER = ("yanked", "quarantined", "retired", "killed")
+VERBS: dict[str, Callable[[StoreView, Registry], object]] = {
+    "yanked": lambda _, registry: registry.yank("acme-etl", "1.0", "y"),
+    "quarantined": lambda view, registry: Withdrawals(view, registry).quarantine(
+        "acme-etl", "1.0", "q"
+    ),
+    "retired": lambda view, registry: Withdrawals(view, registry).retire("acme-etl", "1.0", "r"),
+    "killed": lambda view, registry: Withdrawals(view, registry).kill("acme-etl", "1.0", "k"),
+}
+
+
+@pytest.mark.parametrize("before", HARDER)
+@pytest.mark.parametrize("after", HARDER)
+def test_a_withdrawal_is_never_softened_but_by_restoring(
+    registry: Registry, view: StoreView, before: str, after: str
+):
+    ONE.upload_to(registry)
+    VERBS[before](view, registry)
+
+    if HARDER.index(after) < HARDER.index(before):
+        with pytest.raises(ReleaseStateError, match=before):
+            VERBS[after](view, registry)
+        assert registry.show("acme-etl", "1.0").status == before
+    else:
+        VERBS[after](view, registry)
+        assert registry.show("acme-etl", "1.0").status == after
+    Withdrawals(view, registry).restore("acme-etl", "1.0")
+    assert registry.show("acme-etl", "1.0").status is ReleaseStatus.PUBLISHED
+
+
+@pytest.mark.parametrize("before", HARDER[1:])
+def test_to_take_a_yank_back_publishes_nothing_else(
+    registry: Registry, view: StoreView, before: str
+):
+    ONE.upload_to(registry)
+    VERBS[before](view, registry)
+
+    with pytest.raises(ReleaseStateError):
+        registry.unyank("acme-etl", "1.0")
+
+    assert registry.show("acme-etl", "1.0").status == before

@@ -212,6 +212,27 @@ class TestChannels:
         assert {one.resolution.by for one in canaries} == {ResolvedBy.CANARY}
         assert meaning.usual.release == old
 
+    @pytest.mark.parametrize(
+        "canary",
+        [
+            release("2.0", withheld="quarantined"),
+            release("2.0", "hourly"),
+            release("2.0", "hourly", "weekly"),
+            None,
+        ],
+        ids=["withheld", "without the workflow", "with several others", "gone"],
+    )
+    def test_a_canary_that_cannot_serve_takes_no_run_along(self, canary: Release | None):
+        old = release("1.0")
+        there = [old] if canary is None else [old, canary]
+        pointing = channel(old, canary or release("2.0"), share=9_999)
+
+        meaning = resolve(
+            Reference.parse("acme@stable"), [Source("s", *there, channels=[pointing])]
+        )
+
+        assert {meaning.for_run(str(number)).release.version for number in range(50)} == {"1.0"}
+
     def test_an_unknown_channel_is_told_with_those_there_are(self):
         here = release("1.0")
         source = Source("s", here, channels=[channel(here)])

@@ -134,13 +134,6 @@ def test_what_changes_nothing_is_not_logged(registry: Registry):
     assert kinds(registry) == ["upload"]
 
 
-def test_a_registry_acts_in_the_name_of_others(registry: Registry):
-    ONE.upload_to(registry.acting_as("ci@example"))
-    registry.yank("acme-etl", "1.0", "")
-
-    assert [e.actor for e in registry.evidence.log().entries] == ["tester@here", "ci@example"]
-
-
 def test_the_actor_of_a_home_is_who_runs_the_program(view: StoreView):
     ONE.upload_to(Registry.of(view))
 

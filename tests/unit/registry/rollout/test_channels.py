@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.registry import StoreView, flows_returning, honest_manifest, signed_wheel
-from support.signing import revoke_key
+from support.signing import grant_key, make_key, revoke_key
 from support.wheels import WORKFLOWS
 
 from cloacina_core.errors import (
@@ -25,7 +25,7 @@ from cloacina_registry.errors import (
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.rollout.withdrawal import Withdrawals
-from cloacina_registry.storage.channels import CanaryRules, Move, MoveKind
+from cloacina_registry.storage.channels import CanaryRules, Move
 
 
 def promoted(channels: Channels, *versions: str) -> Move:
@@ -222,9 +222,9 @@ class TestCanaries:
         move = channels.try_out("acme-etl", "2.0", share=2_500, tried=False)
 
         assert state(move) == (2, "1.0", "2.0")
-        channel = move.as_channel()
-        digests = {channel.choose(f"run {number}")[0] for number in range(100)}
-        assert len(digests) == 2
+        canary = move.as_channel().canary
+        assert canary is not None
+        assert {canary.takes(f"run {number}") for number in range(100)} == {True, False}
 
     def test_another_share_goes_on_with_the_trial(self, channels: Channels):
         promoted(channels, "1.0")
@@ -261,16 +261,6 @@ class TestCanaries:
         with pytest.raises(ChannelStateError, match="already"):
             channels.try_out("acme-etl", "1.0", share=100, tried=False)
 
-    def test_it_is_stopped_by_hand(self, channels: Channels):
-        promoted(channels, "1.0")
-        channels.try_out("acme-etl", "2.0", share=100, tried=False)
-
-        move = channels.stop("acme-etl", "stable", reason="no")
-
-        assert (state(move), move.kind) == ((3, "1.0", None), MoveKind.CANARY_STOPPED)
-        with pytest.raises(ChannelStateError):
-            channels.stop("acme-etl", "stable")
-
     def test_one_that_is_withdrawn_is_stopped_when_the_channel_is_asked_for(
         self, channels: Channels, view: StoreView, registry: Registry
     ):
@@ -282,6 +272,22 @@ class TestCanaries:
 
         assert channel.canary is None
         assert channels.get("acme-etl", "stable").reason == "2.0 was quarantined"
+
+    def test_one_that_is_not_trusted_any_more_is_stopped(
+        self, channels: Channels, view: StoreView, registry: Registry
+    ):
+        other = make_key(2)
+        grant_key(view.home, "other", other.public)
+        registry.transfer("acme-etl", ["other"])
+        signed_wheel("4.0", sources=flows_returning("4.0"), key=other).upload_to(registry)
+        promoted(channels, "1.0")
+        channels.try_out("acme-etl", "4.0", share=5_000, tried=False)
+        revoke_key(view.home, "other")
+
+        (move,) = channels.current("acme-etl")
+
+        assert state(move) == (3, "1.0", None)
+        assert "can't be trusted" in move.reason
 
     def test_one_that_fails_is_stopped_in_a_pinned_channel_too(
         self, channels: Channels, view: StoreView, registry: Registry
