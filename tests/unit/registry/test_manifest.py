@@ -337,6 +337,6 @@ def test_any_value_in_any_place_is_accepted_or_refused_but_never_a_crash(
     except WheelRejectedError as refusal:
         kinds = {problem.kind for problem in refusal.problems}
     else:
-        kinds = {"manifest"} if Manifest.parse(manifest.to_bytes()) == manifest else {"unstable"}
+        kinds = set() if Manifest.parse(manifest.to_bytes()) == manifest else {"unstable"}
 
-    assert kinds == {"manifest"}
+    assert kinds <= {"manifest", "incompatible", "version", "specifier", "lock"}
