@@ -20,6 +20,7 @@ from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
 from cloacina_core.model.release import Release
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin import LoadedWorkflow, RuntimeView
@@ -182,6 +183,14 @@ class RegistrySource:
         signed_by = tuple(signer.name for signer in verified.signers)
         found = dataclasses.replace(self._release(stored.package, stored), signed_by=signed_by)
         return LoadedWorkflow(self._matched[key], found, plain=plain_name)
+
+    def placement(self, release: Release, workflow: str) -> Placement:  # noqa: ARG002 - all alike
+        """Return where a release's tasks run."""
+        return Placement(isolation=Isolation.NAMESPACE, reason=f"{release} is pure Python")
+
+    def environment(self, release: Release) -> WorkerEnvironment:
+        """Return what a worker needs to run a release's code."""
+        raise NotImplementedError(release)
 
     def _load(self, stored: StoredRelease, wheel: CheckedWheel, workflow: str) -> Workflow:
         try:

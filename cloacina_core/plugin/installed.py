@@ -13,6 +13,7 @@ from cloacina_core.foundation.digest import Digest, digest_of_text
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
 from cloacina_core.model.release import Release, normalized_package
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.interfaces import LoadedWorkflow
@@ -80,6 +81,21 @@ class InstalledSource:
                 hint="install that version again, or start a new run",
             )
         return LoadedWorkflow(self._workflow(release, workflow), release)
+
+    def placement(self, release: Release, workflow: str) -> Placement:  # noqa: ARG002 - all alike
+        """Return that what is installed is the process's own."""
+        return Placement(isolation=Isolation.HOST, reason="it is installed with the engine")
+
+    def environment(self, release: Release) -> WorkerEnvironment:
+        """Refuse: what is installed runs where it is installed.
+
+        Raises:
+            WorkflowLoadError: always.
+        """
+        raise WorkflowLoadError(
+            f"{release} is installed with the engine, and isn't run in a worker",
+            hint="upload it to the registry, which can be told to run releases in workers",
+        )
 
     def _packages(self) -> dict[str, list[EntryPoint]]:
         if self._found is None:

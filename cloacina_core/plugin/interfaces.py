@@ -13,6 +13,7 @@ from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.isolation import Placement, WorkerEnvironment
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import RunCounts
 
@@ -239,6 +240,24 @@ class WorkflowSource(Protocol):
 
         Raises:
             CloacinaError: the release is refused or its code can't be imported.
+        """
+        ...
+
+    def placement(self, release: Release, workflow: str) -> Placement:
+        """Return where the tasks of a release run, and why there. None of its code is run for it.
+
+        Raises:
+            CloacinaError: the release is refused.
+        """
+        ...
+
+    def environment(self, release: Release) -> WorkerEnvironment:
+        """Return what a worker needs to run a release's code, verified again.
+
+        Asked only for releases that are placed in workers.
+
+        Raises:
+            CloacinaError: the release is refused, or something that it needs is missing.
         """
         ...
 
