@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple, Self
 
 from packaging.specifiers import SpecifierSet
+from packaging.tags import parse_tag, sys_tags
 
 from cloacina_core.errors import (
     Problem,
@@ -62,7 +63,9 @@ class Host:
             core = None
         return cls(python=platform.python_version(), core=core)
 
-    def problems(self, requires_python: str | None, requires_core: str) -> Iterator[Problem]:
+    def problems(
+        self, requires_python: str | None, requires_core: str, platform: str | None = None
+    ) -> Iterator[Problem]:
         """Yield what a release asks for and the host doesn't have."""
         for what, version, specifier in (
             ("Python", self.python, requires_python),
@@ -73,11 +76,20 @@ class Host:
             if version is not None and version not in wanted:
                 message = f"it needs {what} {specifier}, this is {what} {version}"
                 yield Problem("incompatible", message)
+        if platform is not None and not _supports(platform):
+            yield Problem("incompatible", f"it is built for {platform}, which isn't this host")
 
-    def needs(self, requires_python: str | None, requires_core: str) -> str | None:
+    def needs(
+        self, requires_python: str | None, requires_core: str, platform: str | None
+    ) -> str | None:
         """Return what a release asks for and the host doesn't have; None: nothing."""
-        problems = self.problems(requires_python, requires_core)
+        problems = self.problems(requires_python, requires_core, platform)
         return ", ".join(problem.message for problem in problems) or None
+
+
+def _supports(platform: str) -> bool:
+    """Whether this interpreter runs native code that was built for some tags (PEP 425)."""
+    return not parse_tag(platform).isdisjoint(sys_tags())
 
 
 class _Known(NamedTuple):
@@ -200,7 +212,7 @@ class RegistrySource:
             raise
 
     def _release(self, package: str, stored: ReleaseChange | StoredRelease) -> Release:
-        needs = self._needs(stored.requires_python, stored.requires_core)
+        needs = self._needs(stored.requires_python, stored.requires_core, stored.platform)
         return Release(
             source=SOURCE_NAME,
             package=package,
@@ -220,8 +232,9 @@ class RegistrySource:
             raise UnknownReleaseError(release.package, f"=={release.version}", available)
         verified = self._registry.verified(stored)
         manifest = verified.wheel.manifest
-        problems = list(self._host.problems(manifest.requires_python, manifest.requires_core))
-        if problems:
+        wanted = manifest.requires_python, manifest.requires_core, verified.wheel.platform
+        if self._needs(*wanted) is not None:
+            problems = list(self._host.problems(*wanted))
             raise IncompatibleReleaseError(stored.package, stored.version, problems)
         return stored, verified
 

@@ -27,11 +27,12 @@ def load_workflow(
         LoadError: its code can't be imported.
         ManifestMismatchError: it isn't what the manifest says.
     """
-    namespace = loader.load(_contents(wheel))
+    namespace = loader.load(contents_of(wheel))
     return _matching(namespace.resolve(entry.entry_point), entry, wheel)
 
 
-def _contents(wheel: CheckedWheel) -> ReleaseContents:
+def contents_of(wheel: CheckedWheel) -> ReleaseContents:
+    """Return what a package brings."""
     return ReleaseContents(
         package=wheel.name,
         version=wheel.version,

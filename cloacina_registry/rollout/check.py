@@ -1,6 +1,6 @@
 """What a promotion would change, told before anything is changed."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,7 +121,20 @@ def _warnings(old: VerifiedWheel, new: VerifiedWheel) -> Iterator[Problem]:
             yield from params_problems(
                 before.by_name[name].definition, after.by_name[name].definition
             )
-    for capability in sorted(set(after.capabilities) - set(before.capabilities)):
-        yield Problem("capability", "it asks for more than before", capability)
+    yield from _capability_problems(before.capabilities, after.capabilities)
     for signer in sorted({one.name for one in old.signers} - {one.name for one in new.signers}):
         yield Problem("signer", "signed the release before, and not this one", signer)
+
+
+def _capability_problems(
+    before: Collection[str] | None, after: Collection[str] | None
+) -> Iterator[Problem]:
+    """Yield what the new release may do and the old one couldn't."""
+    if before is None:  # nothing was kept from it
+        return
+    if after is None:
+        message = "the release before said what it needs; nothing is kept from this one"
+        yield Problem("capability", message, "capabilities")
+        return
+    for capability in sorted({*after} - {*before}):
+        yield Problem("capability", "it asks for more than before", capability)

@@ -96,6 +96,10 @@ def test_a_build_tells_what_it_made(run: Run, project: Path):
         "workflows": ["nightly"],
         "signed_by": "default",
         "lock": {"packages": 0},
+        "placement": {
+            "isolation": "namespace",
+            "reason": "it is pure Python, and so is all that it depends on",
+        },
     }
 
 
@@ -103,7 +107,10 @@ def test_a_build_prints_the_path_of_the_wheel_alone(run: Run, project: Path):
     result = run("build", project)
 
     assert result.stdout == f"{project / 'dist' / WHEEL}\n"
-    assert result.stderr == "built acme-etl 1.0 (nightly), signed by default\n"
+    assert result.stderr == (
+        "built acme-etl 1.0 (nightly), signed by default\n"
+        "it runs in a namespace: it is pure Python, and so is all that it depends on\n"
+    )
 
 
 def test_a_build_goes_where_it_is_told(run: Run, project: Path, tmp_path: Path):
