@@ -43,8 +43,8 @@ class Settings:
     same for all who share a store."""
 
     isolation: Literal["auto", "worker"] = "auto"
-    """How much isolation releases get at least: `auto`, what each of them needs; `worker`, processes
-    of their own for all."""
+    """What releases get at least: `auto`, what each of them needs; `worker`, processes of their
+    own."""
 
     slots: int = 16
     """How many tasks one engine runs at a time."""

@@ -140,11 +140,10 @@ def seal(
     wheel: Path,
     out: Path | None,
     lock_file: Path | None,
-    isolation: IsolationWish | None,
-    capabilities: tuple[str, ...],
     key_name: str,
     no_sign: bool,
     passphrase: str | None,
+    **declared: Any,
 ) -> None:
     """Make WHEEL a package: add manifest, lock and signature to what another tool built."""
     key = None if no_sign else _signing_key(console, key_name, passphrase)
@@ -154,14 +153,14 @@ def seal(
         key=key,
         progress=progress,
         lock_file=lock_file,
-        declaration=_declaration(isolation, capabilities),
+        declaration=_declaration(**declared),
     )
     written = write_package(sealed, wheel.parent if out is None else out, progress)
     _tell_package(console, sealed, written, key_name)
 
 
 def _declaration(
-    isolation: IsolationWish | None, capabilities: tuple[str, ...]
+    *, isolation: IsolationWish | None, capabilities: tuple[str, ...]
 ) -> Declaration | None:
     """Return what the options of `seal` declare; None: nothing."""
     if isolation is None and not capabilities:

@@ -115,9 +115,8 @@ def content_problems(files: Mapping[str, bytes], family: str | None = None) -> I
             yield Problem("startup-file", message, path)
         elif name.endswith(_BYTECODE_SUFFIXES) or "__pycache__" in folders:
             yield Problem("bytecode", "bytecode isn't accepted, only source", path)
-        elif _NATIVE_NAME.fullmatch(name) or _is_native(content):
-            if not _is_library(name, content, family):
-                yield Problem("native", _native_message(family), path)
+        elif _looks_native(name, content) and not _is_library(name, content, family):
+            yield Problem("native", _native_message(family), path)
         if folders and folders[0].endswith(".data"):
             message = "nothing is installed, so files for other places aren't accepted"
             yield Problem("data-dir", message, path)
@@ -154,9 +153,10 @@ def _is_library(name: str, content: bytes, family: str | None) -> bool:
             return _is_pe(content)
 
 
-def _is_native(content: bytes) -> bool:
-    """Whether a file begins as native code does, whatever it is called."""
-    return content.startswith(_NATIVE_SIGNATURES) or _is_pe(content)
+def _looks_native(name: str, content: bytes) -> bool:
+    """Whether a file is called as native code is, or begins so, whatever it is called."""
+    is_called_so = _NATIVE_NAME.fullmatch(name) is not None
+    return is_called_so or content.startswith(_NATIVE_SIGNATURES) or _is_pe(content)
 
 
 def _is_pe(content: bytes) -> bool:
