@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloacina_core.errors import CloacinaError, Problem
+from cloacina_core.model.isolation import Placement
 from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import RuntimeView
+from cloacina_registry.environments.environments import Environments
 from cloacina_registry.package.comparison import Comparison, Side, compare
+from cloacina_registry.placement import at_least
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.params import params_problems
-from cloacina_registry.rollout.trial import try_loading
+from cloacina_registry.rollout.trial import try_release
 from cloacina_registry.storage.catalog import ReleaseStatus, StoredRelease
 from cloacina_registry.storage.channels import ChannelMoves, Move
 from cloacina_registry.trust.verification import VerifiedWheel
@@ -24,6 +27,8 @@ class PromotionReport:
     """As `PACKAGE@CHANNEL`."""
     release: StoredRelease
     """What it would point to."""
+    placement: Placement
+    """Where its tasks would run."""
     current: Move | None
     """The channel as it is; None: it would be made."""
     obstacles: tuple[Problem, ...]
@@ -41,6 +46,7 @@ class PromotionReport:
             "channel": self.channel,
             "from": None if self.current is None else self.current.version,
             "to": self.release.version,
+            "placement": self.placement.to_json(),
             "obstacles": [problem.to_json() for problem in self.obstacles],
             "warnings": [problem.to_json() for problem in self.warnings],
             "changes": None if self.comparison is None else self.comparison.to_json(),
@@ -67,12 +73,13 @@ def check_promotion(
         obstacles.append(Problem("pinned", current.pinned or "it is pinned", str(current)))
     new = _verified(registry, release, obstacles)
     if new is not None:
-        obstacles += _loading_problems(registry, release, new)
+        obstacles += _loading_problems(view, registry, release, new)
     old = None if current is None else _before(registry, current)
     both = None if old is None or new is None else (old, new)
     return PromotionReport(
         channel=f"{release.package}@{channel}",
         release=release,
+        placement=at_least(release.placement, view.settings.isolation),
         current=current,
         obstacles=tuple(obstacles),
         warnings=tuple(_warnings(*both)) if both else (),
@@ -93,10 +100,11 @@ def _verified(
 
 
 def _loading_problems(
-    registry: Registry, release: StoredRelease, verified: VerifiedWheel
+    view: RuntimeView, registry: Registry, release: StoredRelease, verified: VerifiedWheel
 ) -> tuple[Problem, ...]:
+    environments = Environments.of(view, registry)
     try:
-        try_loading(verified.wheel, registry.data(release))
+        try_release(registry, environments, release, verified.wheel, view.settings.isolation)
     except CloacinaError as error:
         return error.problems or (Problem(error.code, error.message, str(release)),)
     return ()

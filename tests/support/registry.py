@@ -20,11 +20,19 @@ from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_registry import hooks
 from cloacina_registry.audit.signed import RegistryKey
+from cloacina_registry.environments.environments import (
+    Environments,
+    LockedWheels,
+    NoLockedWheels,
+)
+from cloacina_registry.environments.folders import WheelFolders
 from cloacina_registry.evidence import Evidence
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.manifest import Manifest, ManifestWorkflow
 from cloacina_registry.registry import Registry, Upload
+from cloacina_registry.rollout.channels import Channels
+from cloacina_registry.source import Host, RegistrySource
 from cloacina_registry.storage.blobs import FileBlobStore
 from cloacina_registry.storage.catalog import BLOBS
 from cloacina_registry.trust.keys import PrivateKey
@@ -88,6 +96,21 @@ def registry_on(view: RuntimeView, blobs: BlobStore) -> Registry:
     """Return the registry of a home that keeps its wheels elsewhere."""
     evidence = Evidence(view, RegistryKey(view.home, None))
     return Registry(view, blobs, TrustStore(view.home, view.clock), evidence, actor="tester@here")
+
+
+def source_of(
+    view: RuntimeView,
+    registry: Registry,
+    loader: NamespaceLoader,
+    host: Host,
+    wheels: LockedWheels | None = None,
+    **options: Any,
+) -> RegistrySource:
+    """Return the source of a registry's workflows; `wheels` are what its releases are locked to."""
+    folders = WheelFolders(view.home / "environments" / "wheels", view.clock)
+    environments = Environments(registry, wheels or NoLockedWheels(), folders)
+    channels = Channels.of(view, registry)
+    return RegistrySource(registry, channels, loader, host, environments, **options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 from support.hostile import ATTACKS, ENTRIES, FILENAMES, FILES, ZIP_ATTACKS
-from support.registry import SignedWheel, StoreView, flows_returning, open_home, signed_wheel
+from support.registry import (
+    SignedWheel,
+    StoreView,
+    flows_returning,
+    open_home,
+    signed_wheel,
+    source_of,
+)
 from support.wheels import build_wheel, wheel_filename, write_zip
 
 from cloacina_core.errors import CloacinaError
@@ -19,8 +26,7 @@ from cloacina_core.foundation.digest import Digest, hex_of
 from cloacina_registry.errors import WheelRejectedError
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.registry import Registry
-from cloacina_registry.rollout.channels import Channels
-from cloacina_registry.source import Host, RegistrySource
+from cloacina_registry.source import Host
 from cloacina_registry.wheel.checked import open_wheel
 
 TABLE: Mapping[int, tuple[str, set[str]]] = {
@@ -108,9 +114,8 @@ class Home:
 
     def load(self, python: str = "3.11.7") -> None:
         with NamespaceLoader() as loader:
-            channels = Channels.of(self.view, self.registry)
             host = Host(python=python, core="0.1")
-            source = RegistrySource(self.registry, channels, loader, host)
+            source = source_of(self.view, self.registry, loader, host)
             (release,) = source.releases("acme-etl")
             source.load(release, "nightly")
 

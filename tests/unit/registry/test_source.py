@@ -13,6 +13,7 @@ from support.registry import (
     honest_manifest,
     open_home,
     signed_wheel,
+    source_of,
 )
 from support.signing import revoke_key
 from support.wheels import WORKFLOWS, make_manifest
@@ -34,7 +35,6 @@ from cloacina_registry.errors import (
 )
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.registry import Registry
-from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.source import Host, RegistrySource
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
@@ -60,7 +60,7 @@ def loader() -> Iterator[NamespaceLoader]:
 
 @pytest.fixture
 def source(view: StoreView, registry: Registry, loader: NamespaceLoader) -> RegistrySource:
-    return RegistrySource(registry, Channels.of(view, registry), loader, HOST)
+    return source_of(view, registry, loader, HOST)
 
 
 def release_of(source: WorkflowSource, version: str) -> Release:
@@ -260,7 +260,7 @@ def test_a_release_that_needs_another_host_is_refused(
     view: StoreView, registry: Registry, loader: NamespaceLoader, use: Use, host: Host, wanted: str
 ):
     ONE.upload_to(registry)
-    source = RegistrySource(registry, Channels.of(view, registry), loader, host)
+    source = source_of(view, registry, loader, host)
 
     with pytest.raises(IncompatibleReleaseError) as caught:
         use(source, release_of(source, "1.0"))
@@ -275,9 +275,7 @@ def test_a_host_that_is_a_pre_release_or_runs_from_sources_will_do(
     view: StoreView, registry: Registry, loader: NamespaceLoader, core: str | None
 ):
     ONE.upload_to(registry)
-    source = RegistrySource(
-        registry, Channels.of(view, registry), loader, Host(python="3.14.0rc1", core=core)
-    )
+    source = source_of(view, registry, loader, Host(python="3.14.0rc1", core=core))
 
     assert use_code(source, release_of(source, "1.0"))
 
