@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection
 from support.signing import StoppedClock, grant_key, make_key
-from support.wheels import SOURCES, WORKFLOWS, build_wheel, make_manifest, wheel_filename
+from support.wheels import PURE, SOURCES, WORKFLOWS, build_wheel, make_manifest, wheel_filename
 
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import digest_of
@@ -145,14 +145,26 @@ def signed_wheel(
     sources: Mapping[str, bytes] = SOURCES,
     workflows: Mapping[str, str] = WORKFLOWS,
     manifest: Manifest | None = None,
+    lock: bytes | None = None,
+    tags: str = PURE,
     key: PrivateKey = OWNER,
     **manifest_changes: Any,
 ) -> SignedWheel:
     """Return a signed wheel; by default its manifest tells the truth about its code."""
     manifest = manifest or honest_manifest(sources, name, version, workflows)
-    manifest = replace(manifest, **manifest_changes)
-    data = build_wheel(sources, name=name, version=version, workflows=workflows, manifest=manifest)
-    filename = wheel_filename(name, version)
+    manifest = replace(
+        manifest, lock=None if lock is None else digest_of(lock), **manifest_changes
+    )
+    data = build_wheel(
+        sources,
+        name=name,
+        version=version,
+        workflows=workflows,
+        manifest=manifest,
+        lock=lock,
+        tags=tags,
+    )
+    filename = wheel_filename(name, version, tags)
     return SignedWheel(filename, data, sign_wheel(open_wheel(data, filename), key))
 
 
