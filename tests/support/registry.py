@@ -152,9 +152,7 @@ def signed_wheel(
 ) -> SignedWheel:
     """Return a signed wheel; by default its manifest tells the truth about its code."""
     manifest = manifest or honest_manifest(sources, name, version, workflows)
-    manifest = replace(
-        manifest, lock=None if lock is None else digest_of(lock), **manifest_changes
-    )
+    manifest = replace(manifest, lock=None if lock is None else digest_of(lock), **manifest_changes)
     data = build_wheel(
         sources,
         name=name,

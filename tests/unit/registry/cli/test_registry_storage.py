@@ -105,8 +105,7 @@ def test_what_nobody_needs_is_removed_after_a_day(home: Path, tmp_path: Path) ->
     assert too_young["blobs"] == []
     digest = planned["blobs"][0]["digest"]
     assert told.stdout == (
-        f"{digest} {len(STRAY)} bytes\n"
-        f"1 blob, 0 folders and 0 drafts removed, {len(STRAY)} bytes\n"
+        f"{digest} {len(STRAY)} bytes\n1 blob, 0 folders and 0 drafts removed, {len(STRAY)} bytes\n"
     )
     assert (again["dry_run"], again["blobs"]) == (False, [])
     assert len(blob_files(home)) == 1

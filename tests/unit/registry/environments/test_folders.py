@@ -361,7 +361,7 @@ def test_a_process_that_goes_on_using_a_folder_says_so(root: Path, source: Sourc
     folders = WheelFolders(root, clock)
     path = folder(folders, source)
     age(path, days=2)
-    clock.moment += timedelta(hours=2)
+    clock.move(timedelta(hours=2))
 
     folder(folders, source)
 
