@@ -38,6 +38,7 @@ from cloacina_registry.errors import (
     UntrustedSignerError,
 )
 from cloacina_registry.loading.loader import NamespaceLoader
+from cloacina_registry.loading.placing import MAX_SCANNED_BYTES
 from cloacina_registry.registry import Registry
 from cloacina_registry.source import Host, RegistrySource
 
@@ -230,6 +231,17 @@ def test_source_that_is_too_deep_to_scan_goes_to_a_worker(
     placement = source.placement(release_of(source, "1.0"), "nightly")
 
     assert placement.reason == "its source is nested too deeply to tell what it does"
+
+
+def test_source_that_is_too_large_to_scan_goes_to_a_worker(
+    registry: Registry, source: RegistrySource
+):
+    large = b"ROWS = [\n" + b"    1,\n" * (MAX_SCANNED_BYTES // 7) + b"]\n"
+    signed_wheel(sources=flows_returning("one") | {"acme_etl/rows.py": large}).upload_to(registry)
+
+    placement = source.placement(release_of(source, "1.0"), "nightly")
+
+    assert placement.reason == "acme_etl/rows.py is too large to tell what it does"
 
 
 def test_a_wish_for_a_namespace_that_cannot_be_met_is_refused_at_the_upload(registry: Registry):
