@@ -9,7 +9,6 @@ from cloacina_registry.loading.pitfalls import find_pitfalls
 from cloacina_registry.placement import Dependency, decide
 from cloacina_registry.wheel.checked import CheckedWheel
 
-
 MAX_SCANNED_BYTES = 256 * 1024
 """Of one source file. The tree of a hostile one takes a hundred times as much memory."""
 
