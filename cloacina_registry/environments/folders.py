@@ -17,6 +17,7 @@ What is written isn't forced to the disk: rule 2 finds what a crash of the machi
 import contextlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -46,6 +47,9 @@ _TOLD_EVERY = timedelta(hours=1)
 _FOLDER_MODE = stat.S_IRUSR | stat.S_IXUSR
 _FILE_MODE = stat.S_IRUSR
 _OWN_MODE = stat.S_IRWXU
+
+_OURS = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.[0-9a-f]+")
+"""The names of folders, and of what isn't whole yet or any more."""
 
 _log = logging.getLogger(__name__)
 
@@ -93,17 +97,12 @@ class WheelFolders:
             StoreUnavailableError: the folder can't be written or read now.
         """
         path = self._path(digest)
-        try:
+        with _told_of(path):
             if not self._is_known(digest, path):
                 with self._lock:  # one at a time: they are large
                     if not self._is_known(digest, path):
                         self._make_sound(path, filename, read())
                         self._tell(digest, path)
-        except OSError as error:
-            raise StoreUnavailableError(
-                f"{error.filename or path} can't be used: {error.strerror}",
-                hint="look at the free space and the modes of the folder, then try again",
-            ) from error
         return path
 
     def unused(self, before: datetime, *, dry_run: bool) -> list[UnusedFolder]:
@@ -114,17 +113,23 @@ class WheelFolders:
         Args:
             before: leave what was used later, and what was used in the last two hours.
             dry_run: only say what would be removed.
+
+        Raises:
+            StoreUnavailableError: not all of them can be removed now.
         """
         latest = min(before, self._clock.now() - UNUSED_AT_LEAST)
         found = []
-        for path, used_at in self._folders():
-            if used_at >= latest:
-                continue
-            if not path.name.startswith("."):
-                size = sum(status.st_size for _, status in _files_in(path))
-                found.append(UnusedFolder(parse_digest(f"sha256:{path.name}"), size, used_at))
-            if not dry_run:
-                self._take_away(path)
+        with _told_of(self._root):
+            for path in sorted(self._root.iterdir()) if self._root.is_dir() else ():
+                with contextlib.suppress(FileNotFoundError):  # others do the same
+                    used_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                    if used_at >= latest or not _OURS.fullmatch(path.name):
+                        continue
+                    if not path.name.startswith("."):
+                        digest = parse_digest(f"sha256:{path.name}")
+                        found.append(UnusedFolder(digest, _size_of(path), used_at))
+                    if not dry_run:
+                        self._take_away(path)
         return found
 
     def _is_known(self, digest: Digest, path: Path) -> bool:
@@ -172,15 +177,20 @@ class WheelFolders:
         return self._root / hex_of(digest)
 
     def _draft(self, path: Path) -> Path:
-        return self._root / f".{path.name.strip('.')}.{secrets.token_hex(8)}"
+        digest = path.name.strip(".").partition(".")[0]
+        return self._root / f".{digest}.{secrets.token_hex(8)}"
 
-    def _folders(self) -> Iterator[tuple[Path, datetime]]:
-        """Yield the folders, drafts too, and when each was last used."""
-        if not self._root.is_dir():
-            return
-        for path in sorted(self._root.iterdir()):
-            with contextlib.suppress(FileNotFoundError):
-                yield path, datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+@contextlib.contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Tell that the folders can't be used, by their name and the reason."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"{error.filename or path} can't be used: {error.strerror}",
+            hint="look at the free space and the modes of the folder, then try again",
+        ) from error
 
 
 def _entries(data: bytes, filename: str) -> Sequence[Entry]:
@@ -279,6 +289,10 @@ def _files_in(folder: Path, below: str = "") -> Iterator[tuple[str, os.stat_resu
             yield name, entry.stat(follow_symlinks=False)
             if entry.is_dir(follow_symlinks=False):
                 yield from _files_in(Path(entry.path), f"{name}/")
+
+
+def _size_of(folder: Path) -> int:
+    return sum(status.st_size for _, status in _files_in(folder) if _is_file(status))
 
 
 def _make_own(folder: Path) -> None:

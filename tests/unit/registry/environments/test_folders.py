@@ -348,6 +348,17 @@ def test_what_nobody_used_for_long_is_removed(root: Path, source: Source) -> Non
     assert unused(root) == []
 
 
+def test_the_size_of_what_is_removed_is_told(root: Path, source: Source) -> None:
+    path = folder(folders_at(root), source)
+    age(path, days=2)
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+    (found,) = WheelFolders(root, SystemClock()).unused(SystemClock().now(), dry_run=True)
+
+    assert found.size == size
+    assert found.used_at < SystemClock().now() - timedelta(days=1)
+
+
 def test_use_makes_a_folder_young_again(root: Path, source: Source) -> None:
     age(folder(folders_at(root), source), days=2)
 
@@ -376,13 +387,23 @@ def test_what_was_used_just_now_stays_whatever_is_asked_for(root: Path, source: 
 
 
 def test_what_a_killed_process_left_goes_too(root: Path) -> None:
-    draft = root / ".5f2c.0123456789abcdef"
+    draft = root / f".{hex_of(ROWS.artifact.digest)}.0123456789abcdef"
     draft.mkdir(parents=True)
     (draft / "rows.py").write_bytes(b"")
     age(draft, days=2)
 
     assert unused(root) == []
     assert list(root.iterdir()) == []
+
+
+def test_what_is_not_ours_stays(root: Path) -> None:
+    (root / "notes").mkdir(parents=True)
+    (root / ".directory").write_bytes(b"")
+    for path in root.iterdir():
+        age(path, days=2)
+
+    assert unused(root) == []
+    assert {path.name for path in root.iterdir()} == {"notes", ".directory"}
 
 
 def test_a_home_without_folders_has_none_to_remove(root: Path) -> None:
