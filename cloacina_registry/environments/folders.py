@@ -35,8 +35,10 @@ from cloacina_registry.errors import WheelRejectedError
 from cloacina_registry.wheel.archive import content_of, read_sound_entries
 from cloacina_registry.wheel.framing import Entry
 
-MAX_FOLDER_BYTES = 1024 * 1024 * 1024
+MAX_FOLDER_BYTES = 512 * 1024 * 1024
 """All files of one wheel together."""
+
+MAX_FOLDER_ENTRIES = 20_000
 
 UNUSED_AT_LEAST = timedelta(hours=2)
 """How long a folder that isn't used is left alone, whatever is asked for."""
@@ -195,7 +197,7 @@ def _told_of(path: Path) -> Iterator[None]:
 
 def _entries(data: bytes, filename: str) -> Sequence[Entry]:
     """Return what of a wheel is unpacked."""
-    entries = read_sound_entries(data, filename)
+    entries = read_sound_entries(data, filename, MAX_FOLDER_ENTRIES)
     size = sum(entry.size for entry in entries)
     if size > MAX_FOLDER_BYTES:
         message = f"the contents have {size} bytes; {MAX_FOLDER_BYTES} are allowed"

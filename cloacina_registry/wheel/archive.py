@@ -8,7 +8,7 @@ from itertools import islice
 
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import MAX_PROBLEMS, WheelRejectedError
-from cloacina_registry.wheel.framing import STORED, Entry, read_entries
+from cloacina_registry.wheel.framing import MAX_ENTRIES, STORED, Entry, read_entries
 from cloacina_registry.wheel.paths import duplicate_problems, path_problems
 
 MAX_ARCHIVE_BYTES = 64 * 1024 * 1024
@@ -56,14 +56,16 @@ def unpack(data: bytes, filename: str) -> dict[str, bytes]:
     return files
 
 
-def read_sound_entries(data: bytes, filename: str) -> Sequence[Entry]:
+def read_sound_entries(
+    data: bytes, filename: str, max_entries: int = MAX_ENTRIES
+) -> Sequence[Entry]:
     """Return the entries of an archive, each of a clean name and a plain type, whatever their size.
 
     Raises:
         WheelRejectedError: the archive breaks a rule; kinds "path", "duplicate", "file-type", and
             those of `framing.read_entries`.
     """
-    entries = read_entries(data, filename)
+    entries = read_entries(data, filename, max_entries)
     _refuse(_entry_problems(entries), filename)
     return entries
 

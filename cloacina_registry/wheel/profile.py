@@ -115,7 +115,7 @@ def content_problems(files: Mapping[str, bytes], family: str | None = None) -> I
             yield Problem("startup-file", message, path)
         elif name.endswith(_BYTECODE_SUFFIXES) or "__pycache__" in folders:
             yield Problem("bytecode", "bytecode isn't accepted, only source", path)
-        elif _looks_native(name, content) and not _is_library(name, content, family):
+        elif is_native(path, content) and not _is_library(name, content, family):
             yield Problem("native", _native_message(family), path)
         if folders and folders[0].endswith(".data"):
             message = "nothing is installed, so files for other places aren't accepted"
@@ -153,9 +153,9 @@ def _is_library(name: str, content: bytes, family: str | None) -> bool:
             return _is_pe(content)
 
 
-def _looks_native(name: str, content: bytes) -> bool:
+def is_native(path: str, content: bytes) -> bool:
     """Whether a file is called as native code is, or begins so, whatever it is called."""
-    is_called_so = _NATIVE_NAME.fullmatch(name) is not None
+    is_called_so = _NATIVE_NAME.fullmatch(path.rpartition("/")[2].lower()) is not None
     return is_called_so or content.startswith(_NATIVE_SIGNATURES) or _is_pe(content)
 
 
