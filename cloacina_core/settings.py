@@ -5,6 +5,7 @@ A value is looked for in this order: command-line flag, environment variable (`C
 the home, default. Settings are read once, here, and handed on.
 """
 
+import dataclasses
 import math
 import re
 import tomllib
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cloacina_core.errors import ConfigurationError, Problem
 from cloacina_core.foundation.period import Period
@@ -40,6 +41,10 @@ class Settings:
     blob_store: str = "file"
     """Where uploaded packages are kept: `file[:FOLDER]`, `database`, or what a plugin offers; the
     same for all who share a store."""
+
+    isolation: Literal["auto", "worker"] = "auto"
+    """What releases get at least: `auto`, what each of them needs; `worker`, processes of their
+    own."""
 
     slots: int = 16
     """How many tasks one engine runs at a time."""
@@ -217,7 +222,10 @@ def _project_layer(folder: Path) -> _Layer:
     for candidate in (folder, *folder.parents):
         path = candidate / "pyproject.toml"
         if path.is_file():
-            return _file_layer(path, ("tool", "cloacina"))
+            layer = _file_layer(path, ("tool", "cloacina"))
+            # What a package declares of itself stands there, too, and is no setting.
+            settings = {name: value for name, value in layer.values.items() if name != "package"}
+            return dataclasses.replace(layer, values=settings)
     return _Layer({}, folder)
 
 
@@ -243,6 +251,15 @@ def _count(minimum: int, maximum: int | None = None) -> Callable[[Any, _Layer], 
         if maximum is not None and int(value) > maximum:
             raise ValueError(f"it takes a whole number, {maximum} at most")
         return int(value)
+
+    return convert
+
+
+def _one_of(*words: str) -> Callable[[Any, _Layer], str]:
+    def convert(value: Any, _: _Layer) -> str:
+        if value not in words:
+            raise ValueError(f"it takes one of {', '.join(words)}")
+        return str(value)
 
     return convert
 
@@ -309,6 +326,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "home": _folder,
     "database_url": _url,
     "blob_store": _blob_store,
+    "isolation": _one_of("auto", "worker"),
     "slots": _count(1),
     "max_live_runs": _count(1),
     "max_run_depth": _count(1),

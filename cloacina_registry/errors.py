@@ -3,6 +3,7 @@
     RegistryError
     ├─ WheelRejectedError     InputError: a wheel breaks the rules, `problems` names every one
     ├─ PackageBuildError      InputError: a project can't be made into a package
+    ├─ PlacementError         InputError: a package can't run where it wishes to
     ├─ TrustError             NotAllowedError
     │  ├─ SignatureError      a signature is missing, malformed or wrong
     │  ├─ UntrustedSignerError  it is right, but nobody trusts its key with this package
@@ -105,6 +106,19 @@ class PackageBuildError(RegistryError, InputError):
     """A project can't be made into a package."""
 
     code = "package-build"
+
+
+class PlacementError(RegistryError, InputError):
+    """A package wishes to run in a namespace, and can't; `problems` has the reasons."""
+
+    code = "placement"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(
+            "the package wishes to run in a namespace, and can't",
+            hint='say isolation = "auto" or "worker" in [tool.cloacina.package], and build again',
+            problems=problems,
+        )
 
 
 class TrustError(RegistryError, NotAllowedError):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
@@ -22,7 +22,7 @@ from packaging.version import InvalidVersion, Version
 from cloacina_core.errors import Problem
 from cloacina_core.foundation.digest import Digest, parse_digest
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode_strict
-from cloacina_core.foundation.names import name_problem
+from cloacina_core.foundation.names import name_problem, nearest
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
 from cloacina_core.model.graph import find_cycle
 from cloacina_core.model.rules import rule_from_json
@@ -39,8 +39,16 @@ MAX_VERSION_LENGTH = 100
 MAX_SPECIFIER_LENGTH = 500
 """Python refuses to read numbers of more than 4,300 digits, wherever they are met."""
 
-Isolation: TypeAlias = Literal["auto", "thread", "process"]
+IsolationWish: TypeAlias = Literal["auto", "namespace", "worker"]
 """Where the package wishes its tasks to run. Operators may ask for more isolation, never less."""
+
+CAPABILITIES: Final[Mapping[str, str]] = {
+    "network": "connect to others, and listen",
+    "processes": "start processes",
+    "read-files": "read files outside of its environment, the standard library and its temp folder",
+    "write-files": "write files outside of its temp folder",
+}
+"""What a package may ask for beyond computing, and what that lets its tasks do."""
 
 _LONGEST_SECONDS = 100 * 366 * 86_400
 """A hundred years; in centuries, seconds as a float lose their microseconds."""
@@ -49,6 +57,7 @@ _SHORTEST_TIMEOUT = 1e-6
 _MAX_COMPARISONS = 1_000_000
 """Lists of a thousand schemas, or many shorter ones."""
 _ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_READABLE_WORD = 80
 _FINGERPRINT = re.compile(r"[0-9a-f]+")
 
 
@@ -77,9 +86,10 @@ class Manifest:
     """PEP 440 specifier of the versions of Cloacina that can run the package."""
     requires_python: str | None
     """PEP 440 specifier of the versions of Python; None: any."""
-    isolation: Isolation = "auto"
-    capabilities: tuple[str, ...] = ()
-    """What the package needs beyond computing, in the words of the operator's policy."""
+    isolation: IsolationWish = "auto"
+    capabilities: tuple[str, ...] | None = None
+    """What the package needs beyond computing, of `CAPABILITIES`; None: it doesn't say, so nothing
+    is kept from it."""
     lock: Digest | None = None
     """Digest of the `pylock.toml` beside the manifest; None: no dependencies are locked."""
     workflows: tuple[ManifestWorkflow, ...]
@@ -99,7 +109,7 @@ class Manifest:
             "requires_core": self.requires_core,
             "requires_python": self.requires_python,
             "isolation": self.isolation,
-            "capabilities": list(self.capabilities),
+            "capabilities": None if self.capabilities is None else list(self.capabilities),
             "lock": self.lock,
             "workflows": [workflow.to_json() for workflow in self.workflows],
         }
@@ -133,7 +143,7 @@ class Manifest:
             requires_core=data["requires_core"],
             requires_python=data["requires_python"],
             isolation=data["isolation"],
-            capabilities=tuple(data["capabilities"]),
+            capabilities=None if data["capabilities"] is None else tuple(data["capabilities"]),
             lock=data["lock"],
             workflows=tuple(
                 ManifestWorkflow(
@@ -244,8 +254,8 @@ SCHEMA: Final[Mapping[str, JsonValue]] = {
         version=_TEXT,
         requires_core=_TEXT,
         requires_python=_TEXT_OR_NULL,
-        isolation={"enum": ["auto", "thread", "process"]},
-        capabilities=_list_of(_TEXT),
+        isolation={"enum": list(get_args(IsolationWish))},
+        capabilities={"type": ["array", "null"], "items": _TEXT},
         lock=_TEXT_OR_NULL,
         workflows={
             **_list_of(_object(entry_point=_TEXT, definition=_WORKFLOW)),
@@ -254,6 +264,12 @@ SCHEMA: Final[Mapping[str, JsonValue]] = {
     ),
 }
 """The shape of a manifest, as JSON Schema. What a schema can't say is checked after it."""
+
+
+def definition_problems(value: JsonValue) -> Iterator[Problem]:
+    """Yield why a value isn't a workflow's definition as JSON, as far as its shape goes."""
+    for error in Draft202012Validator(_WORKFLOW).iter_errors(value):
+        yield Problem("manifest-mismatch", error.message, error.json_path)
 
 
 def _shape_problems(value: JsonValue) -> Iterator[Problem]:
@@ -280,9 +296,8 @@ def _rule_problems(value: JsonValue) -> Iterator[Problem]:
 
 def _manifest_problems(manifest: Manifest) -> Iterator[Problem]:
     yield from _identity_problems(manifest)
-    for capability in manifest.capabilities:
-        if message := name_problem(capability, "capability"):
-            yield _problem(message, "$.capabilities")
+    for message in capability_problems(manifest.capabilities or ()):
+        yield _problem(message, "$.capabilities")
     names = [workflow.definition.name for workflow in manifest.workflows]
     for name in _repeated(names):
         yield _problem(f"two workflows are named {name!r}", "$.workflows")
@@ -292,6 +307,21 @@ def _manifest_problems(manifest: Manifest) -> Iterator[Problem]:
             message = f"{workflow.entry_point[:80]!r} isn't written 'module:attribute'"
             yield _problem(message, f"{where}.entry_point")
         yield from _definition_problems(workflow.definition, f"{where}.definition")
+
+
+def capability_problems(capabilities: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong with a list of capabilities."""
+    for capability in capabilities:
+        if capability not in CAPABILITIES:
+            near = nearest(capability[:_READABLE_WORD], CAPABILITIES)
+            meant = f"did you mean {' or '.join(near)}?" if near else f"they are {_words()}"
+            yield f"there is no capability {capability[:_READABLE_WORD]!r}; {meant}"
+    for capability in _repeated(capabilities):
+        yield f"the capability {capability[:_READABLE_WORD]!r} stands twice"
+
+
+def _words() -> str:
+    return ", ".join(CAPABILITIES)
 
 
 def _identity_problems(manifest: Manifest) -> Iterator[Problem]:

@@ -21,6 +21,7 @@ from sqlalchemy import Connection
 from cloacina_core.errors import InputError, Problem, UnknownPackageError, UnknownReleaseError
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.names import nearest
+from cloacina_core.model.isolation import Placement
 from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import BlobStore, RuntimeView
 from cloacina_registry.audit.entries import EntryKind, check_reason
@@ -33,7 +34,9 @@ from cloacina_registry.errors import (
     UntrustedSignerError,
 )
 from cloacina_registry.evidence import Evidence
+from cloacina_registry.loading.placing import place
 from cloacina_registry.ownership import claim_name
+from cloacina_registry.placement import locked_dependencies
 from cloacina_registry.storage.blobs import read_blob
 from cloacina_registry.storage.catalog import (
     PAGE_LENGTH,
@@ -91,6 +94,8 @@ class AdmittedWheel:
 
     verified: VerifiedWheel
     data: bytes
+    placement: Placement
+    """Where its tasks run, unless the operator asks for more."""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -152,6 +157,7 @@ class Registry:
 
         Raises:
             WheelRejectedError: it isn't a sound package.
+            PlacementError: it wishes to run in a namespace, and can't.
             SignatureError: the attestation is missing, malformed, forged, or of another wheel.
             UntrustedSignerError: nobody whom we trust with the package has signed.
             NameNotAllowedError: the package's name isn't for those who signed.
@@ -171,7 +177,8 @@ class Registry:
         """
         wheel = open_wheel(data, filename)
         now = self._view.clock.now()
-        return AdmittedWheel(verify_wheel(wheel, attestation, self._trust.policy(), now), data)
+        verified = verify_wheel(wheel, attestation, self._trust.policy(), now)
+        return AdmittedWheel(verified, data, place(wheel, locked_dependencies(wheel.lock)))
 
     def publish(self, wheels: Sequence[AdmittedWheel]) -> list[Upload]:
         """Publish wheels together: all of them, or none. They come back in order of `place`.
@@ -189,7 +196,7 @@ class Registry:
         for wheel in in_order:
             self._blobs.put(wheel.data)
         with self._view.begin() as connection:
-            uploads = self._publish(connection, [wheel.verified for wheel in in_order], now)
+            uploads = self._publish(connection, in_order, now)
             for wheel in in_order:
                 # They may have been removed since; whoever does so must wait for us from here on.
                 if not self._blobs.has(wheel.verified.wheel.digest):
@@ -197,17 +204,17 @@ class Registry:
         return uploads
 
     def _publish(
-        self, connection: Connection, wheels: Sequence[VerifiedWheel], now: datetime
+        self, connection: Connection, wheels: Sequence[AdmittedWheel], now: datetime
     ) -> list[Upload]:
         """Write what is to be known of wheels, and then what became of them into the log."""
         policy = self._trust.policy()
         key = self.evidence.private_key()
         catalog = Catalog(connection)
-        for verified in wheels:
-            claim_name(catalog, verified, policy)
-        entered = [_enter(catalog, _release_of(verified, now)) for verified in wheels]
+        for wheel in wheels:
+            claim_name(catalog, wheel.verified, policy)
+        entered = [_enter(catalog, _release_of(wheel, now)) for wheel in wheels]
         uploads = []
-        for verified, (release, kind) in zip(wheels, entered, strict=True):
+        for wheel, (release, kind) in zip(wheels, entered, strict=True):
             published = release
             if kind is not None:
                 receipt = self.evidence.enter_upload(
@@ -220,7 +227,7 @@ class Registry:
                 )
                 published = dataclasses.replace(release, receipt=receipt)
                 catalog.update(published)
-            uploads.append(Upload(published, kind is EntryKind.UPLOAD, verified.warnings))
+            uploads.append(Upload(published, kind is EntryKind.UPLOAD, wheel.verified.warnings))
         return uploads
 
     def packages(self) -> list[str]:
@@ -538,8 +545,8 @@ def _is_version(text: str) -> bool:
     return True
 
 
-def _release_of(verified: VerifiedWheel, now: datetime) -> StoredRelease:
-    wheel = verified.wheel
+def _release_of(admitted: AdmittedWheel, now: datetime) -> StoredRelease:
+    verified, wheel = admitted.verified, admitted.verified.wheel
     return StoredRelease(
         package=wheel.name,
         version=wheel.version,
@@ -548,7 +555,9 @@ def _release_of(verified: VerifiedWheel, now: datetime) -> StoredRelease:
         size=wheel.size,
         requires_python=wheel.requires_python,
         requires_core=wheel.manifest.requires_core,
+        platform=wheel.platform,
         workflows=tuple(sorted(wheel.manifest.by_name)),
+        placement=admitted.placement,
         signers=verified.signers,
         attestation=verified.envelope,
         uploaded_at=now,

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple, Self
 
 from packaging.specifiers import SpecifierSet
+from packaging.tags import parse_tag, sys_tags
 
 from cloacina_core.errors import (
     Problem,
@@ -20,16 +21,22 @@ from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
-from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
+from cloacina_core.model.isolation import Placement, WorkerEnvironment
 from cloacina_core.model.release import Release
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin import LoadedWorkflow, RuntimeView
 from cloacina_core.plugin.releases import Releases
-from cloacina_registry.errors import IncompatibleReleaseError, ManifestMismatchError
+from cloacina_registry.environments.environments import Environments
+from cloacina_registry.errors import (
+    IncompatibleReleaseError,
+    ManifestMismatchError,
+    TamperedError,
+)
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.loading.matching import load_workflow
 from cloacina_registry.loading.namespace import plain_name
 from cloacina_registry.manifest import ManifestWorkflow
+from cloacina_registry.placement import MinimumIsolation, at_least, contradicts
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.storage.catalog import (
@@ -62,7 +69,9 @@ class Host:
             core = None
         return cls(python=platform.python_version(), core=core)
 
-    def problems(self, requires_python: str | None, requires_core: str) -> Iterator[Problem]:
+    def problems(
+        self, requires_python: str | None, requires_core: str, platform: str | None = None
+    ) -> Iterator[Problem]:
         """Yield what a release asks for and the host doesn't have."""
         for what, version, specifier in (
             ("Python", self.python, requires_python),
@@ -73,11 +82,20 @@ class Host:
             if version is not None and version not in wanted:
                 message = f"it needs {what} {specifier}, this is {what} {version}"
                 yield Problem("incompatible", message)
+        if platform is not None and not _supports(platform):
+            yield Problem("incompatible", f"it is built for {platform}, which isn't this host")
 
-    def needs(self, requires_python: str | None, requires_core: str) -> str | None:
+    def needs(
+        self, requires_python: str | None, requires_core: str, platform: str | None
+    ) -> str | None:
         """Return what a release asks for and the host doesn't have; None: nothing."""
-        problems = self.problems(requires_python, requires_core)
+        problems = self.problems(requires_python, requires_core, platform)
         return ", ".join(problem.message for problem in problems) or None
+
+
+def _supports(platform: str) -> bool:
+    """Whether this interpreter runs native code that was built for some tags (PEP 425)."""
+    return not parse_tag(platform).isdisjoint(sys_tags())
 
 
 class _Known(NamedTuple):
@@ -101,23 +119,51 @@ class RegistrySource:
     name = SOURCE_NAME
 
     def __init__(
-        self, registry: Registry, channels: Channels, loader: NamespaceLoader, host: Host
+        self,
+        registry: Registry,
+        channels: Channels,
+        loader: NamespaceLoader,
+        host: Host,
+        environments: Environments,
+        *,
+        minimum: MinimumIsolation = "auto",
     ) -> None:
+        """Prepare; see `of` for the usual way.
+
+        Args:
+            registry: the releases.
+            channels: their channels.
+            loader: where code is loaded that runs in this process.
+            host: what this process offers.
+            environments: what workers need that run code in processes of their own.
+            minimum: how much isolation the operator asks for at least.
+        """
         self._registry = registry
         self._channels = channels
         self._loader = loader
         self._host = host
+        self._environments = environments
+        self._minimum = minimum
         self._known: dict[str, _Known] = {}
         # Few different texts stand in very many releases.
         self._needs = lru_cache(1000)(host.needs)
         # Found to be what their manifests say, which stays true: neither of the two changes.
         self._matched: dict[tuple[Digest, str], Workflow] = {}
+        # Decided of some bytes for good; the minimum is read once, when a process starts.
+        self._placed: dict[str, Placement] = {}
 
     @classmethod
     def of(cls, view: RuntimeView) -> Self:
         """Return the source for a runtime, with namespaces of its own in this process."""
         registry = Registry.of(view)
-        return cls(registry, Channels.of(view, registry), NamespaceLoader(), Host.current())
+        return cls(
+            registry,
+            Channels.of(view, registry),
+            NamespaceLoader(),
+            Host.current(),
+            Environments.of(view, registry),
+            minimum=view.settings.isolation,
+        )
 
     def close(self) -> None:
         """Unload everything."""
@@ -173,10 +219,7 @@ class RegistrySource:
             LoadError: its code can't be imported, or isn't what the manifest says.
             CloacinaError: the release is refused; see `definition`.
         """
-        stored, verified = self._verified(release)
-        if stored.status is ReleaseStatus.KILLED:
-            hint = "start a new run of another release with: cloacina run"
-            raise ReleaseWithheldError(stored.package, stored.version, withdrawn(stored), hint=hint)
+        stored, verified = self._runnable(release)
         key = (stored.digest, workflow)
         if key not in self._matched:
             self._matched[key] = self._load(stored, verified.wheel, workflow)
@@ -185,12 +228,45 @@ class RegistrySource:
         return LoadedWorkflow(self._matched[key], found, plain=plain_name)
 
     def placement(self, release: Release, workflow: str) -> Placement:  # noqa: ARG002 - all alike
-        """Return where a release's tasks run."""
-        return Placement(isolation=Isolation.NAMESPACE, reason=f"{release} is pure Python")
+        """Return where a release's tasks run, as it was decided when it was uploaded.
+
+        The release is verified when it is asked for first. That it may run at this moment is for
+        `load` and `environment` to say, one of which comes next.
+
+        Raises:
+            TamperedError: what the catalog says can't be, for what the manifest says.
+            CloacinaError: the release is refused; see `definition`.
+        """
+        if release.digest not in self._placed:
+            stored, verified = self._verified(release)
+            placement = stored.placement
+            if contradicts(verified.wheel.manifest, placement.isolation):
+                raise TamperedError(
+                    "an entry of the catalog", f"{stored} in a worker", placement.isolation
+                )
+            self._placed[release.digest] = at_least(placement, self._minimum)
+        return self._placed[release.digest]
 
     def environment(self, release: Release) -> WorkerEnvironment:
-        """Return what a worker needs to run a release's code."""
-        raise NotImplementedError(release)
+        """Return what a worker needs to run a release's code.
+
+        The release is verified at this moment, as `load` does it. Its folders are compared with its
+        wheels once in the life of this object.
+
+        Raises:
+            CloacinaError: the release is refused, see `definition`; or something that it needs is
+                missing, damaged, or can't be unpacked.
+        """
+        stored, verified = self._runnable(release)
+        return self._environments.environment(stored, verified.wheel)
+
+    def _runnable(self, release: Release) -> tuple[StoredRelease, VerifiedWheel]:
+        """Return a release whose runs may go on, verified at this moment."""
+        stored, verified = self._verified(release)
+        if stored.status is ReleaseStatus.KILLED:
+            hint = "start a new run of another release with: cloacina run"
+            raise ReleaseWithheldError(stored.package, stored.version, withdrawn(stored), hint=hint)
+        return stored, verified
 
     def _load(self, stored: StoredRelease, wheel: CheckedWheel, workflow: str) -> Workflow:
         try:
@@ -200,7 +276,7 @@ class RegistrySource:
             raise
 
     def _release(self, package: str, stored: ReleaseChange | StoredRelease) -> Release:
-        needs = self._needs(stored.requires_python, stored.requires_core)
+        needs = self._needs(stored.requires_python, stored.requires_core, stored.platform)
         return Release(
             source=SOURCE_NAME,
             package=package,
@@ -220,8 +296,9 @@ class RegistrySource:
             raise UnknownReleaseError(release.package, f"=={release.version}", available)
         verified = self._registry.verified(stored)
         manifest = verified.wheel.manifest
-        problems = list(self._host.problems(manifest.requires_python, manifest.requires_core))
-        if problems:
+        wanted = manifest.requires_python, manifest.requires_core, verified.wheel.platform
+        if self._needs(*wanted) is not None:
+            problems = list(self._host.problems(*wanted))
             raise IncompatibleReleaseError(stored.package, stored.version, problems)
         return stored, verified
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -14,6 +14,7 @@ from cloacina_core.model.drawing import draw_workflow
 from cloacina_registry.cli.comparisons import told_comparison
 from cloacina_registry.cli.trust.signing import read_trust
 from cloacina_registry.errors import UnknownKeyError
+from cloacina_registry.manifest import CAPABILITIES, IsolationWish, Manifest, capability_problems
 from cloacina_registry.package.building import (
     WrittenPackage,
     build_package,
@@ -22,6 +23,7 @@ from cloacina_registry.package.building import (
     write_package,
 )
 from cloacina_registry.package.comparison import Side, compare
+from cloacina_registry.package.declaration import Declaration
 from cloacina_registry.package.inspection import Inspection, inspect_file
 from cloacina_registry.package.scaffold import make_project
 from cloacina_registry.package.sealing import SealedPackage
@@ -116,6 +118,18 @@ def build(
 @click.argument("wheel", type=_PATH)
 @click.option("--out", type=_FOLDER, help="The folder to write to.  [default: that of WHEEL]")
 @click.option("--lock", "lock_file", type=_PATH, help="Take this pylock.toml.")
+@click.option(
+    "--isolation",
+    type=click.Choice(get_args(IsolationWish)),
+    help="Where the package wishes to run.  [default: as it says if it was sealed before, or auto]",
+)
+@click.option(
+    "--capability",
+    "capabilities",
+    metavar="WORD",
+    multiple=True,
+    help=f"What it needs beyond computing, of {', '.join(CAPABILITIES)}; may be repeated.",
+)
 @_signing_options
 @command_options
 @pass_console
@@ -129,13 +143,33 @@ def seal(
     key_name: str,
     no_sign: bool,
     passphrase: str | None,
+    **declared: Any,
 ) -> None:
     """Make WHEEL a package: add manifest, lock and signature to what another tool built."""
     key = None if no_sign else _signing_key(console, key_name, passphrase)
     progress = _Teller(console)
-    sealed = seal_file(wheel, key=key, progress=progress, lock_file=lock_file)
+    sealed = seal_file(
+        wheel,
+        key=key,
+        progress=progress,
+        lock_file=lock_file,
+        declaration=_declaration(**declared),
+    )
     written = write_package(sealed, wheel.parent if out is None else out, progress)
     _tell_package(console, sealed, written, key_name)
+
+
+def _declaration(
+    *, isolation: IsolationWish | None, capabilities: tuple[str, ...]
+) -> Declaration | None:
+    """Return what the options of `seal` declare; None: nothing."""
+    if isolation is None and not capabilities:
+        return None
+    if wrong := list(capability_problems(capabilities)):
+        raise InputError(wrong[0])
+    return Declaration(
+        isolation=isolation or "auto", capabilities=tuple(sorted(capabilities)) or None
+    )
 
 
 @package.command("sign")
@@ -227,6 +261,7 @@ def _tell_package(
             "workflows": workflows,
             "signed_by": signed_by,
             "lock": {"packages": len(package.lock.packages)},
+            "placement": package.placement.to_json(),
         },
         str(written.wheel),
     )
@@ -234,6 +269,7 @@ def _tell_package(
         f"built {wheel.name} {wheel.version} ({', '.join(workflows)}), "
         + (f"signed by {signed_by}" if signed_by else "not signed")
     )
+    console.say(f"it runs in a {package.placement.isolation}: {package.placement.reason}")
 
 
 class _Teller:
@@ -289,6 +325,8 @@ def _inspection_text(found: Inspection) -> str:
         "needs": f"Cloacina {wheel.manifest.requires_core or 'any'}, "
         f"Python {wheel.requires_python or 'any'}",
         "locked": _lock_text(found),
+        "isolation": _isolation_text(found),
+        "may": _capabilities_text(wheel.manifest),
     }
     return "\n\n".join(
         [
@@ -298,6 +336,17 @@ def _inspection_text(found: Inspection) -> str:
             + "\n".join(f"  {len(data):>9}  {path}" for path, data in wheel.files.items()),
         ]
     )
+
+
+def _isolation_text(found: Inspection) -> str:
+    wish = found.wheel.manifest.isolation
+    return f"{wish}, so {found.placement.isolation}: {found.placement.reason}"
+
+
+def _capabilities_text(manifest: Manifest) -> str:
+    if manifest.capabilities is None:
+        return "do what its process may: it doesn't say what it needs"
+    return ", ".join(CAPABILITIES[word] for word in manifest.capabilities) or "only compute"
 
 
 def _signers_text(found: Inspection) -> str:
@@ -361,6 +410,8 @@ def _verdict_lines(verdict: Verdict) -> Iterator[str]:
     yield f"{verdict.file}: {'accepted' if verdict.accepted else 'refused'}{by}"
     for problem in verdict.problems:
         yield f"  - {problem}"
+    if verdict.placement is not None:
+        yield f"  runs in a {verdict.placement.isolation}: {verdict.placement.reason}"
     for warning in verdict.warnings:
         yield f"  - warning: {warning}"
     if verdict.hint:

@@ -4,17 +4,17 @@ The manifest is what was shown to people and what runs are planned with: code th
 else of itself, by the environment or by chance, must not run in its name.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from cloacina_core.errors import DefinitionError, Problem
 from cloacina_core.foundation.json_value import canonical, decode
-from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.workflow import Workflow
-from cloacina_registry.errors import ManifestMismatchError
+from cloacina_registry.errors import MAX_PROBLEMS, ManifestMismatchError
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
-from cloacina_registry.manifest import ManifestWorkflow
+from cloacina_registry.manifest import Manifest, ManifestWorkflow, definition_problems
 from cloacina_registry.wheel.checked import CheckedWheel
 
 
@@ -27,11 +27,12 @@ def load_workflow(
         LoadError: its code can't be imported.
         ManifestMismatchError: it isn't what the manifest says.
     """
-    namespace = loader.load(_contents(wheel))
+    namespace = loader.load(contents_of(wheel))
     return _matching(namespace.resolve(entry.entry_point), entry, wheel)
 
 
-def _contents(wheel: CheckedWheel) -> ReleaseContents:
+def contents_of(wheel: CheckedWheel) -> ReleaseContents:
+    """Return what a package brings."""
     return ReleaseContents(
         package=wheel.name,
         version=wheel.version,
@@ -45,17 +46,41 @@ def _matching(found: object, entry: ManifestWorkflow, wheel: CheckedWheel) -> Wo
     """Return what an entry point gave, if it is the workflow that the manifest describes."""
     if not isinstance(found, Workflow):
         message = f"it is {type(found).__name__}, not a Workflow"
-        raise _mismatch(wheel, [Problem("manifest-mismatch", message, entry.entry_point)])
+        raise _mismatch(_told(wheel), [Problem("manifest-mismatch", message, entry.entry_point)])
     try:
         definition = found.definition()
     except DefinitionError as error:
-        raise _mismatch(wheel, error.problems) from error
-    if problems := list(_differences(definition, entry.definition)):
-        raise _mismatch(wheel, problems)
+        raise _mismatch(_told(wheel), error.problems) from error
+    if problems := list(_differences(definition.to_json(), entry.definition.to_json())):
+        raise _mismatch(_told(wheel), problems)
     return found
 
 
-def _differences(found: WorkflowDefinition, told: WorkflowDefinition) -> Iterator[Problem]:
+def match_definition(manifest: Manifest, workflow: str, found: Mapping[str, Any]) -> None:
+    """Refuse a workflow unless it is what a manifest says of it.
+
+    Args:
+        manifest: what was told.
+        workflow: its name.
+        found: the workflow's definition as JSON, as its code made it in a process of its own. The
+            code may have written anything into it.
+
+    Raises:
+        ManifestMismatchError: it isn't what the manifest says; `problems` names the differences.
+    """
+    told = f"{manifest.package} {manifest.version}"
+    if workflow not in manifest.by_name:
+        message = "the manifest doesn't have it"
+        raise _mismatch(told, [Problem("manifest-mismatch", message, f"workflow {workflow}")])
+    problems = list(islice(definition_problems(dict(found)), MAX_PROBLEMS))
+    if not problems:
+        expected = manifest.by_name[workflow].definition
+        problems = list(_differences(found, expected.to_json()))
+    if problems:
+        raise _mismatch(told, problems)
+
+
+def _differences(found: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield in what a workflow is another than the manifest tells.
 
     Fingerprints aren't compared. They may differ between versions of Python, and there is no need:
@@ -72,13 +97,13 @@ def _differences(found: WorkflowDefinition, told: WorkflowDefinition) -> Iterato
             yield Problem("manifest-mismatch", f"it differs in {', '.join(fields)}", part)
 
 
-def _parts(definition: WorkflowDefinition) -> dict[str, dict[str, Any]]:
+def _parts(definition: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return a workflow and each of its tasks, by what to call them, without what is for show."""
-    workflow = decode(canonical(definition.to_json()))  # a tuple is told as a list
+    workflow = decode(canonical(definition))  # a tuple is told as a list
     tasks = workflow.pop("tasks")
     workflow["tasks"] = [task["name"] for task in tasks]
     parts = {
-        f"workflow {definition.name}": workflow,
+        f"workflow {workflow['name']}": workflow,
         **{f"task {task['name']}": task for task in tasks},
     }
     for part in parts.values():
@@ -90,9 +115,9 @@ def _told(wheel: CheckedWheel) -> str:
     return f"{wheel.name} {wheel.version}"
 
 
-def _mismatch(wheel: CheckedWheel, problems: Sequence[Problem]) -> ManifestMismatchError:
+def _mismatch(release: str, problems: Sequence[Problem]) -> ManifestMismatchError:
     return ManifestMismatchError(
-        f"{_told(wheel)} isn't what its manifest says",
+        f"{release} isn't what its manifest says",
         hint="build it again with: cloacina package build, under a new version",
         problems=problems,
     )

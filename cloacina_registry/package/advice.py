@@ -5,7 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from cloacina_core.errors import Problem
 
 _MAX_MODULES = 12
-_NATIVE = "depend on a distribution that has the compiled code; it can't be in the package itself"
+_NATIVE = (
+    'build a wheel for one platform, and say isolation = "worker" in [tool.cloacina.package]; '
+    "or depend on a distribution that has the compiled code"
+)
 _ADVICE: Mapping[str, str] = {
     "entry-points": (
         "name the workflows in pyproject.toml: "

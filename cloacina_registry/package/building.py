@@ -10,7 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from cloacina_registry.errors import PackageBuildError
-from cloacina_registry.package.backend import build_wheel
+from cloacina_registry.package.backend import build_wheel, require_project
+from cloacina_registry.package.declaration import Declaration, read_declaration
 from cloacina_registry.package.lock import Lock
 from cloacina_registry.package.locking import ExistingLock, choose_lock
 from cloacina_registry.package.progress import Progress
@@ -65,7 +66,10 @@ def build_package(
 
     Raises:
         PackageBuildError: the project can't be made into a package; `problems` names every fault.
+        PlacementError: it wishes to run in a namespace, and can't.
     """
+    require_project(project)
+    declaration = read_declaration(project)
     with tempfile.TemporaryDirectory(prefix="cloacina-build-") as folder:
         built = build_wheel(project, Path(folder), isolated=isolated, progress=progress)
     lock_file = project / LOCK_NAME
@@ -86,6 +90,7 @@ def build_package(
         lock_of=lock_of,
         key=key,
         progress=progress,
+        declaration=declaration,
         project=project,
         limit=limit,
     )
@@ -97,6 +102,7 @@ def seal_file(
     key: PrivateKey | None,
     progress: Progress,
     lock_file: Path | None = None,
+    declaration: Declaration | None = None,
     limit: timedelta = IMPORT_LIMIT,
 ) -> SealedPackage:
     """Make a wheel that was built elsewhere a package.
@@ -106,10 +112,12 @@ def seal_file(
         key: what to sign with; None: don't. Signatures of others on the same bytes are kept.
         progress: who wants to know.
         lock_file: the lock that the package must get.
+        declaration: how it is to be run; None: as it says if it was sealed before.
         limit: how long each entry point may take to import.
 
     Raises:
         PackageBuildError: it can't be a package; `problems` names every fault.
+        PlacementError: it wishes to run in a namespace, and can't.
     """
     data = _read(path)
     given = (
@@ -122,7 +130,15 @@ def seal_file(
         existing = given or _lock_inside(data, path.name)
         return choose_lock(wheel, existing, progress=progress).lock
 
-    package = seal_wheel(data, path.name, lock_of=lock_of, key=key, progress=progress, limit=limit)
+    package = seal_wheel(
+        data,
+        path.name,
+        lock_of=lock_of,
+        key=key,
+        progress=progress,
+        declaration=declaration,
+        limit=limit,
+    )
     beside = path.with_name(path.name + ENVELOPE_SUFFIX)
     if key is None or package.data != data or not beside.is_file():
         return package

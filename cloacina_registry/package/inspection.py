@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cloacina_core.errors import Problem
+from cloacina_core.model.isolation import Placement
 from cloacina_registry.errors import PackageBuildError, TrustError
+from cloacina_registry.loading.placing import place
 from cloacina_registry.manifest import ManifestWorkflow
 from cloacina_registry.package.lock import Lock
 from cloacina_registry.package.verdict import (
@@ -16,6 +18,7 @@ from cloacina_registry.package.verdict import (
     read_envelope,
     signers_to_json,
 )
+from cloacina_registry.placement import locked_dependencies
 from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX
 from cloacina_registry.trust.policy import TrustPolicy
 from cloacina_registry.trust.verification import Signer, verify_wheel
@@ -29,6 +32,8 @@ class Inspection:
     wheel: CheckedWheel
     lock: Lock | None
     """None: it has none that can be read."""
+    placement: Placement
+    """Where its tasks would run, unless the operator asks for more."""
     is_signed: bool
     """Whether there is a signature file beside it."""
     signers: tuple[Signer, ...]
@@ -48,7 +53,8 @@ class Inspection:
             "requires_python": wheel.requires_python,
             "requires_core": wheel.manifest.requires_core,
             "isolation": wheel.manifest.isolation,
-            "capabilities": list(wheel.manifest.capabilities),
+            "capabilities": wheel.manifest.to_json()["capabilities"],
+            "placement": self.placement.to_json(),
             "signed": self.is_signed,
             "signers": signers_to_json(self.signers),
             "trust_problems": [problem.to_json() for problem in self.trust_problems],
@@ -68,6 +74,7 @@ def inspect_file(path: Path, trust: TrustPolicy, now: datetime) -> Inspection:
 
     Raises:
         WheelRejectedError: it isn't a package; `problems` says why.
+        PlacementError: it wishes to run in a namespace, and can't.
     """
     wheel = open_file(path)
     signers: tuple[Signer, ...] = ()
@@ -82,6 +89,7 @@ def inspect_file(path: Path, trust: TrustPolicy, now: datetime) -> Inspection:
     return Inspection(
         wheel=wheel,
         lock=lock_of(wheel),
+        placement=place(wheel, locked_dependencies(wheel.lock)),
         is_signed=path.with_name(path.name + ENVELOPE_SUFFIX).exists(),
         signers=signers,
         trust_problems=problems,

@@ -12,13 +12,17 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from cloacina_core.foundation.digest import digest_of
+from cloacina_core.model.isolation import Placement
 from cloacina_registry.errors import PackageBuildError, WheelRejectedError
+from cloacina_registry.loading.placing import place
 from cloacina_registry.manifest import MANIFEST_NAME, Manifest
 from cloacina_registry.package.advice import advice_for
+from cloacina_registry.package.declaration import Declaration
 from cloacina_registry.package.lock import Lock
 from cloacina_registry.package.progress import Progress
 from cloacina_registry.package.reader import IMPORT_LIMIT, read_workflows
 from cloacina_registry.package.source_map import SourceMap
+from cloacina_registry.placement import locked_dependencies
 from cloacina_registry.trust.keys import PrivateKey
 from cloacina_registry.trust.signing import sign_wheel
 from cloacina_registry.wheel.checked import (
@@ -42,6 +46,8 @@ class SealedPackage:
     data: bytes
     """The wheel's file."""
     lock: Lock
+    placement: Placement
+    """Where its tasks run, unless the operator asks for more."""
     attestation: bytes | None
     """The signature's file; None: it wasn't signed."""
 
@@ -53,6 +59,7 @@ def seal_wheel(
     lock_of: Callable[[UnsealedWheel], Lock],
     key: PrivateKey | None,
     progress: Progress,
+    declaration: Declaration | None = None,
     project: Path | None = None,
     limit: timedelta = IMPORT_LIMIT,
 ) -> SealedPackage:
@@ -66,15 +73,19 @@ def seal_wheel(
         lock_of: says what the package's dependencies are locked to.
         key: what to sign with; None: don't.
         progress: who wants to know.
+        declaration: how it is to be run; None: as it says if it was sealed before.
         project: the folder that it was built from, to name the author's own files in errors.
         limit: how long each entry point may take to import.
 
     Raises:
         PackageBuildError: it can't be a package; `problems` names every fault.
+        PlacementError: it wishes a namespace, and can't have one.
     """
     with _told_to_its_author(filename, SourceMap({}, project)):
         dist_info = parse_filename(filename).dist_info
         files = read_leniently(data, filename)
+        if declaration is None:
+            declaration = _declared_before(files.get(f"{dist_info}/{MANIFEST_NAME}"))
     sources = SourceMap(files, project)
     for name in (MANIFEST_NAME, LOCK_NAME):
         files.pop(f"{dist_info}/{name}", None)
@@ -90,6 +101,8 @@ def seal_wheel(
         version=unsealed.version,
         requires_core=_requires_core(unsealed),
         requires_python=unsealed.requires_python,
+        isolation=declaration.isolation,
+        capabilities=declaration.capabilities,
         lock=digest_of(lock_file),
         workflows=reading.workflows,
     )
@@ -98,8 +111,20 @@ def seal_wheel(
     sealed = write_wheel(with_record(files, dist_info))
     with _told_to_its_author(filename, sources):
         wheel = open_wheel(sealed, filename)
+    placement = place(wheel, locked_dependencies(wheel.lock))
     attestation = None if key is None else sign_wheel(wheel, key)
-    return SealedPackage(wheel=wheel, data=sealed, lock=lock, attestation=attestation)
+    return SealedPackage(
+        wheel=wheel, data=sealed, lock=lock, placement=placement, attestation=attestation
+    )
+
+
+def _declared_before(manifest: bytes | None) -> Declaration:
+    """Return how a wheel that was sealed before is to be run.
+
+    Raises:
+        WheelRejectedError: what it has for its manifest isn't one.
+    """
+    return Declaration() if manifest is None else Declaration.of(Manifest.parse(manifest))
 
 
 @contextmanager

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from cloacina_core.errors import Problem
-from cloacina_registry.errors import TrustError, WheelRejectedError
+from cloacina_core.model.isolation import Placement
+from cloacina_registry.errors import PlacementError, TrustError, WheelRejectedError
+from cloacina_registry.loading.placing import place
+from cloacina_registry.placement import locked_dependencies
 from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX
 from cloacina_registry.trust.policy import TrustPolicy
 from cloacina_registry.trust.verification import Signer, verify_wheel
@@ -31,6 +34,8 @@ class Verdict:
     problems: tuple[Problem, ...]
     signers: tuple[Signer, ...] = ()
     """Whose signatures count."""
+    placement: Placement | None = None
+    """Where its tasks would run, unless the operator asks for more; None: it is refused."""
     warnings: tuple[Problem, ...] = ()
     """What would refuse it if trust were strict."""
     hint: str | None = None
@@ -47,6 +52,7 @@ class Verdict:
             "accepted": self.accepted,
             "problems": [problem.to_json() for problem in self.problems],
             "signers": signers_to_json(self.signers),
+            "placement": None if self.placement is None else self.placement.to_json(),
             "warnings": [problem.to_json() for problem in self.warnings],
         }
 
@@ -69,17 +75,22 @@ def judge(
     """
     try:
         wheel = open_wheel(read_bounded(path), path.name)
+        placement = place(wheel, locked_dependencies(wheel.lock))
         if trust is None:
-            return Verdict(file=str(path), problems=())
+            return Verdict(file=str(path), problems=(), placement=placement)
         envelope = read_envelope(path, attestation)
         verified = verify_wheel(wheel, envelope, trust, now)
     except UnreadableError as error:
         return Verdict(file=str(path), problems=(error.problem,))
-    except (WheelRejectedError, TrustError) as error:
+    except (WheelRejectedError, PlacementError, TrustError) as error:
         problems = error.problems or (Problem(error.code, error.message),)
         return Verdict(file=str(path), problems=problems, hint=error.hint)
     return Verdict(
-        file=str(path), problems=(), signers=verified.signers, warnings=verified.warnings
+        file=str(path),
+        problems=(),
+        signers=verified.signers,
+        placement=placement,
+        warnings=verified.warnings,
     )
 
 

@@ -26,6 +26,7 @@ from cloacina_core.model.release import normalized_package
 from cloacina_core.model.run import RunCounts
 from cloacina_core.plugin import RuntimeView
 from cloacina_registry.audit.entries import EntryKind, check_reason
+from cloacina_registry.environments.environments import Environments
 from cloacina_registry.errors import (
     ChannelMovedError,
     ChannelPinnedError,
@@ -33,7 +34,7 @@ from cloacina_registry.errors import (
 )
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.health import Decision, Verdict, judge
-from cloacina_registry.rollout.trial import try_loading
+from cloacina_registry.rollout.trial import try_release
 from cloacina_registry.storage.catalog import ReleaseStatus, StoredRelease, withdrawn
 from cloacina_registry.storage.channels import CanaryRules, ChannelMoves, Move, MoveKind, Trial
 
@@ -369,7 +370,9 @@ class Channels:
         self._require_startable(release)
         verified = self._registry.verified(release)
         if tried:
-            try_loading(verified.wheel, self._registry.data(release))
+            environments = Environments.of(self._view, self._registry)
+            minimum = self._view.settings.isolation
+            try_release(self._registry, environments, release, verified.wheel, minimum)
         return release
 
     def _require_startable(self, release: StoredRelease) -> None:

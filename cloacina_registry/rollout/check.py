@@ -1,16 +1,19 @@
 """What a promotion would change, told before anything is changed."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from cloacina_core.errors import CloacinaError, Problem
+from cloacina_core.model.isolation import Placement
 from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import RuntimeView
+from cloacina_registry.environments.environments import Environments
 from cloacina_registry.package.comparison import Comparison, Side, compare
+from cloacina_registry.placement import at_least
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.params import params_problems
-from cloacina_registry.rollout.trial import try_loading
+from cloacina_registry.rollout.trial import try_release
 from cloacina_registry.storage.catalog import ReleaseStatus, StoredRelease
 from cloacina_registry.storage.channels import ChannelMoves, Move
 from cloacina_registry.trust.verification import VerifiedWheel
@@ -24,6 +27,8 @@ class PromotionReport:
     """As `PACKAGE@CHANNEL`."""
     release: StoredRelease
     """What it would point to."""
+    placement: Placement
+    """Where its tasks would run."""
     current: Move | None
     """The channel as it is; None: it would be made."""
     obstacles: tuple[Problem, ...]
@@ -41,6 +46,7 @@ class PromotionReport:
             "channel": self.channel,
             "from": None if self.current is None else self.current.version,
             "to": self.release.version,
+            "placement": self.placement.to_json(),
             "obstacles": [problem.to_json() for problem in self.obstacles],
             "warnings": [problem.to_json() for problem in self.warnings],
             "changes": None if self.comparison is None else self.comparison.to_json(),
@@ -67,12 +73,13 @@ def check_promotion(
         obstacles.append(Problem("pinned", current.pinned or "it is pinned", str(current)))
     new = _verified(registry, release, obstacles)
     if new is not None:
-        obstacles += _loading_problems(registry, release, new)
+        obstacles += _loading_problems(view, registry, release, new)
     old = None if current is None else _before(registry, current)
     both = None if old is None or new is None else (old, new)
     return PromotionReport(
         channel=f"{release.package}@{channel}",
         release=release,
+        placement=at_least(release.placement, view.settings.isolation),
         current=current,
         obstacles=tuple(obstacles),
         warnings=tuple(_warnings(*both)) if both else (),
@@ -93,10 +100,11 @@ def _verified(
 
 
 def _loading_problems(
-    registry: Registry, release: StoredRelease, verified: VerifiedWheel
+    view: RuntimeView, registry: Registry, release: StoredRelease, verified: VerifiedWheel
 ) -> tuple[Problem, ...]:
+    environments = Environments.of(view, registry)
     try:
-        try_loading(verified.wheel, registry.data(release))
+        try_release(registry, environments, release, verified.wheel, view.settings.isolation)
     except CloacinaError as error:
         return error.problems or (Problem(error.code, error.message, str(release)),)
     return ()
@@ -121,7 +129,20 @@ def _warnings(old: VerifiedWheel, new: VerifiedWheel) -> Iterator[Problem]:
             yield from params_problems(
                 before.by_name[name].definition, after.by_name[name].definition
             )
-    for capability in sorted(set(after.capabilities) - set(before.capabilities)):
-        yield Problem("capability", "it asks for more than before", capability)
+    yield from _capability_problems(before.capabilities, after.capabilities)
     for signer in sorted({one.name for one in old.signers} - {one.name for one in new.signers}):
         yield Problem("signer", "signed the release before, and not this one", signer)
+
+
+def _capability_problems(
+    before: Collection[str] | None, after: Collection[str] | None
+) -> Iterator[Problem]:
+    """Yield what the new release may do and the old one couldn't."""
+    if before is None:  # nothing was kept from it
+        return
+    if after is None:
+        message = "the release before said what it needs; nothing is kept from this one"
+        yield Problem("capability", message, "capabilities")
+        return
+    for capability in sorted({*after} - {*before}):
+        yield Problem("capability", "it asks for more than before", capability)

@@ -1,23 +1,97 @@
-"""Whether a release can be loaded here: tried in a process of its own, before runs depend on it."""
+"""Whether a release can be loaded here: tried in a process of its own, before runs depend on it.
+
+One that runs in a namespace is loaded as an engine does it. One that runs in workers is imported
+from its own environment, as they do it, so nothing of it need be installed here.
+"""
 
 import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import cloacina_core
 from cloacina_core.errors import Problem
+from cloacina_core.model.isolation import Isolation, WorkerEnvironment
+from cloacina_registry.environments.environments import Environments
 from cloacina_registry.errors import LoadError
 from cloacina_registry.package.subprocesses import end_group, environment, last_lines
-from cloacina_registry.rollout import trial_child
+from cloacina_registry.placement import MinimumIsolation, at_least
+from cloacina_registry.registry import Registry
+from cloacina_registry.rollout import trial_child, worker_trial_child
+from cloacina_registry.storage.catalog import StoredRelease
 from cloacina_registry.wheel.checked import CheckedWheel
 
 TRIAL_LIMIT = timedelta(seconds=60)
 """How long a release may take to load."""
 
 
+def try_release(
+    registry: Registry,
+    environments: Environments,
+    release: StoredRelease,
+    wheel: CheckedWheel,
+    minimum: MinimumIsolation,
+) -> None:
+    """Load every workflow of a release, where its tasks run.
+
+    Args:
+        registry: where it is.
+        environments: what workers need.
+        release: the release.
+        wheel: its contents, vouched for at this moment.
+        minimum: how much isolation the operator asks for at least.
+
+    Raises:
+        LoadError: it can't be loaded, takes too long, or isn't what its manifest says.
+        CloacinaError: something that it needs is missing.
+    """
+    if at_least(release.placement, minimum).isolation is Isolation.WORKER:
+        try_in_worker(environments.environment(release, wheel), str(release))
+    else:
+        try_loading(wheel, registry.data(release))
+
+
+def try_in_worker(
+    environment: WorkerEnvironment, release: str, *, limit: timedelta = TRIAL_LIMIT
+) -> None:
+    """Import every workflow of a release in its environment, as a worker would.
+
+    Args:
+        environment: what it needs.
+        release: what to call it.
+        limit: how long it may take.
+
+    Raises:
+        LoadError: as `try_loading`.
+    """
+    command = [sys.executable, "-I", "-S", "-B", worker_trial_child.__file__]
+    request = {
+        "core": str(Path(cloacina_core.__file__).parent),
+        "folders": [str(folder) for folder in environment.folders],
+        "entry_points": dict(environment.entry_points),
+    }
+    ended = _run(command, json.dumps(request).encode(), release, limit)
+    answers = _answers(ended.output)
+    problems = [
+        Problem("load-failed", answers[name].error, name)
+        for name in environment.entry_points
+        if name in answers and answers[name].error
+    ]
+    if not answers.keys() >= environment.entry_points.keys():
+        problems.append(ended.as_problem())
+    if problems:
+        raise _failure(release, problems)
+    for name in environment.entry_points:
+        environment.verify(name, answers[name].definition)
+
+
 def try_loading(wheel: CheckedWheel, data: bytes, *, limit: timedelta = TRIAL_LIMIT) -> None:
-    """Load every workflow of a release, as an engine of this environment would.
+    """Load every workflow of a release in its namespace, as an engine would.
 
     Args:
         wheel: the release.
@@ -29,6 +103,31 @@ def try_loading(wheel: CheckedWheel, data: bytes, *, limit: timedelta = TRIAL_LI
             says of what kind: `load-crashed`, `load-timeout`, or as loading tells.
     """
     command = [sys.executable, "-P", "-m", trial_child.__name__, wheel.filename, wheel.digest]
+    release = f"{wheel.name} {wheel.version}"
+    ended = _run(command, data, release, limit)
+    problems = _problems(ended.output)
+    if problems is None:
+        problems = [ended.as_problem()]
+    if problems:
+        raise _failure(release, problems)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A process that ended, and what it said."""
+
+    status: int
+    output: bytes
+    errors: str
+
+    def as_problem(self) -> Problem:
+        """Return that it ended before it had said all."""
+        last = last_lines(self.errors) or "it wrote nothing"
+        message = f"loading it ended the process with status {self.status}: {last}"
+        return Problem("load-crashed", message)
+
+
+def _run(command: Sequence[str], request: bytes, release: str, limit: timedelta) -> _Ended:
     # What it says goes to a file: a process that it leaves behind may keep a pipe open for ever.
     with (
         tempfile.TemporaryFile() as said,
@@ -42,24 +141,40 @@ def try_loading(wheel: CheckedWheel, data: bytes, *, limit: timedelta = TRIAL_LI
         ) as process,
     ):
         try:
-            output, _ = process.communicate(data, timeout=limit.total_seconds())
+            output, _ = process.communicate(request, timeout=limit.total_seconds())
         except subprocess.TimeoutExpired:
             message = f"loading it didn't end within {limit.total_seconds():g} s"
-            raise _failure(wheel, [Problem("load-timeout", message)]) from None
+            raise _failure(release, [Problem("load-timeout", message)]) from None
         finally:
             end_group(process)
         said.seek(0)
         errors = said.read()
-    problems = _answer(output)
-    if problems is None:
-        last = last_lines(errors.decode(errors="replace")) or "it wrote nothing"
-        message = f"loading it ended the process with status {process.returncode}: {last}"
-        raise _failure(wheel, [Problem("load-crashed", message)])
-    if problems:
-        raise _failure(wheel, problems)
+    return _Ended(process.returncode, output, errors.decode(errors="replace"))
 
 
-def _answer(output: bytes) -> list[Problem] | None:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What was found at one entry point."""
+
+    definition: Mapping[str, Any]
+    error: str
+    """Why there is no workflow; empty if there is one."""
+
+
+def _answers(output: bytes) -> Mapping[str, _Answer]:
+    """Return what was told of workflows by name, up to the first line that isn't an answer."""
+    answers = {}
+    for line in output.splitlines():
+        try:
+            told = json.loads(line)
+            answer = _Answer(dict(told.get("definition", {})), str(told.get("error", "")))
+            answers[str(told["workflow"])] = answer
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            break  # the release can write there, too
+    return answers
+
+
+def _problems(output: bytes) -> list[Problem] | None:
     """Return the problems that were told; None: it ended without an answer."""
     try:
         return [Problem(**problem) for problem in json.loads(output)]
@@ -67,9 +182,9 @@ def _answer(output: bytes) -> list[Problem] | None:
         return None
 
 
-def _failure(wheel: CheckedWheel, problems: list[Problem]) -> LoadError:
+def _failure(release: str, problems: list[Problem]) -> LoadError:
     return LoadError(
-        f"{wheel.name} {wheel.version} can't be loaded here",
+        f"{release} can't be loaded here",
         hint="nothing was changed; mend the package, or the environment of the engines",
         problems=problems,
     )

@@ -39,6 +39,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.digest import Digest
+from cloacina_core.model.isolation import Isolation, Placement
 from cloacina_registry.trust.keys import KeyId
 from cloacina_registry.trust.verification import Signer
 
@@ -67,7 +68,11 @@ _releases = Table(
     Column("size", BigInteger, nullable=False),
     Column("requires_python", Text),
     Column("requires_core", Text, nullable=False),
+    # The tags it is for, as in its file name; null: it is pure, and for all.
+    Column("platform", Text),
     Column("workflows", JSON, nullable=False),
+    Column("isolation", Text, nullable=False),
+    Column("isolation_reason", Text, nullable=False),
     Column("signers", JSON, nullable=False),
     Column("status", Text, nullable=False),
     Column("status_reason", Text, nullable=False),
@@ -164,7 +169,11 @@ class StoredRelease:
     """Of the wheel, in bytes."""
     requires_python: str | None
     requires_core: str
+    platform: str | None
+    """The tags it is for, as in its file name; None: it is pure, and for all."""
     workflows: tuple[str, ...]
+    placement: Placement
+    """Where its tasks run, unless the operator asks for more."""
     signers: tuple[Signer, ...]
     """Whose signatures were verified when it was uploaded."""
     attestation: bytes | None
@@ -193,6 +202,8 @@ class ReleaseChange:
     digest: Digest
     requires_python: str | None
     requires_core: str
+    platform: str | None
+    """The tags it is for, as in its file name; None: it is pure, and for all."""
     workflows: tuple[str, ...]
     signed_by: tuple[str, ...]
     """The names of the keys whose signatures were verified when it was uploaded."""
@@ -203,7 +214,7 @@ class ReleaseChange:
 
 
 _CHANGE = (
-    *(_c.version, _c.digest, _c.requires_python, _c.requires_core),
+    *(_c.version, _c.digest, _c.requires_python, _c.requires_core, _c.platform),
     *(_c.status, _c.status_reason, _c.revision),
     *(cast(column, Text).label(column.name) for column in (_c.workflows, _c.signers)),
 )
@@ -302,6 +313,7 @@ class Catalog:
                 digest=Digest(row.digest),
                 requires_python=row.requires_python,
                 requires_core=row.requires_core,
+                platform=row.platform,
                 workflows=_workflows(row.workflows),
                 signed_by=_names(row.signers),
                 status=ReleaseStatus(row.status),
@@ -454,7 +466,10 @@ def _row(release: StoredRelease) -> dict[str, Any]:
         "size": release.size,
         "requires_python": release.requires_python,
         "requires_core": release.requires_core,
+        "platform": release.platform,
         "workflows": list(release.workflows),
+        "isolation": release.placement.isolation.value,
+        "isolation_reason": release.placement.reason,
         "signers": [{"name": one.name, "key_id": one.key_id} for one in release.signers],
         "status": release.status.value,
         "status_reason": release.status_reason,
@@ -473,7 +488,9 @@ def _release(row: Row[Any]) -> StoredRelease:
         size=row.size,
         requires_python=row.requires_python,
         requires_core=row.requires_core,
+        platform=row.platform,
         workflows=tuple(row.workflows),
+        placement=Placement(isolation=Isolation(row.isolation), reason=row.isolation_reason),
         signers=tuple(Signer(one["name"], KeyId(one["key_id"])) for one in row.signers),
         attestation=None if row.attestation is None else row.attestation.encode(),
         uploaded_at=from_micros(row.uploaded_at),

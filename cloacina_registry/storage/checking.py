@@ -118,6 +118,7 @@ def _differences(release: StoredRelease, wheel: CheckedWheel) -> Iterator[str]:
         ("size", release.size, wheel.size),
         ("requires_python", release.requires_python, wheel.requires_python),
         ("requires_core", release.requires_core, wheel.manifest.requires_core),
+        ("platform", release.platform, wheel.platform),
         ("workflows", release.workflows, tuple(sorted(wheel.manifest.by_name))),
     )
     for field, told, found in said_twice:

@@ -8,7 +8,7 @@ from itertools import islice
 
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import MAX_PROBLEMS, WheelRejectedError
-from cloacina_registry.wheel.framing import STORED, Entry, read_entries
+from cloacina_registry.wheel.framing import MAX_ENTRIES, STORED, Entry, read_entries
 from cloacina_registry.wheel.paths import duplicate_problems, path_problems
 
 MAX_ARCHIVE_BYTES = 64 * 1024 * 1024
@@ -42,19 +42,32 @@ def unpack(data: bytes, filename: str) -> dict[str, bytes]:
     if len(data) > MAX_ARCHIVE_BYTES:
         message = f"{len(data)} bytes are too many; {MAX_ARCHIVE_BYTES} are allowed"
         raise WheelRejectedError(filename, [Problem("too-large", message)])
-    entries = read_entries(data, filename)
-    _refuse(_entry_problems(entries), filename)
+    entries = read_sound_entries(data, filename)
     _refuse(_size_problems(entries, len(data)), filename)
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
     for entry in entries:
-        content = _content(data, entry)
+        content = content_of(data, entry)
         if isinstance(content, Problem):
             problems.append(content)
         elif not _is_directory(entry):
             files[entry.name] = content
     _refuse(iter(problems), filename)
     return files
+
+
+def read_sound_entries(
+    data: bytes, filename: str, max_entries: int = MAX_ENTRIES
+) -> Sequence[Entry]:
+    """Return the entries of an archive, each of a clean name and a plain type, whatever their size.
+
+    Raises:
+        WheelRejectedError: the archive breaks a rule; kinds "path", "duplicate", "file-type", and
+            those of `framing.read_entries`.
+    """
+    entries = read_entries(data, filename, max_entries)
+    _refuse(_entry_problems(entries), filename)
+    return entries
 
 
 def _refuse(problems: Iterator[Problem], filename: str) -> None:
@@ -101,7 +114,8 @@ def _size_problems(entries: Sequence[Entry], archive_bytes: int) -> Iterator[Pro
         yield Problem("bomb", message)
 
 
-def _content(data: bytes, entry: Entry) -> bytes | Problem:
+def content_of(data: bytes, entry: Entry) -> bytes | Problem:
+    """Return the content of an entry that has no wrong name and no wrong type."""
     packed = memoryview(data)[entry.data_at : entry.ends_at]
     content = bytes(packed) if entry.method == STORED else _inflated(packed, entry.size)
     if content is None or len(content) != entry.size:

@@ -42,6 +42,7 @@ from cloacina_registry.wheel.profile import (
     content_problems,
     dist_info_problems,
     name_problems,
+    native_files,
     top_levels,
 )
 from cloacina_registry.wheel.record import record_path, record_problems
@@ -83,6 +84,10 @@ class UnsealedWheel:
     """The names its modules are imported under."""
     entry_points: Mapping[str, str]
     """`module:attribute` of each workflow by name."""
+    platform: str | None
+    """The tags that it is for, as in its file name; None: it is pure, and for all."""
+    native_files: tuple[str, ...]
+    """The paths of what is native code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,12 +175,13 @@ class _Examination:
 
     def wheel(self, *, with_sources: bool) -> UnsealedWheel:
         """Return the wheel, adding everything wrong with it to the problems."""
-        names = top_levels(self._files)
+        names = tuple(name for name in top_levels(self._files) if name.isidentifier())
         self._check_wheel_file()
         if record_path(self._dist_info) in self._files:
             self._add(record_problems(self._files, self._dist_info))
-        self._add(content_problems(self._files))
-        self._add(name_problems(self._files, self._declared_names()))
+        family = self._wheel_name.family
+        self._add(content_problems(self._files, family))
+        self._add(name_problems(self._files, self._declared_names(), family))
         if with_sources:
             self._add(source_problems(self._files))
         return UnsealedWheel(
@@ -190,6 +196,8 @@ class _Examination:
             files=MappingProxyType(self._files),
             top_levels=names,
             entry_points=MappingProxyType(dict(self._entry_points.workflows)),
+            platform=self._wheel_name.platform,
+            native_files=native_files(self._files, family),
         )
 
     def manifest(self) -> Manifest | None:
@@ -206,6 +214,9 @@ class _Examination:
             return None
         if self._is_comparable:  # else a difference would say nothing
             self._add(self._manifest_problems(manifest, path))
+        if self._wheel_name.family is not None and manifest.isolation != "worker":
+            message = f"a wheel for {self._wheel_name.platform} runs in workers: it must say so"
+            self._add([Problem("not-pure", message, f"{path} $.isolation")])
         self._add(self._lock_problems(manifest))
         return manifest
 

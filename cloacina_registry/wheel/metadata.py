@@ -3,6 +3,8 @@
 METADATA: PyPA "Core metadata specifications". WHEEL: PyPA "Binary distribution format".
 """
 
+import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +41,9 @@ _MIME_FIELDS = frozenset({"content-type", "content-transfer-encoding", "mime-ver
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 """What ends a line for the email package; `str.splitlines` knows more."""
+
+_MAX_TAGS = 200
+"""That one compressed tag stands for."""
 
 _ONCE = ("Wheel-Version", "Root-Is-Purelib", "Generator")
 
@@ -186,8 +191,10 @@ def wheel_file_problems(text: str, wheel_name: WheelName, where: str) -> Iterato
     if version.partition(".")[0] != "1":
         message = f"Wheel-Version is {version!r}; only 1.x is known"
         yield Problem("wheel-file", message, where)
-    if str(headers.get("Root-Is-Purelib", "")).lower() != "true":
-        yield Problem("not-pure", "Root-Is-Purelib isn't true", where)
+    expected = "true" if wheel_name.family is None else "false"
+    if str(headers.get("Root-Is-Purelib", "")).lower() != expected:
+        message = f"Root-Is-Purelib isn't {expected}, as the file name says"
+        yield Problem("not-pure", message, where)
     if headers.get("Build") is not None:
         yield Problem("wheel-file", "there is a Build, the file name has none", where)
     tags = {tag for line in headers.get_all("Tag", ()) for tag in _expanded(str(line))}
@@ -202,9 +209,11 @@ def wheel_file_problems(text: str, wheel_name: WheelName, where: str) -> Iterato
 def _expanded(tag: str) -> Iterator[str]:
     """Yield the single tags of a tag compressed as `py2.py3-none-any` is (PEP 425).
 
-    Only the interpreters are told apart. The other two parts have one right value each, and the
-    product of three lists could have any size.
+    The product of three lists could have any size. One that is larger than any real one stays as
+    it is, and equals none of a file name.
     """
-    interpreters, _, rest = tag.strip().partition("-")
-    for interpreter in interpreters.split("."):
-        yield f"{interpreter}-{rest}"
+    parts = [part.split(".") for part in tag.strip().split("-")]
+    if math.prod(map(len, parts)) > _MAX_TAGS:
+        yield tag
+        return
+    yield from map("-".join, itertools.product(*parts))

@@ -2,7 +2,18 @@
 
 The rules follow from how packages are loaded: each release in its own namespace, from sources whose
 digests are known, never installed. So nothing may rely on an installer (`.data`, `.pth`), on the
-interpreter's start, on native code, which escapes a namespace, or on the place of another package.
+interpreter's start, or on the place of another package.
+
+Native code escapes a namespace. A file of it is accepted when all of this holds:
+
+1. The wheel is for platforms of one family, as its file name says (`filename`), and WHEEL says
+   `Root-Is-Purelib: false` (`metadata`).
+2. The manifest says that the package runs in workers (`checked`).
+3. The file has the suffix of an extension module or a shared library on such platforms.
+4. It begins as native code of these platforms does.
+
+Everything else that is native is refused: programs, static libraries, and what is called something
+else.
 """
 
 import re
@@ -47,19 +58,30 @@ _NEEDED_FILES = ("METADATA", "WHEEL", "RECORD")
 
 _BYTECODE_SUFFIXES = (".pyc", ".pyo")
 _NATIVE_NAME = re.compile(r".*\.(so|pyd|dll|dylib|a|lib|o|obj|exe|wasm)(\.[0-9.]+)?", re.IGNORECASE)
+_ELF = b"\x7fELF"
+_MACH_O = (
+    b"\xfe\xed\xfa\xce",  # 32 bits, in both byte orders
+    b"\xce\xfa\xed\xfe",
+    b"\xfe\xed\xfa\xcf",  # 64 bits
+    b"\xcf\xfa\xed\xfe",
+    b"\xca\xfe\xba\xbe",  # for several processors; and classes of Java
+    b"\xca\xfe\xba\xbf",
+)
 _NATIVE_SIGNATURES = (
-    b"\x7fELF",
+    _ELF,
     b"!<arch>\n",
     b"!<thin>\n",
     b"BC\xc0\xde",  # LLVM's bitcode
     b"\x00asm",
-    b"\xfe\xed\xfa\xce",  # Mach-O, 32 bits, in both byte orders
-    b"\xce\xfa\xed\xfe",
-    b"\xfe\xed\xfa\xcf",  # Mach-O, 64 bits
-    b"\xcf\xfa\xed\xfe",
-    b"\xca\xfe\xba\xbe",  # Mach-O for several processors, and classes of Java
-    b"\xca\xfe\xba\xbf",
+    *_MACH_O,
 )
+_LIBRARY_NAMES: Mapping[str, re.Pattern[str]] = {
+    "linux": re.compile(r".*\.so(\.[0-9]+)*", re.IGNORECASE),
+    "macosx": re.compile(r".*\.(so|dylib)", re.IGNORECASE),
+    "win": re.compile(r".*\.(pyd|dll)", re.IGNORECASE),
+}
+_LIBRARY_FOLDER = ".libs"
+"""Ends the folder where `auditwheel` and `delvewheel` put the libraries that a wheel links to."""
 _PE_POINTER_AT = 0x3C
 
 
@@ -78,8 +100,13 @@ def dist_info_problems(files: Mapping[str, bytes], dist_info: str) -> Iterator[P
             yield Problem("dist-info", message, dist_info)
 
 
-def content_problems(files: Mapping[str, bytes]) -> Iterator[Problem]:
-    """Yield files of kinds that have no place in a package."""
+def content_problems(files: Mapping[str, bytes], family: str | None = None) -> Iterator[Problem]:
+    """Yield files of kinds that have no place in a package.
+
+    Args:
+        files: the contents.
+        family: the platforms that the wheel is for; None: it is pure.
+    """
     for path, content in files.items():
         name = path.rpartition("/")[2].lower()
         folders = path.lower().split("/")[:-1]
@@ -88,18 +115,52 @@ def content_problems(files: Mapping[str, bytes]) -> Iterator[Problem]:
             yield Problem("startup-file", message, path)
         elif name.endswith(_BYTECODE_SUFFIXES) or "__pycache__" in folders:
             yield Problem("bytecode", "bytecode isn't accepted, only source", path)
-        elif _NATIVE_NAME.fullmatch(name) or _is_native(content):
-            message = "native code isn't accepted: it can't be kept in a namespace"
-            yield Problem("native", message, path)
+        elif is_native(path, content) and not _is_library(name, content, family):
+            yield Problem("native", _native_message(family), path)
         if folders and folders[0].endswith(".data"):
             message = "nothing is installed, so files for other places aren't accepted"
             yield Problem("data-dir", message, path)
 
 
-def _is_native(content: bytes) -> bool:
-    """Whether a file begins as native code does, whatever it is called."""
-    if content.startswith(_NATIVE_SIGNATURES):
-        return True
+def native_files(files: Mapping[str, bytes], family: str | None) -> tuple[str, ...]:
+    """Return the files that are native code of a sort that is accepted."""
+    return tuple(
+        path
+        for path, content in files.items()
+        if _is_library(path.rpartition("/")[2], content, family)
+    )
+
+
+def _native_message(family: str | None) -> str:
+    if family is None:
+        return "native code isn't accepted in a pure wheel: it can't be kept in a namespace"
+    return (
+        f"only extension modules and shared libraries for {family} are accepted as native code, "
+        "under names that say so"
+    )
+
+
+def _is_library(name: str, content: bytes, family: str | None) -> bool:
+    """Whether a file is an extension module or a shared library for platforms of a family."""
+    if family is None or not _LIBRARY_NAMES[family].fullmatch(name):
+        return False
+    match family:
+        case "linux":
+            return content.startswith(_ELF)
+        case "macosx":
+            return content.startswith(_MACH_O)
+        case _:
+            return _is_pe(content)
+
+
+def is_native(path: str, content: bytes) -> bool:
+    """Whether a file is called as native code is, or begins so, whatever it is called."""
+    is_called_so = _NATIVE_NAME.fullmatch(path.rpartition("/")[2].lower()) is not None
+    return is_called_so or content.startswith(_NATIVE_SIGNATURES) or _is_pe(content)
+
+
+def _is_pe(content: bytes) -> bool:
+    """Whether a file is a program or library for Windows."""
     pointer = int.from_bytes(content[_PE_POINTER_AT : _PE_POINTER_AT + 4], "little")
     return content[:2] == b"MZ" and content[pointer : pointer + 4] == b"PE\x00\x00"
 
@@ -109,6 +170,14 @@ def top_levels(files: Mapping[str, bytes]) -> tuple[str, ...]:
     return tuple(
         sorted({path.split("/", maxsplit=1)[0].removesuffix(".py") for path in _code(files)})
     )
+
+
+def _library_folders(files: Mapping[str, bytes], family: str | None) -> set[str]:
+    """Return the folders of libraries at the top, in which nothing can be imported."""
+    libraries = set(native_files(files, family))
+    folders = {path.partition("/")[0] for path in libraries if "/" in path}
+    others = {path.partition("/")[0] for path in files if path not in libraries}
+    return {folder for folder in folders - others if folder.endswith(_LIBRARY_FOLDER)}
 
 
 def _code(files: Mapping[str, bytes]) -> Iterator[str]:
@@ -122,15 +191,25 @@ def _code(files: Mapping[str, bytes]) -> Iterator[str]:
             yield path
 
 
-def name_problems(files: Mapping[str, bytes], declared: Collection[str]) -> Iterator[Problem]:
+def name_problems(
+    files: Mapping[str, bytes], declared: Collection[str], family: str | None = None
+) -> Iterator[Problem]:
     """Yield top-level names that aren't the package's own, and modules that are there twice.
 
     Args:
         files: the contents.
         declared: the top-level names that the package says it provides.
+        family: the platforms that the wheel is for; None: it is pure.
     """
     taken = {name.lower() for name in (*_STANDARD_NAMES, *_STARTUP_NAMES, *HOST_NAMES)}
+    libraries = {
+        folder
+        for folder in _library_folders(files, family)
+        if folder.removesuffix(_LIBRARY_FOLDER) in declared
+    }
     for name in top_levels(files):
+        if name in libraries:
+            continue
         if name.lower() in taken:
             message = "the name belongs to Python, or to Cloacina and what it runs on; rename it"
             yield Problem("shadow", message, name)

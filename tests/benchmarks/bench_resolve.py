@@ -26,11 +26,13 @@ import cloacina_registry.hooks
 from cloacina_core.errors import UnknownReleaseError
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of_text
+from cloacina_core.model.isolation import Isolation, Placement
 from cloacina_core.model.release import Reference, Release
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.plugin.resolution import choose_release
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.settings import Settings
+from cloacina_registry.environments.environments import Environments
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.registry import Registry, exact
 from cloacina_registry.rollout.channels import Channels
@@ -96,6 +98,8 @@ def release_of(number: int, began: datetime) -> StoredRelease:
         size=10_000,
         requires_python=">=3.11",
         requires_core=">=0.1",
+        platform=None,
+        placement=Placement(isolation=Isolation.NAMESPACE, reason="it is pure Python"),
         workflows=("nightly",),
         signers=(),
         attestation=b"{}" * 400,
@@ -121,7 +125,13 @@ def measured(folder: Path, count: int) -> list[Cost]:
     fill(view, count)
     registry = Registry.of(view)
     host = Host(python="3.11.7", core=None)
-    source = RegistrySource(registry, Channels.of(view, registry), NamespaceLoader(), host)
+    source = RegistrySource(
+        registry,
+        Channels.of(view, registry),
+        NamespaceLoader(),
+        host,
+        Environments.of(view, registry),
+    )
     key = digest_of_text(version_of(count // 2))
 
     def look_up() -> object:

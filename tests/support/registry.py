@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection
 from support.signing import StoppedClock, grant_key, make_key
-from support.wheels import SOURCES, WORKFLOWS, build_wheel, make_manifest, wheel_filename
+from support.wheels import PURE, SOURCES, WORKFLOWS, build_wheel, make_manifest, wheel_filename
 
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import digest_of
@@ -20,11 +20,19 @@ from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_registry import hooks
 from cloacina_registry.audit.signed import RegistryKey
+from cloacina_registry.environments.environments import (
+    Environments,
+    LockedWheels,
+    NoLockedWheels,
+)
+from cloacina_registry.environments.folders import WheelFolders
 from cloacina_registry.evidence import Evidence
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.manifest import Manifest, ManifestWorkflow
 from cloacina_registry.registry import Registry, Upload
+from cloacina_registry.rollout.channels import Channels
+from cloacina_registry.source import Host, RegistrySource
 from cloacina_registry.storage.blobs import FileBlobStore
 from cloacina_registry.storage.catalog import BLOBS
 from cloacina_registry.trust.keys import PrivateKey
@@ -90,6 +98,21 @@ def registry_on(view: RuntimeView, blobs: BlobStore) -> Registry:
     return Registry(view, blobs, TrustStore(view.home, view.clock), evidence, actor="tester@here")
 
 
+def source_of(
+    view: RuntimeView,
+    registry: Registry,
+    loader: NamespaceLoader,
+    host: Host,
+    wheels: LockedWheels | None = None,
+    **options: Any,
+) -> RegistrySource:
+    """Return the source of a registry's workflows; `wheels` are what its releases are locked to."""
+    folders = WheelFolders(view.home / "environments" / "wheels", view.clock)
+    environments = Environments(registry, wheels or NoLockedWheels(), folders)
+    channels = Channels.of(view, registry)
+    return RegistrySource(registry, channels, loader, host, environments, **options)
+
+
 @dataclass(frozen=True, slots=True)
 class SignedWheel:
     """A wheel with its attestation, as they lie in a `dist` folder."""
@@ -122,14 +145,24 @@ def signed_wheel(
     sources: Mapping[str, bytes] = SOURCES,
     workflows: Mapping[str, str] = WORKFLOWS,
     manifest: Manifest | None = None,
+    lock: bytes | None = None,
+    tags: str = PURE,
     key: PrivateKey = OWNER,
     **manifest_changes: Any,
 ) -> SignedWheel:
     """Return a signed wheel; by default its manifest tells the truth about its code."""
     manifest = manifest or honest_manifest(sources, name, version, workflows)
-    manifest = replace(manifest, **manifest_changes)
-    data = build_wheel(sources, name=name, version=version, workflows=workflows, manifest=manifest)
-    filename = wheel_filename(name, version)
+    manifest = replace(manifest, lock=None if lock is None else digest_of(lock), **manifest_changes)
+    data = build_wheel(
+        sources,
+        name=name,
+        version=version,
+        workflows=workflows,
+        manifest=manifest,
+        lock=lock,
+        tags=tags,
+    )
+    filename = wheel_filename(name, version, tags)
     return SignedWheel(filename, data, sign_wheel(open_wheel(data, filename), key))
 
 

@@ -14,6 +14,7 @@ from cloacina_registry.manifest import MANIFEST_NAME, Manifest, ManifestWorkflow
 from cloacina_registry.wheel.checked import LOCK_NAME
 from cloacina_registry.wheel.writer import with_record, write_wheel
 
+PURE = "py3-none-any"
 WORKFLOWS = {"nightly": "acme_etl.flows:nightly"}
 SOURCES: Mapping[str, bytes] = {
     "acme_etl/__init__.py": b"",
@@ -80,9 +81,9 @@ def make_manifest(
     return replace(manifest, **changes)
 
 
-def wheel_filename(name: str = "acme-etl", version: str = "1.0") -> str:
-    """Return the file name of a pure wheel."""
-    return f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+def wheel_filename(name: str = "acme-etl", version: str = "1.0", tags: str = PURE) -> str:
+    """Return the file name of a wheel."""
+    return f"{name.replace('-', '_')}-{version}-{tags}.whl"
 
 
 def dist_info_of(name: str = "acme-etl", version: str = "1.0") -> str:
@@ -98,6 +99,7 @@ def wheel_files(
     workflows: Mapping[str, str] | None = None,
     manifest: Manifest | None = None,
     lock: bytes | None = None,
+    tags: str = PURE,
 ) -> dict[str, bytes]:
     """Return the files of a good wheel, all but RECORD; `manifest` is made to fit by default."""
     targets = workflows or WORKFLOWS
@@ -115,8 +117,9 @@ def wheel_files(
             "Requires-Python: >=3.11\n"
         ).encode(),
         f"{dist_info}/WHEEL": (
-            b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        ),
+            "Wheel-Version: 1.0\nGenerator: tests\n"
+            f"Root-Is-Purelib: {str(tags == PURE).lower()}\nTag: {tags}\n"
+        ).encode(),
         f"{dist_info}/entry_points.txt": f"[cloacina.workflows]\n{entry_points}".encode(),
         f"{dist_info}/{MANIFEST_NAME}": manifest.to_bytes(),
     }
@@ -133,10 +136,17 @@ def build_wheel(
     workflows: Mapping[str, str] | None = None,
     manifest: Manifest | None = None,
     lock: bytes | None = None,
+    tags: str = PURE,
 ) -> bytes:
     """Return a good, sealed wheel of some sources."""
     contents = wheel_files(
-        files, name=name, version=version, workflows=workflows, manifest=manifest, lock=lock
+        files,
+        name=name,
+        version=version,
+        workflows=workflows,
+        manifest=manifest,
+        lock=lock,
+        tags=tags,
     )
     return write_wheel(with_record(contents, dist_info_of(name, version)))
 

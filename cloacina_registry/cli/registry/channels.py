@@ -240,6 +240,7 @@ def _told(move: Move) -> str:
 def _told_report(report: PromotionReport) -> str:
     current = "nothing" if report.current is None else report.current.version
     lines = [f"{report.channel}: {current} -> {exact(report.release)}"]
+    lines.append(f"it runs in a {report.placement.isolation}: {report.placement.reason}")
     lines += _told_problems("it would be refused", report.obstacles)
     lines += _told_problems("look at", report.warnings)
     if report.live_runs:

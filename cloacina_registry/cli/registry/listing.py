@@ -1,5 +1,6 @@
 """`cloacina registry list | show`: what is published."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.digest import hex_of
+from cloacina_registry.placement import at_least
 from cloacina_registry.registry import Registry, parse_exact
 from cloacina_registry.storage.catalog import PAGE_LENGTH, StoredRelease
 
@@ -23,9 +25,10 @@ _SHORT_DIGEST = 12
 def list_releases(console: Console, *, package: str | None, limit: int, after: str | None) -> None:
     """List releases, of all packages or of one; of each the newest upload first."""
     page = Registry.of(console.view).page(package=package, after=after, limit=limit)
+    releases = [_in_force(console, release) for release in page.releases]
     console.emit(
-        [release_json(release) for release in page.releases],
-        console.table(_HEADERS, [_table_row(release) for release in page.releases]),
+        [release_json(release) for release in releases],
+        console.table(_HEADERS, [_table_row(release) for release in releases]),
     )
     if page.next_after is not None:
         console.say(f"there are more: --after {page.next_after}")
@@ -33,7 +36,16 @@ def list_releases(console: Console, *, package: str | None, limit: int, after: s
         console.say("nothing is published yet; publish with: cloacina registry upload FILE")
 
 
-_HEADERS = ("PACKAGE", "VERSION", "STATUS", "WORKFLOWS", "SIGNED BY", "UPLOADED", "SIZE", "DIGEST")
+_HEADERS = (
+    *("PACKAGE", "VERSION", "STATUS", "WORKFLOWS", "ISOLATION", "SIGNED BY", "UPLOADED", "SIZE"),
+    "DIGEST",
+)
+
+
+def _in_force(console: Console, release: StoredRelease) -> StoredRelease:
+    """Return a release as it runs here: the operator may ask for more than it needs."""
+    placement = at_least(release.placement, console.settings.isolation)
+    return dataclasses.replace(release, placement=placement)
 
 
 def _table_row(release: StoredRelease) -> Sequence[object]:
@@ -42,6 +54,7 @@ def _table_row(release: StoredRelease) -> Sequence[object]:
         release.version,
         release.status.value,
         ",".join(release.workflows),
+        release.placement.isolation.value,
         ",".join(signer.name for signer in release.signers) or "-",
         f"{release.uploaded_at:%Y-%m-%d %H:%M}",
         release.size,
@@ -57,7 +70,7 @@ def show(console: Console, *, release: str) -> None:
     """Show what is known of a release; without a version, of the newest."""
     package, version = parse_exact(release) if "=" in release else (release, None)
     there = Registry.of(console.view)
-    found = there.show(package, version)
+    found = _in_force(console, there.show(package, version))
     owners = there.owners(found.package)
     console.emit({**release_json(found), "owners": owners}, _described(found, owners))
 
@@ -76,7 +89,9 @@ def _described(release: StoredRelease, owners: Sequence[str]) -> str:
         "file": release.filename,
         "size": f"{release.size} bytes",
         "digest": release.digest,
-        "needs": f"Cloacina {release.requires_core}, Python {release.requires_python or 'any'}",
+        "needs": f"Cloacina {release.requires_core}, Python {release.requires_python or 'any'}"
+        + (f", {release.platform}" if release.platform else ""),
+        "isolation": f"{release.placement.isolation}: {release.placement.reason}",
     }
     return "\n".join(f"{name:<10} {value}" for name, value in lines.items())
 
@@ -93,7 +108,9 @@ def release_json(release: StoredRelease) -> dict[str, Any]:
         "size": release.size,
         "requires_python": release.requires_python,
         "requires_core": release.requires_core,
+        "platform": release.platform,
         "workflows": list(release.workflows),
+        "placement": release.placement.to_json(),
         "signers": [{"name": one.name, "key_id": one.key_id} for one in release.signers],
         "uploaded_at": iso(release.uploaded_at),
     }

@@ -1,5 +1,6 @@
 """`cloacina registry check | gc`: whether all is there as it came in, and what can go."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,8 @@ from cloacina_core.cli.moments import LENGTH
 from cloacina_core.errors import NotAllowedError
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.period import Period
+from cloacina_registry.environments.environments import Environments
+from cloacina_registry.environments.folders import UnusedFolder
 from cloacina_registry.registry import Registry
 from cloacina_registry.storage.checking import StorageReport
 from cloacina_registry.storage.collecting import GRACE, Garbage
@@ -63,31 +66,44 @@ def _report_text(console: Console, report: StorageReport) -> str:
 def gc(console: Console, *, older_than: timedelta, dry_run: bool) -> None:
     """Remove bytes that no release refers to, and what killed uploads left.
 
-    Uploads may go on meanwhile. Releases are never removed: for that there is delete.
+    In this home, the folders of unpacked wheels go, too, that no worker used for so long. They are
+    made again when they are needed. Uploads may go on meanwhile. Releases are never removed: for
+    that there is delete.
     """
-    garbage = Registry.of(console.view).collect_garbage(older_than, dry_run=dry_run)
+    there = Registry.of(console.view)
+    garbage = there.collect_garbage(older_than, dry_run=dry_run)
+    before = console.clock.now() - older_than
+    unused = Environments.of(console.view, there).unused(before, dry_run=dry_run)
     lines = [f"{blob.digest} {blob.size} bytes" for blob in garbage.blobs]
-    lines.append(_summary(garbage, dry_run=dry_run))
-    console.emit(_garbage_json(garbage, dry_run=dry_run), "\n".join(lines))
+    lines += [f"{folder.digest} {folder.size} bytes unpacked" for folder in unused]
+    lines.append(_summary(garbage, unused, dry_run=dry_run))
+    console.emit(_garbage_json(garbage, unused, dry_run=dry_run), "\n".join(lines))
 
 
-def _summary(garbage: Garbage, *, dry_run: bool) -> str:
+def _summary(garbage: Garbage, unused: Sequence[UnusedFolder], *, dry_run: bool) -> str:
     verb = "would be removed" if dry_run else "removed"
     blobs, drafts = _counted(len(garbage.blobs), "blob"), _counted(garbage.drafts, "draft")
-    return f"{blobs} and {drafts} {verb}, {garbage.size} bytes"
+    size = garbage.size + sum(folder.size for folder in unused)
+    return f"{blobs}, {_counted(len(unused), 'folder')} and {drafts} {verb}, {size} bytes"
 
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _garbage_json(garbage: Garbage, *, dry_run: bool) -> dict[str, Any]:
+def _garbage_json(
+    garbage: Garbage, unused: Sequence[UnusedFolder], *, dry_run: bool
+) -> dict[str, Any]:
     return {
         "dry_run": dry_run,
         "blobs": [
             {"digest": blob.digest, "size": blob.size, "put_at": iso(blob.put_at)}
             for blob in garbage.blobs
         ],
+        "folders": [
+            {"digest": folder.digest, "size": folder.size, "used_at": iso(folder.used_at)}
+            for folder in unused
+        ],
         "drafts": garbage.drafts,
-        "bytes": garbage.size,
+        "bytes": garbage.size + sum(folder.size for folder in unused),
     }

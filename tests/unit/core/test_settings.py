@@ -352,8 +352,8 @@ def test_unknown_settings_are_all_told_with_those_there_are(
         f"{pyproject}: there is no setting 'Lease'",
     ]
     assert error.hint == (
-        "settings are: blob_store, blocked_plugins, cancel_grace, database_url, home, lease, "
-        "max_live_runs, max_run_depth, max_spilled_bytes, max_value_bytes, retention, "
+        "settings are: blob_store, blocked_plugins, cancel_grace, database_url, home, isolation, "
+        "lease, max_live_runs, max_run_depth, max_spilled_bytes, max_value_bytes, retention, "
         "retention_failed, slots, spill_bytes"
     )
 
@@ -393,6 +393,26 @@ def test_a_file_that_cant_be_opened_is_told(
     (home / "config.toml").mkdir()
 
     assert "can't be read" in refusal(environment, project).message
+
+
+def test_what_a_package_declares_of_itself_is_no_setting(
+    environment: dict[str, str], project: Path
+) -> None:
+    write_project(project, "slots = 3\n[tool.cloacina.package]\nisolation = 'namespace'")
+
+    settings = read_settings(environment, project).settings
+
+    assert (settings.slots, settings.isolation) == (3, "auto")
+
+
+def test_there_is_no_less_isolation_than_releases_need(
+    environment: dict[str, str], project: Path
+) -> None:
+    write_project(project, "isolation = 'namespace'")
+
+    error = refusal(environment, project)
+
+    assert error.message.endswith("can't be 'namespace': it takes one of auto, worker")
 
 
 @pytest.mark.parametrize("text", ["tool = 5", "[tool]\ncloacina = 5", "[[tool.cloacina]]"])

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 from support.hostile import ATTACKS, ENTRIES, FILENAMES, FILES, ZIP_ATTACKS
-from support.registry import SignedWheel, StoreView, flows_returning, open_home, signed_wheel
+from support.registry import (
+    SignedWheel,
+    StoreView,
+    flows_returning,
+    open_home,
+    signed_wheel,
+    source_of,
+)
 from support.wheels import build_wheel, wheel_filename, write_zip
 
 from cloacina_core.errors import CloacinaError
@@ -19,8 +26,7 @@ from cloacina_core.foundation.digest import Digest, hex_of
 from cloacina_registry.errors import WheelRejectedError
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.registry import Registry
-from cloacina_registry.rollout.channels import Channels
-from cloacina_registry.source import Host, RegistrySource
+from cloacina_registry.source import Host
 from cloacina_registry.wheel.checked import open_wheel
 
 TABLE: Mapping[int, tuple[str, set[str]]] = {
@@ -62,7 +68,7 @@ TABLE: Mapping[int, tuple[str, set[str]]] = {
     36: ("un-normalised name or version in the file name", {"filename"}),
     37: ("local version, build tag", {"filename"}),
     38: ("Tag in WHEEL differs, Wheel-Version 2.0", {"wheel-file"}),
-    39: ("platform wheel in a pure scope", {"not-pure"}),
+    39: ("wheel that is neither pure nor for platforms of one family", {"not-pure"}),
     40: ("WHEEL, METADATA or RECORD missing", {"dist-info"}),
     41: ("METADATA: duplicate Name, unknown version, direct URL", {"metadata"}),
     42: ("METADATA 30 MB", {"bomb", "too-large"}),
@@ -74,7 +80,7 @@ TABLE: Mapping[int, tuple[str, set[str]]] = {
     48: ("RECORD.jws / .p7s", {"record"}),
     49: ("`.pth`, `.start`", {"startup-file"}),
     50: ("`.data/` scripts, purelib, data", {"data-dir"}),
-    51: ("`.so`, ELF named .png", {"native"}),
+    51: ("`.so` in a pure wheel, ELF named .png", {"native"}),
     52: ("`.pyc` shipped", {"bytecode"}),
     53: ("top level shadows stdlib, sitecustomize, host package", {"shadow"}),
     54: ("undeclared or doubled import name", {"top-level"}),
@@ -108,9 +114,8 @@ class Home:
 
     def load(self, python: str = "3.11.7") -> None:
         with NamespaceLoader() as loader:
-            channels = Channels.of(self.view, self.registry)
             host = Host(python=python, core="0.1")
-            source = RegistrySource(self.registry, channels, loader, host)
+            source = source_of(self.view, self.registry, loader, host)
             (release,) = source.releases("acme-etl")
             source.load(release, "nightly")
 

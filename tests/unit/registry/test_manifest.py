@@ -41,7 +41,7 @@ def full_manifest() -> Manifest:
     )
     return replace(
         make_manifest(),
-        isolation="process",
+        isolation="worker",
         capabilities=("network",),
         lock=digest_of(b"lock"),
         workflows=(ManifestWorkflow("acme_etl.flows:nightly", definition),),
@@ -124,7 +124,9 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "bad specifier": (set_in(top, "requires_core", "about 1"), "$.requires_core"),
     "bad python specifier": (set_in(top, "requires_python", "3"), "$.requires_python"),
     "bad digest": (set_in(top, "lock", "md5:1"), "$.lock"),
-    "bad capability": (set_in(top, "capabilities", ["a b"]), "$.capabilities"),
+    "unknown capability": (set_in(top, "capabilities", ["netwrok"]), "$.capabilities"),
+    "capability twice": (set_in(top, "capabilities", ["network"] * 2), "$.capabilities"),
+    "capability that is no text": (set_in(top, "capabilities", [1]), "$.capabilities[0]"),
     "bad entry point": (
         lambda value: value["workflows"][0].__setitem__("entry_point", "acme_etl/flows"),
         "$.workflows[0].entry_point",

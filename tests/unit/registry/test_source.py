@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from support.locked_wheels import HERE
 from support.registry import (
     StoreView,
     flows_returning,
     honest_manifest,
     open_home,
     signed_wheel,
+    source_of,
 )
 from support.signing import revoke_key
 from support.wheels import WORKFLOWS, make_manifest
@@ -24,19 +27,22 @@ from cloacina_core.errors import (
     UnknownWorkflowError,
 )
 from cloacina_core.foundation.digest import Digest, hex_of
+from cloacina_core.model.isolation import Isolation, Placement
 from cloacina_core.model.release import Release
 from cloacina_core.plugin import LoadedWorkflow, WorkflowSource
 from cloacina_registry.errors import (
     IncompatibleReleaseError,
     LoadError,
+    PlacementError,
     TamperedError,
     UntrustedSignerError,
 )
 from cloacina_registry.loading.loader import NamespaceLoader
+from cloacina_registry.loading.placing import MAX_SCANNED_BYTES
 from cloacina_registry.registry import Registry
-from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.source import Host, RegistrySource
 
+VERSIONS = ("1.0", "2.0")
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
 TWO = signed_wheel("2.0", sources=flows_returning("two"))
 HOST = Host(python="3.11.7", core="0.1.0")
@@ -60,7 +66,7 @@ def loader() -> Iterator[NamespaceLoader]:
 
 @pytest.fixture
 def source(view: StoreView, registry: Registry, loader: NamespaceLoader) -> RegistrySource:
-    return RegistrySource(registry, Channels.of(view, registry), loader, HOST)
+    return source_of(view, registry, loader, HOST)
 
 
 def release_of(source: WorkflowSource, version: str) -> Release:
@@ -170,6 +176,129 @@ def test_loading_twice_gives_the_same_objects(registry: Registry, source: Regist
     assert len({id(one.workflow) for one in loaded}) == 1
 
 
+def test_where_a_release_runs_is_decided_when_it_is_uploaded(
+    registry: Registry, source: RegistrySource
+):
+    ONE.upload_to(registry)
+    signed_wheel("2.0", sources=flows_returning("two"), isolation="worker").upload_to(registry)
+
+    placements = [source.placement(release_of(source, version), "nightly") for version in VERSIONS]
+
+    assert [placement.to_json() for placement in placements] == [
+        {
+            "isolation": "namespace",
+            "reason": "it is pure Python, and so is all that it depends on",
+        },
+        {"isolation": "worker", "reason": "the package wishes it"},
+    ]
+    assert registry.show("acme-etl", "2.0").placement == placements[1]
+    assert namespaces() == []
+
+
+def test_the_operator_can_have_everything_in_workers(
+    view: StoreView, registry: Registry, loader: NamespaceLoader
+):
+    ONE.upload_to(registry)
+    source = source_of(view, registry, loader, HOST, minimum="worker")
+
+    placement = source.placement(release_of(source, "1.0"), "nightly")
+
+    assert placement == Placement(
+        isolation=Isolation.WORKER, reason="the setting isolation says worker"
+    )
+    assert registry.show("acme-etl").placement.isolation is Isolation.NAMESPACE
+
+
+def test_what_does_not_work_in_a_namespace_is_found_at_the_upload(
+    registry: Registry, source: RegistrySource
+):
+    sources = flows_returning("one")
+    sources["acme_etl/odd.py"] = b'import sys\n\nOWN = sys.modules["acme_etl"]\n'
+    signed_wheel(sources=sources).upload_to(registry)
+
+    placement = source.placement(release_of(source, "1.0"), "nightly")
+
+    assert placement.isolation is Isolation.WORKER
+    assert placement.reason.startswith("acme_etl/odd.py:3: ")
+
+
+def test_source_that_is_too_deep_to_scan_goes_to_a_worker(
+    registry: Registry, source: RegistrySource
+):
+    deep = b"import sys\nif 0:\n    sys" + b".x" * 1_500 + b"[0]\n"
+    signed_wheel(sources=flows_returning("one") | {"acme_etl/deep.py": deep}).upload_to(registry)
+
+    placement = source.placement(release_of(source, "1.0"), "nightly")
+
+    assert placement.reason == "its source is nested too deeply to tell what it does"
+
+
+def test_source_that_is_too_large_to_scan_goes_to_a_worker(
+    registry: Registry, source: RegistrySource
+):
+    large = b"ROWS = [\n" + b"    1,\n" * (MAX_SCANNED_BYTES // 7) + b"]\n"
+    signed_wheel(sources=flows_returning("one") | {"acme_etl/rows.py": large}).upload_to(registry)
+
+    placement = source.placement(release_of(source, "1.0"), "nightly")
+
+    assert placement.reason == "acme_etl/rows.py is too large to tell what it does"
+
+
+def test_a_wish_for_a_namespace_that_cannot_be_met_is_refused_at_the_upload(registry: Registry):
+    wheel = signed_wheel(
+        sources=flows_returning("one"), isolation="namespace", capabilities=("network",)
+    )
+
+    with pytest.raises(PlacementError):
+        wheel.upload_to(registry)
+
+    assert registry.packages() == []
+
+
+def test_a_catalog_that_lets_a_release_out_of_its_worker_is_not_believed(
+    view: StoreView, registry: Registry, source: RegistrySource
+):
+    signed_wheel(sources=flows_returning("one"), capabilities=()).upload_to(registry)
+    with view.begin() as connection:
+        connection.execute(text("update registry_releases set isolation = 'namespace'"))
+
+    with pytest.raises(TamperedError):
+        source.placement(release_of(source, "1.0"), "nightly")
+
+
+def test_where_an_untrusted_release_would_run_is_not_told(
+    view: StoreView, registry: Registry, source: RegistrySource
+):
+    ONE.upload_to(registry)
+    release = release_of(source, "1.0")
+    revoke_key(view.home, "owner")
+
+    with pytest.raises(UntrustedSignerError):
+        source.placement(release, "nightly")
+
+
+def test_a_release_for_another_platform_is_told_so_and_refused(
+    registry: Registry, source: RegistrySource
+):
+    wheel = signed_wheel(
+        sources=flows_returning("one"), isolation="worker", tags="cp311-cp311-win_amd64"
+    )
+    wheel.upload_to(registry)
+    release = release_of(source, "1.0")
+
+    assert release.needs == "it is built for cp311-cp311-win_amd64, which isn't this host"
+    with pytest.raises(IncompatibleReleaseError):
+        source.environment(release)
+
+
+def test_a_release_for_this_platform_runs_here(registry: Registry, source: RegistrySource):
+    assert Host.current().needs(None, "", HERE) is None
+    assert Host.current().needs(None, "", "cp27-cp27m-linux_x86_64") is not None
+    signed_wheel(sources=flows_returning("one"), isolation="worker", tags=HERE).upload_to(registry)
+
+    assert release_of(source, "1.0").needs is None
+
+
 def use_definition(source: RegistrySource, release: Release) -> object:
     return source.definition(release, "nightly")
 
@@ -260,7 +389,7 @@ def test_a_release_that_needs_another_host_is_refused(
     view: StoreView, registry: Registry, loader: NamespaceLoader, use: Use, host: Host, wanted: str
 ):
     ONE.upload_to(registry)
-    source = RegistrySource(registry, Channels.of(view, registry), loader, host)
+    source = source_of(view, registry, loader, host)
 
     with pytest.raises(IncompatibleReleaseError) as caught:
         use(source, release_of(source, "1.0"))
@@ -275,9 +404,7 @@ def test_a_host_that_is_a_pre_release_or_runs_from_sources_will_do(
     view: StoreView, registry: Registry, loader: NamespaceLoader, core: str | None
 ):
     ONE.upload_to(registry)
-    source = RegistrySource(
-        registry, Channels.of(view, registry), loader, Host(python="3.14.0rc1", core=core)
-    )
+    source = source_of(view, registry, loader, Host(python="3.14.0rc1", core=core))
 
     assert use_code(source, release_of(source, "1.0"))
 

@@ -193,3 +193,41 @@ def test_releases_are_compared_as_files_are(home: Path, tmp_path: Path):
     assert result.exit_code == 0, result.stderr
     assert "version: 1.0 -> 2.0" in result.stdout
     assert "task extract: code changed" in result.stdout
+
+
+def test_before_a_promotion_it_is_told_where_the_release_runs(home: Path):
+    promote(home, "1.0")
+
+    told = answer(home, "promote", "acme-etl==2.0", "--check")
+
+    assert told["placement"]["isolation"] == "namespace"
+    assert "it runs in a namespace: " in done(home, "promote", "acme-etl==2.0", "--check")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (("network",), ("network", "processes"), ["processes"]),
+        (("network",), (), []),
+        ((), None, ["capabilities"]),
+        (None, ("network",), []),
+    ],
+)
+def test_a_release_that_may_do_more_than_the_one_before_is_told(
+    home: Path,
+    tmp_path: Path,
+    before: tuple[str, ...] | None,
+    after: tuple[str, ...] | None,
+    said: list[str],
+):
+    for version, capabilities in (("4.0", before), ("5.0", after)):
+        wheel = signed_wheel(version, sources=flows_returning("x"), capabilities=capabilities)
+        done(home, "upload", wheel.save_in(tmp_path))
+    promote(home, "4.0")
+
+    told = answer(home, "promote", "acme-etl==5.0", "--check")
+
+    assert [one["where"] for one in told["warnings"] if one["kind"] == "capability"] == said
+    (change,) = (one for one in told["changes"]["changes"] if one["what"] == "capabilities")
+    assert change["old"] == (None if before is None else list(before))
+    assert change["new"] == (None if after is None else list(after))

@@ -96,6 +96,10 @@ def test_a_build_tells_what_it_made(run: Run, project: Path):
         "workflows": ["nightly"],
         "signed_by": "default",
         "lock": {"packages": 0},
+        "placement": {
+            "isolation": "namespace",
+            "reason": "it is pure Python, and so is all that it depends on",
+        },
     }
 
 
@@ -103,7 +107,10 @@ def test_a_build_prints_the_path_of_the_wheel_alone(run: Run, project: Path):
     result = run("build", project)
 
     assert result.stdout == f"{project / 'dist' / WHEEL}\n"
-    assert result.stderr == "built acme-etl 1.0 (nightly), signed by default\n"
+    assert result.stderr == (
+        "built acme-etl 1.0 (nightly), signed by default\n"
+        "it runs in a namespace: it is pure Python, and so is all that it depends on\n"
+    )
 
 
 def test_a_build_goes_where_it_is_told(run: Run, project: Path, tmp_path: Path):
@@ -478,3 +485,41 @@ def test_a_package_does_not_differ_from_itself(run: Run, project: Path):
     wheel = project / "dist" / WHEEL
 
     assert run("diff", wheel, wheel).stdout == "nothing changed\n"
+
+
+def test_a_wheel_is_sealed_as_the_options_declare(run: Run, project: Path):
+    built = answer(run("build", project, "--json"))["file"]
+
+    told = answer(run("seal", built, "--isolation", "worker", "--capability", "network", "--json"))
+    shown = run("inspect", built)
+    verified = run("verify", built)
+
+    why = "the package wishes it; it declares capabilities, which only a worker enforces"
+    assert told["placement"] == {"isolation": "worker", "reason": why}
+    assert f"isolation  worker, so worker: {why}\n" in shown.stdout
+    assert "may        connect to others, and listen\n" in shown.stdout
+    assert f"  runs in a worker: {why}\n" in verified.stdout
+    assert answer(run("inspect", built, "--json"))["capabilities"] == ["network"]
+
+
+def test_a_capability_that_is_not_known_is_refused(run: Run, project: Path):
+    built = answer(run("build", project, "--json"))["file"]
+
+    result = run("seal", built, "--capability", "netwrok")
+
+    assert result.exit_code == 2
+    assert "did you mean network?" in result.stderr
+
+
+def test_what_cannot_run_where_it_wishes_is_not_accepted(run: Run, tmp_path: Path):
+    manifest = make_manifest(isolation="namespace", capabilities=())
+    wheel = tmp_path / wheel_filename()
+    wheel.write_bytes(build_wheel(manifest=manifest))
+
+    verified = run("verify", wheel, "--content-only", "--json")
+
+    assert verified.exit_code == 2
+    (verdict,) = json.loads(verified.stdout)
+    assert [problem["kind"] for problem in verdict["problems"]] == ["placement"]
+    assert verdict["placement"] is None
+    assert run("inspect", wheel).exit_code == 2

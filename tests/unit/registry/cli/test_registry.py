@@ -170,7 +170,7 @@ def test_a_list_for_people_is_a_table(home: Path, dist: Path):
     headers, row = call(home, "list", "acme-etl").stdout.splitlines()
 
     assert headers.split()[:3] == ["PACKAGE", "VERSION", "STATUS"]
-    assert row.split()[:5] == ["acme-etl", "1.0", "published", "nightly", "owner"]
+    assert row.split()[:6] == ["acme-etl", "1.0", "published", "nightly", "namespace", "owner"]
 
 
 def test_an_empty_list_says_how_to_publish(home: Path):
@@ -300,3 +300,43 @@ def test_what_is_not_there_is_not_found(home: Path, dist: Path, verb: str):
 
     assert result.exit_code == 3
     assert "releases there are: 1.0" in result.stderr
+
+
+IN_WORKERS = signed_wheel(
+    "3.0", sources=flows_returning("three"), isolation="worker", capabilities=("network",)
+)
+WHY = "the package wishes it; it declares capabilities, which only a worker enforces"
+
+
+def test_where_a_release_runs_and_why_is_shown(home: Path, dist: Path):
+    publish(home, dist, IN_WORKERS)
+
+    told = answer(home, "show", "acme-etl")
+
+    assert told["placement"] == {"isolation": "worker", "reason": WHY}
+    assert told["platform"] is None
+    assert f"isolation  worker: {WHY}\n" in f"{call(home, 'show', 'acme-etl').stdout}\n"
+
+
+def test_a_listing_tells_where_each_release_runs(home: Path, dist: Path):
+    publish(home, dist, ONE, IN_WORKERS)
+
+    lines = call(home, "list").stdout.splitlines()
+
+    column = lines[0].split().index("ISOLATION")
+    assert {line.split()[column] for line in lines[1:]} == {"namespace", "worker"}
+
+
+def test_the_operators_minimum_is_shown_as_the_reason(
+    home: Path, dist: Path, monkeypatch: pytest.MonkeyPatch
+):
+    publish(home, dist, ONE)
+    monkeypatch.setenv("CLOACINA_ISOLATION", "worker")
+
+    told = answer(home, "show", "acme-etl==1.0")
+
+    assert told["placement"] == {
+        "isolation": "worker",
+        "reason": "the setting isolation says worker",
+    }
+    assert [each["placement"]["isolation"] for each in answer(home, "list")] == ["worker"]

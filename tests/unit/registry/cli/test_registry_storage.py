@@ -105,7 +105,7 @@ def test_what_nobody_needs_is_removed_after_a_day(home: Path, tmp_path: Path) ->
     assert too_young["blobs"] == []
     digest = planned["blobs"][0]["digest"]
     assert told.stdout == (
-        f"{digest} {len(STRAY)} bytes\n1 blob and 0 drafts removed, {len(STRAY)} bytes\n"
+        f"{digest} {len(STRAY)} bytes\n1 blob, 0 folders and 0 drafts removed, {len(STRAY)} bytes\n"
     )
     assert (again["dry_run"], again["blobs"]) == (False, [])
     assert len(blob_files(home)) == 1
@@ -223,3 +223,22 @@ def test_a_file_that_cannot_be_used_is_bad_input(home: Path, tmp_path: Path, ver
 
     assert result.exit_code == 2
     assert str(file) in result.stderr
+
+
+def test_folders_of_workers_that_nobody_used_are_removed(home: Path, tmp_path: Path) -> None:
+    wheel = signed_wheel("3.0", sources=flows_returning("three"), isolation="worker")
+    publish(home, tmp_path / "dist", wheel)
+    promoted = call(home, "promote", "acme-etl==3.0")
+    (folder,) = (home / "environments" / "wheels").iterdir()
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(folder, (two_days_ago, two_days_ago))
+
+    planned = answer(home, "gc", "--dry-run")
+    told = call(home, "gc")
+
+    assert promoted.exit_code == 0, promoted.stderr
+    assert [each["digest"] for each in planned["folders"]] == [wheel.digest]
+    assert planned["bytes"] == planned["folders"][0]["size"] > 0
+    assert f"{wheel.digest} {planned['bytes']} bytes unpacked\n" in told.stdout
+    assert not folder.exists()
+    assert answer(home, "gc")["folders"] == []

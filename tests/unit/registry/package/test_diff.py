@@ -54,7 +54,7 @@ def test_another_version_is_told():
 
 
 def test_another_demand_on_the_host_is_told():
-    diff = diff_manifests(make_manifest(), make_manifest(requires_core=">=2", isolation="process"))
+    diff = diff_manifests(make_manifest(), make_manifest(requires_core=">=2", isolation="worker"))
 
     assert [change.what for change in diff.changes] == ["requires_core", "isolation"]
 

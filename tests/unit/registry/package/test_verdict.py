@@ -129,6 +129,6 @@ def test_a_file_that_is_too_large_is_refused_without_being_read_whole(tmp_path: 
 def test_the_verdict_as_json_has_the_promised_keys(tmp_path: Path):
     verdict = verdict_on(signed(tmp_path, 2), trusting(trusted(make_key(1)))).to_json()
 
-    assert set(verdict) == {"file", "accepted", "problems", "signers", "warnings"}
+    assert set(verdict) == {*("file", "accepted", "problems", "signers", "placement", "warnings")}
     assert set(verdict["problems"][0]) == {"kind", "message", "where"}
     assert verdict["accepted"] is False

@@ -1,19 +1,36 @@
 """Whether a release can be loaded is found out in a process of its own, whatever its code does."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
-from support.registry import SignedWheel, flows_returning, honest_manifest, signed_wheel
+from support.registry import (
+    SignedWheel,
+    StoreView,
+    flows_returning,
+    honest_manifest,
+    signed_wheel,
+)
 from support.wheels import WORKFLOWS
 
-from cloacina_registry.errors import LoadError
-from cloacina_registry.rollout.trial import try_loading
+from cloacina_core.foundation.digest import digest_of
+from cloacina_core.model.isolation import WorkerEnvironment
+from cloacina_registry.errors import LoadError, ManifestMismatchError
+from cloacina_registry.loading.matching import match_definition
+from cloacina_registry.registry import Registry
+from cloacina_registry.rollout.channels import Channels
+from cloacina_registry.rollout.check import check_promotion
+from cloacina_registry.rollout.trial import try_in_worker, try_loading
 from cloacina_registry.wheel.checked import open_wheel
 
 SOUND = flows_returning("one")
 MANIFEST = honest_manifest(SOUND, "acme-etl", "1.0", WORKFLOWS)
+
+
+OTHER_FLOWS = SOUND["acme_etl/flows.py"].replace(b"def extract", b"def load")
 
 
 def wheel_with(code: str) -> SignedWheel:
@@ -85,15 +102,113 @@ def test_a_process_that_it_leaves_behind_keeps_nobody_waiting():
 
 
 def test_code_that_is_not_what_the_manifest_says_is_refused():
-    sources = SOUND | {
-        "acme_etl/flows.py": SOUND["acme_etl/flows.py"].replace(b"def extract", b"def load")
-    }
+    sources = SOUND | {"acme_etl/flows.py": OTHER_FLOWS}
     wheel = signed_wheel("1.0", sources=sources, manifest=MANIFEST)
 
     with pytest.raises(LoadError) as raised:
         try_it(wheel)
 
     assert {problem.kind for problem in raised.value.problems} == {"manifest-mismatch"}
+
+
+def environment_of(folder: Path, code: str, flows: bytes | None = None) -> WorkerEnvironment:
+    """Return an environment whose package has some code at its top."""
+    (folder / "acme_etl").mkdir()
+    (folder / "acme_etl" / "__init__.py").write_text(f"VALUE = 'one'\n{code}\n")
+    (folder / "acme_etl" / "flows.py").write_bytes(flows or SOUND["acme_etl/flows.py"])
+    return WorkerEnvironment(
+        digest=digest_of(code.encode()),
+        folders=(folder,),
+        entry_points=WORKFLOWS,
+        capabilities=None,
+        verify=partial(match_definition, MANIFEST),
+    )
+
+
+def try_environment(environment: WorkerEnvironment, seconds: float = 60) -> None:
+    try_in_worker(environment, "acme-etl 1.0", limit=timedelta(seconds=seconds))
+
+
+def test_a_sound_release_passes_in_a_worker(tmp_path: Path):
+    try_environment(environment_of(tmp_path, "print('hello')"))
+
+
+def test_in_a_worker_nothing_is_there_that_is_installed_here(tmp_path: Path):
+    code = (
+        "import importlib.util\n"
+        "for name in ('cloacina_registry', 'sqlalchemy', 'pytest', 'pip'):\n"
+        "    assert importlib.util.find_spec(name) is None, name"
+    )
+
+    try_environment(environment_of(tmp_path, code))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "said"),
+    [
+        ("import os; os._exit(0)", "load-crashed", "status 0"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "load-crashed", "status -9"),
+        ("import os; os.write(3, b'{}\\n[]\\n5\\nx\\n'); os._exit(0)", "load-crashed", "status 0"),
+        ("import sys; sys.exit('no')", "load-failed", "SystemExit"),
+        ("raise RuntimeError('not here')", "load-failed", "not here"),
+        ("import numpy_that_is_missing", "load-failed", "numpy_that_is_missing"),
+        ("import os; os.close(1); os.close(2)\nraise RuntimeError", "load-failed", "Runtime"),
+    ],
+)
+def test_one_that_a_worker_cannot_load_is_refused_with_the_reason(
+    tmp_path: Path, code: str, kind: str, said: str
+):
+    with pytest.raises(LoadError) as raised:
+        try_environment(environment_of(tmp_path, code))
+
+    assert [problem.kind for problem in raised.value.problems] == [kind]
+    assert said in raised.value.problems[0].message
+
+
+def test_one_that_hangs_in_a_worker_is_ended(tmp_path: Path):
+    with pytest.raises(LoadError) as raised:
+        try_environment(environment_of(tmp_path, "import time; time.sleep(600)"), seconds=3)
+
+    assert raised.value.problems[0].kind == "load-timeout"
+
+
+@pytest.mark.parametrize(
+    ("flows", "error", "said"),
+    [
+        (OTHER_FLOWS, ManifestMismatchError, ""),
+        (b"nightly = 5\n", LoadError, "is int, not a Workflow"),
+        (b"hourly = 5\n", LoadError, "AttributeError"),
+    ],
+)
+def test_code_in_a_worker_that_is_not_what_the_manifest_says_is_refused(
+    tmp_path: Path, flows: bytes, error: type[LoadError], said: str
+):
+    with pytest.raises(error) as raised:
+        try_environment(environment_of(tmp_path, "", flows))
+
+    assert said in raised.value.problems[0].message
+
+
+def test_a_release_that_is_placed_in_a_worker_is_tried_in_one(
+    view: StoreView, registry: Registry, channels: Channels
+):
+    code = (
+        "import sys\n"
+        "assert 'cloacina_registry' not in sys.modules\n"
+        "assert not [name for name in sys.modules if name.startswith('_cloacina')]"
+    )
+    begun = SOUND["acme_etl/__init__.py"].decode()
+    sources = SOUND | {"acme_etl/__init__.py": f"{begun}\n{code}\n".encode()}
+    for version, wish in (("4.0", "worker"), ("5.0", "auto")):
+        manifest = replace(MANIFEST, version=version)
+        signed_wheel(version, sources=sources, manifest=manifest, isolation=wish).upload_to(
+            registry
+        )
+
+    assert channels.promote("acme-etl", "4.0").version == "4.0"
+    with pytest.raises(LoadError):
+        channels.promote("acme-etl", "5.0")
+    assert check_promotion(view, registry, "acme-etl", "4.0", "stable").obstacles == ()
 
 
 def test_the_passphrase_stays_here(monkeypatch: pytest.MonkeyPatch):

@@ -13,6 +13,7 @@ from support.signing import NOW, make_key
 from support.wheels import wheel_filename
 
 from cloacina_core.foundation.digest import digest_of_text
+from cloacina_core.model.isolation import Isolation, Placement
 from cloacina_registry.storage.catalog import TABLES, Catalog, ReleaseStatus, StoredRelease
 from cloacina_registry.trust.verification import Signer
 
@@ -39,7 +40,9 @@ def stored(package: str = "acme-etl", version: str = "1.0", **changes: Any) -> S
         size=1234,
         requires_python=">=3.11",
         requires_core=">=0.1",
+        platform="cp311-cp311-manylinux_2_28_x86_64",
         workflows=("hourly", "nightly"),
+        placement=Placement(isolation=Isolation.WORKER, reason="the package wishes it"),
         signers=(Signer("owner", make_key().public.key_id),),
         attestation=b'{"payload": "\xc3\xa4"}',
         uploaded_at=NOW,

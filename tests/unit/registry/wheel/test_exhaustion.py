@@ -130,7 +130,7 @@ def everything_at_once() -> bytes:
     files[f"{DIST_INFO}/entry_points.txt"] = b"".join(b"[%d]\n" % n for n in range(9_000))
     path = f"{DIST_INFO}/cloacina.json"
     files[path] = files[path].replace(
-        b'"capabilities": [', b'"capabilities": [' + b'"a",' * 200_000
+        b'"capabilities": null', b'"capabilities": [' + b'"a",' * 200_000
     )
     return wheel_of(files)
 
@@ -220,11 +220,11 @@ CONTENT_ATTACKS: Mapping[str, tuple[str | None, Make]] = {
     ),
     "a manifest of wrong things": (
         "manifest",
-        manifest(b'"capabilities": [', b'"capabilities": [' + b"0," * 500_000 + b'"a"'),
+        manifest(b'"capabilities": null', b'"capabilities": [' + b"0," * 500_000 + b'"a"]'),
     ),
     "a manifest of many names": (
         "manifest",
-        manifest(b'"capabilities": [', b'"capabilities": [' + b'"a b",' * 170_000 + b'"a"'),
+        manifest(b'"capabilities": null', b'"capabilities": [' + b'"a b",' * 170_000 + b'"a"]'),
     ),
     "tasks after many": (
         "manifest",
