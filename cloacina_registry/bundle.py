@@ -45,7 +45,6 @@ from cloacina_registry.errors import (
     BundleRejectedError,
     WheelRejectedError,
 )
-from cloacina_registry.package.lock import Lock, LockedPackage
 from cloacina_registry.registry import AdmittedWheel, Registry, StoredFiles
 from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX, MAX_ENVELOPE_BYTES
 from cloacina_registry.trust.strict import LIST, TEXT, WHOLE_NUMBER, field_faults
@@ -53,6 +52,7 @@ from cloacina_registry.wheel.archive import MAX_ARCHIVE_BYTES
 from cloacina_registry.wheel.checked import open_wheel
 from cloacina_registry.wheel.filename import parse_filename
 from cloacina_registry.wheel.framing import STORED, Entry, read_entries
+from cloacina_registry.wheel.lock import Lock, LockedPackage
 
 MAX_BUNDLE_BYTES = 512 * 1024 * 1024
 """A bundle is held in memory while it is read. Larger ones are several."""

@@ -25,6 +25,7 @@ from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import BlobStore, RuntimeView
 from cloacina_registry.audit.entries import EntryKind, check_reason
 from cloacina_registry.audit.signed import RegistryKey
+from cloacina_registry.blobs import read_blob
 from cloacina_registry.errors import (
     FilenameReusedError,
     ReleaseExistsError,
@@ -34,7 +35,6 @@ from cloacina_registry.errors import (
 )
 from cloacina_registry.evidence import Evidence
 from cloacina_registry.ownership import claim_name
-from cloacina_registry.storage.blobs import read_blob
 from cloacina_registry.storage.catalog import (
     PAGE_LENGTH,
     Catalog,

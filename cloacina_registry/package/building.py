@@ -11,8 +11,7 @@ from pathlib import Path
 
 from cloacina_registry.errors import PackageBuildError
 from cloacina_registry.package.backend import build_wheel
-from cloacina_registry.package.lock import Lock
-from cloacina_registry.package.locking import ExistingLock, choose_lock
+from cloacina_registry.package.locking import ExistingLock, choose_lock, refuse_dependencies
 from cloacina_registry.package.progress import Progress
 from cloacina_registry.package.reader import IMPORT_LIMIT
 from cloacina_registry.package.sealing import SealedPackage, seal_wheel
@@ -21,6 +20,7 @@ from cloacina_registry.trust.keys import PrivateKey, SigningKey
 from cloacina_registry.trust.signing import add_signature, sign_wheel
 from cloacina_registry.wheel.checked import LOCK_NAME, CheckedWheel, UnsealedWheel, open_wheel
 from cloacina_registry.wheel.filename import parse_filename
+from cloacina_registry.wheel.lock import Lock
 from cloacina_registry.wheel.reading import read_leniently
 
 
@@ -49,6 +49,7 @@ def build_package(
     progress: Progress,
     isolated: bool | None = None,
     update_lock: bool = False,
+    no_lock: bool = False,
     limit: timedelta = IMPORT_LIMIT,
 ) -> SealedPackage:
     """Build a project's wheel, and make it a package.
@@ -61,16 +62,21 @@ def build_package(
         progress: who wants to know.
         isolated: whether the build backend gets an environment of its own; None: if need be.
         update_lock: make a new lock, also if the one of the project fits.
+        no_lock: leave the lock out; for packages without dependencies alone.
         limit: how long each entry point may take to import.
 
     Raises:
         PackageBuildError: the project can't be made into a package; `problems` names every fault.
+        BadLockError: the project's lock can't be used.
     """
     with tempfile.TemporaryDirectory(prefix="cloacina-build-") as folder:
         built = build_wheel(project, Path(folder), isolated=isolated, progress=progress)
     lock_file = project / LOCK_NAME
 
-    def lock_of(wheel: UnsealedWheel) -> Lock:
+    def lock_of(wheel: UnsealedWheel) -> Lock | None:
+        if no_lock:
+            refuse_dependencies(wheel)
+            return None
         existing = None
         if lock_file.is_file() and not update_lock:
             existing = ExistingLock(str(lock_file), _read(lock_file))
@@ -110,6 +116,7 @@ def seal_file(
 
     Raises:
         PackageBuildError: it can't be a package; `problems` names every fault.
+        BadLockError: the lock can't be used.
     """
     data = _read(path)
     given = (

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cloacina_core.errors import Problem
-from cloacina_registry.errors import PackageBuildError, TrustError
+from cloacina_registry.errors import TrustError
 from cloacina_registry.manifest import ManifestWorkflow
-from cloacina_registry.package.lock import Lock
 from cloacina_registry.package.verdict import (
     UnreadableError,
     open_file,
@@ -20,6 +19,7 @@ from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX
 from cloacina_registry.trust.policy import TrustPolicy
 from cloacina_registry.trust.verification import Signer, verify_wheel
 from cloacina_registry.wheel.checked import CheckedWheel
+from cloacina_registry.wheel.lock import Lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Inspection:
 
     wheel: CheckedWheel
     lock: Lock | None
-    """None: it has none that can be read."""
+    """None: it has none."""
     is_signed: bool
     """Whether there is a signature file beside it."""
     signers: tuple[Signer, ...]
@@ -89,13 +89,8 @@ def inspect_file(path: Path, trust: TrustPolicy, now: datetime) -> Inspection:
 
 
 def lock_of(wheel: CheckedWheel) -> Lock | None:
-    """Return the lock in a package; None if it has none, or one that can't be read."""
-    if wheel.lock is None:
-        return None
-    try:
-        return Lock.parse(wheel.lock, wheel.filename)
-    except PackageBuildError:
-        return None
+    """Return the lock in a package; None if it has none."""
+    return None if wheel.lock is None else Lock.parse(wheel.lock, wheel.filename)
 
 
 def _workflow_json(workflow: ManifestWorkflow) -> Mapping[str, Any]:

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import LoadError
-from cloacina_registry.package.subprocesses import end_group, environment, last_lines
 from cloacina_registry.rollout import trial_child
+from cloacina_registry.subprocesses import end_group, environment, last_lines
 from cloacina_registry.wheel.checked import CheckedWheel
 
 TRIAL_LIMIT = timedelta(seconds=60)

@@ -24,13 +24,13 @@ from typing import TypeAlias
 from cloacina_core.errors import Problem
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.plugin import BlobStore, RuntimeView
+from cloacina_registry.blobs import read_blob
 from cloacina_registry.errors import (
     BlobMissingError,
     SignatureError,
     TamperedError,
     WheelRejectedError,
 )
-from cloacina_registry.storage.blobs import read_blob
 from cloacina_registry.storage.catalog import Catalog, StoredRelease
 from cloacina_registry.storage.collecting import GRACE
 from cloacina_registry.trust.envelope import Envelope

@@ -40,11 +40,11 @@ from cloacina_registry.errors import (
     UntrustedSignerError,
     WheelRejectedError,
 )
-from cloacina_registry.package.lock import Lock, LockedPackage, LockedWheel
 from cloacina_registry.registry import Registry
 from cloacina_registry.storage.blobs import FileBlobStore
 from cloacina_registry.trust.signing import sign_wheel
 from cloacina_registry.wheel.checked import open_wheel
+from cloacina_registry.wheel.lock import Lock, LockedPackage, LockedWheel
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
 OTHER_ONE = signed_wheel("1.0", sources=flows_returning("other one"))

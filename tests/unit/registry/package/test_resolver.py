@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from cloacina_registry.errors import PackageBuildError
-from cloacina_registry.package.lock import Lock
+from cloacina_registry.errors import BadLockError, PackageBuildError
 from cloacina_registry.package.resolver import PipResolver, Resolver, UvResolver, find_resolver
+from cloacina_registry.wheel.lock import Lock, LockedWheel
 from cloacina_registry.wheel.writer import with_record, write_wheel
 
 
@@ -152,20 +152,38 @@ def test_pip_locks_for_this_environment_and_says_so():
     assert "sys_platform == " in lock.environments[0]
 
 
-def test_a_distribution_that_only_this_host_has_cannot_be_locked(
+def test_a_distribution_that_lies_in_a_folder_is_locked_without_telling_where(
     resolver: Resolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     local = tmp_path / "local"
     local.mkdir()
-    (local / "secret-1.0-py3-none-any.whl").write_bytes(wheel("secret", "1.0"))
+    filename, data = "own-1.0-py3-none-any.whl", wheel("own", "1.0")
+    (local / filename).write_bytes(data)
     monkeypatch.setenv("PIP_FIND_LINKS", str(local))
     monkeypatch.setenv("UV_FIND_LINKS", str(local))
 
-    with pytest.raises(PackageBuildError) as caught:
-        resolve(resolver, "secret")
+    lock = resolve(resolver, "own")
 
-    assert [problem.where for problem in caught.value.problems] == ["secret"]
-    assert "can't be had by others" in caught.value.problems[0].message
+    assert lock.packages[0].wheels == (
+        LockedWheel(filename=filename, sha256=sha256(data).hexdigest(), size=None),
+    )
+    assert str(local).encode() not in lock.to_bytes()
+
+
+def test_a_dependency_that_is_required_by_its_address_is_refused(
+    resolver: Resolver, tmp_path: Path, index: str, monkeypatch: pytest.MonkeyPatch
+):
+    local = tmp_path / "local"
+    local.mkdir()
+    address = f"{index}cells/cells-2.1-py3-none-any.whl"
+    (local / "odd-1.0-py3-none-any.whl").write_bytes(wheel("odd", "1.0", f"cells @ {address}"))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(local))
+    monkeypatch.setenv("UV_FIND_LINKS", str(local))
+
+    with pytest.raises((PackageBuildError, BadLockError)) as caught:
+        resolve(resolver, "odd")
+
+    assert any("cells" in str(problem) for problem in caught.value.problems)
 
 
 def test_without_uv_pip_is_found(monkeypatch: pytest.MonkeyPatch):
