@@ -89,14 +89,14 @@ class _End:
     directory_ends: int
 
 
-def read_entries(data: bytes, filename: str) -> tuple[Entry, ...]:
+def read_entries(data: bytes, filename: str, max_entries: int = MAX_ENTRIES) -> tuple[Entry, ...]:
     """Return the entries of a zip file whose framing follows all rules of this module.
 
     Raises:
         WheelRejectedError: it doesn't; kinds "zip-framing", "zip-layout", "zip-mismatch",
             "zip-flags", "zip-method" and "too-many-entries".
     """
-    end = _read_end(data, filename)
+    end = _read_end(data, filename, max_entries)
     entries = _read_directory(data, end, filename)
     problems = [
         problem for entry in entries for problem in (*_local_problems(data, entry), *_odd(entry))
@@ -107,7 +107,7 @@ def read_entries(data: bytes, filename: str) -> tuple[Entry, ...]:
     return entries
 
 
-def _read_end(data: bytes, filename: str) -> _End:
+def _read_end(data: bytes, filename: str, max_entries: int) -> _End:
     def refuse(message: str, kind: str = "zip-framing") -> WheelRejectedError:
         return WheelRejectedError(filename, [Problem(kind, message)])
 
@@ -122,8 +122,8 @@ def _read_end(data: bytes, filename: str) -> _End:
         raise refuse("the end record speaks of other disks or of a comment")
     if count == 0:
         raise refuse("the archive is empty")
-    if count > MAX_ENTRIES:
-        raise refuse(f"{count} entries are too many; {MAX_ENTRIES} fit", "too-many-entries")
+    if count > max_entries:
+        raise refuse(f"{count} entries are too many; {max_entries} fit", "too-many-entries")
     if offset + size != at:
         raise refuse("the central directory doesn't end where the end record begins")
     return _End(count, offset, at)

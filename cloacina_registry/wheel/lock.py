@@ -16,7 +16,6 @@ A lock may come from anybody. Before the parsers see it, or a part of it:
 3. A file name stands for at most 100 tags.
 """
 
-import math
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,13 +27,13 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import tomli_w
 from packaging.markers import Marker
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name, is_normalized_name, parse_wheel_filename
+from packaging.utils import canonicalize_name, is_normalized_name
 from packaging.version import Version
 
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import MAX_PROBLEMS, BadLockError
 from cloacina_registry.manifest import MAX_VERSION_LENGTH, specifier_problem
-from cloacina_registry.wheel.filename import MAX_FILENAME_LENGTH
+from cloacina_registry.wheel.filename import distribution_of
 
 HOST_PACKAGE = "cloacina"
 """The distribution that the host brings; it is never in a lock."""
@@ -50,11 +49,6 @@ dots of a line are in an address."""
 _MAX_NAME_LENGTH = 200
 _MAX_MARKER_LENGTH = 2_000
 _MAX_PLACE_LENGTH = 4_000
-_MAX_TAGS = 100
-"""That one file name stands for: real ones have three dozen at most."""
-
-_FILENAME = re.compile(r"[A-Za-z0-9_.+!-]+")
-"""What names, versions and tags are written with; nothing that a file system takes for a path."""
 
 _CREATED_BY = "cloacina"
 _SHA256_DIGITS = 64
@@ -280,8 +274,9 @@ def _wheel_problems(wheel: Mapping[str, Any], name: str, version: Version) -> It
     texts = [wheel.get(key, "") for key in ("name", "url", "path")]
     if not all(_is_short(text, _MAX_PLACE_LENGTH) for text in texts):
         yield Problem("lock", "name, url and path of a wheel must be short texts", name)
-    elif wrong := _filename_problem(_filename_of(wheel), name, version):
-        yield Problem("lock", wrong, name)
+    elif distribution_of(filename := _filename_of(wheel)) != (name, version):
+        message = f"{filename[:80]!r} isn't the name of a wheel of version {version}"
+        yield Problem("lock", message, name)
     hashes = wheel.get("hashes")
     sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
     if not isinstance(sha256, str) or not _is_sha256(sha256):
@@ -289,21 +284,6 @@ def _wheel_problems(wheel: Mapping[str, Any], name: str, version: Version) -> It
     size = wheel.get("size", 0)
     if type(size) is not int or size < 0:
         yield Problem("lock", "the size of a wheel must be a whole number", name)
-
-
-def _filename_problem(filename: str, name: str, version: Version) -> str | None:
-    """Return why a file name isn't that of a wheel of a distribution, or None."""
-    wrong = f"{filename[:80]!r} isn't the name of a wheel of version {version}"
-    tags = filename.rpartition(".")[0].split("-")[-3:]
-    if len(filename) > MAX_FILENAME_LENGTH or not _FILENAME.fullmatch(filename):
-        return wrong
-    if math.prod(tag.count(".") + 1 for tag in tags) > _MAX_TAGS:
-        return f"{filename[:80]!r} stands for more than {_MAX_TAGS} tags"
-    try:
-        found, found_version, _, _ = parse_wheel_filename(filename)
-    except ValueError:
-        return wrong
-    return None if (found, found_version) == (name, version) else wrong
 
 
 def _filename_of(wheel: Mapping[str, Any]) -> str:

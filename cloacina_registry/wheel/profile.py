@@ -25,7 +25,7 @@ HOST_NAMES = frozenset(
 the host would come to run the package's code in place of its own. That doesn't depend on what else
 is installed: a wheel that is accepted here is accepted elsewhere."""
 
-_STANDARD_NAMES = sys.stdlib_module_names | frozenset(
+STANDARD_NAMES = sys.stdlib_module_names | frozenset(
     # removed in 3.12 and 3.13 (PEP 594, 632): a package may run on an older Python than ours
     {"aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils"}
     | {"imghdr", "imp", "lib2to3", "mailcap", "msilib", "nis", "nntplib", "ossaudiodev", "pipes"}
@@ -34,7 +34,7 @@ _STANDARD_NAMES = sys.stdlib_module_names | frozenset(
     | {"annotationlib", "compression"}
 )
 
-_STARTUP_NAMES = frozenset({"sitecustomize", "usercustomize", "__main__", "site-packages"})
+STARTUP_NAMES = frozenset({"sitecustomize", "usercustomize", "__main__", "site-packages"})
 """Imported by the interpreter on its own account, if they are found."""
 
 _STARTUP_SUFFIXES = (".pth", ".start")
@@ -88,7 +88,7 @@ def content_problems(files: Mapping[str, bytes]) -> Iterator[Problem]:
             yield Problem("startup-file", message, path)
         elif name.endswith(_BYTECODE_SUFFIXES) or "__pycache__" in folders:
             yield Problem("bytecode", "bytecode isn't accepted, only source", path)
-        elif _NATIVE_NAME.fullmatch(name) or _is_native(content):
+        elif is_native(path, content):
             message = "native code isn't accepted: it can't be kept in a namespace"
             yield Problem("native", message, path)
         if folders and folders[0].endswith(".data"):
@@ -96,9 +96,11 @@ def content_problems(files: Mapping[str, bytes]) -> Iterator[Problem]:
             yield Problem("data-dir", message, path)
 
 
-def _is_native(content: bytes) -> bool:
-    """Whether a file begins as native code does, whatever it is called."""
-    if content.startswith(_NATIVE_SIGNATURES):
+def is_native(path: str, content: bytes) -> bool:
+    """Whether a file is called as native code is, or begins so, whatever it is called."""
+    if _NATIVE_NAME.fullmatch(path.rpartition("/")[2].lower()) or content.startswith(
+        _NATIVE_SIGNATURES
+    ):
         return True
     pointer = int.from_bytes(content[_PE_POINTER_AT : _PE_POINTER_AT + 4], "little")
     return content[:2] == b"MZ" and content[pointer : pointer + 4] == b"PE\x00\x00"
@@ -129,7 +131,7 @@ def name_problems(files: Mapping[str, bytes], declared: Collection[str]) -> Iter
         files: the contents.
         declared: the top-level names that the package says it provides.
     """
-    taken = {name.lower() for name in (*_STANDARD_NAMES, *_STARTUP_NAMES, *HOST_NAMES)}
+    taken = {name.lower() for name in (*STANDARD_NAMES, *STARTUP_NAMES, *HOST_NAMES)}
     for name in top_levels(files):
         if name.lower() in taken:
             message = "the name belongs to Python, or to Cloacina and what it runs on; rename it"

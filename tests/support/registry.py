@@ -103,6 +103,11 @@ class SignedWheel:
         """The digest of the wheel."""
         return digest_of(self.data)
 
+    @property
+    def files(self) -> tuple[bytes, str, bytes]:
+        """What `Registry.upload` takes."""
+        return self.data, self.filename, self.attestation
+
     def upload_to(self, registry: Registry) -> Upload:
         """Publish it."""
         return registry.upload(self.data, self.filename, self.attestation)

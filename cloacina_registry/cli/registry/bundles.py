@@ -34,25 +34,26 @@ _DEFAULT_OUT = Path("releases.bundle.zip")
 def export(console: Console, *, releases: tuple[str, ...], out: Path, force: bool) -> None:
     """Write releases with their signatures into one file, for a site without a network.
 
-    Locked dependencies go with them as far as they are in the registry; the others are named.
+    The wheels that they depend on go with them, for all Pythons that they were fetched for.
     """
     if out.exists() and not force:
         raise ConflictError(f"there is {out} already", hint="name another file, or use --force")
     there = Registry.of(console.view)
     wanted = [parse_exact(release) for release in releases]
     gathered = gather(there, wanted)
-    data = write_bundle(gathered.releases)
+    data = write_bundle(gathered.bundle)
     try:
         replace(out, data)
     except OSError as error:
         raise InputError(f"{out} can't be written: {error.strerror}") from error
-    names = [release.filename for release in gathered.releases]
+    releases_named = [release.filename for release in gathered.bundle.releases]
+    names = [*releases_named, *sorted(gathered.bundle.dependencies)]
     console.emit(_export_json(out, data, gathered), "\n".join([str(out), *names]))
     for package, version in wanted:
         if (release := there.show(package, version)).status is ReleaseStatus.YANKED:
             console.warn(f"{release} is yanked here; where it is imported it won't be")
     for missing in gathered.missing:
-        console.warn(f"{missing} isn't in the registry, and not in the file")
+        console.warn(f"{missing} was never fetched, and isn't in the file")
 
 
 def _export_json(out: Path, data: bytes, gathered: Gathered) -> dict[str, Any]:
@@ -62,8 +63,12 @@ def _export_json(out: Path, data: bytes, gathered: Gathered) -> dict[str, Any]:
         "digest": digest_of(data),
         "files": [
             {"name": name, "size": len(content), "digest": digest_of(content)}
-            for release in gathered.releases
+            for release in gathered.bundle.releases
             for name, content in release.files()
+        ],
+        "dependencies": [
+            {"name": name, "size": len(content), "digest": digest_of(content)}
+            for name, content in sorted(gathered.bundle.dependencies.items())
         ],
         "missing": list(gathered.missing),
     }
