@@ -17,6 +17,8 @@ from support.registry import OWNER, SignedWheel, flows_returning, honest_manifes
 from support.wheels import WORKFLOWS, build_wheel, wheel_filename
 
 from cloacina_core.foundation.digest import Digest, digest_of
+from cloacina_registry.dependencies.gathering import Provision
+from cloacina_registry.dependencies.sources import GivenWheels
 from cloacina_registry.trust.signing import sign_wheel
 from cloacina_registry.wheel.checked import open_wheel
 from cloacina_registry.wheel.lock import Lock, LockedPackage, LockedWheel
@@ -123,6 +125,11 @@ def package_with(
     return SignedWheel(filename, wheel, sign_wheel(open_wheel(wheel, filename), OWNER))
 
 
+def given(*wheels: Distribution) -> Provision:
+    """Return where some wheels can be had without asking anybody."""
+    return Provision(sources=[GivenWheels({one.digest: one.data for one in wheels})])
+
+
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         """Say nothing."""
@@ -132,7 +139,7 @@ class LocalIndex:
     """A package index on this host (PEP 503), which pip and uv know as the only one."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self._folder = folder
+        self.folder = folder
         self.url = url
 
     def add(
@@ -145,7 +152,7 @@ class LocalIndex:
             yanked: why its maker has withdrawn it (PEP 592).
             told: of which bytes the digest is told; None: of the wheel's.
         """
-        folder = self._folder / wheel.name
+        folder = self.folder / wheel.name
         wheel.save_in(folder)
         digest = sha256(wheel.data if told is None else told).hexdigest()
         attribute = "" if yanked is None else f' data-yanked="{escape(yanked)}"'

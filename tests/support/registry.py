@@ -20,6 +20,7 @@ from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_registry import hooks
 from cloacina_registry.audit.signed import RegistryKey
+from cloacina_registry.dependencies.gathering import Provision
 from cloacina_registry.evidence import Evidence
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
@@ -108,9 +109,9 @@ class SignedWheel:
         """What `Registry.upload` takes."""
         return self.data, self.filename, self.attestation
 
-    def upload_to(self, registry: Registry) -> Upload:
+    def upload_to(self, registry: Registry, provision: Provision | None = None) -> Upload:
         """Publish it."""
-        return registry.upload(self.data, self.filename, self.attestation)
+        return registry.upload(*self.files, provision)
 
     def save_in(self, folder: Path) -> Path:
         """Write both files, and return the wheel's."""
