@@ -307,6 +307,11 @@ def test_the_forger_can_write_a_good_one() -> None:
     assert read_bundle(forged(), NAME) == bundle_of(ONE)
 
 
+def entry_of(name: str, data: bytes = b"") -> dict[str, Any]:
+    """Return what an index says of a file."""
+    return {"name": name, "size": len(data), "digest": digest_of(data)}
+
+
 def index_with(**changes: Any) -> bytes:
     """Return an index whose first file differs."""
     value = json.loads(index_of(GOOD_FILES))
@@ -409,6 +414,33 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
     "7 another size": (forged(index=index_with(size=3)), "digest"),
     "7 other bytes": (
         forged([(ONE.filename, OTHER_ONE.data), GOOD_FILES[1]], index=index_of(GOOD_FILES)),
+        "digest",
+    ),
+    "5 a dependency that is no wheel": (
+        forged(index=index_of(GOOD_FILES, dependencies=[entry_of("../rows.whl")])),
+        "index",
+    ),
+    "5 dependencies out of order": (
+        forged(index=index_of(GOOD_FILES, dependencies=[entry_of(ROWS.filename)] * 2)),
+        "index",
+    ),
+    "5 a dependency of another shape": (
+        forged(index=index_of(GOOD_FILES, dependencies=[{"name": ROWS.filename}])),
+        "index",
+    ),
+    "6 a dependency that isn't there": (
+        forged(index=index_of(GOOD_FILES, dependencies=[entry_of(ROWS.filename)])),
+        "members",
+    ),
+    "6 a dependency that isn't named": (
+        forged([*GOOD_FILES, (f"dependencies/{ROWS.filename}", b"")], index=index_of(GOOD_FILES)),
+        "members",
+    ),
+    "7 a dependency with other bytes": (
+        forged(
+            [*GOOD_FILES, (f"dependencies/{ROWS.filename}", b"other")],
+            index=index_of(GOOD_FILES, dependencies=[entry_of(ROWS.filename, b"bytes")]),
+        ),
         "digest",
     ),
     "8 a large attestation": (of_length(ATTESTATION, 64 * 1024 + 1), "too-large"),
