@@ -45,7 +45,7 @@ from cloacina_core.foundation.json_value import NotJsonError, canonical, decode_
 from cloacina_registry.audit.receipt import RECEIPT_SUFFIX
 from cloacina_registry.dependencies.examination import LIMITS
 from cloacina_registry.dependencies.gathering import Provision
-from cloacina_registry.dependencies.sources import GivenWheels
+from cloacina_registry.dependencies.sources import GivenWheels, WheelSource
 from cloacina_registry.errors import (
     MAX_PROBLEMS,
     BundleRejectedError,
@@ -236,11 +236,17 @@ def read_bundle(data: bytes, filename: str) -> Bundle:
 
 
 def admit_all(
-    registry: Registry, bundle: Bundle
+    registry: Registry, bundle: Bundle, sources: Sequence[WheelSource] = ()
 ) -> tuple[list[AdmittedWheel], list[CloacinaError]]:
-    """Return the releases that a registry would publish, and why it refuses the others."""
+    """Return the releases that a registry would publish, and why it refuses the others.
+
+    Args:
+        registry: where they would be published.
+        bundle: what was brought.
+        sources: where to look for dependencies that weren't brought.
+    """
     given = {digest_of(data): data for data in bundle.dependencies.values()}
-    provision = Provision(sources=(GivenWheels(given),), also=frozenset(given))
+    provision = Provision(sources=(GivenWheels(given), *sources), also=frozenset(given))
     admitted: list[AdmittedWheel] = []
     refused: list[CloacinaError] = []
     for release in bundle.releases:

@@ -1,6 +1,6 @@
 """The wheels that a release needs where it runs, as they are kept. Nothing is fetched here."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 from cloacina_core.errors import Problem
@@ -38,7 +38,6 @@ class Dependencies:
     def __init__(self, view: RuntimeView, blobs: BlobStore) -> None:
         self._view = view
         self._blobs = blobs
-        self._target = Target.here()
         self._choice = lru_cache(_LOCKS_KEPT)(self._choose)
 
     def of(self, release: LockedRelease, lock: bytes | None) -> tuple[Artifact, ...]:
@@ -97,3 +96,8 @@ class Dependencies:
 
     def _choose(self, lock: bytes) -> Choice:
         return choose(Lock.parse(lock, "the lock of a release"), self._target)
+
+    @cached_property
+    def _target(self) -> Target:
+        """This Python; it takes some milliseconds to find out what fits it."""
+        return Target.here()

@@ -16,7 +16,9 @@ from cloacina_registry.bundle import (
     read_bundle,
     write_bundle,
 )
+from cloacina_registry.cli.registry.provisioning import folders_option
 from cloacina_registry.cli.registry.publishing import told, upload_json
+from cloacina_registry.dependencies.sources import WheelFolders
 from cloacina_registry.registry import Registry, parse_exact
 from cloacina_registry.storage.catalog import ReleaseStatus
 from cloacina_registry.trust.files import replace
@@ -76,15 +78,19 @@ def _export_json(out: Path, data: bytes, gathered: Gathered) -> dict[str, Any]:
 
 @click.command("import")
 @click.argument("file", type=_FILE)
+@folders_option
 @command_options
 @pass_console
-def import_(console: Console, *, file: Path) -> int:
+def import_(console: Console, *, file: Path, folders: tuple[Path, ...]) -> int:
     """Publish the releases in a file of `registry export`: all of them, or none.
 
+    What they depend on has to be in the file, in the store, or in the folders: no index is asked.
     Each is checked as an upload is, and has to be signed by somebody whom this home trusts.
     """
     there = Registry.of(console.view)
-    admitted, refused = admit_all(there, read_bundle(_read(file), file.name))
+    admitted, refused = admit_all(
+        there, read_bundle(_read(file), file.name), [WheelFolders(folders)]
+    )
     if refused:
         status = max(console.report(error) for error in refused)
         console.say("nothing was imported")

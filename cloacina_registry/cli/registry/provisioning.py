@@ -17,6 +17,16 @@ from cloacina_registry.registry import Registry, parse_exact
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
+folders_option = click.option(
+    "--find-links",
+    "folders",
+    type=_FOLDER,
+    multiple=True,
+    help="Look for dependencies in this folder first; may be repeated.",
+)
+"""The option of the commands that take wheels from folders."""
+
+
 def provision_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of the commands that fetch. Stands above `command_options`."""
     for option in (
@@ -28,13 +38,7 @@ def provision_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Fetch for this Python, too, as 3.12; may be repeated.",
         ),
         click.option("--offline", is_flag=True, help="Ask no index."),
-        click.option(
-            "--find-links",
-            "folders",
-            type=_FOLDER,
-            multiple=True,
-            help="Look for dependencies in this folder first; may be repeated.",
-        ),
+        folders_option,
     ):
         function = option(function)
     return function

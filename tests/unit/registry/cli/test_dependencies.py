@@ -12,6 +12,7 @@ from support.dependencies import LocalIndex, distribution, local_index, locked, 
 from support.registry import OWNER
 from support.signing import grant_key
 
+from cloacina_registry.bundle import Bundle, read_bundle, write_bundle
 from cloacina_registry.cli.registry import registry
 
 ROWS, CELLS = distribution("rows"), distribution("cells", "2.1")
@@ -155,3 +156,20 @@ def test_dependencies_travel_in_bundles(
     assert [one["name"] for one in exported["dependencies"]] == [CELLS.filename, ROWS.filename]
     assert exported["missing"] == []
     assert names(imported["dependencies"]) == ["cells 2.1", "rows 1.0"]
+
+
+def test_what_a_bundle_lacks_is_taken_from_folders(
+    home: Path, package: Path, wheels: Path, tmp_path: Path
+) -> None:
+    call(home, "upload", package, "--offline", "--find-links", wheels)
+    file = tmp_path / "releases.bundle.zip"
+    call(home, "export", "acme-etl==1.0", "--out", file)
+    stored = read_bundle(file.read_bytes(), file.name)
+    file.write_bytes(write_bundle(Bundle(stored.releases)))
+    elsewhere = tmp_path / "elsewhere"
+    grant_key(elsewhere, "owner", OWNER.public)
+
+    without = call(elsewhere, "import", file)
+    with_folder = call(elsewhere, "import", file, "--find-links", wheels)
+
+    assert (without.exit_code, with_folder.exit_code) == (3, 0)
