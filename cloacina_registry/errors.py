@@ -4,6 +4,9 @@
     ├─ WheelRejectedError     InputError: a wheel breaks the rules, `problems` names every one
     ├─ PackageBuildError      InputError: a project can't be made into a package
     ├─ PlacementError         InputError: a package can't run where it wishes to
+    ├─ BadLockError           InputError: a file isn't a lock that can be used
+    ├─ DependencyError        InputError: what a lock names is wrong, `problems` names every one
+    ├─ DependencyMissingError NotFoundError: what a lock names can't be had, or isn't here
     ├─ TrustError             NotAllowedError
     │  ├─ SignatureError      a signature is missing, malformed or wrong
     │  ├─ UntrustedSignerError  it is right, but nobody trusts its key with this package
@@ -119,6 +122,55 @@ class PlacementError(RegistryError, InputError):
             hint='say isolation = "auto" or "worker" in [tool.cloacina.package], and build again',
             problems=problems,
         )
+
+
+class BadLockError(RegistryError, InputError):
+    """A file isn't a lock that can be used; `problems` names every fault."""
+
+    code = "bad-lock"
+
+    def __init__(self, where: str, problems: Sequence[Problem]) -> None:
+        super().__init__(
+            f"{where} can't be used as the package's lock",
+            hint="make a new one with: cloacina package build --update-lock",
+            problems=_readable(problems),
+        )
+
+
+class DependencyError(RegistryError, InputError):
+    """What a lock names is refused; `problems` has a kind and the distribution for each fault.
+
+    Attributes:
+        release: whose dependencies they are.
+    """
+
+    code = "dependency-refused"
+
+    def __init__(self, release: str, problems: Sequence[Problem]) -> None:
+        readable = _readable(problems)
+        super().__init__(
+            f"the dependencies of {release} are refused: {_count(readable)}",
+            hint="lock what can be had and used here with: cloacina package build --update-lock",
+            problems=readable,
+        )
+        self.release = release
+
+
+class DependencyMissingError(RegistryError, NotFoundError):
+    """What a lock names can't be had, or wasn't fetched; `problems` names the distributions.
+
+    Attributes:
+        release: whose dependencies they are.
+    """
+
+    code = "dependency-missing"
+
+    def __init__(self, release: str, problems: Sequence[Problem], *, hint: str) -> None:
+        readable = _readable(problems)
+        super().__init__(
+            f"{release} lacks dependencies: {_count(readable)}", hint=hint, problems=readable
+        )
+        self.release = release
 
 
 class TrustError(RegistryError, NotAllowedError):

@@ -74,11 +74,12 @@ def _open_table(view: RuntimeView, rest: str) -> BlobStore:
 
 @hookimpl
 def cloacina_tables() -> "Sequence[Table]":
-    """Contribute the releases and a place for their bytes, the channels, and the log."""
+    """Contribute the releases, what they depend on, their bytes, the channels, and the log."""
     from cloacina_registry.audit import log  # noqa: PLC0415 - it imports SQLAlchemy
+    from cloacina_registry.dependencies import catalog as dependencies  # noqa: PLC0415 - SQLAlchemy
     from cloacina_registry.storage import catalog, channels  # noqa: PLC0415 - SQLAlchemy
 
-    return [*catalog.TABLES, *channels.TABLES, *log.TABLES]
+    return [*catalog.TABLES, *dependencies.TABLES, *channels.TABLES, *log.TABLES]
 
 
 @hookimpl

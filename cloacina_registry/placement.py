@@ -14,11 +14,9 @@ Otherwise it gets a namespace. 2 to 6 are decided from the checked wheel when it
 kept; 1 is the operator's at each run.
 """
 
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
-from urllib.parse import unquote, urlsplit
+from typing import Literal, TypeAlias
 
 from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -27,6 +25,7 @@ from cloacina_core.errors import Problem
 from cloacina_core.model.isolation import Isolation, Placement
 from cloacina_registry.errors import PlacementError
 from cloacina_registry.manifest import IsolationWish, Manifest
+from cloacina_registry.wheel.lock import Lock
 
 MinimumIsolation: TypeAlias = Literal["auto", "worker"]
 """What an operator asks for at least; `auto`: nothing."""
@@ -124,38 +123,35 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_MOST_NAMED])}{more}"
 
 
-def locked_dependencies(lock: bytes | None) -> tuple[Dependency, ...]:
-    """Return what a lock (PEP 751) has for the environment of this process.
+def locked_dependencies(lock: Lock | None) -> tuple[Dependency, ...]:
+    """Return what a lock has for the environment of this process.
 
     A distribution that can be had as native code counts as native, also if there is a pure wheel of
     it: another host would take the other one. So does what can't be judged by its file names.
-
-    Args:
-        lock: the file, which `wheel.lock` found to be one; None: there is none.
     """
     if lock is None:
         return ()
-    entries: list[Mapping[str, Any]] = tomllib.loads(lock.decode("utf-8")).get("packages", [])
     return tuple(
-        Dependency(entry["name"], entry["version"], all(map(_is_pure, entry["wheels"])))
-        for entry in entries
-        if _is_for_here(entry.get("marker"))
+        Dependency(
+            package.name, package.version, all(_is_pure(wheel.filename) for wheel in package.wheels)
+        )
+        for package in lock.packages
+        if _is_for_here(package.marker)
     )
 
 
-def _is_for_here(marker: object) -> bool:
+def _is_for_here(marker: str | None) -> bool:
     if marker is None:
         return True
     try:
-        return Marker(str(marker)).evaluate({"extra": ""})
+        return Marker(marker).evaluate({"extra": ""})
     except (InvalidMarker, UndefinedEnvironmentName):
         return True
 
 
-def _is_pure(wheel: Mapping[str, Any]) -> bool:
-    name = wheel.get("name") or unquote(urlsplit(str(wheel.get("url"))).path).rpartition("/")[2]
+def _is_pure(filename: str) -> bool:
     try:
-        _, _, _, tags = parse_wheel_filename(str(name))
+        _, _, _, tags = parse_wheel_filename(filename)
     except InvalidWheelFilename:
         return False
     return all((tag.abi, tag.platform) == ("none", "any") for tag in tags)

@@ -1,15 +1,15 @@
 """The registry: takes releases in, keeps them, and vouches for them each time they are used.
 
-An upload goes `bytes -> CheckedWheel -> VerifiedWheel -> stored by digest -> published`, and stops
-at the first step that refuses. The row in the catalog is committed last, so that a crash at any
-point leaves at most bytes that nothing refers to.
+An upload goes `bytes -> CheckedWheel -> VerifiedWheel -> with its dependencies -> stored by digest
+-> published`, and stops at the first step that refuses. The rows in the catalog are committed last,
+so that a crash at any point leaves at most bytes that nothing refers to.
 
 Whatever changes a release is told in the log, in the same transaction.
 """
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -26,6 +26,12 @@ from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import BlobStore, RuntimeView
 from cloacina_registry.audit.entries import EntryKind, check_reason
 from cloacina_registry.audit.signed import RegistryKey
+from cloacina_registry.blobs import read_blob
+from cloacina_registry.dependencies.artifact import Artifact
+from cloacina_registry.dependencies.catalog import DependencyCatalog
+from cloacina_registry.dependencies.dependencies import Dependencies
+from cloacina_registry.dependencies.gathering import FetchedWheel, Provision, gather, suiting
+from cloacina_registry.dependencies.sources import StoredWheels
 from cloacina_registry.errors import (
     FilenameReusedError,
     ReleaseExistsError,
@@ -36,8 +42,7 @@ from cloacina_registry.errors import (
 from cloacina_registry.evidence import Evidence
 from cloacina_registry.loading.placing import place
 from cloacina_registry.ownership import claim_name
-from cloacina_registry.placement import locked_dependencies
-from cloacina_registry.storage.blobs import read_blob
+from cloacina_registry.placement import Dependency, locked_dependencies
 from cloacina_registry.storage.catalog import (
     PAGE_LENGTH,
     Catalog,
@@ -65,7 +70,9 @@ class Upload:
     created: bool
     """False: the same bytes were published before."""
     warnings: tuple[Problem, ...]
-    """What a stricter trust policy would have refused."""
+    """What a stricter trust policy would have refused, and what wasn't fetched."""
+    dependencies: tuple[Artifact, ...] = ()
+    """The wheels that were fetched, or were in the store already, for this upload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,17 @@ class AdmittedWheel:
     data: bytes
     placement: Placement
     """Where its tasks run, unless the operator asks for more."""
+    dependencies: tuple[FetchedWheel, ...] = ()
+    """The wheels that its lock names for the Pythons that were asked for."""
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def bodies(self) -> dict[Digest, bytes]:
+        """All bytes that have to be in the store when it is published."""
+        return {
+            self.verified.wheel.digest: self.data,
+            **{wheel.artifact.digest: wheel.data for wheel in self.dependencies},
+        }
 
     @property
     def place(self) -> tuple[str, str]:
@@ -130,6 +148,8 @@ class Registry:
         self._actor = actor
         self.evidence = evidence
         """The log, and the receipts."""
+        self.dependencies = Dependencies(view, blobs)
+        """The wheels that releases depend on."""
         self._contents = lru_cache(_CONTENTS_KEPT)(self._open)
 
     @classmethod
@@ -143,8 +163,14 @@ class Registry:
         trust = TrustStore(view.home, view.clock)
         return cls(view, view.blob_store(), trust, Evidence(view, key), actor=view.user)
 
-    def upload(self, data: bytes, filename: str, attestation: bytes | None) -> Upload:
-        """Publish a wheel.
+    def upload(
+        self,
+        data: bytes,
+        filename: str,
+        attestation: bytes | None,
+        provision: Provision | None = None,
+    ) -> Upload:
+        """Publish a wheel, with the wheels that it depends on.
 
         The same bytes may be uploaded again. That changes nothing but this: a new attestation of
         someone we trust replaces the old one, damaged storage is mended, and what was deleted is
@@ -154,23 +180,33 @@ class Registry:
             data: the wheel.
             filename: its file name, without folders.
             attestation: the signed envelope that lies beside it.
+            provision: for which Pythons its dependencies are wanted, and where they can be had;
+                None: for this one, and from what is in the store.
 
         Raises:
             WheelRejectedError: it isn't a sound package.
             PlacementError: it wishes to run in a namespace, and can't.
             SignatureError: the attestation is missing, malformed, forged, or of another wheel.
             UntrustedSignerError: nobody whom we trust with the package has signed.
+            DependencyMissingError: a wheel that it depends on can't be had.
+            DependencyError: one is refused.
             NameNotAllowedError: the package's name isn't for those who signed.
             ReleaseExistsError: the version was published with other bytes, be it deleted since.
             StoreUnavailableError: it can't be stored now; nothing is published.
             KeyFileError: the registry's own key can't be used; nothing is published.
             LogTamperedError: the log was damaged; nothing is published.
         """
-        (upload,) = self.publish([self.admit(data, filename, attestation)])
+        (upload,) = self.publish([self.admit(data, filename, attestation, provision)])
         return upload
 
-    def admit(self, data: bytes, filename: str, attestation: bytes | None) -> AdmittedWheel:
-        """Return a wheel that may be published. Nothing is stored.
+    def admit(
+        self,
+        data: bytes,
+        filename: str,
+        attestation: bytes | None,
+        provision: Provision | None = None,
+    ) -> AdmittedWheel:
+        """Return a wheel that may be published, with what it depends on. Nothing is stored.
 
         Raises:
             CloacinaError: it is refused, by its contents or by our trust; see `upload`.
@@ -178,7 +214,54 @@ class Registry:
         wheel = open_wheel(data, filename)
         now = self._view.clock.now()
         verified = verify_wheel(wheel, attestation, self._trust.policy(), now)
-        return AdmittedWheel(verified, data, place(wheel, locked_dependencies(wheel.lock)))
+        # Whoever isn't trusted doesn't get us to fetch anything.
+        fetched, warnings = self._gather(wheel, provision or Provision())
+        placement = place(wheel, _dependencies(wheel, fetched))
+        return AdmittedWheel(verified, data, placement, fetched, warnings)
+
+    def _gather(
+        self, wheel: CheckedWheel, provision: Provision
+    ) -> tuple[tuple[FetchedWheel, ...], tuple[Problem, ...]]:
+        """Return the wheels that a package depends on, and what there is to say of them."""
+        lock = wheel.locked
+        if lock is None:
+            return (), ()
+        targets = suiting(provision.targets, wheel.requires_python)
+        sources = (StoredWheels(self._blobs), *provision.sources)
+        wanted = dataclasses.replace(provision, targets=targets, sources=sources)
+        warnings: tuple[Problem, ...] = ()
+        if lock.packages and not targets:
+            message = f"nothing was fetched for it: it needs Python {wheel.requires_python}"
+            warnings = (Problem("not-fetched", message),)
+        return gather(lock, wanted, f"{wheel.name} {wheel.version}"), warnings
+
+    def fetch(self, package: str, version: str, provision: Provision) -> list[Artifact]:
+        """Fetch what a release depends on for further Pythons, and return all that it has then.
+
+        Raises:
+            UnknownPackageError: there is no such package.
+            UnknownReleaseError: there is no such release.
+            CloacinaError: it isn't trusted any more, or a wheel is refused; see `upload`.
+        """
+        package = normalized_package(package)
+        with self._view.read() as connection:
+            release = _locate_undeleted(Catalog(connection), package, version)
+        wheels, _ = self._gather(self.verified(release).wheel, provision)
+        bodies = {wheel.artifact.digest: wheel.data for wheel in wheels}
+        for data in bodies.values():
+            self._blobs.put(data)
+        with self._view.begin() as connection:
+            release = _locate_undeleted(Catalog(connection), package, version, lock=True)
+            catalog = DependencyCatalog(connection)
+            catalog.add(package, version, [wheel.artifact for wheel in wheels])
+            self._put_again(bodies)
+            return catalog.of(package, version)
+
+    def _put_again(self, bodies: Mapping[Digest, bytes]) -> None:
+        """Store what was removed since it was stored; whoever does so waits for us from here on."""
+        for digest, data in bodies.items():
+            if not self._blobs.has(digest):
+                self._blobs.put(data)
 
     def publish(self, wheels: Sequence[AdmittedWheel]) -> list[Upload]:
         """Publish wheels together: all of them, or none. They come back in order of `place`.
@@ -193,14 +276,16 @@ class Registry:
         # All take their rows in one order, so that nobody waits for one who waits for them.
         in_order = sorted(wheels, key=lambda wheel: wheel.place)
         now = self._view.clock.now()
-        for wheel in in_order:
-            self._blobs.put(wheel.data)
+        bodies = {digest: data for wheel in in_order for digest, data in wheel.bodies.items()}
+        for data in bodies.values():
+            self._blobs.put(data)
         with self._view.begin() as connection:
             uploads = self._publish(connection, in_order, now)
+            dependencies = DependencyCatalog(connection)
             for wheel in in_order:
-                # They may have been removed since; whoever does so must wait for us from here on.
-                if not self._blobs.has(wheel.verified.wheel.digest):
-                    self._blobs.put(wheel.data)
+                artifacts = [fetched.artifact for fetched in wheel.dependencies]
+                dependencies.add(*wheel.place, artifacts)
+            self._put_again(bodies)
         return uploads
 
     def _publish(
@@ -227,7 +312,14 @@ class Registry:
                 )
                 published = dataclasses.replace(release, receipt=receipt)
                 catalog.update(published)
-            uploads.append(Upload(published, kind is EntryKind.UPLOAD, wheel.verified.warnings))
+            uploads.append(
+                Upload(
+                    published,
+                    created=kind is EntryKind.UPLOAD,
+                    warnings=(*wheel.verified.warnings, *wheel.warnings),
+                    dependencies=tuple(each.artifact for each in wheel.dependencies),
+                )
+            )
         return uploads
 
     def packages(self) -> list[str]:
@@ -373,6 +465,9 @@ class Registry:
     def delete(self, package: str, version: str) -> StoredRelease:
         """Remove a release's bytes, for good. Runs of it can't go on.
 
+        The wheels that it depends on are let go: they stay as long as other releases need them, and
+        then until garbage is collected.
+
         Its entry stays as a tombstone: the version and the file name never mean other bytes.
 
         Raises:
@@ -385,7 +480,10 @@ class Registry:
             # The tombstone is committed, so a crash can't leave a release without bytes. An upload
             # of the same bytes may have brought the release back meanwhile: look, and hold on.
             current = Catalog(connection).get(deleted.package, deleted.version, lock=True)
-            if current is not None and current.status is ReleaseStatus.DELETED:
+            dependencies = DependencyCatalog(connection)
+            dependencies.keep_others_out()
+            is_deleted = current is not None and current.status is ReleaseStatus.DELETED
+            if is_deleted and not dependencies.refers_to(deleted.digest):
                 self._blobs.delete(deleted.digest)
         return deleted
 
@@ -500,6 +598,8 @@ class Registry:
                 raise ReleaseStateError(release.package, release.version, withdrawn(release))
             changed = dataclasses.replace(release, status=status, status_reason=reason)
             catalog.update(changed)
+            if status is ReleaseStatus.DELETED:
+                DependencyCatalog(connection).let_go(changed.package, changed.version)
             self._tell(connection, kind, changed)
         return changed
 
@@ -515,6 +615,18 @@ class Registry:
 
     def _open(self, digest: Digest, filename: str) -> CheckedWheel:
         return reopen_wheel(read_blob(self._blobs, digest), filename, digest)
+
+
+def _dependencies(wheel: CheckedWheel, fetched: Sequence[FetchedWheel]) -> list[Dependency]:
+    """Return what a package is locked to; a wheel that has native code inside is none that says so.
+
+    File names tell of all platforms, and contents of what was fetched.
+    """
+    native = {one.artifact.name for one in fetched if not one.artifact.is_pure}
+    return [
+        dataclasses.replace(known, is_pure=known.is_pure and known.name not in native)
+        for known in locked_dependencies(wheel.locked)
+    ]
 
 
 def exact(release: StoredRelease) -> str:

@@ -88,7 +88,12 @@ def _signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     default=None,
     help="Give the build backend an environment of its own.  [default: if something is missing]",
 )
-@click.option("--update-lock", is_flag=True, help="Lock the newest dependencies that fit.")
+@click.option(
+    "--update-lock", "locking", flag_value="update", help="Lock the newest dependencies that fit."
+)
+@click.option(
+    "--no-lock", "locking", flag_value="none", help="Leave the lock out; only without dependencies."
+)
 @_signing_options
 @command_options
 @pass_console
@@ -99,7 +104,7 @@ def build(
     project: Path,
     out: Path | None,
     isolated: bool | None,
-    update_lock: bool,
+    locking: str | None,
     key_name: str,
     no_sign: bool,
     passphrase: str | None,
@@ -108,7 +113,12 @@ def build(
     key = None if no_sign else _signing_key(console, key_name, passphrase)
     progress = _Teller(console)
     built = build_package(
-        project, key=key, progress=progress, isolated=isolated, update_lock=update_lock
+        project,
+        key=key,
+        progress=progress,
+        isolated=isolated,
+        update_lock=locking == "update",
+        no_lock=locking == "none",
     )
     written = write_package(built, project / "dist" if out is None else out, progress)
     _tell_package(console, built, written, key_name)
@@ -260,7 +270,7 @@ def _tell_package(
             "size": wheel.size,
             "workflows": workflows,
             "signed_by": signed_by,
-            "lock": {"packages": len(package.lock.packages)},
+            "lock": None if package.lock is None else {"packages": len(package.lock.packages)},
             "placement": package.placement.to_json(),
         },
         str(written.wheel),
@@ -357,7 +367,7 @@ def _signers_text(found: Inspection) -> str:
 
 def _lock_text(found: Inspection) -> str:
     if found.lock is None:
-        return "no lock that can be read"
+        return "no lock, and no dependencies"
     packages = [f"{package.name} {package.version}" for package in found.lock.packages]
     return ", ".join(packages) or "no dependencies"
 

@@ -12,9 +12,8 @@ from cloacina_core.model.isolation import VerifyDefinition, WorkerEnvironment
 from cloacina_core.plugin import RuntimeView
 from cloacina_registry.dependencies.artifact import Artifact
 from cloacina_registry.environments.folders import UnusedFolder, WheelFolders
-from cloacina_registry.errors import LoadError, ManifestMismatchError
+from cloacina_registry.errors import ManifestMismatchError
 from cloacina_registry.loading.matching import match_definition
-from cloacina_registry.placement import locked_dependencies
 from cloacina_registry.registry import Registry
 from cloacina_registry.storage.catalog import StoredRelease
 from cloacina_registry.wheel.checked import CheckedWheel
@@ -41,24 +40,6 @@ class LockedWheels(Protocol):
             CloacinaError: they were changed, or are gone.
         """
         ...
-
-
-class NoLockedWheels:
-    """What a registry has that keeps no dependencies: enough for packages that lock none."""
-
-    def of(self, release: StoredRelease, lock: bytes | None) -> Sequence[Artifact]:
-        """Return nothing.
-
-        Raises:
-            LoadError: the release needs something.
-        """
-        if needed := locked_dependencies(lock):
-            raise LoadError(f"{release} needs {', '.join(map(str, needed))}, which isn't kept here")
-        return ()
-
-    def data(self, artifact: Artifact) -> bytes:
-        """Refuse: there is none."""
-        raise LoadError(f"{artifact.filename} isn't kept here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +79,7 @@ class Environments:
     def of(cls, view: RuntimeView, registry: Registry) -> Self:
         """Return the environments in the home of a runtime."""
         folders = WheelFolders(view.home / "environments" / "wheels", view.clock)
-        return cls(registry, NoLockedWheels(), folders)
+        return cls(registry, registry.dependencies, folders)
 
     def environment(self, release: StoredRelease, wheel: CheckedWheel) -> WorkerEnvironment:
         """Return what a worker needs to run a release's code.

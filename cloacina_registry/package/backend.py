@@ -22,7 +22,7 @@ from packaging.requirements import InvalidRequirement
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import PackageBuildError
 from cloacina_registry.package.progress import Progress
-from cloacina_registry.package.subprocesses import environment, last_lines
+from cloacina_registry.subprocesses import environment, last_lines
 
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
 """Backends take the time from it, not from the clock: reproducible-builds.org."""

@@ -12,8 +12,7 @@ from pathlib import Path
 from cloacina_registry.errors import PackageBuildError
 from cloacina_registry.package.backend import build_wheel, require_project
 from cloacina_registry.package.declaration import Declaration, read_declaration
-from cloacina_registry.package.lock import Lock
-from cloacina_registry.package.locking import ExistingLock, choose_lock
+from cloacina_registry.package.locking import ExistingLock, choose_lock, refuse_dependencies
 from cloacina_registry.package.progress import Progress
 from cloacina_registry.package.reader import IMPORT_LIMIT
 from cloacina_registry.package.sealing import SealedPackage, seal_wheel
@@ -22,6 +21,7 @@ from cloacina_registry.trust.keys import PrivateKey, SigningKey
 from cloacina_registry.trust.signing import add_signature, sign_wheel
 from cloacina_registry.wheel.checked import LOCK_NAME, CheckedWheel, UnsealedWheel, open_wheel
 from cloacina_registry.wheel.filename import parse_filename
+from cloacina_registry.wheel.lock import Lock
 from cloacina_registry.wheel.reading import read_leniently
 
 
@@ -50,6 +50,7 @@ def build_package(
     progress: Progress,
     isolated: bool | None = None,
     update_lock: bool = False,
+    no_lock: bool = False,
     limit: timedelta = IMPORT_LIMIT,
 ) -> SealedPackage:
     """Build a project's wheel, and make it a package.
@@ -62,11 +63,13 @@ def build_package(
         progress: who wants to know.
         isolated: whether the build backend gets an environment of its own; None: if need be.
         update_lock: make a new lock, also if the one of the project fits.
+        no_lock: leave the lock out; for packages without dependencies alone.
         limit: how long each entry point may take to import.
 
     Raises:
         PackageBuildError: the project can't be made into a package; `problems` names every fault.
         PlacementError: it wishes to run in a namespace, and can't.
+        BadLockError: the project's lock can't be used.
     """
     require_project(project)
     declaration = read_declaration(project)
@@ -74,7 +77,10 @@ def build_package(
         built = build_wheel(project, Path(folder), isolated=isolated, progress=progress)
     lock_file = project / LOCK_NAME
 
-    def lock_of(wheel: UnsealedWheel) -> Lock:
+    def lock_of(wheel: UnsealedWheel) -> Lock | None:
+        if no_lock:
+            refuse_dependencies(wheel)
+            return None
         existing = None
         if lock_file.is_file() and not update_lock:
             existing = ExistingLock(str(lock_file), _read(lock_file))
@@ -118,6 +124,7 @@ def seal_file(
     Raises:
         PackageBuildError: it can't be a package; `problems` names every fault.
         PlacementError: it wishes to run in a namespace, and can't.
+        BadLockError: the lock can't be used.
     """
     data = _read(path)
     given = (

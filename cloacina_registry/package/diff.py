@@ -7,7 +7,7 @@ from typing import Any
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
 from cloacina_core.model.drawing import type_text
 from cloacina_registry.manifest import Manifest
-from cloacina_registry.package.lock import Lock
+from cloacina_registry.wheel.lock import Lock
 
 _DECLARED = ("after", "when", "retry", "timeout", "merge", "resources", "map")
 """What a task's author declares, and its fingerprint covers beside the code."""

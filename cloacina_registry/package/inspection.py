@@ -8,10 +8,9 @@ from typing import Any
 
 from cloacina_core.errors import Problem
 from cloacina_core.model.isolation import Placement
-from cloacina_registry.errors import PackageBuildError, TrustError
+from cloacina_registry.errors import TrustError
 from cloacina_registry.loading.placing import place
 from cloacina_registry.manifest import ManifestWorkflow
-from cloacina_registry.package.lock import Lock
 from cloacina_registry.package.verdict import (
     UnreadableError,
     open_file,
@@ -23,6 +22,7 @@ from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX
 from cloacina_registry.trust.policy import TrustPolicy
 from cloacina_registry.trust.verification import Signer, verify_wheel
 from cloacina_registry.wheel.checked import CheckedWheel
+from cloacina_registry.wheel.lock import Lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Inspection:
 
     wheel: CheckedWheel
     lock: Lock | None
-    """None: it has none that can be read."""
+    """None: it has none."""
     placement: Placement
     """Where its tasks would run, unless the operator asks for more."""
     is_signed: bool
@@ -89,7 +89,7 @@ def inspect_file(path: Path, trust: TrustPolicy, now: datetime) -> Inspection:
     return Inspection(
         wheel=wheel,
         lock=lock_of(wheel),
-        placement=place(wheel, locked_dependencies(wheel.lock)),
+        placement=place(wheel, locked_dependencies(wheel.locked)),
         is_signed=path.with_name(path.name + ENVELOPE_SUFFIX).exists(),
         signers=signers,
         trust_problems=problems,
@@ -97,13 +97,8 @@ def inspect_file(path: Path, trust: TrustPolicy, now: datetime) -> Inspection:
 
 
 def lock_of(wheel: CheckedWheel) -> Lock | None:
-    """Return the lock in a package; None if it has none, or one that can't be read."""
-    if wheel.lock is None:
-        return None
-    try:
-        return Lock.parse(wheel.lock, wheel.filename)
-    except PackageBuildError:
-        return None
+    """Return the lock in a package; None if it has none."""
+    return wheel.locked
 
 
 def _workflow_json(workflow: ManifestWorkflow) -> Mapping[str, Any]:

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
+
+from packaging.markers import default_environment
 
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import PackageBuildError
-from cloacina_registry.package.lock import Lock
 from cloacina_registry.package.progress import Progress
 from cloacina_registry.package.resolver import Resolver, find_resolver
 from cloacina_registry.wheel.checked import UnsealedWheel
-from cloacina_registry.wheel.lock import own_requirements
+from cloacina_registry.wheel.lock import Lock, own_requirements
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,16 @@ def choose_lock(
         resolver: called if a new lock has to be made, never for a package without dependencies.
 
     Raises:
-        PackageBuildError: the existing lock can't be read, or doesn't fit and isn't replaceable;
-            or no versions fit together.
+        BadLockError: the existing lock can't be used.
+        PackageBuildError: it doesn't fit and isn't replaceable, or no versions fit together.
     """
     requirements = own_requirements(wheel.requires)
     if not requirements:
         return ChosenLock(Lock(requires_python=wheel.requires_python), resolved=False)
     if existing is not None:
         lock = Lock.parse(existing.data, existing.name)
-        shortcomings = list(lock.shortcomings(requirements))
+        here = cast("dict[str, str]", default_environment())
+        shortcomings = list(lock.shortcomings(requirements, here))
         if not shortcomings:
             return ChosenLock(lock, resolved=False)
         if not existing.replaceable:
@@ -68,3 +71,20 @@ def choose_lock(
     found = resolver()
     with progress.step(f"locking, with {found.name}"):
         return ChosenLock(found.resolve(requirements, wheel.requires_python), resolved=True)
+
+
+def refuse_dependencies(wheel: UnsealedWheel) -> None:
+    """See that a package may go without a lock.
+
+    Raises:
+        PackageBuildError: it requires something beside the host.
+    """
+    requirements = own_requirements(wheel.requires)
+    if requirements:
+        raise PackageBuildError(
+            f"{wheel.name} has dependencies, so it can't go without a lock",
+            problems=[
+                Problem("lock", f"{requirement} is required") for requirement in requirements
+            ],
+            hint="leave --no-lock out",
+        )

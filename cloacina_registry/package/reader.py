@@ -21,7 +21,7 @@ from cloacina_registry.manifest import ManifestWorkflow
 from cloacina_registry.package import reader_child
 from cloacina_registry.package.reader_report import Fact, FindingsReport, hint_about
 from cloacina_registry.package.source_map import SourceMap
-from cloacina_registry.package.subprocesses import end_group, environment
+from cloacina_registry.subprocesses import end_group, environment
 from cloacina_registry.wheel.checked import UnsealedWheel
 
 IMPORT_LIMIT = timedelta(seconds=60)

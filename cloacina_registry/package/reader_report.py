@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from cloacina_core.errors import Problem
 from cloacina_core.foundation.names import nearest
 from cloacina_registry.package.source_map import SourceMap
-from cloacina_registry.package.subprocesses import last_lines
+from cloacina_registry.subprocesses import last_lines
 from cloacina_registry.wheel.checked import UnsealedWheel
 
 _FRAME = re.compile(r'File "([^"]+)"(?:, line (\d+))?')

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import tomli_w
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -17,9 +19,8 @@ from packaging.utils import canonicalize_name
 
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import PackageBuildError
-from cloacina_registry.package.lock import Lock, LockedPackage, LockedWheel
-from cloacina_registry.package.subprocesses import environment, last_lines
-from cloacina_registry.wheel.lock import HOST_PACKAGE
+from cloacina_registry.subprocesses import environment, last_lines
+from cloacina_registry.wheel.lock import HOST_PACKAGE, LOCK_VERSION, Lock
 
 _MINOR_VERSIONS = range(8, 40)  # of Python 3
 
@@ -37,6 +38,7 @@ class Resolver(Protocol):
 
         Raises:
             PackageBuildError: no versions fit together, or they can't be had.
+            BadLockError: they can't be had as wheels.
         """
         ...
 
@@ -91,7 +93,7 @@ class UvResolver:
             ]
             written = _run(command, self.name, Path(folder))
         lock = Lock.parse(written.encode(), "the lock that uv made")
-        return Lock(requires_python=requires_python, packages=lock.packages)
+        return replace(lock, requires_python=requires_python)
 
 
 class PipResolver:
@@ -112,13 +114,14 @@ class PipResolver:
             _run(command, self.name, Path(folder))
             installed = json.loads(report.read_bytes())["install"]
         wanted = _reachable(requirements, installed)
-        lock = Lock(
-            requires_python=requires_python,
-            environments=(_this_environment(),),
-            packages=tuple(_locked(entry) for entry in installed if _name(entry) in wanted),
-        )
-        # Refused here if pip took something from this host, which nobody else could have.
-        return Lock.parse(lock.to_bytes(), "the lock that pip made")
+        _refuse_direct(entry for entry in installed if _name(entry) in wanted)
+        table = {
+            "lock-version": LOCK_VERSION,
+            "environments": [_this_environment()],
+            "packages": [_locked(entry) for entry in installed if _name(entry) in wanted],
+        }
+        lock = Lock.parse(tomli_w.dumps(table).encode(), "the lock that pip made")
+        return replace(lock, requires_python=requires_python)
 
 
 def _run(command: Sequence[str], program: str, folder: Path) -> str:
@@ -183,14 +186,24 @@ def _reachable(
     return reached
 
 
-def _locked(entry: Mapping[str, Any]) -> LockedPackage:
+def _refuse_direct(installed: Iterable[Mapping[str, Any]]) -> None:
+    """See that everything comes from an index: what an address alone names, no mirror has."""
+    direct = [_name(entry) for entry in installed if entry.get("is_direct")]
+    if direct:
+        raise PackageBuildError(
+            "a dependency is required by its address, not by its version",
+            problems=[Problem("lock", "it has to come from an index", name) for name in direct],
+        )
+
+
+def _locked(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what pip would install, as a lock has it."""
     metadata, download = entry["metadata"], entry["download_info"]
-    hashes = download.get("archive_info", {}).get("hashes", {})
-    wheel = LockedWheel(url=download["url"], sha256=hashes.get("sha256", ""), size=None)
-    return LockedPackage(
-        name=_name(entry),
-        version=metadata["version"],
-        marker=None,
-        requires_python=metadata.get("requires_python"),
-        wheels=(wheel,),
-    )
+    table = {
+        "name": _name(entry),
+        "version": metadata["version"],
+        "wheels": [{"url": download["url"], **download.get("archive_info", {})}],
+    }
+    if "requires_python" in metadata:
+        table["requires-python"] = metadata["requires_python"]
+    return table

@@ -18,7 +18,6 @@ from cloacina_registry.loading.placing import place
 from cloacina_registry.manifest import MANIFEST_NAME, Manifest
 from cloacina_registry.package.advice import advice_for
 from cloacina_registry.package.declaration import Declaration
-from cloacina_registry.package.lock import Lock
 from cloacina_registry.package.progress import Progress
 from cloacina_registry.package.reader import IMPORT_LIMIT, read_workflows
 from cloacina_registry.package.source_map import SourceMap
@@ -33,7 +32,7 @@ from cloacina_registry.wheel.checked import (
     open_wheel,
 )
 from cloacina_registry.wheel.filename import parse_filename
-from cloacina_registry.wheel.lock import HOST_PACKAGE
+from cloacina_registry.wheel.lock import HOST_PACKAGE, Lock
 from cloacina_registry.wheel.reading import read_leniently
 from cloacina_registry.wheel.writer import with_record, write_wheel
 
@@ -45,7 +44,8 @@ class SealedPackage:
     wheel: CheckedWheel
     data: bytes
     """The wheel's file."""
-    lock: Lock
+    lock: Lock | None
+    """None: the package does without one."""
     placement: Placement
     """Where its tasks run, unless the operator asks for more."""
     attestation: bytes | None
@@ -56,7 +56,7 @@ def seal_wheel(
     data: bytes,
     filename: str,
     *,
-    lock_of: Callable[[UnsealedWheel], Lock],
+    lock_of: Callable[[UnsealedWheel], Lock | None],
     key: PrivateKey | None,
     progress: Progress,
     declaration: Declaration | None = None,
@@ -70,7 +70,8 @@ def seal_wheel(
     Args:
         data: the wheel, from any build backend; one that was sealed before is sealed anew.
         filename: the wheel's name.
-        lock_of: says what the package's dependencies are locked to.
+        lock_of: says what the package's dependencies are locked to; None: it has none, and gets
+            no lock.
         key: what to sign with; None: don't.
         progress: who wants to know.
         declaration: how it is to be run; None: as it says if it was sealed before.
@@ -95,7 +96,7 @@ def seal_wheel(
         reading = read_workflows(unsealed, sources, limit=limit)
     progress.output("the package, while it was imported,", reading.output)
     lock = lock_of(unsealed)
-    lock_file = lock.to_bytes()
+    lock_file = None if lock is None else lock.to_bytes()
     manifest = Manifest(
         package=unsealed.name,
         version=unsealed.version,
@@ -103,15 +104,16 @@ def seal_wheel(
         requires_python=unsealed.requires_python,
         isolation=declaration.isolation,
         capabilities=declaration.capabilities,
-        lock=digest_of(lock_file),
+        lock=None if lock_file is None else digest_of(lock_file),
         workflows=reading.workflows,
     )
     files[f"{dist_info}/{MANIFEST_NAME}"] = manifest.to_bytes()
-    files[f"{dist_info}/{LOCK_NAME}"] = lock_file
+    if lock_file is not None:
+        files[f"{dist_info}/{LOCK_NAME}"] = lock_file
     sealed = write_wheel(with_record(files, dist_info))
     with _told_to_its_author(filename, sources):
         wheel = open_wheel(sealed, filename)
-    placement = place(wheel, locked_dependencies(wheel.lock))
+    placement = place(wheel, locked_dependencies(wheel.locked))
     attestation = None if key is None else sign_wheel(wheel, key)
     return SealedPackage(
         wheel=wheel, data=sealed, lock=lock, placement=placement, attestation=attestation

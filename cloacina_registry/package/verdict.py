@@ -75,7 +75,7 @@ def judge(
     """
     try:
         wheel = open_wheel(read_bounded(path), path.name)
-        placement = place(wheel, locked_dependencies(wheel.lock))
+        placement = place(wheel, locked_dependencies(wheel.locked))
         if trust is None:
             return Verdict(file=str(path), problems=(), placement=placement)
         envelope = read_envelope(path, attestation)

@@ -19,11 +19,11 @@ from cloacina_core.errors import Problem
 from cloacina_core.model.isolation import Isolation, WorkerEnvironment
 from cloacina_registry.environments.environments import Environments
 from cloacina_registry.errors import LoadError
-from cloacina_registry.package.subprocesses import end_group, environment, last_lines
 from cloacina_registry.placement import MinimumIsolation, at_least
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout import trial_child, worker_trial_child
 from cloacina_registry.storage.catalog import StoredRelease
+from cloacina_registry.subprocesses import end_group, environment, last_lines
 from cloacina_registry.wheel.checked import CheckedWheel
 
 TRIAL_LIMIT = timedelta(seconds=60)

@@ -12,9 +12,17 @@ Of each release that isn't deleted:
 
 Whether its signers are trusted isn't asked: that is for each use, and may change without damage.
 
+Of each wheel that a release depends on:
+
+6. Its bytes are there.                                                     blob-missing
+7. They have the digest that the catalog says.                              tampered
+8. They are a wheel that would be taken today.                              rejected
+9. What else the catalog says of it stands in the wheel.                    tampered
+
 Of all bytes that are stored:
 
-6. A release refers to them, or they are younger than the grace period.     orphan
+10. A release has them for its wheel, or depends on them, or they are
+    younger than the grace period.                                          orphan
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,15 +30,17 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from cloacina_core.errors import Problem
-from cloacina_core.foundation.digest import Digest
 from cloacina_core.plugin import BlobStore, RuntimeView
+from cloacina_registry.blobs import read_blob
+from cloacina_registry.dependencies.artifact import Artifact
+from cloacina_registry.dependencies.catalog import Dependency, DependencyCatalog
+from cloacina_registry.dependencies.examination import examine
 from cloacina_registry.errors import (
     BlobMissingError,
     SignatureError,
     TamperedError,
     WheelRejectedError,
 )
-from cloacina_registry.storage.blobs import read_blob
 from cloacina_registry.storage.catalog import Catalog, StoredRelease
 from cloacina_registry.storage.collecting import GRACE
 from cloacina_registry.trust.envelope import Envelope
@@ -69,6 +79,7 @@ def check_storage(view: RuntimeView, blobs: BlobStore, progress: Progress) -> St
     for count, release in enumerate(_releases(view), start=1):
         findings += _release_problems(view, release, blobs)
         progress(count, max(count, total))
+    findings += _dependency_problems(view, blobs)
     stored, orphans = _orphans(view, blobs)
     return StorageReport(count, stored, [*findings, *orphans])
 
@@ -144,11 +155,55 @@ def _envelope_faults(release: StoredRelease, wheel: CheckedWheel) -> Iterator[st
         yield f"its attestation is of another file: {problem}"
 
 
+def _dependency_problems(view: RuntimeView, blobs: BlobStore) -> Iterator[Problem]:
+    """Yield what is wrong with the wheels that releases depend on: rules 6 to 9."""
+    with view.read() as connection:
+        dependencies = list(DependencyCatalog(connection).all())
+    known: dict[Artifact, list[Problem]] = {}
+    for dependency in dependencies:
+        artifact = dependency.artifact
+        if artifact not in known:  # many releases depend on few wheels
+            known[artifact] = list(_artifact_problems(artifact, blobs))
+        if known[artifact] and _is_needed(view, dependency):
+            yield from (
+                Problem(each.kind, each.message, str(dependency)) for each in known[artifact]
+            )
+
+
+def _artifact_problems(artifact: Artifact, blobs: BlobStore) -> Iterator[Problem]:
+    try:
+        data = read_blob(blobs, artifact.digest)
+    except BlobMissingError as error:
+        yield Problem("blob-missing", error.message)
+        return
+    except TamperedError as error:
+        yield Problem("tampered", error.message)
+        return
+    found = examine(
+        data,
+        name=artifact.name,
+        version=artifact.version,
+        filename=artifact.filename,
+        digest=artifact.digest,
+    )
+    if not isinstance(found, Artifact):
+        yield from (Problem("rejected", each.message) for each in found)
+    elif found != artifact:
+        yield Problem("tampered", f"the catalog says {artifact}, the wheel says {found}")
+
+
+def _is_needed(view: RuntimeView, dependency: Dependency) -> bool:
+    """Whether a release still depends on a wheel: it may have been deleted since."""
+    with view.read() as connection:
+        kept = DependencyCatalog(connection).of(dependency.package, dependency.canonical_version)
+    return dependency.artifact in kept
+
+
 def _orphans(view: RuntimeView, blobs: BlobStore) -> tuple[int, list[Problem]]:
-    """Return how many blobs there are, and those that nobody needs: rule 6."""
+    """Return how many blobs there are, and those that nobody needs: rule 10."""
     kept = {blob.digest: blob for blob in blobs.blobs()}
     with view.read() as connection:
-        needed: set[Digest] = Catalog(connection).digests()
+        needed = Catalog(connection).digests() | DependencyCatalog(connection).digests()
     before = view.clock.now() - GRACE
     return len(kept), [
         Problem("orphan", f"no release refers to these {blob.size} bytes", blob.digest)

@@ -3,10 +3,11 @@
 Bytes go when all of this holds:
 
 1. They were put longer ago than the grace period.
-2. No release refers to them that isn't deleted.
-3. Nobody is about to commit such a release. An upload puts its bytes before it enters the release,
-   and looks whether they are still there within the transaction that does. So that transaction
-   either comes first, and is seen here, or waits for this one, and puts the bytes again.
+2. No release that isn't deleted has them for its wheel, or depends on them.
+3. Nobody is about to commit such a release. An upload puts its bytes, and those of the wheels that
+   it depends on, before it enters the release, and looks whether they are still there within the
+   transaction that does. So that transaction either comes first, and is seen here, or waits for
+   this one, and puts the bytes again.
 
 Rule 3 alone would do, whatever the clocks say. Rule 1 spares uploads the trouble.
 
@@ -20,6 +21,7 @@ from datetime import datetime, timedelta
 
 from cloacina_core.model.blob import StoredBlob
 from cloacina_core.plugin import BlobStore, RuntimeView
+from cloacina_registry.dependencies.catalog import DependencyCatalog
 from cloacina_registry.storage.catalog import Catalog
 
 GRACE = timedelta(days=1)
@@ -48,7 +50,7 @@ def collect_garbage(
 ) -> Garbage:
     """Remove what was put before a moment and is needed by no release."""
     with view.read() as connection:
-        needed = Catalog(connection).digests()
+        needed = Catalog(connection).digests() | DependencyCatalog(connection).digests()
     unneeded = [
         blob for blob in blobs.blobs() if blob.put_at < before and blob.digest not in needed
     ]
@@ -61,9 +63,10 @@ def collect_garbage(
 def _remove(view: RuntimeView, blobs: BlobStore, blob: StoredBlob) -> bool:
     """Remove bytes; False when a release refers to them by now. A transaction each is short."""
     with view.begin() as connection:
-        catalog = Catalog(connection)
+        catalog, dependencies = Catalog(connection), DependencyCatalog(connection)
         catalog.keep_uploads_out()
-        if catalog.refers_to(blob.digest):
+        dependencies.keep_others_out()
+        if catalog.refers_to(blob.digest) or dependencies.refers_to(blob.digest):
             return False
         blobs.delete(blob.digest)
     return True

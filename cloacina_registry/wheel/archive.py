@@ -4,6 +4,7 @@ import io
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from cloacina_core.errors import Problem
@@ -23,6 +24,19 @@ MAX_RATIO = 50
 RATIO_GRACE_BYTES = 1024 * 1024
 """Contents up to this size are harmless whatever their ratio."""
 
+
+@dataclass(frozen=True, slots=True)
+class ArchiveLimits:
+    """How large an archive may be."""
+
+    archive_bytes: int = MAX_ARCHIVE_BYTES
+    unpacked_bytes: int = MAX_UNPACKED_BYTES
+    entries: int = MAX_ENTRIES
+
+
+PACKAGE_LIMITS = ArchiveLimits()
+"""Of a package of workflows."""
+
 _STEP_BYTES = 1024 * 1024
 """How much of a stream is inflated at once."""
 
@@ -31,7 +45,7 @@ _DOS_DIRECTORY = 0x10
 _DOS_VOLUME = 0x08
 
 
-def unpack(data: bytes, filename: str) -> dict[str, bytes]:
+def unpack(data: bytes, filename: str, limits: ArchiveLimits = PACKAGE_LIMITS) -> dict[str, bytes]:
     """Return the files of an archive by their names, in their order; directories are left out.
 
     Raises:
@@ -39,11 +53,11 @@ def unpack(data: bytes, filename: str) -> dict[str, bytes]:
             kinds "path", "duplicate", "file-type", "too-large", "bomb", "zip-data", and those of
             `framing.read_entries`.
     """
-    if len(data) > MAX_ARCHIVE_BYTES:
-        message = f"{len(data)} bytes are too many; {MAX_ARCHIVE_BYTES} are allowed"
+    if len(data) > limits.archive_bytes:
+        message = f"{len(data)} bytes are too many; {limits.archive_bytes} are allowed"
         raise WheelRejectedError(filename, [Problem("too-large", message)])
-    entries = read_sound_entries(data, filename)
-    _refuse(_size_problems(entries, len(data)), filename)
+    entries = read_sound_entries(data, filename, limits.entries)
+    _refuse(_size_problems(entries, len(data), limits.unpacked_bytes), filename)
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
     for entry in entries:
@@ -103,11 +117,11 @@ def _type_problems(entry: Entry) -> Iterator[Problem]:
         yield Problem("file-type", message, entry.name)
 
 
-def _size_problems(entries: Sequence[Entry], archive_bytes: int) -> Iterator[Problem]:
+def _size_problems(entries: Sequence[Entry], archive_bytes: int, limit: int) -> Iterator[Problem]:
     """Judge the declared sizes, before anything is inflated; `_content` holds them to it."""
     total = sum(entry.size for entry in entries)
-    if total > MAX_UNPACKED_BYTES:
-        message = f"the contents have {total} bytes; {MAX_UNPACKED_BYTES} are allowed"
+    if total > limit:
+        message = f"the contents have {total} bytes; {limit} are allowed"
         yield Problem("too-large", message)
     if total > max(RATIO_GRACE_BYTES, MAX_RATIO * archive_bytes):
         message = f"the contents are more than {MAX_RATIO} times larger than the archive"

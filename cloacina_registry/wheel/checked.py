@@ -21,6 +21,7 @@ looked at again. `reopen_wheel` makes use of it for the one step that takes a pr
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from types import MappingProxyType
 
@@ -36,7 +37,7 @@ from cloacina_registry.wheel.entry_points import (
     target_problems,
 )
 from cloacina_registry.wheel.filename import parse_filename
-from cloacina_registry.wheel.lock import lock_problems
+from cloacina_registry.wheel.lock import Lock, lock_problems
 from cloacina_registry.wheel.metadata import CoreMetadata, read_core_metadata, wheel_file_problems
 from cloacina_registry.wheel.profile import (
     content_problems,
@@ -100,6 +101,11 @@ class CheckedWheel(UnsealedWheel):
     manifest: Manifest
     lock: bytes | None
     """The contents of `pylock.toml`; None: no dependencies are locked."""
+
+    @cached_property
+    def locked(self) -> Lock | None:
+        """What the lock says."""
+        return None if self.lock is None else Lock.parse(self.lock, f"the lock of {self.filename}")
 
 
 def open_wheel(data: bytes, filename: str) -> CheckedWheel:

@@ -3,11 +3,13 @@
 See the PyPA specification "Binary distribution format" (PEP 427), with the names of PEP 503.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import WheelRejectedError
@@ -15,6 +17,12 @@ from cloacina_registry.errors import WheelRejectedError
 MAX_FILENAME_LENGTH = 200
 """File systems stop at 255 bytes, and attestations add a suffix. It also bounds how many tags a
 compressed tag set can stand for."""
+
+MAX_TAGS = 100
+"""That one file name of a dependency stands for: real ones have three dozen at most."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.+!-]+")
+"""What names, versions and tags are written with; nothing that a file system takes for a path."""
 
 _INTERPRETER = re.compile(r"py[23][0-9]*", re.ASCII)
 _BUILT_FOR = re.compile(r"(py|cp|pp)[0-9]+-(none|abi3|(cp|pypy|pp)[0-9a-z_]+)", re.ASCII)
@@ -96,6 +104,23 @@ def parse_filename(filename: str) -> WheelName:
         )
         raise WheelRejectedError(filename, [Problem("not-pure", message, filename)])
     return wheel_name
+
+
+def distribution_of(filename: str) -> tuple[str, Version] | None:
+    """Return the normalised name and the version in the file name of any wheel, from anybody.
+
+    None: it is no such name, or one that would take long to read.
+    """
+    if len(filename) > MAX_FILENAME_LENGTH or not _PLAIN.fullmatch(filename):
+        return None
+    tags = filename.removesuffix(".whl").split("-")[-3:]
+    if math.prod(tag.count(".") + 1 for tag in tags) > MAX_TAGS:
+        return None
+    try:
+        name, version, _, _ = parse_wheel_filename(filename)
+    except ValueError:
+        return None
+    return name, version
 
 
 def _refused(filename: str, message: str) -> WheelRejectedError:

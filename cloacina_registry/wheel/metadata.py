@@ -63,7 +63,7 @@ class CoreMetadata:
 
 def read_core_metadata(text: str, wheel_name: WheelName, where: str) -> CoreMetadata:
     """Return what METADATA says; it must agree with the wheel's file name."""
-    if problems := tuple(islice(_limit_problems(text, where), 1)):
+    if problems := tuple(islice(limit_problems(text, where), 1)):
         return CoreMetadata(problems=problems)
     raw, unparsed = parse_email(text)
     return CoreMetadata(
@@ -80,7 +80,7 @@ def read_core_metadata(text: str, wheel_name: WheelName, where: str) -> CoreMeta
     )
 
 
-def _limit_problems(text: str, where: str) -> Iterator[Problem]:
+def limit_problems(text: str, where: str) -> Iterator[Problem]:
     """Yield what would be too much for the parsers that come after, or lead them astray."""
     total = 0
     for number, (name, length) in enumerate(_fields(text), start=1):

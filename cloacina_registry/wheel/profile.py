@@ -36,7 +36,7 @@ HOST_NAMES = frozenset(
 the host would come to run the package's code in place of its own. That doesn't depend on what else
 is installed: a wheel that is accepted here is accepted elsewhere."""
 
-_STANDARD_NAMES = sys.stdlib_module_names | frozenset(
+STANDARD_NAMES = sys.stdlib_module_names | frozenset(
     # removed in 3.12 and 3.13 (PEP 594, 632): a package may run on an older Python than ours
     {"aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils"}
     | {"imghdr", "imp", "lib2to3", "mailcap", "msilib", "nis", "nntplib", "ossaudiodev", "pipes"}
@@ -45,7 +45,7 @@ _STANDARD_NAMES = sys.stdlib_module_names | frozenset(
     | {"annotationlib", "compression"}
 )
 
-_STARTUP_NAMES = frozenset({"sitecustomize", "usercustomize", "__main__", "site-packages"})
+STARTUP_NAMES = frozenset({"sitecustomize", "usercustomize", "__main__", "site-packages"})
 """Imported by the interpreter on its own account, if they are found."""
 
 _STARTUP_SUFFIXES = (".pth", ".start")
@@ -201,7 +201,7 @@ def name_problems(
         declared: the top-level names that the package says it provides.
         family: the platforms that the wheel is for; None: it is pure.
     """
-    taken = {name.lower() for name in (*_STANDARD_NAMES, *_STARTUP_NAMES, *HOST_NAMES)}
+    taken = {name.lower() for name in (*STANDARD_NAMES, *STARTUP_NAMES, *HOST_NAMES)}
     libraries = {
         folder
         for folder in _library_folders(files, family)

@@ -1,9 +1,10 @@
-"""How popular pure wheels fare: none may be refused for its archive, other rules are told.
+"""How popular pure wheels fare: none may be refused for its archive, or as a dependency.
 
     python tests/popular/check_popular.py [FOLDER]
 
-The wheels of `wheels.txt` are fetched with pip into FOLDER, by default one that doesn't stay. They
-aren't workflow packages, so that they have none is left out of the table.
+The wheels of `wheels.txt` are fetched with pip into FOLDER, by default one that doesn't stay. The
+rules for packages of workflows are told, too. They aren't any, so that they have no workflows is
+left out of the table.
 """
 
 import subprocess
@@ -11,10 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from cloacina_core.foundation.digest import digest_of
+from cloacina_registry.dependencies.artifact import Artifact
+from cloacina_registry.dependencies.examination import examine
 from cloacina_registry.errors import WheelRejectedError
 from cloacina_registry.wheel.archive import unpack
 from cloacina_registry.wheel.checked import open_unsealed_wheel
 from cloacina_registry.wheel.entry_points import NO_WORKFLOWS
+from cloacina_registry.wheel.filename import distribution_of
 
 WHEELS = Path(__file__).with_name("wheels.txt")
 
@@ -36,6 +41,18 @@ def framing_kinds(path: Path) -> set[str]:
     return set()
 
 
+def dependency_kinds(path: Path) -> set[str]:
+    """Return for what a wheel is refused as a dependency; nothing if it isn't."""
+    data, named = path.read_bytes(), distribution_of(path.name)
+    if named is None:
+        return {"filename"}
+    name, version = named
+    found = examine(
+        data, name=name, version=str(version), filename=path.name, digest=digest_of(data)
+    )
+    return set() if isinstance(found, Artifact) else {problem.kind for problem in found}
+
+
 def profile_messages(path: Path) -> set[str]:
     """Return why a wheel couldn't be a package, beside that it has no workflows."""
     try:
@@ -54,9 +71,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         wheels = fetch(Path(sys.argv[1] if len(sys.argv) > 1 else temporary))
         refused = 0
-        lines = ["| wheel | archive | other rules that it breaks |", "| --- | --- | --- |"]
+        lines = [
+            "| wheel | as a dependency | rules for packages that it breaks |",
+            "| --- | --- | --- |",
+        ]
         for path in wheels:
-            framing = framing_kinds(path)
+            framing = framing_kinds(path) | dependency_kinds(path)
             refused += bool(framing)
             messages = set() if framing else profile_messages(path)
             kinds = sorted({message.partition(":")[0] for message in messages})

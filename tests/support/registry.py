@@ -20,10 +20,10 @@ from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_registry import hooks
 from cloacina_registry.audit.signed import RegistryKey
+from cloacina_registry.dependencies.gathering import Provision
 from cloacina_registry.environments.environments import (
     Environments,
     LockedWheels,
-    NoLockedWheels,
 )
 from cloacina_registry.environments.folders import WheelFolders
 from cloacina_registry.evidence import Evidence
@@ -108,7 +108,7 @@ def source_of(
 ) -> RegistrySource:
     """Return the source of a registry's workflows; `wheels` are what its releases are locked to."""
     folders = WheelFolders(view.home / "environments" / "wheels", view.clock)
-    environments = Environments(registry, wheels or NoLockedWheels(), folders)
+    environments = Environments(registry, wheels or registry.dependencies, folders)
     channels = Channels.of(view, registry)
     return RegistrySource(registry, channels, loader, host, environments, **options)
 
@@ -126,9 +126,14 @@ class SignedWheel:
         """The digest of the wheel."""
         return digest_of(self.data)
 
-    def upload_to(self, registry: Registry) -> Upload:
+    @property
+    def files(self) -> tuple[bytes, str, bytes]:
+        """What `Registry.upload` takes."""
+        return self.data, self.filename, self.attestation
+
+    def upload_to(self, registry: Registry, provision: Provision | None = None) -> Upload:
         """Publish it."""
-        return registry.upload(self.data, self.filename, self.attestation)
+        return registry.upload(*self.files, provision)
 
     def save_in(self, folder: Path) -> Path:
         """Write both files, and return the wheel's."""

@@ -4,17 +4,19 @@ import multiprocessing
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection
+from support.dependencies import Distribution, given
 from support.registry import SignedWheel, StoreView, registry_on
 
 from cloacina_core.errors import StoreUnavailableError
 from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.foundation.digest import Digest
 from cloacina_core.plugin import BlobStore, RuntimeView
 from cloacina_registry.errors import ReleaseExistsError
 from cloacina_registry.registry import Registry
@@ -80,14 +82,27 @@ class Home:
 class _DeadlyBlobs:
     """The blob store of a home, in which the process dies at a step."""
 
-    def __init__(self, blobs: BlobStore, step: str) -> None:
+    def __init__(self, blobs: BlobStore, step: str, of: str | None = None) -> None:
+        """Die when it is asked whether it has some bytes; None: any."""
         self._blobs = blobs
         self._step = step
+        self._of = of
 
     def __getattr__(self, name: str) -> Any:
-        if (name, self._step) in (("put", STEPS[0]), ("has", STEPS[2])):
-            os.kill(os.getpid(), signal.SIGKILL)
         return getattr(self._blobs, name)
+
+    def put(self, data: bytes) -> Digest:
+        self._die_at(STEPS[0])
+        return self._blobs.put(data)
+
+    def has(self, digest: Digest) -> bool:
+        if self._of in {None, digest}:
+            self._die_at(STEPS[2])
+        return self._blobs.has(digest)
+
+    def _die_at(self, step: str) -> None:
+        if step == self._step:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _DeadlyView:
@@ -118,6 +133,16 @@ def upload_and_die(home: Home, wheel: SignedWheel, step: str) -> None:
     view = home.open()
     blobs = cast(BlobStore, _DeadlyBlobs(view.blob_store(), step))
     wheel.upload_to(registry_on(cast(RuntimeView, _DeadlyView(view, step)), blobs))
+
+
+def upload_with_dependencies_and_die(
+    home: Home, wheel: SignedWheel, dependencies: Sequence[Distribution], step: str
+) -> None:
+    """Upload with wheels that it depends on, and die at a step."""
+    view = home.open()
+    blobs = cast(BlobStore, _DeadlyBlobs(view.blob_store(), step, of=wheel.digest))
+    registry = registry_on(cast(RuntimeView, _DeadlyView(view, step)), blobs)
+    wheel.upload_to(registry, given(*dependencies))
 
 
 def upload_at_the_signal(

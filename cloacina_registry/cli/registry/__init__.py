@@ -6,6 +6,7 @@ from cloacina_registry.cli.registry.audit import audit
 from cloacina_registry.cli.registry.bundles import export, import_
 from cloacina_registry.cli.registry.channels import list_channels, pin, promote, rollback
 from cloacina_registry.cli.registry.listing import list_releases, show
+from cloacina_registry.cli.registry.provisioning import fetch
 from cloacina_registry.cli.registry.publishing import download, transfer, upload
 from cloacina_registry.cli.registry.storage import check, gc
 from cloacina_registry.cli.registry.withdrawing import (
@@ -24,7 +25,7 @@ def registry() -> None:
 
 
 for _command in (
-    *(upload, list_releases, show, download, transfer),
+    *(upload, fetch, list_releases, show, download, transfer),
     *(promote, rollback, pin, list_channels),
     *(yank, quarantine, kill, retire, restore, delete),
     *(export, import_, check, gc, audit),

@@ -9,6 +9,8 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.digest import hex_of
+from cloacina_registry.cli.registry.provisioning import artifact_json
+from cloacina_registry.dependencies.artifact import Artifact
 from cloacina_registry.placement import at_least
 from cloacina_registry.registry import Registry, parse_exact
 from cloacina_registry.storage.catalog import PAGE_LENGTH, StoredRelease
@@ -72,10 +74,14 @@ def show(console: Console, *, release: str) -> None:
     there = Registry.of(console.view)
     found = _in_force(console, there.show(package, version))
     owners = there.owners(found.package)
-    console.emit({**release_json(found), "owners": owners}, _described(found, owners))
+    kept = there.dependencies.kept(found)
+    about = {"owners": owners, "dependencies": [artifact_json(one) for one in kept]}
+    console.emit({**release_json(found), **about}, _described(found, owners, kept))
 
 
-def _described(release: StoredRelease, owners: Sequence[str]) -> str:
+def _described(
+    release: StoredRelease, owners: Sequence[str], dependencies: Sequence[Artifact]
+) -> str:
     signers = (f"{signer.name} ({signer.key_id})" for signer in release.signers)
     yanked = f": {release.status_reason}" if release.status_reason else ""
     lines = {
@@ -93,6 +99,8 @@ def _described(release: StoredRelease, owners: Sequence[str]) -> str:
         + (f", {release.platform}" if release.platform else ""),
         "isolation": f"{release.placement.isolation}: {release.placement.reason}",
     }
+    if dependencies:
+        lines["fetched"] = ", ".join(f"{one.name} {one.version}" for one in dependencies)
     return "\n".join(f"{name:<10} {value}" for name, value in lines.items())
 
 

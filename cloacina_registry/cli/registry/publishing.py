@@ -5,10 +5,16 @@ from typing import Any
 
 import click
 
+from cloacina_core.cli.bar import bar
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import CloacinaError, InputError
 from cloacina_registry.audit.receipt import RECEIPT_SUFFIX
 from cloacina_registry.cli.registry.listing import release_json
+from cloacina_registry.cli.registry.provisioning import (
+    artifact_json,
+    provision_of,
+    provision_options,
+)
 from cloacina_registry.registry import Registry, Upload, exact, parse_exact
 from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX
 from cloacina_registry.trust.files import replace
@@ -22,10 +28,22 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--attestation", type=_FILE, help="The signature; found beside the wheel when not given."
 )
+@provision_options
 @command_options
 @pass_console
-def upload(console: Console, *, wheels: tuple[Path, ...], attestation: Path | None) -> int:
+def upload(
+    console: Console,
+    *,
+    wheels: tuple[Path, ...],
+    attestation: Path | None,
+    folders: tuple[Path, ...],
+    offline: bool,
+    pythons: tuple[str, ...],
+) -> int:
     """Publish wheels. A version is never overwritten; the same file may be uploaded again.
+
+    What they depend on is fetched by digest first, so that no run has to: from the store, from the
+    folders, and from the index that pip is configured for.
 
     Files named `*.release.attestation` are taken as the signatures of the wheels beside them, and
     receipts of another registry are left out, so that `dist/*` can be given.
@@ -41,7 +59,11 @@ def upload(console: Console, *, wheels: tuple[Path, ...], attestation: Path | No
     status = 0
     for path in chosen:
         try:
-            uploads.append(there.upload(*_files(path, attestation)))
+            with bar(console, f"fetching for {path.name}") as progress:
+                provision = provision_of(
+                    folders, offline=offline, pythons=pythons, progress=progress
+                )
+                uploads.append(there.upload(*_files(path, attestation), provision))
         except CloacinaError as error:
             # The others are independent of it: each is taken or refused for itself.
             status = max(status, console.report(error))
@@ -73,7 +95,9 @@ def told(upload: Upload) -> str:
     release = upload.release
     signers = ", ".join(signer.name for signer in release.signers) or "nobody"
     what = "published" if upload.created else "published before"
-    return f"{exact(release)} {what}, signed by {signers}, {release.digest}"
+    count = len(upload.dependencies)
+    with_others = "" if count == 0 else f" with {count} dependenc{'y' if count == 1 else 'ies'}"
+    return f"{exact(release)} {what}{with_others}, signed by {signers}, {release.digest}"
 
 
 def upload_json(upload: Upload) -> dict[str, Any]:
@@ -81,6 +105,7 @@ def upload_json(upload: Upload) -> dict[str, Any]:
     return {
         **release_json(upload.release),
         "created": upload.created,
+        "dependencies": [artifact_json(one) for one in upload.dependencies],
         "warnings": [problem.to_json() for problem in upload.warnings],
     }
 

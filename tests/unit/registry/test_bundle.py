@@ -10,45 +10,48 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.dependencies import Distribution, distribution, locked, package_with
 from support.registry import (
-    OWNER,
     STRANGER,
     SignedWheel,
     StoreView,
     flows_returning,
-    honest_manifest,
     open_home,
     registry_on,
     signed_wheel,
 )
-from support.wheels import WORKFLOWS, RawEntry, build_wheel, write_zip
+from support.wheels import RawEntry, write_zip
 
-from cloacina_core.errors import InputError, StoreUnavailableError
+from cloacina_core.errors import ConflictError, InputError, StoreUnavailableError
 from cloacina_core.foundation.digest import digest_of
 from cloacina_registry import bundle as bundle_module
 from cloacina_registry.bundle import (
     INDEX_NAME,
+    Bundle,
     BundledRelease,
     admit_all,
     gather,
     read_bundle,
     write_bundle,
 )
+from cloacina_registry.dependencies.catalog import DependencyCatalog
+from cloacina_registry.dependencies.gathering import Provision
+from cloacina_registry.dependencies.sources import GivenWheels
 from cloacina_registry.errors import (
     BundleRejectedError,
+    DependencyMissingError,
     ReleaseExistsError,
     UntrustedSignerError,
     WheelRejectedError,
 )
-from cloacina_registry.package.lock import Lock, LockedPackage, LockedWheel
 from cloacina_registry.registry import Registry
 from cloacina_registry.storage.blobs import FileBlobStore
-from cloacina_registry.trust.signing import sign_wheel
-from cloacina_registry.wheel.checked import open_wheel
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
 OTHER_ONE = signed_wheel("1.0", sources=flows_returning("other one"))
 TWO = signed_wheel("2.0", sources=flows_returning("two"))
+ROWS = distribution("rows")
+CELLS = distribution("cells")
 NAME = "releases.bundle.zip"
 ATTESTATION = f"{ONE.filename}.release.attestation"
 
@@ -67,6 +70,10 @@ def elsewhere(tmp_path: Path) -> Iterator[StoreView]:
 
 def bundled(*wheels: SignedWheel) -> list[BundledRelease]:
     return [BundledRelease(one.filename, one.data, one.attestation) for one in wheels]
+
+
+def bundle_of(*wheels: SignedWheel, dependencies: Sequence[Distribution] = ()) -> Bundle:
+    return Bundle(bundled(*wheels), {one.filename: one.data for one in dependencies})
 
 
 def received(registry: Registry, releases: list[BundledRelease]) -> list[BundledRelease]:
@@ -95,17 +102,19 @@ def test_releases_come_out_as_they_went_in() -> None:
         BundledRelease(TWO.filename, TWO.data),
     ]
 
-    assert read_bundle(write_bundle(releases), NAME) == releases
+    bundle = Bundle(releases, {CELLS.filename: CELLS.data, ROWS.filename: ROWS.data})
+
+    assert read_bundle(write_bundle(bundle), NAME) == bundle
 
 
 def test_equal_releases_give_equal_bytes() -> None:
-    forwards, backwards = bundled(ONE, TWO), bundled(TWO, ONE)
+    forwards, backwards = bundle_of(ONE, TWO), bundle_of(TWO, ONE)
 
     assert write_bundle(forwards) == write_bundle(backwards)
 
 
 def test_any_zip_tool_unpacks_what_can_be_uploaded() -> None:
-    with zipfile.ZipFile(io.BytesIO(write_bundle(bundled(ONE)))) as archive:
+    with zipfile.ZipFile(io.BytesIO(write_bundle(bundle_of(ONE)))) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == [INDEX_NAME, ONE.filename, ATTESTATION]
         assert archive.read(ONE.filename) == ONE.data
@@ -115,7 +124,7 @@ def test_a_bundle_that_would_be_too_large_is_not_written(monkeypatch: pytest.Mon
     monkeypatch.setattr(bundle_module, "MAX_BUNDLE_BYTES", bundle_module.MAX_INDEX_BYTES + 100)
 
     with pytest.raises(InputError, match="more than"):
-        write_bundle(bundled(ONE))
+        write_bundle(bundle_of(ONE))
 
 
 # What is taken out of a registry
@@ -127,43 +136,35 @@ def test_what_is_gathered_is_what_was_uploaded(registry: Registry) -> None:
 
     gathered = gather(registry, [("acme-etl", "2.0"), ("acme-etl", "1.0"), ("acme-etl", "1.0")])
 
-    assert gathered.releases == received(registry, bundled(ONE, TWO))
-    assert all(release.receipt for release in gathered.releases)
+    assert gathered.bundle.releases == received(registry, bundled(ONE, TWO))
+    assert all(release.receipt for release in gathered.bundle.releases)
     assert gathered.missing == []
 
 
-def locked_wheel(*dependencies: LockedPackage) -> SignedWheel:
-    """Return a signed package with a lock."""
-    sources = flows_returning("locked")
-    lock = Lock(requires_python=None, packages=dependencies).to_bytes()
-    manifest = honest_manifest(sources, "acme-etl", "3.0", WORKFLOWS)
-    manifest = replace(manifest, lock=digest_of(lock))
-    data = build_wheel(sources, version="3.0", manifest=manifest, lock=lock)
-    name = "acme_etl-3.0-py3-none-any.whl"
-    return SignedWheel(name, data, sign_wheel(open_wheel(data, name), OWNER))
+def test_dependencies_go_along_and_what_was_never_fetched_is_named(registry: Registry) -> None:
+    elsewhere_only = locked(distribution("cells", "2.0", tag="py3-none-atari"))
+    package = package_with(locked(ROWS), replace(elsewhere_only, marker="sys_platform == 'atari'"))
+    registry.upload(*package.files, Provision(sources=[GivenWheels({ROWS.digest: ROWS.data})]))
+    with registry._view.begin() as connection:
+        DependencyCatalog(connection).let_go("acme-etl", "1.0")
+
+    lacking = gather(registry, [("acme-etl", "1.0")])
+    registry.fetch("acme-etl", "1.0", Provision())  # the bytes are still in the store
+    whole = gather(registry, [("acme-etl", "1.0")])
+
+    assert (lacking.bundle.dependencies, lacking.missing) == ({}, ["rows 1.0"])
+    assert (whole.bundle.dependencies, whole.missing) == ({ROWS.filename: ROWS.data}, [])
+    assert whole.bundle.releases == received(registry, bundled(package))
 
 
-def dependency(name: str, version: str, sha256: str) -> LockedPackage:
-    wheel = LockedWheel(url=f"https://files.example/{name}.whl", sha256=sha256, size=None)
-    return LockedPackage(
-        name=name, version=version, marker=None, requires_python=None, wheels=(wheel,)
-    )
+def test_different_files_of_one_name_do_not_fit_into_one_bundle(registry: Registry) -> None:
+    other_rows = distribution("rows", "1.0", files={"rows.py": b"VERSION = 'other'\n"})
+    for version, rows in (("1.0", ROWS), ("2.0", other_rows)):
+        given = Provision(sources=[GivenWheels({rows.digest: rows.data})])
+        registry.upload(*package_with(locked(rows), version=version).files, given)
 
-
-def test_dependencies_that_are_here_go_along_and_others_are_named(registry: Registry) -> None:
-    common = signed_wheel("1.5", name="acme-common", sources=flows_returning("x"))
-    common.upload_to(registry)
-    package = locked_wheel(
-        dependency("acme-common", "1.5", common.digest.removeprefix("sha256:")),
-        dependency("requests", "2.32.3", "0" * 64),
-        dependency("acme-etl", "1.0", common.digest.removeprefix("sha256:")),  # of another name
-    )
-    package.upload_to(registry)
-
-    gathered = gather(registry, [("acme-etl", "3.0")])
-
-    assert gathered.releases == received(registry, bundled(common, package))
-    assert gathered.missing == ["acme-etl==1.0", "requests==2.32.3"]
+    with pytest.raises(ConflictError, match="different files"):
+        gather(registry, [("acme-etl", "1.0"), ("acme-etl", "2.0")])
 
 
 # What is brought to another registry
@@ -172,7 +173,7 @@ def test_dependencies_that_are_here_go_along_and_others_are_named(registry: Regi
 def test_what_is_brought_is_published(elsewhere: StoreView) -> None:
     registry = Registry.of(elsewhere)
 
-    told = import_into(registry, write_bundle(bundled(TWO, ONE)))
+    told = import_into(registry, write_bundle(bundle_of(TWO, ONE)))
 
     assert told == ["acme-etl 1.0", "acme-etl 2.0"]
     files = registry.download("acme-etl", "1.0")
@@ -183,7 +184,7 @@ def test_what_is_there_already_may_be_brought_again(elsewhere: StoreView) -> Non
     registry = Registry.of(elsewhere)
     ONE.upload_to(registry)
 
-    import_into(registry, write_bundle(bundled(ONE, TWO)))
+    import_into(registry, write_bundle(bundle_of(ONE, TWO)))
 
     assert len(registry.releases("acme-etl")) == 2
 
@@ -193,7 +194,7 @@ def test_the_trust_of_the_home_it_is_brought_to_counts(elsewhere: StoreView) -> 
     stranger = signed_wheel("2.0", key=STRANGER)
 
     with pytest.raises(UntrustedSignerError):
-        import_into(registry, write_bundle(bundled(ONE, stranger)))
+        import_into(registry, write_bundle(bundle_of(ONE, stranger)))
 
     assert registry.packages() == []
 
@@ -205,7 +206,7 @@ def test_every_release_that_is_refused_is_told(elsewhere: StoreView) -> None:
         *bundled(signed_wheel("3.0")),
     ]
 
-    admitted, refused = admit_all(Registry.of(elsewhere), releases)
+    admitted, refused = admit_all(Registry.of(elsewhere), Bundle(releases))
 
     assert [wheel.place for wheel in admitted] == [("acme-etl", "3.0")]
     assert [type(error) for error in refused] == [UntrustedSignerError, WheelRejectedError]
@@ -217,10 +218,32 @@ def test_nothing_is_overwritten_and_then_nothing_is_published(elsewhere: StoreVi
     other_two = signed_wheel("2.0", sources=flows_returning("other two"))
 
     with pytest.raises(ReleaseExistsError):
-        import_into(registry, write_bundle(bundled(ONE, other_two)))
+        import_into(registry, write_bundle(bundle_of(ONE, other_two)))
 
     assert [release.version for release in registry.releases("acme-etl")] == ["2.0"]
     assert registry.download("acme-etl", "2.0").data == TWO.data
+
+
+def test_dependencies_that_are_brought_are_kept(elsewhere: StoreView) -> None:
+    registry = Registry.of(elsewhere)
+    for_another = distribution("cells", "2.0", tag="cp399-cp399-any")
+    package = package_with(locked(ROWS), replace(locked(for_another), marker="sys_platform == ''"))
+
+    bundle = bundle_of(package, dependencies=[ROWS, for_another, CELLS])
+    import_into(registry, write_bundle(bundle))
+
+    release = registry.show("acme-etl", "1.0")
+    kept = registry.dependencies.kept(release)
+    assert [(one.name, one.version) for one in kept] == [("cells", "2.0"), ("rows", "1.0")]
+    assert [registry.dependencies.data(one) for one in kept] == [for_another.data, ROWS.data]
+    assert not elsewhere.blob_store().has(CELLS.digest)  # no lock names it
+
+
+def test_a_release_whose_dependencies_are_not_brought_is_refused(elsewhere: StoreView) -> None:
+    with pytest.raises(DependencyMissingError):
+        import_into(Registry.of(elsewhere), write_bundle(bundle_of(package_with(locked(ROWS)))))
+
+    assert Registry.of(elsewhere).packages() == []
 
 
 class FullOnTheSecond(FileBlobStore):
@@ -239,7 +262,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_nothing_published(elsewhere: S
     full = registry_on(elsewhere, FullOnTheSecond(elsewhere.home / "blobs"))
 
     with pytest.raises(StoreUnavailableError):
-        import_into(full, write_bundle(bundled(ONE, TWO)))
+        import_into(full, write_bundle(bundle_of(ONE, TWO)))
 
     assert Registry.of(elsewhere).packages() == []
 
@@ -251,7 +274,8 @@ GOOD_FILES: Sequence[tuple[str, bytes]] = ((ONE.filename, ONE.data), (ATTESTATIO
 
 def index_of(files: Sequence[tuple[str, bytes]], **changes: Any) -> bytes:
     entries = [{"name": name, "size": len(data), "digest": digest_of(data)} for name, data in files]
-    return json.dumps({"api": "1", "files": entries, **changes}).encode()
+    value = {"api": "1", "files": entries, "dependencies": [], **changes}
+    return json.dumps(value).encode()
 
 
 def forged(
@@ -280,7 +304,12 @@ def entry_zip(*entries: RawEntry) -> bytes:
 
 
 def test_the_forger_can_write_a_good_one() -> None:
-    assert read_bundle(forged(), NAME) == bundled(ONE)
+    assert read_bundle(forged(), NAME) == bundle_of(ONE)
+
+
+def entry_of(name: str, data: bytes = b"") -> dict[str, Any]:
+    """Return what an index says of a file."""
+    return {"name": name, "size": len(data), "digest": digest_of(data)}
 
 
 def index_with(**changes: Any) -> bytes:
@@ -387,6 +416,33 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
         forged([(ONE.filename, OTHER_ONE.data), GOOD_FILES[1]], index=index_of(GOOD_FILES)),
         "digest",
     ),
+    "5 a dependency that is no wheel": (
+        forged(index=index_of(GOOD_FILES, dependencies=[entry_of("../rows.whl")])),
+        "index",
+    ),
+    "5 dependencies out of order": (
+        forged(index=index_of(GOOD_FILES, dependencies=[entry_of(ROWS.filename)] * 2)),
+        "index",
+    ),
+    "5 a dependency of another shape": (
+        forged(index=index_of(GOOD_FILES, dependencies=[{"name": ROWS.filename}])),
+        "index",
+    ),
+    "6 a dependency that isn't there": (
+        forged(index=index_of(GOOD_FILES, dependencies=[entry_of(ROWS.filename)])),
+        "members",
+    ),
+    "6 a dependency that isn't named": (
+        forged([*GOOD_FILES, (f"dependencies/{ROWS.filename}", b"")], index=index_of(GOOD_FILES)),
+        "members",
+    ),
+    "7 a dependency with other bytes": (
+        forged(
+            [*GOOD_FILES, (f"dependencies/{ROWS.filename}", b"other")],
+            index=index_of(GOOD_FILES, dependencies=[entry_of(ROWS.filename, b"bytes")]),
+        ),
+        "digest",
+    ),
     "8 a large attestation": (of_length(ATTESTATION, 64 * 1024 + 1), "too-large"),
     "8 a large receipt": (
         of_length(f"{ONE.filename}.receipt.json", 64 * 1024 + 1),
@@ -432,7 +488,7 @@ def cut(data: bytes, at: int) -> bytes:
 
 @pytest.mark.parametrize("change", [flipped, cut])
 def test_no_byte_can_be_changed_unnoticed(change: Callable[[bytes, int], bytes]) -> None:
-    good = write_bundle(bundled(ONE))
+    good = write_bundle(bundle_of(ONE))
     places = random.Random(7).sample(range(len(good)), 300)
 
     unnoticed = [at for at in places if not is_refused_or_equal(change(good, at))]
@@ -443,6 +499,6 @@ def test_no_byte_can_be_changed_unnoticed(change: Callable[[bytes, int], bytes])
 def is_refused_or_equal(data: bytes) -> bool:
     """Whether a changed bundle is refused, or the change was where nothing is said, as in times."""
     try:
-        return read_bundle(data, NAME) == bundled(ONE)
+        return read_bundle(data, NAME) == bundle_of(ONE)
     except BundleRejectedError:
         return True

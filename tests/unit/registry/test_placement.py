@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
-from support.locked_wheels import dependency, lock_of
 from support.wheels import make_manifest
 
 from cloacina_core.model.isolation import Isolation, Placement
@@ -19,6 +17,7 @@ from cloacina_registry.placement import (
     decide,
     locked_dependencies,
 )
+from cloacina_registry.wheel.lock import Lock, LockedPackage, LockedWheel
 
 NUMPY = Dependency("numpy", "2.1.0", is_pure=False)
 CLICK = Dependency("click", "8.1", is_pure=True)
@@ -151,14 +150,26 @@ def test_what_a_manifest_says_can_contradict_a_placement(
     assert contradicts(make_manifest(**declared), placed) is expected
 
 
+def lock(*packages: LockedPackage) -> Lock:
+    return Lock(requires_python=None, packages=packages)
+
+
+def locked(*filenames: str, name: str = "rows", marker: str | None = None) -> LockedPackage:
+    wheels = tuple(LockedWheel(filename=each, sha256="0" * 64, size=None) for each in filenames)
+    return LockedPackage(
+        name=name, version="1.0", marker=marker, requires_python=None, wheels=wheels
+    )
+
+
+PURE_WHEEL = "rows-1.0-py3-none-any.whl"
+
+
 def test_a_lock_tells_which_dependencies_are_pure() -> None:
-    rows, fast = dependency("rows", "1.0"), dependency("fast", "2.0", tags="cp311-abi3-win32")
+    fast = locked("fast-1.0-cp311-abi3-win32.whl", name="fast")
 
-    found = locked_dependencies(lock_of(rows, fast))
-
-    assert found == (
+    assert locked_dependencies(lock(locked(PURE_WHEEL), fast)) == (
         Dependency("rows", "1.0", is_pure=True),
-        Dependency("fast", "2.0", is_pure=False),
+        Dependency("fast", "1.0", is_pure=False),
     )
 
 
@@ -166,37 +177,22 @@ def test_without_a_lock_there_are_no_dependencies() -> None:
     assert locked_dependencies(None) == ()
 
 
-def locked(wheels: list[dict[str, str]], **more: str) -> bytes:
-    entry = {"name": "rows", "version": "1.0", "wheels": wheels, **more}
-    return tomli_w.dumps({"lock-version": "1.0", "packages": [entry]}).encode()
-
-
-PURE_WHEEL = {"name": "rows-1.0-py3-none-any.whl"}
-
-
 @pytest.mark.parametrize(
-    ("wheels", "is_pure"),
+    ("filenames", "is_pure"),
     [
         ([PURE_WHEEL], True),
-        ([{"name": "rows-1.0-cp311-none-any.whl"}], True),
-        ([PURE_WHEEL, {"name": "rows-1.0-cp311-cp311-win32.whl"}], False),
-        ([PURE_WHEEL, {"name": "rows-1.0-x.whl"}], False),
-        ([{"url": "https://files.example/rows.zip"}], False),
-        ([{}], False),
+        (["rows-1.0-cp311-none-any.whl"], True),
+        ([PURE_WHEEL, "rows-1.0-cp311-cp311-win32.whl"], False),
+        ([PURE_WHEEL, "rows-1.0-x.whl"], False),
+        (["rows.zip"], False),
     ],
 )
 def test_a_dependency_is_pure_only_if_all_its_wheels_are(
-    wheels: list[dict[str, str]], *, is_pure: bool
+    filenames: list[str], *, is_pure: bool
 ) -> None:
-    (found,) = locked_dependencies(locked(wheels))
+    (found,) = locked_dependencies(lock(locked(*filenames)))
 
     assert found.is_pure is is_pure
-
-
-def test_the_name_of_a_wheel_counts_before_its_address() -> None:
-    wheels = [{"name": "rows-1.0-py3-none-any.whl", "url": "https://files.example/download?id=5"}]
-
-    assert locked_dependencies(locked(wheels))[0].is_pure
 
 
 @pytest.mark.parametrize(
@@ -209,6 +205,4 @@ def test_the_name_of_a_wheel_counts_before_its_address() -> None:
     ],
 )
 def test_what_is_locked_for_other_environments_does_not_count(marker: str, count: int) -> None:
-    lock = locked([{"name": "rows-1.0-py3-none-any.whl"}], marker=marker)
-
-    assert len(locked_dependencies(lock)) == count
+    assert len(locked_dependencies(lock(locked(PURE_WHEEL, marker=marker)))) == count

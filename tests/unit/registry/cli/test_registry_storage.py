@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from support.registry import OWNER, STRANGER, SignedWheel, flows_returning, signed_wheel
 from support.signing import grant_key
 
-from cloacina_registry.bundle import BundledRelease, write_bundle
+from cloacina_registry.bundle import Bundle, BundledRelease, write_bundle
 from cloacina_registry.cli.registry import registry
 from cloacina_registry.storage.blobs import FileBlobStore
 
@@ -193,7 +193,7 @@ def test_all_that_keeps_a_file_out_is_told_and_nothing_is_imported(
     wheels = [signed_wheel("1.0", key=STRANGER), TWO, signed_wheel("3.0", key=STRANGER)]
     bundle = [BundledRelease(one.filename, one.data, one.attestation) for one in wheels]
     file = tmp_path / "in.zip"
-    file.write_bytes(write_bundle(bundle))
+    file.write_bytes(write_bundle(Bundle(bundle)))
 
     result = call(home, "import", file)
 

@@ -15,23 +15,19 @@ from cloacina_registry.manifest import MANIFEST_NAME
 from cloacina_registry.package import locking
 from cloacina_registry.package.backend import build_wheel
 from cloacina_registry.package.building import build_package, seal_file, write_package
-from cloacina_registry.package.lock import Lock, LockedPackage, LockedWheel
 from cloacina_registry.package.progress import Silence
 from cloacina_registry.package.sealing import SealedPackage
 from cloacina_registry.trust.envelope import Envelope
 from cloacina_registry.trust.keys import PrivateKey
 from cloacina_registry.wheel.checked import open_wheel
+from cloacina_registry.wheel.lock import Lock, LockedPackage, LockedWheel
 from cloacina_registry.wheel.writer import with_record, write_wheel
 
 NAME = "acme_etl-1.0-py3-none-any.whl"
 
 
-def build(
-    project: Path, key: PrivateKey | None = None, *, update_lock: bool = False
-) -> SealedPackage:
-    return build_package(
-        project, key=key, progress=Silence(), isolated=False, update_lock=update_lock
-    )
+def build(project: Path, key: PrivateKey | None = None, **locking: bool) -> SealedPackage:
+    return build_package(project, key=key, progress=Silence(), isolated=False, **locking)
 
 
 def seal(path: Path, key: PrivateKey | None = None, lock_file: Path | None = None) -> SealedPackage:
@@ -57,7 +53,8 @@ class CountingResolver:
 
     def resolve(self, requirements: Sequence[Requirement], requires_python: str | None) -> Lock:
         self.times += 1
-        wheel = LockedWheel(url="https://files.example/rows.whl", sha256="ab" * 32, size=None)
+        filename = f"rows-{self.times}.0-py3-none-any.whl"
+        wheel = LockedWheel(filename=filename, sha256="ab" * 32, size=None)
         return Lock(
             requires_python=requires_python,
             packages=(
@@ -209,6 +206,19 @@ def test_a_lock_is_made_anew_when_that_is_asked_for(tmp_path: Path, resolver: Co
     package = build(project, update_lock=True)
 
     assert package.lock.packages[0].version == "2.0"
+
+
+def test_a_package_without_dependencies_may_go_without_a_lock(tmp_path: Path):
+    package = build(write_project(tmp_path), no_lock=True)
+
+    assert (package.wheel.lock, package.wheel.manifest.lock, package.lock) == (None, None, None)
+
+
+def test_a_package_with_dependencies_may_not_go_without_a_lock(
+    tmp_path: Path, resolver: CountingResolver
+):
+    with pytest.raises(PackageBuildError, match="can't go without a lock"):
+        build(write_project(tmp_path, dependencies=["rows"]), no_lock=True)
 
 
 def test_a_lock_file_with_other_line_ends_gives_the_same_package(

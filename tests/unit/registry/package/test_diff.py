@@ -17,7 +17,7 @@ from cloacina_registry.package.diff import (
     diff_manifests,
     diff_workflows,
 )
-from cloacina_registry.package.lock import Lock, LockedPackage
+from cloacina_registry.wheel.lock import Lock, LockedPackage
 
 
 def workflow(*tasks: TaskDefinition, **changes: Any) -> WorkflowDefinition:

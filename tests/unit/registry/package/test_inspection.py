@@ -9,10 +9,10 @@ from support.wheels import build_wheel, wheel_filename
 from cloacina_registry.errors import WheelRejectedError
 from cloacina_registry.package.comparison import Side, compare
 from cloacina_registry.package.inspection import Inspection, inspect_file
-from cloacina_registry.package.lock import Lock
 from cloacina_registry.trust.policy import TrustPolicy
 from cloacina_registry.trust.signing import sign_wheel
 from cloacina_registry.wheel.checked import open_wheel
+from cloacina_registry.wheel.lock import Lock
 
 EXITS = {"acme_etl/__init__.py": b"", "acme_etl/flows.py": b"raise SystemExit('was imported')\n"}
 
@@ -75,12 +75,8 @@ def test_the_lock_is_told(tmp_path: Path):
     assert found.to_json()["lock"] == []
 
 
-def test_a_lock_that_cannot_be_read_is_none(tmp_path: Path):
-    local = Lock(requires_python=None).to_bytes() + (
-        b'[[packages]]\nname = "x"\nversion = "1"\n'
-        b'wheels = [{ path = "x.whl", hashes = { sha256 = "' + b"ab" * 32 + b'" } }]\n'
-    )
-    found = inspect(write(tmp_path, lock=local.replace(b"packages = []\n", b"")))
+def test_a_package_without_a_lock_says_so(tmp_path: Path):
+    found = inspect(write(tmp_path))
 
     assert found.to_json()["lock"] is None
 

@@ -7,12 +7,12 @@ from packaging.requirements import Requirement
 from support.projects import Listener
 from support.wheels import build_wheel, dist_info_of, wheel_filename, wheel_files
 
-from cloacina_registry.errors import PackageBuildError
-from cloacina_registry.package.lock import Lock, LockedPackage, LockedWheel
-from cloacina_registry.package.locking import ExistingLock, choose_lock
+from cloacina_registry.errors import BadLockError, PackageBuildError
+from cloacina_registry.package.locking import ExistingLock, choose_lock, refuse_dependencies
 from cloacina_registry.package.progress import Silence
 from cloacina_registry.package.resolver import Resolver
 from cloacina_registry.wheel.checked import UnsealedWheel, open_unsealed_wheel
+from cloacina_registry.wheel.lock import Lock, LockedPackage, LockedWheel
 from cloacina_registry.wheel.writer import with_record, write_wheel
 
 
@@ -34,7 +34,8 @@ class FixedResolver:
 
 
 def lock_of(version: str) -> Lock:
-    wheel = LockedWheel(url="https://files.example/rows.whl", sha256="ab" * 32, size=None)
+    filename = f"rows-{version}-py3-none-any.whl"
+    wheel = LockedWheel(filename=filename, sha256="ab" * 32, size=None)
     return Lock(
         requires_python=">=3.11",
         packages=(
@@ -97,7 +98,9 @@ def test_a_lock_that_does_not_fit_is_made_anew_and_that_is_told():
 
     assert chosen.lock == lock_of("2.0")
     assert chosen.resolved
-    assert listener.notes == ["pylock.toml is made anew: it has rows 1.5, and rows>=2 is required"]
+    assert listener.notes == [
+        "pylock.toml is made anew: rows 1.5 is locked, and rows>=2 is required"
+    ]
     assert listener.steps == ["locking, with fixed"]
 
 
@@ -111,13 +114,24 @@ def test_a_lock_that_was_asked_for_must_fit():
         )
 
     assert [problem.message for problem in caught.value.problems] == [
-        "it has rows 1.5, and rows>=2 is required",
-        "cells isn't in it",
+        "rows 1.5 is locked, and rows>=2 is required",
+        "cells is required and isn't locked",
     ]
 
 
 def test_a_damaged_lock_is_not_replaced_in_silence():
     damaged = ExistingLock("pylock.toml", b"lock-version = '1.0'\npackages = 3\n")
 
-    with pytest.raises(PackageBuildError, match=r"pylock\.toml can't be used"):
+    with pytest.raises(BadLockError, match=r"pylock\.toml can't be used"):
         choose_lock(wheel_requiring("rows"), damaged, progress=Silence(), resolver=FixedResolver())
+
+
+def test_a_package_with_dependencies_cannot_go_without_a_lock():
+    with pytest.raises(PackageBuildError, match="can't go without a lock") as caught:
+        refuse_dependencies(wheel_requiring("rows>=2", "cloacina"))
+
+    assert [problem.message for problem in caught.value.problems] == ["rows>=2 is required"]
+
+
+def test_a_package_without_dependencies_can_go_without_a_lock():
+    refuse_dependencies(wheel_requiring("cloacina>=0.1", "pytest; extra == 'test'"))

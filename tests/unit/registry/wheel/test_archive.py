@@ -3,7 +3,7 @@ from support.wheels import RawEntry, raw_entries, write_zip
 
 from cloacina_registry.errors import WheelRejectedError
 from cloacina_registry.wheel import archive
-from cloacina_registry.wheel.archive import unpack
+from cloacina_registry.wheel.archive import ArchiveLimits, unpack
 
 FILES = {"acme/__init__.py": b"", "acme/rows.csv": b"a,b\n" * 100}
 
@@ -32,16 +32,21 @@ def test_executable_files_are_accepted_as_data() -> None:
     assert unpack(write_zip([script]), "x.whl") == {"acme/run.sh": b"#!/bin/sh\n"}
 
 
-def test_an_archive_larger_than_the_limit_is_not_looked_at(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    data = write_zip(raw_entries(FILES))
-    monkeypatch.setattr(archive, "MAX_ARCHIVE_BYTES", len(data) - 1)
+@pytest.mark.parametrize(
+    ("limits", "kind"),
+    [
+        (ArchiveLimits(archive_bytes=10), "too-large"),
+        (ArchiveLimits(unpacked_bytes=1), "too-large"),
+        (ArchiveLimits(entries=1), "too-many-entries"),
+    ],
+)
+def test_an_archive_beyond_a_limit_is_not_unpacked(limits: ArchiveLimits, kind: str) -> None:
+    data = write_zip(raw_entries({"acme/one.py": b"1\n", "acme/two.py": b"2\n"}))
 
     with pytest.raises(WheelRejectedError) as refusal:
-        unpack(data, "x.whl")
+        unpack(data, "x.whl", limits)
 
-    assert [problem.kind for problem in refusal.value.problems] == ["too-large"]
+    assert [problem.kind for problem in refusal.value.problems] == [kind]
 
 
 def test_monotonous_data_within_the_grace_is_no_bomb() -> None:
