@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from support.locked_wheels import (
     HERE,
     KeptWheels,
@@ -34,8 +35,10 @@ from cloacina_core.foundation.digest import hex_of
 from cloacina_core.model.isolation import Isolation, WorkerEnvironment
 from cloacina_core.model.release import Release
 from cloacina_registry.audit.entries import EntryKind
+from cloacina_registry.dependencies.gathering import Provision
+from cloacina_registry.dependencies.sources import GivenWheels
 from cloacina_registry.errors import (
-    LoadError,
+    DependencyMissingError,
     ManifestMismatchError,
     TamperedError,
     UntrustedSignerError,
@@ -48,6 +51,7 @@ from cloacina_registry.storage.catalog import ReleaseStatus
 HOST = Host(python="3.11.7", core="0.1.0")
 ROWS = dependency("rows", "1.0")
 OTHER_ROWS = dependency("rows", "2.0")
+BODIES = {one.artifact.digest: one.data for one in (ROWS, OTHER_ROWS)}
 
 FLOWS = (
     b"from cloacina_core import Context, Workflow\n\n"
@@ -88,7 +92,7 @@ def source(view: StoreView, registry: Registry, kept: KeptWheels) -> Iterator[Re
 
 
 def uploaded(source: RegistrySource, registry: Registry, wheel: SignedWheel) -> Release:
-    wheel.upload_to(registry)
+    wheel.upload_to(registry, Provision(sources=[GivenWheels(BODIES)]))
     found = source.find("acme-etl", wheel.digest)
     assert found is not None
     return found
@@ -230,8 +234,10 @@ def test_without_its_dependencies_a_release_is_refused_by_their_names(
     with NamespaceLoader() as loader:
         source = source_of(view, registry, loader, HOST)
         release = uploaded(source, registry, package_with(ROWS))
+        with view.begin() as connection:
+            connection.execute(text("delete from registry_dependencies"))
 
-        with pytest.raises(LoadError, match=r"rows 1\.0"):
+        with pytest.raises(DependencyMissingError, match=r"rows 1\.0"):
             source.environment(release)
 
 
