@@ -22,7 +22,7 @@ from cloacina_registry.loading.namespace import (
     namespace_prefix,
     plain_name,
 )
-from cloacina_registry.loading.pitfalls import find_pitfalls
+from cloacina_registry.loading.pitfalls import Pitfall, find_pitfalls
 from cloacina_registry.loading.stand_ins import namespace_builtins
 
 
@@ -53,8 +53,8 @@ class Namespace:
         return f"{self.package} {self.version}"
 
     @cached_property
-    def warnings(self) -> tuple[str, ...]:
-        """What the release's source does that won't work in a namespace, a sentence each."""
+    def pitfalls(self) -> tuple[Pitfall, ...]:
+        """What the release's source does that won't work in a namespace."""
         return find_pitfalls(self._contents)
 
     def import_module(self, name: str) -> ModuleType:
@@ -109,8 +109,8 @@ class Namespace:
         hint = None
         if missing is not None and not self._names.owns(self._names.plain(missing)):
             hint = f"the package needs {missing!r}, which isn't installed here"
-        elif self.warnings:
-            hint = f"perhaps because of this: {self.warnings[0]}"
+        elif self.pitfalls:
+            hint = f"perhaps because of this: {self.pitfalls[0]}"
         return LoadError(plain_name(f"{failed}: {error}"), hint=hint)
 
     def forget(self) -> None:

@@ -409,15 +409,17 @@ region = (Path(__file__).parent / "data" / "region.txt").read_text()
     assert loader.load(contents).resolve("acme.flows:region") == "1.0"
 
 
-def test_a_release_without_pitfalls_has_no_warnings(loader: NamespaceLoader):
-    assert loader.load(make_contents()).warnings == ()
+def test_a_release_without_pitfalls_has_none(loader: NamespaceLoader):
+    assert loader.load(make_contents()).pitfalls == ()
 
 
-def test_the_warnings_of_a_release_are_told(loader: NamespaceLoader):
+def test_the_pitfalls_of_a_release_are_told(loader: NamespaceLoader):
     files = {"acme/flows.py": "import sys\nsys.modules['acme']\n"}
     namespace = loader.load(make_contents(files=files))
 
-    assert [warning.split(": ")[0] for warning in namespace.warnings] == ["acme/flows.py:2"]
+    assert [(pitfall.member, pitfall.line) for pitfall in namespace.pitfalls] == [
+        ("acme/flows.py", 2)
+    ]
 
 
 def test_unloading_lets_go_of_modules_and_objects(loader: NamespaceLoader):
