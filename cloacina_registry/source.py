@@ -26,6 +26,7 @@ from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin import LoadedWorkflow, RuntimeView
 from cloacina_core.plugin.releases import Releases
 from cloacina_registry.errors import IncompatibleReleaseError, ManifestMismatchError
+from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.loading.matching import load_workflow
 from cloacina_registry.loading.namespace import plain_name
@@ -194,7 +195,7 @@ class RegistrySource:
 
     def _load(self, stored: StoredRelease, wheel: CheckedWheel, workflow: str) -> Workflow:
         try:
-            return load_workflow(self._loader, wheel, _entry(wheel, workflow))
+            return load_workflow(self._loader, ReleaseContents.of(wheel), _entry(wheel, workflow))
         except ManifestMismatchError as error:
             self._registry.mark_broken(stored, str(error.problems[0]))
             raise

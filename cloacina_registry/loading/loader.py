@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import itertools
 import linecache
+import logging
 import sys
 import threading
 from functools import cached_property
@@ -16,7 +17,7 @@ from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.names import NAMESPACE_ROOT, nearest
 from cloacina_registry.errors import LoadError
 from cloacina_registry.loading.contents import ReleaseContents
-from cloacina_registry.loading.finder import NamespaceFinder, ReleaseLoader
+from cloacina_registry.loading.finder import NamespaceFinder, ReleaseLoader, finders_of
 from cloacina_registry.loading.namespace import (
     NamespaceNames,
     namespace_prefix,
@@ -108,21 +109,37 @@ class Namespace:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         hint = None
         if missing is not None and not self._names.owns(self._names.plain(missing)):
-            hint = f"the package needs {missing!r}, which isn't installed here"
+            hint = (
+                f"the package needs {missing!r}: declare the dependency in its pyproject.toml, and "
+                "build a new version, which locks it"
+            )
         elif self.pitfalls:
             hint = f"perhaps because of this: {self.pitfalls[0]}"
         return LoadError(plain_name(f"{failed}: {error}"), hint=hint)
 
     def forget(self) -> None:
-        """Take the modules out of the interpreter's tables. For the `NamespaceLoader` alone."""
+        """Take the modules out of the interpreter's tables. For the `NamespaceLoader` alone.
+
+        Loggers too are kept by name for ever, finders where they were put, and sources of which a
+        line was shown in a traceback.
+        """
         with self._lock:
+            for finder in finders_of(self.prefix):
+                sys.meta_path.remove(finder)
             for real_name in list(sys.modules):
-                if f"{real_name}.".startswith(f"{self.prefix}."):
+                if self._is_own(real_name):
                     _forget_module(real_name)
+            loggers = logging.getLogger().manager.loggerDict
+            for logger_name in list(loggers):
+                if self._is_own(logger_name):
+                    loggers.pop(logger_name, None)
             own_files = self._contents.path_of("")
             for filename in list(linecache.cache):
                 if filename.startswith(own_files):
                     linecache.cache.pop(filename, None)
+
+    def _is_own(self, real_name: str) -> bool:
+        return f"{real_name}.".startswith(f"{self.prefix}.")
 
 
 class NamespaceLoader:
@@ -197,6 +214,8 @@ class NamespaceLoader:
 
     def _mount(self, contents: ReleaseContents) -> Namespace:
         _refuse_native_code(contents)
+        # Were it not there, `logging` would keep a list of all loggers below it, for ever.
+        logging.getLogger(NAMESPACE_ROOT)
         prefix = _claim_prefix(contents)
         names = NamespaceNames.of(prefix, contents.top_levels)
         loader = ReleaseLoader(contents, names, namespace_builtins(contents, names))

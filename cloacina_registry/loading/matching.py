@@ -15,43 +15,37 @@ from cloacina_registry.errors import ManifestMismatchError
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.manifest import ManifestWorkflow
-from cloacina_registry.wheel.checked import CheckedWheel
 
 
 def load_workflow(
-    loader: NamespaceLoader, wheel: CheckedWheel, entry: ManifestWorkflow
+    loader: NamespaceLoader, contents: ReleaseContents, entry: ManifestWorkflow
 ) -> Workflow:
     """Return a workflow of a release, with its code, from the release's namespace.
+
+    Args:
+        loader: where the release is loaded, or is to be.
+        contents: what the release brings, its dependencies included.
+        entry: what its manifest says of the workflow.
 
     Raises:
         LoadError: its code can't be imported.
         ManifestMismatchError: it isn't what the manifest says.
     """
-    namespace = loader.load(_contents(wheel))
-    return _matching(namespace.resolve(entry.entry_point), entry, wheel)
+    found = loader.load(contents).resolve(entry.entry_point)
+    return _matching(found, entry, str(contents))
 
 
-def _contents(wheel: CheckedWheel) -> ReleaseContents:
-    return ReleaseContents(
-        package=wheel.name,
-        version=wheel.version,
-        digest=wheel.digest,
-        files=wheel.files,
-        top_levels=wheel.top_levels,
-    )
-
-
-def _matching(found: object, entry: ManifestWorkflow, wheel: CheckedWheel) -> Workflow:
+def _matching(found: object, entry: ManifestWorkflow, release: str) -> Workflow:
     """Return what an entry point gave, if it is the workflow that the manifest describes."""
     if not isinstance(found, Workflow):
         message = f"it is {type(found).__name__}, not a Workflow"
-        raise _mismatch(wheel, [Problem("manifest-mismatch", message, entry.entry_point)])
+        raise _mismatch(release, [Problem("manifest-mismatch", message, entry.entry_point)])
     try:
         definition = found.definition()
     except DefinitionError as error:
-        raise _mismatch(wheel, error.problems) from error
+        raise _mismatch(release, error.problems) from error
     if problems := list(_differences(definition, entry.definition)):
-        raise _mismatch(wheel, problems)
+        raise _mismatch(release, problems)
     return found
 
 
@@ -86,13 +80,9 @@ def _parts(definition: WorkflowDefinition) -> dict[str, dict[str, Any]]:
     return parts
 
 
-def _told(wheel: CheckedWheel) -> str:
-    return f"{wheel.name} {wheel.version}"
-
-
-def _mismatch(wheel: CheckedWheel, problems: Sequence[Problem]) -> ManifestMismatchError:
+def _mismatch(release: str, problems: Sequence[Problem]) -> ManifestMismatchError:
     return ManifestMismatchError(
-        f"{_told(wheel)} isn't what its manifest says",
+        f"{release} isn't what its manifest says",
         hint="build it again with: cloacina package build, under a new version",
         problems=problems,
     )

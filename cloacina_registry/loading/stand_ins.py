@@ -53,18 +53,18 @@ class StandIn(ModuleType):
 def namespace_builtins(contents: ReleaseContents, names: NamespaceNames) -> dict[str, object]:
     """Return the `__builtins__` of a namespace: the host's, with an `__import__` of its own."""
     stand_ins: dict[str, ModuleType] = {}
-    importer = NamespaceImporter(names, stand_ins)
+    importer = NamespaceImporter(str(contents), names, stand_ins)
     own_builtins = {**vars(builtins), "__import__": importer}
     walker = PackageWalker(contents, names, importer)
     pkgutil_functions = {
-        "get_data": _with_real_anchor(names, pkgutil.get_data),
-        "resolve_name": _with_real_anchor(names, pkgutil.resolve_name),
+        "get_data": _with_real_anchor(importer, pkgutil.get_data),
+        "resolve_name": _with_real_anchor(importer, pkgutil.resolve_name),
         "iter_modules": walker.iter_modules,
         "walk_packages": walker.walk_packages,
     }
     submodules = {
         "metadata": StandIn(importlib.metadata, metadata_functions(contents, names)),
-        "resources": StandIn(importlib.resources, _resource_functions(names)),
+        "resources": StandIn(importlib.resources, _resource_functions(importer)),
         "util": StandIn(importlib.util, {"find_spec": importer.find_spec}),
     }
     import_functions = {"__import__": importer, "import_module": importer.import_module}
@@ -73,17 +73,19 @@ def namespace_builtins(contents: ReleaseContents, names: NamespaceNames) -> dict
             "importlib": StandIn(importlib, {**import_functions, **submodules}),
             **{f"importlib.{name}": module for name, module in submodules.items()},
             "pkgutil": StandIn(pkgutil, pkgutil_functions),
-            "runpy": StandIn(runpy, {"run_module": _run_module_with(names, own_builtins)}),
+            "runpy": StandIn(runpy, {"run_module": _run_module_with(importer, own_builtins)}),
         }
     )
     return own_builtins
 
 
-def _with_real_anchor(names: NamespaceNames, function: Callable[..., Any]) -> Callable[..., Any]:
+def _with_real_anchor(
+    importer: NamespaceImporter, function: Callable[..., Any]
+) -> Callable[..., Any]:
     """Return the function with its first argument, or a keyword for it, mapped if it's a name."""
 
     def real(anchor: object) -> object:
-        return names.real(anchor) if isinstance(anchor, str) else anchor
+        return importer.real(anchor) if isinstance(anchor, str) else anchor
 
     @functools.wraps(function)
     def with_real_anchor(*args: Any, **kwargs: Any) -> Any:
@@ -93,9 +95,9 @@ def _with_real_anchor(names: NamespaceNames, function: Callable[..., Any]) -> Ca
     return with_real_anchor
 
 
-def _resource_functions(names: NamespaceNames) -> dict[str, object]:
+def _resource_functions(importer: NamespaceImporter) -> dict[str, object]:
     host = importlib.resources
-    files_of = _with_real_anchor(names, host.files)
+    files_of = _with_real_anchor(importer, host.files)
 
     def files(*args: Any, **kwargs: Any) -> Any:
         if args or kwargs:
@@ -108,16 +110,16 @@ def _resource_functions(names: NamespaceNames) -> dict[str, object]:
         return host.files(frame.f_back.f_globals["__spec__"].parent)
 
     others = (name for name in _RESOURCE_FUNCTIONS if hasattr(host, name))
-    return {"files": files, **{n: _with_real_anchor(names, getattr(host, n)) for n in others}}
+    return {"files": files, **{n: _with_real_anchor(importer, getattr(host, n)) for n in others}}
 
 
 def _run_module_with(
-    names: NamespaceNames, own_builtins: dict[str, object]
+    importer: NamespaceImporter, own_builtins: dict[str, object]
 ) -> Callable[..., dict[str, Any]]:
     def run_module(
         mod_name: str, init_globals: Mapping[str, Any] | None = None, *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         own_globals = {**(init_globals or {}), "__builtins__": own_builtins}
-        return runpy.run_module(names.real(mod_name), own_globals, *args, **kwargs)
+        return runpy.run_module(importer.real(mod_name), own_globals, *args, **kwargs)
 
     return run_module

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from cloacina_core.errors import CloacinaError, Problem
 from cloacina_core.foundation.digest import parse_digest
+from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.loading.matching import load_workflow
 from cloacina_registry.wheel.checked import reopen_wheel
@@ -25,7 +26,7 @@ def main(filename: str, digest: str) -> NoReturn:
     with NamespaceLoader() as loader:
         for entry in wheel.manifest.workflows:
             try:
-                load_workflow(loader, wheel, entry)
+                load_workflow(loader, ReleaseContents.of(wheel), entry)
             except CloacinaError as error:
                 problems += [_told(one) for one in error.problems] or [
                     _told(Problem(error.code, error.message, entry.definition.name))

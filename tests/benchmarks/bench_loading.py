@@ -21,6 +21,7 @@ from types import ModuleType
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
+from cloacina_registry.wheel.writer import with_record
 
 MODULE = '''
 """One of the modules of a package of usual size."""
@@ -66,7 +67,10 @@ def contents_of(version: int) -> ReleaseContents:
         package="bench-pkg",
         version=str(version),
         digest=digest_of_text(str(version)),
-        files={path: text.encode() for path, text in package_files(version).items()},
+        files=with_record(
+            {path: text.encode() for path, text in package_files(version).items()},
+            "bench_pkg.dist-info",
+        ),
         top_levels=("bench_pkg",),
     )
 

@@ -8,9 +8,11 @@ import sys
 import threading
 import traceback
 import weakref
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from hashlib import md5
 from pathlib import Path
 
 import pytest
@@ -18,9 +20,11 @@ from support.release_contents import make_contents
 
 from cloacina_core.errors import DefinitionError
 from cloacina_core.foundation.names import NAMESPACE_ROOT
-from cloacina_registry.errors import LoadError
+from cloacina_registry.errors import LoadError, TamperedError
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.loading.namespace import plain_name
+from cloacina_registry.wheel.record import recorded_digest
+from cloacina_registry.wheel.writer import with_record
 
 
 def namespaced_modules() -> set[str]:
@@ -137,13 +141,17 @@ def test_a_missing_module_is_told_by_its_plain_name(loader: NamespaceLoader):
     assert failure.value.hint is None
 
 
-def test_a_missing_dependency_is_told(loader: NamespaceLoader):
+def test_a_dependency_that_is_not_locked_is_told(loader: NamespaceLoader):
     namespace = loader.load(make_contents(files={"acme/flows.py": "import not_installed.at_all"}))
 
     with pytest.raises(LoadError) as failure:
         namespace.import_module("acme.flows")
 
-    assert failure.value.hint == "the package needs 'not_installed', which isn't installed here"
+    assert "No module named 'not_installed': it isn't among what acme 1.0" in str(failure.value)
+    assert failure.value.hint is not None
+    assert failure.value.hint.startswith(
+        "the package needs 'not_installed': declare the dependency"
+    )
 
 
 @pytest.mark.parametrize(
@@ -305,7 +313,8 @@ def test_inspect_finds_the_source_of_each_version(loader: NamespaceLoader):
 def test_a_declared_encoding_is_obeyed(loader: NamespaceLoader):
     contents = make_contents()
     source = "# -*- coding: latin-1 -*-\ntext = 'é'\n".encode("latin-1")
-    namespace = loader.load(replace(contents, files={**contents.files, "acme/flows.py": source}))
+    files = with_record({**contents.files, "acme/flows.py": source}, "acme-1.0.dist-info")
+    namespace = loader.load(replace(contents, files=files))
 
     assert namespace.resolve("acme.flows:text") == "é"
 
@@ -392,6 +401,58 @@ def test_no_file_is_written_or_read_in_a_folder(loader: NamespaceLoader, tmp_pat
     with pytest.raises(LoadError):
         namespace.import_module("acme.planted")
     assert [path.name for path in tmp_path.rglob("*.pyc")] == []
+
+
+def test_a_source_that_was_changed_in_memory_is_not_run(loader: NamespaceLoader):
+    contents = make_contents()
+    files = dict(contents.files)
+    namespace = loader.load(replace(contents, files=files))
+    namespace.import_module("acme.consts")
+    files["acme/sub/deep.py"] += b"# changed"
+
+    with pytest.raises(LoadError, match=r"acme/sub/deep\.py of acme 1\.0 was changed") as failure:
+        namespace.import_module("acme.sub.deep")
+
+    assert isinstance(failure.value.__cause__, TamperedError)
+
+
+def test_a_source_of_which_record_says_nothing_is_not_run(loader: NamespaceLoader):
+    contents = make_contents()
+    files = {**contents.files, "acme/planted.py": b""}
+    namespace = loader.load(replace(contents, files=files))
+
+    with pytest.raises(LoadError, match="nothing was expected"):
+        namespace.import_module("acme.planted")
+
+
+def test_a_lazy_import_by_running_code_is_checked_too(loader: NamespaceLoader):
+    contents = make_contents(files={"acme/flows.py": "def run():\n    import acme.sub.deep\n"})
+    files = dict(contents.files)
+    run = loader.load(replace(contents, files=files)).resolve("acme.flows:run")
+    files["acme/sub/deep.py"] = b"VERSION = 'other'"
+
+    with pytest.raises(TamperedError):
+        run()
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
+def test_any_good_digest_of_record_is_used(loader: NamespaceLoader, algorithm: str):
+    contents = make_contents()
+    source = contents.files["acme/consts.py"]
+    row = f"acme/consts.py,{recorded_digest(source, algorithm)},{len(source)}\n"
+    files = {**contents.files, "acme-1.0.dist-info/RECORD": row.encode()}
+
+    assert replace(contents, files=files).source("acme/consts.py") == source
+
+
+def test_a_weak_digest_of_record_does_not_count():
+    contents = make_contents()
+    digest = urlsafe_b64encode(md5(contents.files["acme/consts.py"]).digest()).decode().rstrip("=")
+    row = f"acme/consts.py,md5={digest},\n"
+    files = {**contents.files, "acme-1.0.dist-info/RECORD": row.encode()}
+
+    with pytest.raises(TamperedError):
+        replace(contents, files=files).source("acme/consts.py")
 
 
 def test_files_beside_the_module_are_found_in_a_folder(loader: NamespaceLoader, tmp_path: Path):
