@@ -17,7 +17,7 @@ from cloacina_core.errors import (
     UnknownWorkflowError,
 )
 from cloacina_core.foundation.digest import Digest
-from cloacina_core.foundation.names import nearest
+from cloacina_core.foundation.names import nearest, plain_text
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
@@ -29,7 +29,6 @@ from cloacina_registry.errors import IncompatibleReleaseError, ManifestMismatchE
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.loading.matching import load_workflow
-from cloacina_registry.loading.namespace import plain_name
 from cloacina_registry.manifest import ManifestWorkflow
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.channels import Channels
@@ -120,6 +119,12 @@ class RegistrySource:
         registry = Registry.of(view)
         return cls(registry, Channels.of(view, registry), NamespaceLoader(), Host.current())
 
+    def unload(self, release: Release) -> None:
+        """Forget a release's modules; objects of them that are still in use live on."""
+        for key in [key for key in self._matched if key[0] == release.digest]:
+            self._matched.pop(key, None)
+        self._loader.unload(release.digest)
+
     def close(self) -> None:
         """Unload everything."""
         self._loader.close()
@@ -183,7 +188,7 @@ class RegistrySource:
             self._matched[key] = self._load(stored, verified.wheel, workflow)
         signed_by = tuple(signer.name for signer in verified.signers)
         found = dataclasses.replace(self._release(stored.package, stored), signed_by=signed_by)
-        return LoadedWorkflow(self._matched[key], found, plain=plain_name)
+        return LoadedWorkflow(self._matched[key], found, plain=plain_text)
 
     def placement(self, release: Release, workflow: str) -> Placement:  # noqa: ARG002 - all alike
         """Return where a release's tasks run."""

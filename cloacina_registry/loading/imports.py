@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from cloacina_core.foundation.names import NAMESPACE_ROOT
-from cloacina_registry.loading.namespace import NamespaceNames, plain_name
+from cloacina_core.foundation.names import NAMESPACE_ROOT, plain_text
+from cloacina_registry.loading.namespace import NamespaceNames
 
 _host_import = builtins.__import__
 
@@ -123,6 +123,6 @@ class NamespaceImporter:
         if error.name == self._names.prefix:
             error.msg = f"the release was unloaded while its code ran ({error.name})"
         elif error.name is not None:
-            error.msg = plain_name(error.msg)
+            error.msg = plain_text(error.msg)
             error.name = self._names.plain(error.name)
         error.args = (error.msg,)

@@ -7,6 +7,7 @@ import linecache
 import logging
 import sys
 import threading
+from dataclasses import replace
 from functools import cached_property
 from importlib.machinery import ModuleSpec
 from types import ModuleType, TracebackType
@@ -14,15 +15,11 @@ from typing import Self
 
 from cloacina_core.errors import CloacinaError, Problem
 from cloacina_core.foundation.digest import Digest
-from cloacina_core.foundation.names import NAMESPACE_ROOT, nearest
+from cloacina_core.foundation.names import NAMESPACE_ROOT, nearest, plain_text
 from cloacina_registry.errors import LoadError
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.finder import NamespaceFinder, ReleaseLoader, finders_of
-from cloacina_registry.loading.namespace import (
-    NamespaceNames,
-    namespace_prefix,
-    plain_name,
-)
+from cloacina_registry.loading.namespace import NamespaceNames, namespace_prefix
 from cloacina_registry.loading.pitfalls import Pitfall, find_pitfalls
 from cloacina_registry.loading.stand_ins import namespace_builtins
 
@@ -105,7 +102,9 @@ class Namespace:
     def _import_failure(self, name: str, error: BaseException) -> LoadError:
         failed = f"{self} can't be loaded: importing {name!r} raised {type(error).__name__}"
         if isinstance(error, CloacinaError):  # as DefinitionError: it tells its author what to do
-            return LoadError(f"{failed}: {error.message}", hint=error.hint, problems=error.problems)
+            problems = [replace(each, message=plain_text(each.message)) for each in error.problems]
+            message = plain_text(f"{failed}: {error.message}")
+            return LoadError(message, hint=error.hint, problems=problems)
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         hint = None
         if missing is not None and not self._names.owns(self._names.plain(missing)):
@@ -115,7 +114,7 @@ class Namespace:
             )
         elif self.pitfalls:
             hint = f"perhaps because of this: {self.pitfalls[0]}"
-        return LoadError(plain_name(f"{failed}: {error}"), hint=hint)
+        return LoadError(plain_text(f"{failed}: {error}"), hint=hint)
 
     def forget(self) -> None:
         """Take the modules out of the interpreter's tables. For the `NamespaceLoader` alone.

@@ -3,7 +3,7 @@
 The module `acme_etl.flows` of a release is the real module
 `_cloacina.acme_etl_1_0_5f2c9a71b3d4.acme_etl.flows` of `sys.modules`, and classes and functions say
 so in `__module__`. It has to be a real name: `dataclasses`, `typing.get_type_hints`, `pickle` and
-`inspect` look modules up by it. `plain_name` turns it back for people to read.
+`inspect` look modules up by it. `plain_text` turns it back for people to read.
 
 The package's own code writes `acme_etl.flows`, and gets its own release's module by
 
@@ -40,9 +40,6 @@ from cloacina_core.foundation.digest import Digest, hex_of
 from cloacina_core.foundation.names import NAMESPACE_ROOT
 
 DIGEST_DIGITS = 12
-_REAL_NAME = re.compile(
-    rf"\b{NAMESPACE_ROOT}\.[a-z0-9_]+_[0-9a-f]{{{DIGEST_DIGITS}}}(?:_[0-9]+)?\."
-)
 
 
 def short_digest(digest: Digest) -> str:
@@ -62,11 +59,6 @@ def namespace_prefix(package: str, version: str, digest: Digest, *, nth: int = 1
     readable = re.sub(r"[^a-z0-9]+", "_", f"{package}_{version}".lower())
     suffix = "" if nth == 1 else f"_{nth}"
     return f"{NAMESPACE_ROOT}.{readable}_{short_digest(digest)}{suffix}"
-
-
-def plain_name(text: str) -> str:
-    """Return a name, a message or a traceback with modules named as their authors named them."""
-    return _REAL_NAME.sub("", text)
 
 
 @dataclass(frozen=True, slots=True)
