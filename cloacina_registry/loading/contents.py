@@ -3,11 +3,11 @@
 import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self
 
 from cloacina_core.foundation.digest import Digest
 from cloacina_registry.errors import LoadError, TamperedError
@@ -80,6 +80,13 @@ class ReleaseContents:
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}"
+
+    def to_send(self) -> dict[str, Any]:
+        """Return the arguments that make these contents in another process."""
+        return {
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+            "files": dict(self.files),
+        }
 
     def source(self, member: str) -> bytes:
         """Return the source of a module, hashed anew.

@@ -5,13 +5,15 @@ import importlib.util
 import itertools
 import linecache
 import logging
+import operator
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from importlib.machinery import ModuleSpec
 from types import ModuleType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from cloacina_core.errors import CloacinaError, Problem
 from cloacina_core.foundation.digest import Digest
@@ -175,10 +177,14 @@ class NamespaceLoader:
         with self._lock:
             return tuple(self._namespaces)
 
-    def load(self, contents: ReleaseContents) -> Namespace:
+    def load(self, contents: ReleaseContents, prefix: str | None = None) -> Namespace:
         """Return the release's namespace; the same one until it is unloaded.
 
         It never disturbs another release, also not another one of the same package.
+
+        Args:
+            contents: of the release.
+            prefix: where it is loaded already in the process that sent it here; None: anywhere.
 
         Raises:
             LoadError: the release has native code, or this loader is closed.
@@ -186,7 +192,8 @@ class NamespaceLoader:
         with self._lock:
             if self._closed:
                 raise LoadError(f"can't load {contents.package}: the loader is closed")
-            namespace = self._namespaces.pop(contents.digest, None) or self._mount(contents)
+            namespace = self._namespaces.pop(contents.digest, None)
+            namespace = namespace or self._mount(contents, prefix)
             self._namespaces[contents.digest] = namespace  # now the last one
             return namespace
 
@@ -211,17 +218,40 @@ class NamespaceLoader:
         for digest in self.loaded:
             self.unload(digest)
 
-    def _mount(self, contents: ReleaseContents) -> Namespace:
+    def _mount(self, contents: ReleaseContents, wanted: str | None) -> Namespace:
         _refuse_native_code(contents)
         # Were it not there, `logging` would keep a list of all loggers below it, for ever.
         logging.getLogger(NAMESPACE_ROOT)
-        prefix = _claim_prefix(contents)
+        prefix = _claim_prefix(contents) if wanted is None else wanted
+        if wanted is not None and not _claim(wanted):
+            raise LoadError(f"{contents} can't be loaded: there is something at {wanted}")
         names = NamespaceNames.of(prefix, contents.top_levels)
-        loader = ReleaseLoader(contents, names, namespace_builtins(contents, names))
+        own_builtins = namespace_builtins(contents, names, begin_process)
+        loader = ReleaseLoader(contents, names, own_builtins)
         self._finder.mount(prefix, loader)
         if self._finder not in sys.meta_path:
             sys.meta_path.insert(0, self._finder)
         return Namespace(contents, names, loader)
+
+
+def begin_process(contents: Mapping[str, Any], prefix: str, home: type | tuple[str, str]) -> object:
+    """Load a release in a process that its code has started, and return the process's object.
+
+    Unpickled first of all that the new process is sent; see `processes`. The loader is kept by
+    `sys.meta_path`, where its finder stands, until the process ends.
+
+    Args:
+        contents: what makes the `ReleaseContents`.
+        prefix: of the release's namespace in the parent.
+        home: the class of the process, or its module and name when the release has it.
+    """
+    if prefix not in sys.modules:
+        NamespaceLoader().load(ReleaseContents(**contents), prefix)
+    if isinstance(home, type):
+        return object.__new__(home)
+    module, name = home
+    kind: Any = operator.attrgetter(name)(importlib.import_module(module))
+    return object.__new__(kind)
 
 
 def _refuse_native_code(contents: ReleaseContents) -> None:

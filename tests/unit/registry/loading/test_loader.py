@@ -569,7 +569,7 @@ def kept_by_the_process() -> list[object]:
 
 def classes_alive() -> int:
     kinds = (each for each in gc.get_objects() if isinstance(each, type))
-    return sum(kind.__module__.startswith(NAMESPACE_ROOT) for kind in kinds)
+    return sum(str(kind.__module__).startswith(NAMESPACE_ROOT) for kind in kinds)
 
 
 def test_a_thousand_loads_and_unloads_leave_nothing(loader: NamespaceLoader):

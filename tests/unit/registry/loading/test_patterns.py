@@ -5,7 +5,7 @@ A third version is installed in the host, so that whatever leaks is seen, and by
 
 import multiprocessing
 import textwrap
-from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import pytest
 from support.release_contents import make_contents
@@ -434,32 +434,165 @@ def test_a_documented_limit_sees_the_host(loader: NamespaceLoader, source: str):
     assert answers == ["0.host"] * 3
 
 
-@pytest.mark.skipif(
-    "fork" not in multiprocessing.get_all_start_methods(), reason="this system can't fork"
-)
-def test_a_forked_process_imports_from_the_right_release(loader: NamespaceLoader):
-    source = textwrap.dedent(PATTERNS["lazy-in-function"])
-    modules = [
-        loader.load(make_contents(version, {"acme/probe.py": source})).import_module("acme.probe")
+PROCESSES = {
+    "executor": """
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+        from acme.work import look
+        def probe(method):
+            context = multiprocessing.get_context(method)
+            with ProcessPoolExecutor(1, mp_context=context) as pool:
+                return pool.submit(look, 7).result()
+    """,
+    "executor-by-its-full-name": """
+        import concurrent.futures, multiprocessing
+        from acme.work import look
+        def probe(method):
+            context = multiprocessing.get_context(method=method)
+            with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+                return list(pool.map(look, [7]))[0]
+    """,
+    "pool": """
+        from multiprocessing import get_context
+        from acme.work import look
+        def probe(method):
+            with get_context(method).Pool(1) as pool:
+                return pool.apply(look, (7,))
+    """,
+    "process-and-queue": """
+        import multiprocessing
+        import acme.work
+        def probe(method):
+            context = multiprocessing.get_context(method)
+            answers = context.Queue()
+            process = context.Process(target=acme.work.put, args=(answers, 7))
+            process.start()
+            found = answers.get()
+            process.join()
+            return found
+    """,
+    "objects-between-processes": """
+        import multiprocessing
+        from acme.work import Row, turn
+        def probe(method):
+            with multiprocessing.get_context(method).Pool(1) as pool:
+                row = pool.apply(turn, (Row(7),))
+            assert type(row) is Row
+            return row.told
+    """,
+}
+WORK = """
+from dataclasses import dataclass
+
+def look(number):
+    import acme.consts
+    from importlib.resources import files
+    return f"{number} {acme.consts.VERSION} {(files('acme') / 'data/region.txt').read_text()}"
+
+def put(answers, number):
+    answers.put(look(number))
+
+@dataclass
+class Row:
+    number: int
+    told: str = ""
+
+def turn(row):
+    return Row(row.number, look(row.number))
+"""
+STARTED_BY = [
+    (source, method)
+    for method in multiprocessing.get_all_start_methods()
+    for source in (["executor"] if method == "forkserver" else PROCESSES)
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize(("source", "method"), STARTED_BY)
+@pytest.mark.usefixtures("host_acme")
+def test_another_process_has_the_right_release(loader: NamespaceLoader, source: str, method: str):
+    files = {"acme/work.py": WORK, "acme/probe.py": textwrap.dedent(PROCESSES[source])}
+    answers = [
+        loader.load(make_contents(version, files)).resolve("acme.probe:probe")(method)
         for version in ("1.0", "2.0")
     ]
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        answers = [pool.submit(module.probe).result() for module in modules]
 
-    assert answers == ["1.0", "2.0"]
+    assert answers == ["7 1.0 1.0", "7 2.0 2.0"]
 
 
-def test_a_limit_a_spawned_process_lacks_the_modules(
+OWN_PROCESS = """
+import multiprocessing
+from acme.work import put
+
+class Worker(multiprocessing.get_context("spawn").Process):
+    def __init__(self, answers, number):
+        super().__init__()
+        self.answers, self.number = answers, number
+    def run(self):
+        put(self.answers, self.number)
+
+def probe():
+    answers = multiprocessing.get_context("spawn").Queue()
+    worker = Worker(answers, 7)
+    worker.start()
+    found = answers.get()
+    worker.join()
+    return found, worker.exitcode
+"""
+
+
+def test_a_class_of_processes_of_the_package_s_own_can_be_spawned(loader: NamespaceLoader):
+    files = {"acme/work.py": WORK, "acme/probe.py": OWN_PROCESS}
+    probe = loader.load(make_contents(files=files)).resolve("acme.probe:probe")
+
+    assert probe() == ("7 1.0 1.0", 0)
+
+
+def test_a_spawned_process_checks_what_it_is_sent(
     loader: NamespaceLoader, capfd: pytest.CaptureFixture[str]
 ):
-    source = textwrap.dedent(PATTERNS["lazy-in-function"])
-    module = loader.load(make_contents(files={"acme/probe.py": source})).import_module("acme.probe")
-    child = multiprocessing.get_context("spawn").Process(target=module.probe)
-    child.start()
-    child.join()
+    contents = make_contents(files={"acme/work.py": WORK, "acme/probe.py": STARTED})
+    files = dict(contents.files)
+    start = loader.load(replace(contents, files=files)).resolve("acme.probe:start")
+    files["acme/consts.py"] = b"VERSION = 'changed'"
 
-    assert child.exitcode == 1
-    assert "No module named '_cloacina'" in capfd.readouterr().err
+    assert start() == 1
+    assert "acme/consts.py of acme 1.0 was changed" in capfd.readouterr().err
+
+
+STARTED = """
+import multiprocessing
+from acme.work import look
+
+def start():
+    process = multiprocessing.get_context("spawn").Process(target=look, args=(7,))
+    process.start()
+    process.join()
+    return process.exitcode
+"""
+
+
+def test_the_default_ways_to_start_processes_know_the_release(loader: NamespaceLoader):
+    source = """
+import concurrent.futures.process, multiprocessing
+import acme.work
+
+def classes():
+    pool = concurrent.futures.process.ProcessPoolExecutor(1)
+    renewed = concurrent.futures.ProcessPoolExecutor(1, max_tasks_per_child=1)
+    return [
+        multiprocessing.Process,
+        multiprocessing.get_context().Process,
+        pool._mp_context.Process,
+        renewed._mp_context.Process,
+    ]
+
+"""
+    files = {"acme/work.py": WORK, "acme/probe.py": source}
+    probe = loader.load(make_contents(files=files)).import_module("acme.probe")
+
+    assert ["__reduce_ex__" in vars(kind) for kind in probe.classes()] == [True] * 4
+    assert "get_context" in dir(probe.multiprocessing)
 
 
 WALK = """
