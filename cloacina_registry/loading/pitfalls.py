@@ -7,6 +7,7 @@ the build, the upload, and those who want to know later why its tasks run in wor
 
 import ast
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -135,15 +136,30 @@ def _findings_in(source: bytes, contents: ReleaseContents) -> Iterator[tuple[int
         return
     told: set[ast.expr] = set()
     """Strings that a rule has looked at, or that are looked up as they should be."""
-    for node in ast.walk(tree):
+    for node in _walk(tree):
         finding = _finding(node, contents, told)
         if finding is not None and isinstance(node, ast.expr | ast.stmt):
             yield node.lineno, finding
 
 
+def _walk(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes, outer ones first, without what is run only when a file is a program."""
+    waiting = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        match node:
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()]) as test):
+                is_main = "__main__" in ast.unparse(test)
+                waiting.extend([test, *([] if is_main else node.body), *node.orelse])
+            case _:
+                waiting.extend(ast.iter_child_nodes(node))
+        yield node
+
+
 def _finding(node: ast.AST, contents: ReleaseContents, told: set[ast.expr]) -> _Finding | None:
     if (key := _key_of_sys_modules(node)) is not None:
-        return _about_sys_modules(key, contents, told)
+        is_set = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)
+        return _about_sys_modules(key, contents, told, is_set=is_set)
     match node:
         case ast.Compare(left=left, comparators=others):
             told.update([left, *others])  # as `__name__ == "acme.flows"`
@@ -164,14 +180,18 @@ def _finding(node: ast.AST, contents: ReleaseContents, told: set[ast.expr]) -> _
 
 
 def _about_sys_modules(
-    key: ast.expr, contents: ReleaseContents, told: set[ast.expr]
+    key: ast.expr, contents: ReleaseContents, told: set[ast.expr], *, is_set: bool
 ) -> _Finding | None:
     told.add(key)
     name = _beginning(key)
     if name is None or not _is_own(name, contents):
         return None
-    call = f"importlib.import_module({ast.unparse(key)})"
-    message = f"sys.modules has {ast.unparse(key)} under another name; write {call}"
+    shown = ast.unparse(key)
+    if is_set:  # an alias for others, most often: nobody in here may ever ask for it
+        message = f"what sys.modules is given as {shown} isn't found by an import of that name"
+        return _Finding(PitfallKind.SYS_MODULES, message, needs_worker=False)
+    call = f"importlib.import_module({shown})"
+    message = f"sys.modules has {shown} under another name; write {call}"
     return _Finding(PitfallKind.SYS_MODULES, message)
 
 
