@@ -36,6 +36,8 @@ class ReleaseContents:
     """The members of the wheels by their paths, as `acme_etl/flows.py`."""
     top_levels: tuple[str, ...]
     """The modules and packages that are its own, as `acme_etl`; those of its dependencies too."""
+    brought: frozenset[str] = frozenset()
+    """Those of the top levels that are its dependencies'."""
     folder: Path | None = None
     """Where the same files are unpacked, for packages that open files beside `__file__`. Code and
     resources come from `files` all the same."""
@@ -64,10 +66,10 @@ class ReleaseContents:
         Raises:
             LoadError: two of the distributions have a module in common, and differ in it.
         """
-        files, top_levels = dict(self.files), set(self.top_levels)
+        files, brought = dict(self.files), set(self.brought)
         owners = dict.fromkeys(files, str(self))
         for dependency in dependencies:
-            top_levels.update(dependency.top_levels)
+            brought |= dependency.top_levels - set(self.top_levels)
             for member, content in dependency.files.items():
                 owner = owners.setdefault(member, str(dependency))
                 # Notes and licences that many put beside their packages disturb nobody.
@@ -76,7 +78,12 @@ class ReleaseContents:
                         f"{self} can't be loaded: {owner} and {dependency} both have {member}",
                         hint="lock another version of one of them, or do without it",
                     )
-        return replace(self, files=MappingProxyType(files), top_levels=tuple(sorted(top_levels)))
+        return replace(
+            self,
+            files=MappingProxyType(files),
+            top_levels=tuple(sorted({*self.top_levels, *brought})),
+            brought=frozenset(brought),
+        )
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}"

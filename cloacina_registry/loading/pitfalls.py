@@ -34,6 +34,12 @@ _MAPPED = frozenset(
 """Functions whose names of modules are mapped, or are told of by a rule of their own."""
 _PATH_READERS = frozenset({"importlib_metadata", "pkg_resources"})
 """Modules that look for distributions along `sys.path`, where the host's are."""
+_WORTH_A_LOOK = re.compile(
+    rb"sys\.modules|builtins\.__import__|__file__|ImportString|\bpatch\(|\binstall\(|\bloads\("
+    rb"|['\"](class|\(\))['\"]\s*:"
+)
+"""What a source has in it somewhere if anything in it needs a worker: to parse it takes longer."""
+_NEW_ENOUGH = re.compile(r"sys\.version_info >= \(3, ([0-9]|10|11)\)")
 _TEST_MODULE = re.compile(r"(^|/)(tests?/.*|test_[^/]*|[^/]*_test|conftest)\.py$")
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_][\w.]*)?")
 
@@ -94,7 +100,8 @@ def find_pitfalls(contents: ReleaseContents) -> tuple[Pitfall, ...]:
     """Return the pitfalls in a release and what it brings, by file and line.
 
     Files that don't parse are passed over: importing them will tell. So are tests, which packages
-    carry along and tasks don't import.
+    carry along and tasks don't import. What only may go wrong is told of the package's own sources:
+    its author can't change those of its dependencies, and of them most is well.
     """
     return (*_in_members(contents), *_in_sources(contents))
 
@@ -114,9 +121,13 @@ def _in_sources(contents: ReleaseContents) -> Iterator[Pitfall]:
     for member, source in sorted(contents.files.items()):
         if not member.endswith(".py") or _TEST_MODULE.search(member):
             continue
+        is_own = member.partition("/")[0].removesuffix(".py") not in contents.brought
+        if not (is_own or _WORTH_A_LOOK.search(source)):
+            continue
         found = sorted(_findings_in(source, contents), key=lambda found: found[0])
         for line, finding in found:
-            yield _pitfall(finding, member, line)
+            if is_own or finding.needs_worker:
+                yield _pitfall(finding, member, line)
 
 
 def _pitfall(finding: _Finding, member: str, line: int | None) -> Pitfall:
@@ -143,7 +154,10 @@ def _findings_in(source: bytes, contents: ReleaseContents) -> Iterator[tuple[int
 
 
 def _walk(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes, outer ones first, without what is run only when a file is a program."""
+    """Yield the nodes, outer ones first, but for what no task runs.
+
+    That is what is for a file as a program, and for versions of Python older than any of ours.
+    """
     waiting = deque([tree])
     while waiting:
         node = waiting.popleft()
@@ -151,6 +165,8 @@ def _walk(tree: ast.AST) -> Iterator[ast.AST]:
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()]) as test):
                 is_main = "__main__" in ast.unparse(test)
                 waiting.extend([test, *([] if is_main else node.body), *node.orelse])
+            case ast.If(test=ast.Compare() as test) if _NEW_ENOUGH.fullmatch(ast.unparse(test)):
+                waiting.extend(node.body)
             case _:
                 waiting.extend(ast.iter_child_nodes(node))
         yield node
@@ -202,7 +218,7 @@ def _beginning(key: ast.expr) -> str | None:
 
 
 def _about_call(call: ast.Call, contents: ReleaseContents, told: set[ast.expr]) -> _Finding | None:
-    function = ast.unparse(call.func).rpartition(".")[2]
+    function = _last_name(call.func)
     given = [*call.args, *(keyword.value for keyword in call.keywords)]
     if function in _MAPPED:
         told.update(given)
@@ -252,6 +268,14 @@ def _about_config(
 def _about_import_string(name: str, *, needs_worker: bool) -> _Finding:
     message = f"what others import by the name {name!r} is the host's; hand over the object"
     return _Finding(PitfallKind.IMPORT_STRING, message, needs_worker)
+
+
+def _last_name(function: ast.expr) -> str:
+    match function:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+        case _:
+            return ""
 
 
 def _key_of_sys_modules(node: ast.AST) -> ast.expr | None:

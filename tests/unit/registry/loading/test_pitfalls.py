@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from support.release_contents import make_contents
+from support.release_contents import make_contents, make_dependency
 
 from cloacina_registry.loading.pitfalls import Pitfall, PitfallKind, find_pitfalls
 
@@ -32,6 +32,7 @@ def found_in(line: str) -> tuple[Pitfall, ...]:
         ("open(os.path.dirname(__file__) + '/x.csv')", "file-path", "importlib.resources.files"),
         ("ROOT = Path(__file__).parent", "file-path", "importlib.resources.files"),
         ("open(file=__file__)", "file-path", "importlib.resources.files"),
+        ("if sys.version_info >= (3, 13): open(__file__)", "file-path", "importlib.resources"),
     ],
 )
 def test_what_goes_wrong_sends_the_release_to_a_worker(line: str, kind: str, told: str):
@@ -81,6 +82,7 @@ def test_what_may_go_wrong_is_only_told(line: str, kind: str, told: str):
         "if __name__ == 'acme.consts': pass",
         "where = __file__",
         "if __name__ == '__main__': open(__file__)",
+        "if sys.version_info >= (3, 11): pass\nelse: open(__file__)",
         "def broken(",
     ],
 )
@@ -113,6 +115,17 @@ def test_tests_that_a_package_carries_are_passed_over(member: str):
     files = {member: "mock.patch('acme.consts.VERSION')"}
 
     assert find_pitfalls(make_contents(files=files)) == ()
+
+
+def test_of_dependencies_only_what_needs_a_worker_is_told():
+    sources = {
+        "shapes/odd.py": "logging.getLogger('shapes')\nopen(__file__)\nNAME = 'shapes.odd.X'\n",
+        "shapes/fine.py": "logging.getLogger('shapes')\n",
+    }
+    contents = make_contents().with_dependencies([make_dependency("1.0", sources)])
+    (pitfall,) = find_pitfalls(contents)
+
+    assert (pitfall.kind, pitfall.member, pitfall.line) == ("file-path", "shapes/odd.py", 2)
 
 
 def test_a_file_beside_the_module_is_there_in_a_folder(tmp_path: Path):
