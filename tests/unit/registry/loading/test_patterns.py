@@ -49,6 +49,15 @@ PATTERNS = {
         from acme.consts import *
         def probe(): return VERSION
     """,
+    "from-top-star": """
+        from acme.sub.deep import *
+        def probe(): return VERSION
+    """,
+    "in-a-class-body": """
+        class Holder:
+            from acme.consts import VERSION
+        def probe(): return Holder.VERSION
+    """,
     "relative-submodule": """
         from . import consts
         def probe(): return consts.VERSION
@@ -107,6 +116,21 @@ PATTERNS = {
             thread.start()
             thread.join()
             return found[0]
+    """,
+    "lazy-in-thread-pool": """
+        from concurrent.futures import ThreadPoolExecutor
+        def look():
+            import acme.sub.deep
+            return acme.sub.deep.VERSION
+        def probe():
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(look).result()
+    """,
+    "lazy-in-generator-and-lambda": """
+        def looks():
+            from acme.consts import VERSION
+            yield VERSION
+        def probe(): return (lambda: __import__("acme").VERSION)() if next(looks()) else None
     """,
     "lazy-in-coroutine": """
         import asyncio
@@ -176,6 +200,16 @@ PATTERNS = {
     "runpy": """
         import runpy
         def probe(): return runpy.run_module("acme.sub.deep", run_name="__main__")["VERSION"]
+    """,
+    "runpy-of-a-package": """
+        import runpy
+        def probe():
+            try:
+                runpy.run_module("acme.sub", run_name="__main__")
+            except ImportError as error:  # as for any package without a `__main__`
+                assert "__main__" in str(error)
+            import acme
+            return acme.VERSION
     """,
     "main-guard": """
         from acme.consts import VERSION
@@ -323,6 +357,33 @@ PATTERNS = {
             point, red = pickle.loads(pickle.dumps((Point(VERSION), Colour.RED)))
             return point.version if red is Colour.RED else red.value
     """,
+    "typed-dict": """
+        from __future__ import annotations
+        from typing import TypedDict, get_type_hints
+        import acme
+        class Mark: version = acme.VERSION
+        class Row(TypedDict):
+            mark: Mark
+        def probe(): return get_type_hints(Row)["mark"].version
+    """,
+    "functional-enum": """
+        import enum
+        from acme import VERSION
+        Colour = enum.Enum("Colour", {"RED": VERSION}, module=__name__)
+        def probe(): return Colour["RED"].value if Colour.__module__ == __name__ else "unnamed"
+    """,
+    "abstract-and-generic-classes": """
+        from abc import ABC, abstractmethod
+        from typing import Generic, TypeVar
+        import acme
+        T = TypeVar("T")
+        class Base(ABC, Generic[T]):
+            @abstractmethod
+            def version(self) -> T: ...
+        class Own(Base[str]):
+            def version(self): return acme.VERSION
+        def probe(): return Own().version()
+    """,
     "pickle-and-deepcopy": """
         import copy, pickle
         import acme
@@ -354,6 +415,17 @@ PATTERNS = {
         from acme import sub
         import acme.consts
         def probe(): return inspect.getsource(acme.consts).split("'")[1]
+    """,
+    "get-source-of-objects": """
+        import inspect
+        from acme.consts import VERSION
+        class Mark:
+            def where(self): return "here"
+        def probe():
+            assert inspect.getsource(Mark).startswith("class Mark:")
+            assert "here" in inspect.getsource(Mark.where)
+            assert inspect.getmodule(Mark).VERSION == VERSION
+            return VERSION
     """,
     "circular": """
         import acme.probe
