@@ -55,6 +55,9 @@ class Settings:
     max_run_depth: int = 20
     """How many runs may stand above a run that a task asks for."""
 
+    loaded_releases: int = 100
+    """How many releases one engine keeps loaded; those it uses stay, however many they are."""
+
     lease: timedelta = timedelta(seconds=15)
     """After how long without a sign of life an engine on another host counts as dead."""
 
@@ -330,6 +333,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "slots": _count(1),
     "max_live_runs": _count(1),
     "max_run_depth": _count(1),
+    "loaded_releases": _count(1),
     "lease": _seconds,
     "cancel_grace": _seconds,
     "max_value_bytes": _count(1024),

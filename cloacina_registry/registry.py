@@ -40,6 +40,8 @@ from cloacina_registry.errors import (
     UntrustedSignerError,
 )
 from cloacina_registry.evidence import Evidence
+from cloacina_registry.loading.contents import ReleaseContents
+from cloacina_registry.loading.dependency import UnpackedDependency
 from cloacina_registry.loading.placing import place
 from cloacina_registry.ownership import claim_name
 from cloacina_registry.placement import Dependency, locked_dependencies
@@ -441,6 +443,21 @@ class Registry:
             BlobMissingError: they are gone.
         """
         return read_blob(self._blobs, release.digest)
+
+    def contents(self, release: StoredRelease, wheel: CheckedWheel) -> ReleaseContents:
+        """Return what a release brings into a namespace, with what it is locked to.
+
+        Args:
+            release: the release.
+            wheel: its contents, vouched for at this moment.
+
+        Raises:
+            LoadError: two of the distributions have a module in common.
+            CloacinaError: a wheel that it depends on is missing, or was changed.
+        """
+        artifacts = self.dependencies.of(release, wheel.lock)
+        unpacked = (UnpackedDependency.of(one, self.dependencies.data(one)) for one in artifacts)
+        return ReleaseContents.of(wheel, unpacked)
 
     def yank(self, package: str, version: str, reason: str) -> StoredRelease:
         """Have a release run only when its exact version is asked for; runs that began go on.

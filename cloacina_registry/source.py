@@ -18,7 +18,7 @@ from cloacina_core.errors import (
     UnknownWorkflowError,
 )
 from cloacina_core.foundation.digest import Digest
-from cloacina_core.foundation.names import nearest
+from cloacina_core.foundation.names import nearest, plain_text
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.isolation import Placement, WorkerEnvironment
@@ -34,7 +34,6 @@ from cloacina_registry.errors import (
 )
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.loading.matching import load_workflow
-from cloacina_registry.loading.namespace import plain_name
 from cloacina_registry.manifest import ManifestWorkflow
 from cloacina_registry.placement import MinimumIsolation, at_least, contradicts
 from cloacina_registry.registry import Registry
@@ -165,6 +164,12 @@ class RegistrySource:
             minimum=view.settings.isolation,
         )
 
+    def unload(self, release: Release) -> None:
+        """Forget a release's modules; objects of them that are still in use live on."""
+        for key in [key for key in self._matched if key[0] == release.digest]:
+            self._matched.pop(key, None)
+        self._loader.unload(release.digest)
+
     def close(self) -> None:
         """Unload everything."""
         self._loader.close()
@@ -225,7 +230,7 @@ class RegistrySource:
             self._matched[key] = self._load(stored, verified.wheel, workflow)
         signed_by = tuple(signer.name for signer in verified.signers)
         found = dataclasses.replace(self._release(stored.package, stored), signed_by=signed_by)
-        return LoadedWorkflow(self._matched[key], found, plain=plain_name)
+        return LoadedWorkflow(self._matched[key], found, plain=plain_text)
 
     def placement(self, release: Release, workflow: str) -> Placement:  # noqa: ARG002 - all alike
         """Return where a release's tasks run, as it was decided when it was uploaded.
@@ -270,7 +275,8 @@ class RegistrySource:
 
     def _load(self, stored: StoredRelease, wheel: CheckedWheel, workflow: str) -> Workflow:
         try:
-            return load_workflow(self._loader, wheel, _entry(wheel, workflow))
+            contents = self._registry.contents(stored, wheel)
+            return load_workflow(self._loader, contents, _entry(wheel, workflow))
         except ManifestMismatchError as error:
             self._registry.mark_broken(stored, str(error.problems[0]))
             raise

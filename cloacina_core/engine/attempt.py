@@ -13,6 +13,7 @@ from cloacina_core.engine.spilling import Spill, ValueTooLargeError
 from cloacina_core.errors import CloacinaError, StoreUnavailableError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.foundation.names import plain_text
 from cloacina_core.model.child import ChildRefusedError, ChildResult
 from cloacina_core.model.context import Context, TaskInfo, no_child
 from cloacina_core.model.retry import RetryPolicy, qualified_name
@@ -96,6 +97,8 @@ class AttemptRunner:
                 return attempt.succeeded(returned)
             except BaseException as error:  # noqa: BLE001 - SystemExit too is this attempt's failure
                 return attempt.failed(error)
+            finally:
+                attempt.let_go()
 
     async def run_async(
         self,
@@ -114,6 +117,8 @@ class AttemptRunner:
                 return attempt.succeeded(returned)
             except BaseException as error:  # noqa: BLE001 - as above; cancelled coroutines too
                 return attempt.failed(error)
+            finally:
+                attempt.let_go()
 
     def _attempt(self, call: TaskCall, sink: LogSink, given_up: Callable[[], bool]) -> "_Attempt":
         return _Attempt(
@@ -191,6 +196,11 @@ class _Attempt:
         )
         self._context = Context.of_texts(call.context, params=params, info=info, item=call.item)
         return self._context
+
+    def let_go(self) -> None:
+        """Let go of the code. Errors and their frames may keep this attempt itself for a while."""
+        if self._code is not None:
+            self._code.let_go()
 
     def succeeded(self, returned: object) -> Outcome:
         code, context = self._code, self._context
@@ -276,7 +286,7 @@ class _Attempt:
         return Outcome(
             key=self._call.key,
             outcome=AttemptOutcome.FAILED,
-            failure=failure_of(error, self._code.plain if self._code else str),
+            failure=failure_of(error, self._code.plain if self._code else plain_text),
             may_retry=may_retry,
             callback_error=callback_error,
             logs=self._sink.close(),
@@ -304,7 +314,7 @@ class _Attempt:
         try:
             callback(*arguments)
         except BaseException as error:  # noqa: BLE001 - a callback changes nothing any more
-            failure = failure_of(error, str)
+            failure = failure_of(error, plain_text)
             return f"{failure.type}: {failure.message}"
         return None
 

@@ -14,6 +14,7 @@ from typing import BinaryIO, TextIO
 
 from cloacina_core.engine.call import LogEntry
 from cloacina_core.foundation.clock import Clock, to_micros
+from cloacina_core.foundation.names import plain_text
 
 MAX_LINES = 10_000
 """More lines of one attempt are dropped: a loop that prints must not fill the store."""
@@ -27,7 +28,11 @@ _sink: ContextVar["LogSink | None"] = ContextVar("cloacina_log_sink", default=No
 
 
 class LogSink:
-    """Collects the lines of one attempt. Used by its thread alone."""
+    """Collects the lines of one attempt. Used by its thread alone.
+
+    They name modules as their authors know them, whoever wrote the line: a logger, a warning, a
+    traceback, or `print`.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -49,7 +54,7 @@ class LogSink:
         if len(self._lines) >= MAX_LINES or self._length >= MAX_TOTAL_LENGTH:
             self._dropped += 1
             return
-        line = storable(text)
+        line = storable(plain_text(text))
         self._length += len(line)
         self._lines.append((to_micros(self._clock.now()), storable(stream), line))
 

@@ -22,6 +22,7 @@ from cloacina_core.engine.executors.interface import Executor
 from cloacina_core.engine.flushing import Flushed, Flusher
 from cloacina_core.engine.journal import Journal
 from cloacina_core.engine.late import LateResults
+from cloacina_core.engine.library import WorkflowLibrary
 from cloacina_core.engine.limiter import Limiter
 from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
@@ -97,6 +98,7 @@ class Engine:
         limits: EngineLimits,
         children: ChildStarter | None = None,
         late: LateResults | None = None,
+        library: WorkflowLibrary | None = None,
     ) -> None:
         self.id = engine_id
         self._commands = commands
@@ -106,6 +108,7 @@ class Engine:
         self._chance = chance
         self._limits = limits
         self._late = late or LateResults()
+        self._library = library or WorkflowLibrary(())
         self._unwritten: list[tuple[Outcome, str | None]] = []
         """The outcomes of the batch that isn't written yet, with the names of their tasks."""
         self._inbox: SimpleQueue[Stimulus] = SimpleQueue()
@@ -403,7 +406,7 @@ class Engine:
     def _begin(self, completion: Completion, *, paused_by: RunState | None = None) -> None:
         """Begin a new run."""
         run = completion.run
-        self._runs[run.run_id] = completion
+        self._keep(completion)
         self._journal.event(run, EventType.CLAIMED, reason="submitted here")
         self._start_run_timer(run)
         if paused_by is not None:
@@ -420,7 +423,7 @@ class Engine:
             request.reply.refuse(RunOwnedElsewhereError(run.run_id, self.id))
             return
         self._flusher.expect(request)
-        self._runs[run.run_id] = request.completion
+        self._keep(request.completion)
         self._flusher.then(request.reply.accept, run)
         was = run.status
         self._journal.claimed(run, reason=f"taken up after {run.engine_deaths} engine deaths")
@@ -530,7 +533,8 @@ class Engine:
                 self._late.add(stimulus, self._late.ended(stimulus.key))
         for key in self._slots.running:
             self._executor.abandon(key)
-        for completion in self._runs.values():
+        for run_id, completion in self._runs.items():
+            self._library.run_ended(run_id, completion.run.summary.release)
             completion.complete(has_ended=False)
 
     def _on_outcome(self, outcome: Outcome, children: Sequence[RunState] = ()) -> None:
@@ -651,8 +655,14 @@ class Engine:
             self._journal.rests(run)
             self._flusher.then(lambda: self._release(run, has_ended=False), run)
 
+    def _keep(self, completion: Completion) -> None:
+        run = completion.run
+        self._runs[run.run_id] = completion
+        self._library.run_began(run.run_id, run.summary.release)
+
     def _release(self, run: RunState, *, has_ended: bool) -> None:
         completion = self._runs.pop(run.run_id, None)
+        self._library.run_ended(run.run_id, run.summary.release)
         self._awaited.forget(run)
         self._slots.clear(run.run_id)
         if completion is not None:
@@ -728,6 +738,7 @@ class Engine:
             self._executor.abandon(key)
         for run_id in [run_id for run_id in self._runs if run_id in runs]:
             completion = self._runs.pop(run_id)
+            self._library.run_ended(run_id, completion.run.summary.release)
             self._awaited.forget(completion.run)
             completion.complete(has_ended=False)
 

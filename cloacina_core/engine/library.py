@@ -1,13 +1,32 @@
-"""The code of workflows: found by release in the sources, or among those handed in."""
+"""The code of workflows: found by release in the sources, or among those handed in.
 
+Of the releases in the sources, only so many are loaded at a time. The one whose code was asked for
+longest ago is unloaded first, and one that another release of its package has taken over from is
+when its last run here has ended. What a call uses stays, and what is needed again is loaded anew.
+"""
+
+import itertools
+import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+from weakref import WeakSet
 
 from cloacina_core.engine.call import TaskCall
 from cloacina_core.errors import NotFoundError
+from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.release import Release
 from cloacina_core.model.task import Task
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.interfaces import LoadedWorkflow, WorkflowSource
+
+_log = logging.getLogger(__name__)
+
+MAX_LOADED = 100
+"""How many releases are loaded at a time, unless it is said otherwise."""
+
+_Key: TypeAlias = tuple[str, str]
+"""Source and digest."""
 
 
 class MissingCodeError(NotFoundError):
@@ -16,14 +35,52 @@ class MissingCodeError(NotFoundError):
     code = "missing-code"
 
 
-class WorkflowLibrary:
-    """Finds the code for task calls. Used by the executors' threads."""
+class _Hold:
+    """Whoever has one uses a release's code."""
 
-    def __init__(self, sources: Iterable[WorkflowSource]) -> None:
+
+class _Shelf:
+    """What is known of one release here."""
+
+    def __init__(self, release: Release) -> None:
+        self.release = release
+        self.workflows: dict[str, LoadedWorkflow] = {}
+        """Those that are loaded, by name: a release is verified when it is loaded, once."""
+        self.holds: WeakSet[_Hold] = WeakSet()
+        """Of the calls that use its code, and of those who load it."""
+        self.runs: set[RunId] = set()
+        """Those that the engine here has."""
+        self.last_begun = 0
+        """The higher, the later a run of it began here."""
+
+    def is_superseded_by(self, other: "_Shelf") -> bool:
+        """Whether runs of another release of the package began here after the last of this one."""
+        return (
+            other.release.source == self.release.source
+            and other.release.package == self.release.package
+            and other.last_begun > self.last_begun
+        )
+
+
+class WorkflowLibrary:
+    """Finds the code for task calls. Safe to use from any thread."""
+
+    def __init__(self, sources: Iterable[WorkflowSource], *, max_loaded: int = MAX_LOADED) -> None:
+        """Prepare.
+
+        Args:
+            sources: where packaged workflows come from.
+            max_loaded: how many releases are loaded at a time; more while more are in use.
+        """
         self.sources: Mapping[str, WorkflowSource] = {source.name: source for source in sources}
         self._by_fingerprint: dict[str, Workflow] = {}
-        self._loaded: dict[tuple[str, str, str], LoadedWorkflow] = {}
-        """By source, digest and workflow: a release is verified when it is loaded, once."""
+        self._max_loaded = max_loaded
+        self._shelves: dict[_Key, _Shelf] = {}
+        """The one that was asked for longest ago first."""
+        self._beginnings = itertools.count(1)
+        # Held while a release is unloaded, so that nobody is given what is about to go; never
+        # while one is loaded, which may take long.
+        self._lock = threading.Lock()
 
     def register(self, workflow: Workflow) -> None:
         """Make a workflow that isn't packaged known, so that its runs can go on here."""
@@ -71,34 +128,125 @@ class WorkflowLibrary:
                     hint="open the runtime with workflows=[...], with the code unchanged",
                 )
             return TaskCode(workflow, call.task, str)
-        loaded = self._load(call.release, call.workflow)
+        source = self._source(call.release)
+        shelf, hold = self._take(call.release)
+        loaded = shelf.workflows.get(call.workflow)
+        if loaded is None:
+            loaded = self._load(source, shelf, hold, call.workflow)
         if call.task not in loaded.workflow.tasks:
             raise MissingCodeError(
                 f"{call.release}/{call.workflow} has no task {call.task!r} any more",
                 hint="its code was changed since the run began; start a new run",
             )
-        return TaskCode(loaded.workflow, call.task, loaded.plain)
+        return TaskCode(loaded.workflow, call.task, loaded.plain, hold)
 
-    def _load(self, release: Release, workflow: str) -> LoadedWorkflow:
-        """Return a release's code. Runs under way go on with it, whatever becomes of its source."""
-        key = (release.source, release.digest, workflow)
-        if key in self._loaded:
-            return self._loaded[key]
+    def run_began(self, run_id: RunId, release: Release | None) -> None:
+        """Take note that the engine here has a run."""
+        if release is None:
+            return
+        with self._lock:
+            shelf = self._shelves.setdefault(_key(release), _Shelf(release))
+            shelf.runs.add(run_id)
+            shelf.last_begun = next(self._beginnings)
+
+    def run_ended(self, run_id: RunId, release: Release | None) -> None:
+        """Take note that it hasn't any more, and unload a release that has drained."""
+        if release is None:
+            return
+        with self._lock:
+            shelf = self._shelves.get(_key(release))
+            if shelf is None:
+                return
+            shelf.runs.discard(run_id)
+            has_drained = not shelf.runs and not shelf.holds
+            if has_drained and any(map(shelf.is_superseded_by, self._shelves.values())):
+                self._unload(shelf)
+            self._forget_if_empty(shelf)
+
+    def loaded(self) -> list[Release]:
+        """Return the releases that are loaded, the one asked for longest ago first."""
+        with self._lock:
+            return [shelf.release for shelf in self._shelves.values() if shelf.workflows]
+
+    def _source(self, release: Release) -> WorkflowSource:
         source = self.sources.get(release.source)
         if source is None:
             raise MissingCodeError(
                 f"release {release} came from source {release.source!r}, which isn't here",
                 hint="see which plugins are loaded with: cloacina plugins list",
             )
-        loaded = self._loaded[key] = source.load(release, workflow)
+        return source
+
+    def _take(self, release: Release) -> tuple[_Shelf, _Hold]:
+        """Return a release's shelf, now the last one, and what keeps the release from going."""
+        with self._lock:
+            shelf = self._shelves.pop(_key(release), None) or _Shelf(release)
+            self._shelves[_key(release)] = shelf
+            hold = _Hold()
+            shelf.holds.add(hold)
+            return shelf, hold
+
+    def _load(
+        self, source: WorkflowSource, shelf: _Shelf, hold: _Hold, workflow: str
+    ) -> LoadedWorkflow:
+        """Load a workflow. Runs under way go on with it, whatever becomes of its source."""
+        try:
+            loaded = source.load(shelf.release, workflow)
+        except BaseException:
+            with self._lock:
+                shelf.holds.discard(hold)
+                if not (shelf.workflows or shelf.holds):  # what it imported before it failed
+                    self._unload(shelf)
+                self._forget_if_empty(shelf)
+            raise
+        with self._lock:
+            shelf.workflows[workflow] = loaded
+            self._make_room()
         return loaded
+
+    def _make_room(self) -> None:
+        filled = [shelf for shelf in self._shelves.values() if shelf.workflows]
+        idle = [shelf for shelf in filled if not shelf.holds]
+        for shelf in idle[: max(len(filled) - self._max_loaded, 0)]:
+            self._unload(shelf)
+            self._forget_if_empty(shelf)
+
+    def _unload(self, shelf: _Shelf) -> None:
+        shelf.workflows.clear()
+        try:
+            self.sources[shelf.release.source].unload(shelf.release)
+        except Exception:  # noqa: BLE001 - a plugin's; it costs memory, and nothing else
+            _log.exception("release %s can't be unloaded", shelf.release)
+
+    def _forget_if_empty(self, shelf: _Shelf) -> None:
+        if not (shelf.workflows or shelf.holds or shelf.runs):
+            self._shelves.pop(_key(shelf.release), None)
+
+
+def _key(release: Release) -> _Key:
+    return (release.source, release.digest)
 
 
 class TaskCode:
     """A task with its code."""
 
-    def __init__(self, workflow: Workflow, task: str, plain: Callable[[str], str]) -> None:
+    def __init__(
+        self, workflow: Workflow, task: str, plain: Callable[[str], str], hold: object = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            workflow: with its code.
+            task: its name.
+            plain: makes names in texts those that the author wrote.
+            hold: what keeps the code from being unloaded, until `let_go` or as long as this lives.
+        """
+        self._hold = hold
         self.workflow = workflow
         self.task: Task[..., object] = workflow.tasks[task]
         self.plain = plain
         """Makes names in tracebacks those that the author wrote."""
+
+    def let_go(self) -> None:
+        """Allow the code to be unloaded: the call that it was for has ended."""
+        self._hold = None

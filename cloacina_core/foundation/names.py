@@ -58,6 +58,15 @@ NAMESPACE_ROOT = "_cloacina"
 logger's name it is the parent of all loggers in packages."""
 
 
+_NAMESPACE = re.compile(rf"\b{NAMESPACE_ROOT}\.[a-z0-9_]+_[0-9a-f]{{12}}(?:_[0-9]+)?\.")
+"""Package, version and digits of the digest: `cloacina_registry.loading.namespace` makes it."""
+
+
+def plain_text(text: str) -> str:
+    """Return a message, a traceback or a log line with modules named as their authors know them."""
+    return _NAMESPACE.sub("", text) if NAMESPACE_ROOT in text else text
+
+
 def plain_module(name: str) -> str:
     """Return a module's name as its author knows it, without the namespace of a loaded release."""
     root, _, rest = name.partition(".")

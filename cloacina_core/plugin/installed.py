@@ -106,6 +106,9 @@ class InstalledSource:
             self._found = dict(found)
         return self._found
 
+    def unload(self, release: Release) -> None:
+        """Do nothing: what is installed is the process's, not this source's."""
+
     def close(self) -> None:
         """Do nothing: what is installed is the process's, not this source's."""
 

@@ -265,6 +265,13 @@ class WorkflowSource(Protocol):
         """Return the release with this content, also when it is yanked; None if there is none."""
         ...
 
+    def unload(self, release: Release) -> None:
+        """Let go of a release's code that was loaded; nothing happens if none was.
+
+        Called when no call uses it. The next `load` loads it anew.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of all code that was loaded; called once, when nothing of it runs any more."""
         ...

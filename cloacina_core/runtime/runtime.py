@@ -99,7 +99,7 @@ class Runtime:
         self._explainer = Explainer(database)
         self._follower = RunFollower(database, self._reader)
         self._sources = Sources(self._view, plugins)
-        self._library = WorkflowLibrary(self._sources.all)
+        self._library = WorkflowLibrary(self._sources.all, max_loaded=settings.loaded_releases)
         for workflow in workflows:
             self._library.register(workflow)
         self._notifier = Notifier()
@@ -205,6 +205,7 @@ class Runtime:
             chance=random.Random().random,  # noqa: S311 - not the common one: tasks may seed it
             children=self._children,
             late=self._late,
+            library=self._library,
             limits=EngineLimits(
                 settings.slots,
                 settings.max_value_bytes,

@@ -2,12 +2,14 @@
 
 import importlib.util
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.abc import ExecutionLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import CodeType, ModuleType
+from typing import Any
 
 from cloacina_core.foundation.names import NAMESPACE_ROOT
 from cloacina_registry.loading.contents import ModuleFile, ReleaseContents
@@ -20,8 +22,8 @@ _UNDER_ROOT = f"{NAMESPACE_ROOT}."
 class ReleaseLoader(ExecutionLoader):
     """The loader (PEP 302, PEP 451) of all modules of one namespace.
 
-    Sources are compiled at each first import; bytecode is neither read nor written, because what
-    was verified is the source. Safe to call from any thread.
+    Sources are compiled at each first import, from bytes that are hashed just before; bytecode is
+    neither read nor written, because what was verified is the source. Safe to call from any thread.
     """
 
     def __init__(
@@ -87,6 +89,17 @@ class ReleaseLoader(ExecutionLoader):
             raise ImportError(f"{self._names.plain(fullname)} has no file", name=fullname)
         return self._contents.path_of(member)
 
+    def get_code(self, fullname: str) -> CodeType:
+        """Return a module's code.
+
+        Raises:
+            TamperedError: its source isn't what was verified.
+        """
+        member = self._find(fullname).member
+        if member is None:
+            return self.source_to_code("")
+        return self.source_to_code(self._contents.source(member), self._contents.path_of(member))
+
     def get_source(self, fullname: str) -> str:
         """Return the module's source: tracebacks and `inspect` show lines of it."""
         member = self._find(fullname).member
@@ -140,10 +153,31 @@ class NamespaceFinder(MetaPathFinder):
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """Return the spec of a module in one of our namespaces, and None for all others."""
-        del path, target  # the contents alone decide
+        """Return the spec of a module in one of our namespaces, and None for all others.
+
+        The contents decide. What they don't have may come from finders of the namespace's own code,
+        which was verified with it, and from no other.
+        """
         if not fullname.startswith(_UNDER_ROOT):
             return None
-        slug = fullname.removeprefix(_UNDER_ROOT).partition(".")[0]
-        loader = self._loaders.get(_UNDER_ROOT + slug)
-        return None if loader is None else loader.spec(fullname)
+        prefix = _UNDER_ROOT + fullname.removeprefix(_UNDER_ROOT).partition(".")[0]
+        loader = self._loaders.get(prefix)
+        if loader is None:
+            return None
+        try:
+            return loader.spec(fullname)
+        except ModuleNotFoundError:
+            made = (one.find_spec(fullname, path, target) for one in finders_of(prefix))
+            spec: ModuleSpec | None = next(filter(None, made), None)
+            if spec is None:
+                raise
+            return spec
+
+
+def finders_of(prefix: str) -> list[Any]:
+    """Return the finders that the code of a namespace has put into `sys.meta_path`.
+
+    As `six` does, to make modules such as `six.moves.urllib` that have no file.
+    """
+    own = f"{prefix}."
+    return [finder for finder in sys.meta_path if type(finder).__module__.startswith(own)]

@@ -4,25 +4,25 @@ import importlib
 import importlib.util
 import itertools
 import linecache
+import logging
+import operator
 import sys
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from importlib.machinery import ModuleSpec
 from types import ModuleType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from cloacina_core.errors import CloacinaError, Problem
 from cloacina_core.foundation.digest import Digest
-from cloacina_core.foundation.names import NAMESPACE_ROOT, nearest
+from cloacina_core.foundation.names import NAMESPACE_ROOT, nearest, plain_text
 from cloacina_registry.errors import LoadError
 from cloacina_registry.loading.contents import ReleaseContents
-from cloacina_registry.loading.finder import NamespaceFinder, ReleaseLoader
-from cloacina_registry.loading.namespace import (
-    NamespaceNames,
-    namespace_prefix,
-    plain_name,
-)
-from cloacina_registry.loading.pitfalls import find_pitfalls
+from cloacina_registry.loading.finder import NamespaceFinder, ReleaseLoader, finders_of
+from cloacina_registry.loading.namespace import NamespaceNames, namespace_prefix
+from cloacina_registry.loading.pitfalls import Pitfall, find_pitfalls
 from cloacina_registry.loading.stand_ins import namespace_builtins
 
 
@@ -53,8 +53,8 @@ class Namespace:
         return f"{self.package} {self.version}"
 
     @cached_property
-    def warnings(self) -> tuple[str, ...]:
-        """What the release's source does that won't work in a namespace, a sentence each."""
+    def pitfalls(self) -> tuple[Pitfall, ...]:
+        """What the release's source does that won't work in a namespace."""
         return find_pitfalls(self._contents)
 
     def import_module(self, name: str) -> ModuleType:
@@ -104,25 +104,43 @@ class Namespace:
     def _import_failure(self, name: str, error: BaseException) -> LoadError:
         failed = f"{self} can't be loaded: importing {name!r} raised {type(error).__name__}"
         if isinstance(error, CloacinaError):  # as DefinitionError: it tells its author what to do
-            return LoadError(f"{failed}: {error.message}", hint=error.hint, problems=error.problems)
+            problems = [replace(each, message=plain_text(each.message)) for each in error.problems]
+            message = plain_text(f"{failed}: {error.message}")
+            return LoadError(message, hint=error.hint, problems=problems)
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         hint = None
         if missing is not None and not self._names.owns(self._names.plain(missing)):
-            hint = f"the package needs {missing!r}, which isn't installed here"
-        elif self.warnings:
-            hint = f"perhaps because of this: {self.warnings[0]}"
-        return LoadError(plain_name(f"{failed}: {error}"), hint=hint)
+            hint = (
+                f"the package needs {missing!r}: declare the dependency in its pyproject.toml, and "
+                "build a new version, which locks it"
+            )
+        elif self.pitfalls:
+            hint = f"perhaps because of this: {self.pitfalls[0]}"
+        return LoadError(plain_text(f"{failed}: {error}"), hint=hint)
 
     def forget(self) -> None:
-        """Take the modules out of the interpreter's tables. For the `NamespaceLoader` alone."""
+        """Take the modules out of the interpreter's tables. For the `NamespaceLoader` alone.
+
+        Loggers too are kept by name for ever, finders where they were put, and sources of which a
+        line was shown in a traceback.
+        """
         with self._lock:
+            for finder in finders_of(self.prefix):
+                sys.meta_path.remove(finder)
             for real_name in list(sys.modules):
-                if f"{real_name}.".startswith(f"{self.prefix}."):
+                if self._is_own(real_name):
                     _forget_module(real_name)
+            loggers = logging.getLogger().manager.loggerDict
+            for logger_name in list(loggers):
+                if self._is_own(logger_name):
+                    loggers.pop(logger_name, None)
             own_files = self._contents.path_of("")
             for filename in list(linecache.cache):
                 if filename.startswith(own_files):
                     linecache.cache.pop(filename, None)
+
+    def _is_own(self, real_name: str) -> bool:
+        return f"{real_name}.".startswith(f"{self.prefix}.")
 
 
 class NamespaceLoader:
@@ -159,10 +177,14 @@ class NamespaceLoader:
         with self._lock:
             return tuple(self._namespaces)
 
-    def load(self, contents: ReleaseContents) -> Namespace:
+    def load(self, contents: ReleaseContents, prefix: str | None = None) -> Namespace:
         """Return the release's namespace; the same one until it is unloaded.
 
         It never disturbs another release, also not another one of the same package.
+
+        Args:
+            contents: of the release.
+            prefix: where it is loaded already in the process that sent it here; None: anywhere.
 
         Raises:
             LoadError: the release has native code, or this loader is closed.
@@ -170,7 +192,8 @@ class NamespaceLoader:
         with self._lock:
             if self._closed:
                 raise LoadError(f"can't load {contents.package}: the loader is closed")
-            namespace = self._namespaces.pop(contents.digest, None) or self._mount(contents)
+            namespace = self._namespaces.pop(contents.digest, None)
+            namespace = namespace or self._mount(contents, prefix)
             self._namespaces[contents.digest] = namespace  # now the last one
             return namespace
 
@@ -195,15 +218,40 @@ class NamespaceLoader:
         for digest in self.loaded:
             self.unload(digest)
 
-    def _mount(self, contents: ReleaseContents) -> Namespace:
+    def _mount(self, contents: ReleaseContents, wanted: str | None) -> Namespace:
         _refuse_native_code(contents)
-        prefix = _claim_prefix(contents)
+        # Were it not there, `logging` would keep a list of all loggers below it, for ever.
+        logging.getLogger(NAMESPACE_ROOT)
+        prefix = _claim_prefix(contents) if wanted is None else wanted
+        if wanted is not None and not _claim(wanted):
+            raise LoadError(f"{contents} can't be loaded: there is something at {wanted}")
         names = NamespaceNames.of(prefix, contents.top_levels)
-        loader = ReleaseLoader(contents, names, namespace_builtins(contents, names))
+        own_builtins = namespace_builtins(contents, names, begin_process)
+        loader = ReleaseLoader(contents, names, own_builtins)
         self._finder.mount(prefix, loader)
         if self._finder not in sys.meta_path:
             sys.meta_path.insert(0, self._finder)
         return Namespace(contents, names, loader)
+
+
+def begin_process(contents: Mapping[str, Any], prefix: str, home: type | tuple[str, str]) -> object:
+    """Load a release in a process that its code has started, and return the process's object.
+
+    Unpickled first of all that the new process is sent; see `processes`. The loader is kept by
+    `sys.meta_path`, where its finder stands, until the process ends.
+
+    Args:
+        contents: what makes the `ReleaseContents`.
+        prefix: of the release's namespace in the parent.
+        home: the class of the process, or its module and name when the release has it.
+    """
+    if prefix not in sys.modules:
+        NamespaceLoader().load(ReleaseContents(**contents), prefix)
+    if isinstance(home, type):
+        return object.__new__(home)
+    module, name = home
+    kind: Any = operator.attrgetter(name)(importlib.import_module(module))
+    return object.__new__(kind)
 
 
 def _refuse_native_code(contents: ReleaseContents) -> None:

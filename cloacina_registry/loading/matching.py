@@ -15,44 +15,37 @@ from cloacina_registry.errors import MAX_PROBLEMS, ManifestMismatchError
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.manifest import Manifest, ManifestWorkflow, definition_problems
-from cloacina_registry.wheel.checked import CheckedWheel
 
 
 def load_workflow(
-    loader: NamespaceLoader, wheel: CheckedWheel, entry: ManifestWorkflow
+    loader: NamespaceLoader, contents: ReleaseContents, entry: ManifestWorkflow
 ) -> Workflow:
     """Return a workflow of a release, with its code, from the release's namespace.
+
+    Args:
+        loader: where the release is loaded, or is to be.
+        contents: what the release brings, its dependencies included.
+        entry: what its manifest says of the workflow.
 
     Raises:
         LoadError: its code can't be imported.
         ManifestMismatchError: it isn't what the manifest says.
     """
-    namespace = loader.load(contents_of(wheel))
-    return _matching(namespace.resolve(entry.entry_point), entry, wheel)
+    found = loader.load(contents).resolve(entry.entry_point)
+    return _matching(found, entry, str(contents))
 
 
-def contents_of(wheel: CheckedWheel) -> ReleaseContents:
-    """Return what a package brings."""
-    return ReleaseContents(
-        package=wheel.name,
-        version=wheel.version,
-        digest=wheel.digest,
-        files=wheel.files,
-        top_levels=wheel.top_levels,
-    )
-
-
-def _matching(found: object, entry: ManifestWorkflow, wheel: CheckedWheel) -> Workflow:
+def _matching(found: object, entry: ManifestWorkflow, release: str) -> Workflow:
     """Return what an entry point gave, if it is the workflow that the manifest describes."""
     if not isinstance(found, Workflow):
         message = f"it is {type(found).__name__}, not a Workflow"
-        raise _mismatch(_told(wheel), [Problem("manifest-mismatch", message, entry.entry_point)])
+        raise _mismatch(release, [Problem("manifest-mismatch", message, entry.entry_point)])
     try:
         definition = found.definition()
     except DefinitionError as error:
-        raise _mismatch(_told(wheel), error.problems) from error
+        raise _mismatch(release, error.problems) from error
     if problems := list(_differences(definition.to_json(), entry.definition.to_json())):
-        raise _mismatch(_told(wheel), problems)
+        raise _mismatch(release, problems)
     return found
 
 
@@ -109,10 +102,6 @@ def _parts(definition: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     for part in parts.values():
         del part["fingerprint"], part["description"]
     return parts
-
-
-def _told(wheel: CheckedWheel) -> str:
-    return f"{wheel.name} {wheel.version}"
 
 
 def _mismatch(release: str, problems: Sequence[Problem]) -> ManifestMismatchError:

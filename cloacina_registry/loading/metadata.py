@@ -1,4 +1,4 @@
-"""`importlib.metadata` as a release sees it: its own distribution first, then the host's."""
+"""`importlib.metadata` as a release sees it: its own distributions, and none of the host's."""
 
 import functools
 import importlib.metadata as host
@@ -51,25 +51,23 @@ def metadata_functions(contents: ReleaseContents, names: NamespaceNames) -> dict
         return {normalized_package(each.name): each for each in found}
 
     def distribution(distribution_name: str) -> Distribution:
-        own = own_distributions().get(normalized_package(distribution_name))
-        return own or host.distribution(distribution_name)
+        found = own_distributions().get(normalized_package(distribution_name))
+        if found is None:
+            raise host.PackageNotFoundError(distribution_name)
+        return found
 
     def distributions(**context: Any) -> Iterator[Distribution]:
+        if "path" in context:  # the caller says where to look, which is nowhere in here
+            return iter(host.distributions(**context))
+        name = context.get("name")
         own = own_distributions()
-        yield from own.values()
-        for other in host.distributions(**context):
-            if normalized_package(other.name or "") not in own:
-                yield other
+        return iter(
+            own.values() if name is None else filter(None, [own.get(normalized_package(name))])
+        )
 
     def entry_points(**params: Any) -> EntryPoints:
-        own = [point for each in own_distributions().values() for point in each.entry_points]
-        others = [
-            point
-            for each in host.distributions()
-            for point in each.entry_points
-            if not names.owns(point.value)  # of another version, installed in the host
-        ]
-        return EntryPoints(dict.fromkeys(own + others)).select(**params)
+        own = (point for each in own_distributions().values() for point in each.entry_points)
+        return EntryPoints(dict.fromkeys(own)).select(**params)
 
     def metadata(distribution_name: str) -> Any:
         return distribution(distribution_name).metadata

@@ -3,14 +3,17 @@
 The module `acme_etl.flows` of a release is the real module
 `_cloacina.acme_etl_1_0_5f2c9a71b3d4.acme_etl.flows` of `sys.modules`, and classes and functions say
 so in `__module__`. It has to be a real name: `dataclasses`, `typing.get_type_hints`, `pickle` and
-`inspect` look modules up by it. `plain_name` turns it back for people to read.
+`inspect` look modules up by it. `plain_text` turns it back for people to read.
 
-The package's own code writes `acme_etl.flows`, and gets its own release's module by
+Own are the modules of the package and of its locked dependencies. The package's code writes
+`acme_etl.flows`, and gets its own release's module by
 
-- every kind of import statement, at the top or later, in any thread, coroutine or forked process,
-  through the `__import__` that its modules are given (`imports.py`);
+- every kind of import statement, at the top or later, in any thread, coroutine or process that it
+  starts, through the `__import__` that its modules are given (`imports.py`);
 - names handed to `importlib`, `importlib.util`, `importlib.resources`, `importlib.metadata`,
   `pkgutil` and `runpy`, through stand-ins for these modules (`stand_ins.py`).
+
+Of the host it sees the standard library and `cloacina_core`, as it would in a worker.
 
 What doesn't work, because code of others sees the plain name, and how to write it instead:
 
@@ -21,15 +24,15 @@ What doesn't work, because code of others sees the plain name, and how to write 
 - `logging.getLogger("acme_etl")` is no parent of `getLogger(__name__)`: write `__package__`.
 - Names added to `builtins` after the load (`gettext.install`, `mock.patch("builtins.open")`) aren't
   seen: each namespace has its own copy of them.
-- Pickles are read only where the same release is loaded, so not in a child process that
-  `multiprocessing` spawns (a forked one is fine): let Cloacina's process executor run the task.
+- Pickles are read only where the same release is loaded, as in processes that it starts.
 - Files beside `__file__` are there only if the release was loaded with a folder: write
   `importlib.resources.files`, which works in every case.
 - Native extensions import absolutely behind our back, and would get the host's modules: a release
   that has any is refused.
+- Libraries that look along `sys.path` by themselves, as `pkg_resources`, find what is the host's.
 
-`pitfalls.py` finds the most common of these in the source. Unloading is best effort, too: a class
-may live on in the caches of `typing`, a logger in those of `logging`.
+`pitfalls.py` finds the most common of these in the source, and tells which need a worker. Unloading
+is best effort, too: a class may live on in the caches of `typing`.
 """
 
 import re
@@ -40,9 +43,6 @@ from cloacina_core.foundation.digest import Digest, hex_of
 from cloacina_core.foundation.names import NAMESPACE_ROOT
 
 DIGEST_DIGITS = 12
-_REAL_NAME = re.compile(
-    rf"\b{NAMESPACE_ROOT}\.[a-z0-9_]+_[0-9a-f]{{{DIGEST_DIGITS}}}(?:_[0-9]+)?\."
-)
 
 
 def short_digest(digest: Digest) -> str:
@@ -62,11 +62,6 @@ def namespace_prefix(package: str, version: str, digest: Digest, *, nth: int = 1
     readable = re.sub(r"[^a-z0-9]+", "_", f"{package}_{version}".lower())
     suffix = "" if nth == 1 else f"_{nth}"
     return f"{NAMESPACE_ROOT}.{readable}_{short_digest(digest)}{suffix}"
-
-
-def plain_name(text: str) -> str:
-    """Return a name, a message or a traceback with modules named as their authors named them."""
-    return _REAL_NAME.sub("", text)
 
 
 @dataclass(frozen=True, slots=True)

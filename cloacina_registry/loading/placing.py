@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from cloacina_core.model.isolation import Placement
-from cloacina_registry.loading.matching import contents_of
+from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.pitfalls import find_pitfalls
 from cloacina_registry.placement import Dependency, decide
 from cloacina_registry.wheel.checked import CheckedWheel
@@ -33,12 +33,13 @@ def place(wheel: CheckedWheel, dependencies: Iterable[Dependency]) -> Placement:
 
 
 def _pitfalls(wheel: CheckedWheel) -> tuple[str, ...]:
-    contents = contents_of(wheel)
+    contents = ReleaseContents.of(wheel)
     large = {path for path in contents.files if _is_too_large(path, contents.files[path])}
     rest = {path: data for path, data in contents.files.items() if path not in large}
     found = tuple(f"{path} is too large to tell what it does" for path in sorted(large))
     try:
-        return (*found, *find_pitfalls(replace(contents, files=rest)))
+        pitfalls = find_pitfalls(replace(contents, files=rest))
+        return (*found, *(str(each) for each in pitfalls if each.needs_worker))
     except (MemoryError, RecursionError):  # of a source that the compiler takes, only just
         return (*found, "its source is nested too deeply to tell what it does")
 

@@ -45,7 +45,7 @@ class PackageWalker:
     ) -> Iterator[ModuleInfo]:
         """Yield what `pkgutil.iter_modules` would, were the release unpacked."""
         if path is None:
-            yield from pkgutil.iter_modules(None, prefix)
+            yield from self._topmost(prefix)
             return
         for entry in path:
             if entry in self._own_packages:
@@ -73,6 +73,16 @@ class PackageWalker:
                     raise
             else:
                 yield from self.walk_packages(package.__path__, f"{info.name}.", onerror)
+
+    def _topmost(self, prefix: str) -> Iterator[ModuleInfo]:
+        finder = FolderFinder(self._names.prefix)
+        for name in sorted(self._names.top_levels):
+            module = self._contents.module(name)
+            if module is not None:
+                yield ModuleInfo(finder, prefix + name, module.is_package)
+        for info in pkgutil.iter_modules():
+            if self._importer.sees(info.name) and not self._names.owns(info.name):
+                yield ModuleInfo(info.module_finder, prefix + info.name, info.ispkg)
 
     def _own_modules(self, package: str, prefix: str) -> Iterator[ModuleInfo]:
         finder = FolderFinder(self._names.real(package))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import cloacina_core
 from cloacina_core.errors import Problem
 from cloacina_core.model.isolation import Isolation, WorkerEnvironment
+from cloacina_registry.dependencies.artifact import Artifact
 from cloacina_registry.environments.environments import Environments
 from cloacina_registry.errors import LoadError
 from cloacina_registry.placement import MinimumIsolation, at_least
@@ -53,7 +54,9 @@ def try_release(
     if at_least(release.placement, minimum).isolation is Isolation.WORKER:
         try_in_worker(environments.environment(release, wheel), str(release))
     else:
-        try_loading(wheel, registry.data(release))
+        artifacts = registry.dependencies.of(release, wheel.lock)
+        dependencies = [(one, registry.dependencies.data(one)) for one in artifacts]
+        try_loading(wheel, registry.data(release), dependencies)
 
 
 def try_in_worker(
@@ -90,21 +93,35 @@ def try_in_worker(
         environment.verify(name, answers[name].definition)
 
 
-def try_loading(wheel: CheckedWheel, data: bytes, *, limit: timedelta = TRIAL_LIMIT) -> None:
+def try_loading(
+    wheel: CheckedWheel,
+    data: bytes,
+    dependencies: Sequence[tuple[Artifact, bytes]] = (),
+    *,
+    limit: timedelta = TRIAL_LIMIT,
+) -> None:
     """Load every workflow of a release in its namespace, as an engine would.
 
     Args:
         wheel: the release.
         data: the bytes of its wheel.
+        dependencies: the wheels that it is locked to, with their bytes.
         limit: how long it may take.
 
     Raises:
         LoadError: it can't be loaded, takes too long, or isn't what its manifest says; `problems`
             says of what kind: `load-crashed`, `load-timeout`, or as loading tells.
     """
-    command = [sys.executable, "-P", "-m", trial_child.__name__, wheel.filename, wheel.digest]
+    command = [sys.executable, "-P", "-m", trial_child.__name__]
     release = f"{wheel.name} {wheel.version}"
-    ended = _run(command, data, release, limit)
+    request = {
+        "filename": wheel.filename,
+        "digest": wheel.digest,
+        "size": len(data),
+        "dependencies": [asdict(artifact) for artifact, _ in dependencies],
+    }
+    bodies = (data, *(body for _, body in dependencies))
+    ended = _run(command, json.dumps(request).encode() + b"\n" + b"".join(bodies), release, limit)
     problems = _problems(ended.output)
     if problems is None:
         problems = [ended.as_problem()]

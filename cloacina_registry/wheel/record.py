@@ -17,6 +17,8 @@ from cloacina_registry.wheel.text import text_of
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 """Deprecated by PEP 815: tools must not write them, installers should not look at them."""
 
+_ALGORITHMS = frozenset({"sha256", "sha384", "sha512"})
+
 
 def record_path(dist_info: str) -> str:
     """Return where RECORD stands."""
@@ -25,8 +27,19 @@ def record_path(dist_info: str) -> str:
 
 def record_row(path: str, content: bytes) -> list[str]:
     """Return the one right row of a file other than RECORD itself."""
-    digest = urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-    return [path, f"sha256={digest}", str(len(content))]
+    return [path, recorded_digest(content), str(len(content))]
+
+
+def recorded_digest(content: bytes, algorithm: str = "sha256") -> str:
+    """Return a digest as RECORD has it.
+
+    Args:
+        content: what to hash.
+        algorithm: as the row names it; SHA-256 stands in for one that isn't good enough (PEP 427).
+    """
+    name = algorithm if algorithm in _ALGORITHMS else "sha256"
+    digest = urlsafe_b64encode(hashlib.new(name, content).digest()).rstrip(b"=").decode()
+    return f"{name}={digest}"
 
 
 def record_problems(files: Mapping[str, bytes], dist_info: str) -> Iterator[Problem]:

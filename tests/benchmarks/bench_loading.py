@@ -1,6 +1,6 @@
-"""What a namespace costs: loading a package of 12 modules, against plain imports in the same run.
+"""What a namespace costs: a package of 12 modules is loaded, run and kept, beside plain imports.
 
-    python tests/benchmarks/bench_loading.py [--json] [--rounds N]
+    python tests/benchmarks/bench_loading.py [--json] [--rounds N] [--namespaces N] [--cycles N]
 
 Only the ratios mean something on another machine.
 """
@@ -18,9 +18,12 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+from protocol import peak_mb
+
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
+from cloacina_registry.wheel.writer import with_record
 
 MODULE = '''
 """One of the modules of a package of usual size."""
@@ -66,7 +69,10 @@ def contents_of(version: int) -> ReleaseContents:
         package="bench-pkg",
         version=str(version),
         digest=digest_of_text(str(version)),
-        files={path: text.encode() for path, text in package_files(version).items()},
+        files=with_record(
+            {path: text.encode() for path, text in package_files(version).items()},
+            "bench_pkg.dist-info",
+        ),
         top_levels=("bench_pkg",),
     )
 
@@ -119,9 +125,58 @@ def nanoseconds(call: Callable[[], object], calls: int) -> float:
     return min(milliseconds(lambda: [call() for _ in range(calls)]) for _ in range(5)) * 1e6 / calls
 
 
+def compare_calls(plain: ModuleType, namespaced: ModuleType, rounds: int) -> dict[str, float]:
+    """Return the microseconds of the same work by code of either; the first is the baseline."""
+    costs = {}
+    for name, module in (("plain", plain), ("namespace", namespaced)):
+        rows = [module.part_0.Row(str(number), number) for number in range(100)]
+        costs[name] = nanoseconds(partial(module.part_0.step_7, rows), 100 * rounds) / 1000
+    return costs
+
+
+def compare_checks(rounds: int) -> dict[str, float]:
+    """Return the milliseconds of compiling all sources, and of hashing them beside it."""
+    contents = contents_of(0)
+    sources = [member for member in contents.files if member.endswith(".py")]
+
+    def compile_all() -> None:
+        for member in sources:
+            compile(contents.files[member], member, "exec")
+
+    def hash_all() -> None:
+        for member in sources:
+            contents.source(member)
+
+    return {
+        "compile": statistics.median(milliseconds(compile_all) for _ in range(rounds)),
+        "hash and compare": statistics.median(milliseconds(hash_all) for _ in range(rounds)),
+    }
+
+
+def measure_memory(
+    folder: Path, loader: NamespaceLoader, namespaces: int, cycles: int
+) -> dict[str, float]:
+    """Return by how many MB the process grows; the baseline is what the package itself takes."""
+    start = peak_mb()
+    copies = [plain_import(folder) for _ in range(namespaces)]
+    before = peak_mb()
+    for version in range(namespaces):
+        loader.load(contents_of(1_000_000 + version)).import_module("bench_pkg.flows")
+    loaded = peak_mb()
+    for version in range(cycles):
+        contents = contents_of(2_000_000 + version)
+        loader.load(contents).import_module("bench_pkg.flows")
+        loader.unload(contents.digest)
+    return {
+        f"{len(copies)} plain copies": before - start,
+        f"{namespaces} namespaces": loaded - before,
+        f"{cycles} loads and unloads beside them": peak_mb() - loaded,
+    }
+
+
 def print_table(title: str, costs: Mapping[str, float]) -> None:
     """Print costs and their ratios to the first."""
-    baseline = next(iter(costs.values()))
+    baseline = next(iter(costs.values())) or 1
     what, unit = title.rsplit(", ", 1)
     print(f"{what:<34}{unit:>10}{'ratio':>8}")
     for what, cost in costs.items():
@@ -134,10 +189,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--namespaces", type=int, default=100)
+    parser.add_argument("--cycles", type=int, default=1000)
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as name, NamespaceLoader() as loader:
-        tables = measured(Path(name), loader, options.rounds)
+        tables = measured(Path(name), loader, options)
     if options.json:
         print(json.dumps(tables, indent=2))
         return
@@ -145,18 +202,30 @@ def main() -> None:
         print_table(title, costs)
 
 
-def measured(folder: Path, loader: NamespaceLoader, rounds: int) -> dict[str, dict[str, float]]:
+def measured(
+    folder: Path, loader: NamespaceLoader, options: argparse.Namespace
+) -> dict[str, dict[str, float]]:
     """Return what was measured, by what it is and its unit."""
+    rounds = options.rounds
     unpack(folder)
 
     def load(version: int) -> ModuleType:
         return loader.load(contents_of(version)).import_module("bench_pkg.flows")
 
     loads = compare_loads(folder, load, rounds)
-    plain, namespaced = plain_import(folder).import_inside, load(0).import_inside
+    plain, namespaced = plain_import(folder), load(0)
     calls = 1_000 * rounds
-    costs = {"plain": nanoseconds(plain, calls), "namespace": nanoseconds(namespaced, calls)}
-    return {"12 modules, ms": loads, "an import in a function, each call, ns": costs}
+    imports = {
+        "plain": nanoseconds(plain.import_inside, calls),
+        "namespace": nanoseconds(namespaced.import_inside, calls),
+    }
+    return {
+        "12 modules, ms": loads,
+        "sums of 100 rows, each call, us": compare_calls(plain, namespaced, rounds),
+        "an import in a function, each call, ns": imports,
+        "the sources of 12 modules, ms": compare_checks(rounds),
+        "memory, MB": measure_memory(folder, loader, options.namespaces, options.cycles),
+    }
 
 
 if __name__ == "__main__":

@@ -42,9 +42,10 @@ def test_the_benchmark_of_the_registry_sets_each_beside_the_least_work() -> None
 
 
 def test_the_benchmark_of_loading_compares_with_plain_imports() -> None:
-    told = printed_by("bench_loading.py", "--rounds", "1")
+    told = printed_by("bench_loading.py", "--rounds", "1", "--namespaces", "2", "--cycles", "2")
 
     assert told["12 modules, ms"]["namespace, first version"] > 0
+    assert "2 namespaces" in told["memory, MB"]
 
 
 def test_the_benchmark_of_resolution_sets_each_beside_a_look_up() -> None:

@@ -314,3 +314,37 @@ class TestChecking:
         report = check_promotion(view, registry, "acme-etl", "2.0", "stable")
 
         assert [problem.kind for problem in report.obstacles] == ["state", "pinned"]
+
+
+class TestUnloading:
+    def test_the_old_release_is_unloaded_once_its_last_run_has_ended(
+        self, runtime: Runtime, channels: Channels
+    ):
+        held = runtime.submit("acme-etl/held@stable")
+        run(runtime)
+        channels.promote("acme-etl", "2.0")
+        run(runtime)
+        while_it_waits = loaded_versions()
+        held.signal("go")
+        result = held.result(PATIENCE)
+
+        assert while_it_waits == {"1_0", "2_0"}
+        assert result.context["value"] == "1.0"
+        assert loaded_versions() == {"2_0"}
+
+    def test_no_more_releases_are_loaded_than_is_said(self, view: StoreView, channels: Channels):
+        plugins = Plugins()
+        plugins.add(cloacina_registry.hooks, "registry")
+        url = view.settings.database_url
+        with open_runtime(view.home, url, plugins=plugins, loaded_releases=1) as runtime:
+            found = []
+            for version in ("1.0", "2.0", "1.0"):
+                result = run(runtime, f"acme-etl/nightly=={version}")
+                found.append((result.context["second"], len(loaded_versions())))
+
+        assert found == [("1.0", 1), ("2.0", 1), ("1.0", 1)]
+
+
+def loaded_versions() -> set[str]:
+    names = (name.split(".") for name in sys.modules if name.startswith("_cloacina.acme_etl_"))
+    return {"_".join(parts[1].split("_")[2:4]) for parts in names}

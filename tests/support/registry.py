@@ -39,6 +39,7 @@ from cloacina_registry.trust.keys import PrivateKey
 from cloacina_registry.trust.signing import sign_wheel
 from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.wheel.checked import open_wheel
+from cloacina_registry.wheel.writer import with_record
 
 OWNER = make_key(1)
 """The key that a new home trusts."""
@@ -179,7 +180,7 @@ def honest_manifest(
         package=name,
         version=version,
         digest=digest_of(b"".join(sources.values())),
-        files=sources,
+        files=with_record(sources, f"{name}.dist-info"),
         top_levels=tuple({path.partition("/")[0] for path in sources}),
     )
     with NamespaceLoader() as loader:

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cloacina_core.foundation.digest import digest_of
+from cloacina_registry.dependencies.artifact import Artifact
 from cloacina_registry.loading.contents import ReleaseContents
+from cloacina_registry.loading.dependency import UnpackedDependency
+from cloacina_registry.wheel.writer import with_record, write_wheel
 
 ACME = {
     "acme/__init__.py": "VERSION = '{version}'\n",
@@ -21,7 +24,6 @@ ACME = {
     "acme-{version}.dist-info/entry_points.txt": (
         "[cloacina.workflows]\nnightly = acme.consts:VERSION\n"
     ),
-    "acme-{version}.dist-info/RECORD": "acme/data/region.txt,,\n",
 }
 """A package that vendors a library; wherever one looks, it tells its version."""
 
@@ -44,7 +46,36 @@ def make_contents(
         package=package,
         version=version,
         digest=digest_of(f"{package} {version} {listing}".encode()),
-        files={path: text.encode() for path, text in members.items()},
+        files=with_record(
+            {path: text.encode() for path, text in members.items()}, f"acme-{version}.dist-info"
+        ),
         top_levels=top_levels,
         folder=folder,
     )
+
+
+def make_dependency(
+    version: str, files: Mapping[str, str] | None = None, *, name: str = "shapes"
+) -> UnpackedDependency:
+    """Return a locked distribution, by default one whose module `shapes` tells its version."""
+    members = files or {"shapes/__init__.py": f"VERSION = {version!r}\n"}
+    dist_info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    wheel = write_wheel(
+        with_record(
+            {
+                **{path: text.encode() for path, text in members.items()},
+                f"{dist_info}/METADATA": metadata.encode(),
+            },
+            dist_info,
+        )
+    )
+    artifact = Artifact(
+        name=name,
+        version=version,
+        filename=f"{name}-{version}-py3-none-any.whl",
+        digest=digest_of(wheel),
+        size=len(wheel),
+        is_pure=True,
+    )
+    return UnpackedDependency.of(artifact, wheel)

@@ -532,3 +532,25 @@ def test_code_that_cannot_be_imported_is_told_and_leaves_nothing(
 
 def test_the_current_host_is_this_python():
     assert Host.current().python == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_an_unloaded_release_is_loaded_anew(registry: Registry, source: RegistrySource):
+    ONE.upload_to(registry)
+    release = release_of(source, "1.0")
+    first = source.load(release, "nightly")
+    source.unload(release)
+    gone = namespaces()
+    again = source.load(release, "nightly")
+
+    assert gone == []
+    assert again.workflow is not first.workflow
+    assert result_of(first) == result_of(again) == {"value": "one"}
+
+
+def test_unloading_what_is_not_loaded_does_nothing(registry: Registry, source: RegistrySource):
+    ONE.upload_to(registry)
+    TWO.upload_to(registry)
+    loaded = source.load(release_of(source, "1.0"), "nightly")
+    source.unload(release_of(source, "2.0"))
+
+    assert source.load(release_of(source, "1.0"), "nightly").workflow is loaded.workflow

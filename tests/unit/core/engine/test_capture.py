@@ -278,3 +278,21 @@ class TestLimits:
         sink.line("\ud800", "x")
 
         assert said(sink) == [("\\ud800", "x")]
+
+
+def test_lines_name_modules_as_their_authors_do():
+    name = "_cloacina.acme_etl_1_0_5f2c9a71b3d4.acme_etl.flows"
+    logger = logging.getLogger(name)
+    with captured(), capturing(CLOCK) as sink:
+        sys.stdout.write(f"<class '{name}.Row'>\n")
+        logger.warning("late")
+        error = type("RowError", (Exception,), {"__module__": name})("bad row")
+        logger.error("failed", exc_info=error)
+
+    lines = said(sink)
+    assert lines[:3] == [
+        ("stdout", "<class 'acme_etl.flows.Row'>"),
+        ("warning", "acme_etl.flows: late"),
+        ("error", "acme_etl.flows: failed"),
+    ]
+    assert lines[-1] == ("error", "acme_etl.flows.RowError: bad row")

@@ -8,19 +8,24 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Iterator
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from hashlib import md5
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from support.release_contents import make_contents
+from support.release_contents import make_contents, make_dependency
 
 from cloacina_core.errors import DefinitionError
-from cloacina_core.foundation.names import NAMESPACE_ROOT
-from cloacina_registry.errors import LoadError
+from cloacina_core.foundation.digest import digest_of_text
+from cloacina_core.foundation.names import NAMESPACE_ROOT, plain_text
+from cloacina_registry.errors import LoadError, TamperedError
 from cloacina_registry.loading.loader import NamespaceLoader
-from cloacina_registry.loading.namespace import plain_name
+from cloacina_registry.wheel.record import recorded_digest
+from cloacina_registry.wheel.writer import with_record
 
 
 def namespaced_modules() -> set[str]:
@@ -96,7 +101,7 @@ def test_loaders_share_nothing(loader: NamespaceLoader):
         theirs = other_loader.load(make_contents()).import_module("acme")
 
         assert ours is not theirs
-        assert plain_name(ours.__name__) == plain_name(theirs.__name__) == "acme"
+        assert plain_text(ours.__name__) == plain_text(theirs.__name__) == "acme"
 
     assert loader.load(make_contents()).import_module("acme.consts").VERSION == "1.0"
 
@@ -127,7 +132,7 @@ def test_a_module_of_the_host_is_not_the_release_s(loader: NamespaceLoader):
     assert failure.value.hint == "its modules are below: acme, helperlib"
 
 
-def test_a_missing_module_is_told_by_its_plain_name(loader: NamespaceLoader):
+def test_a_missing_module_is_told_by_its_plain_text(loader: NamespaceLoader):
     namespace = loader.load(make_contents())
 
     with pytest.raises(LoadError) as failure:
@@ -137,13 +142,17 @@ def test_a_missing_module_is_told_by_its_plain_name(loader: NamespaceLoader):
     assert failure.value.hint is None
 
 
-def test_a_missing_dependency_is_told(loader: NamespaceLoader):
+def test_a_dependency_that_is_not_locked_is_told(loader: NamespaceLoader):
     namespace = loader.load(make_contents(files={"acme/flows.py": "import not_installed.at_all"}))
 
     with pytest.raises(LoadError) as failure:
         namespace.import_module("acme.flows")
 
-    assert failure.value.hint == "the package needs 'not_installed', which isn't installed here"
+    assert "No module named 'not_installed': it isn't among what acme 1.0" in str(failure.value)
+    assert failure.value.hint is not None
+    assert failure.value.hint.startswith(
+        "the package needs 'not_installed': declare the dependency"
+    )
 
 
 @pytest.mark.parametrize(
@@ -287,7 +296,7 @@ def test_a_traceback_shows_the_release_and_its_source(loader: NamespaceLoader):
     try:
         run()
     except Exception:  # noqa: BLE001 - its class is made anew with each load
-        text = plain_name(traceback.format_exc())
+        text = plain_text(traceback.format_exc())
 
     assert f'{Path("acme/flows.py")}", line 3, in run\n    raise RowError(' in text
     assert "<acme 1.0 " in text
@@ -305,7 +314,8 @@ def test_inspect_finds_the_source_of_each_version(loader: NamespaceLoader):
 def test_a_declared_encoding_is_obeyed(loader: NamespaceLoader):
     contents = make_contents()
     source = "# -*- coding: latin-1 -*-\ntext = 'é'\n".encode("latin-1")
-    namespace = loader.load(replace(contents, files={**contents.files, "acme/flows.py": source}))
+    files = with_record({**contents.files, "acme/flows.py": source}, "acme-1.0.dist-info")
+    namespace = loader.load(replace(contents, files=files))
 
     assert namespace.resolve("acme.flows:text") == "é"
 
@@ -349,7 +359,7 @@ def test_loggers_are_below_one_parent_and_reported_plainly(
 
     (record,) = caplog.records
     assert record.name.startswith(f"{NAMESPACE_ROOT}.")
-    assert plain_name(record.name) == "acme.flows"
+    assert plain_text(record.name) == "acme.flows"
 
 
 def test_a_limit_the_logger_of_the_plain_name_is_no_parent(loader: NamespaceLoader):
@@ -394,10 +404,63 @@ def test_no_file_is_written_or_read_in_a_folder(loader: NamespaceLoader, tmp_pat
     assert [path.name for path in tmp_path.rglob("*.pyc")] == []
 
 
+def test_a_source_that_was_changed_in_memory_is_not_run(loader: NamespaceLoader):
+    contents = make_contents()
+    files = dict(contents.files)
+    namespace = loader.load(replace(contents, files=files))
+    namespace.import_module("acme.consts")
+    files["acme/sub/deep.py"] += b"# changed"
+
+    with pytest.raises(LoadError, match=r"acme/sub/deep\.py of acme 1\.0 was changed") as failure:
+        namespace.import_module("acme.sub.deep")
+
+    assert isinstance(failure.value.__cause__, TamperedError)
+
+
+def test_a_source_of_which_record_says_nothing_is_not_run(loader: NamespaceLoader):
+    contents = make_contents()
+    files = {**contents.files, "acme/planted.py": b""}
+    namespace = loader.load(replace(contents, files=files))
+
+    with pytest.raises(LoadError, match="nothing was expected"):
+        namespace.import_module("acme.planted")
+
+
+def test_a_lazy_import_by_running_code_is_checked_too(loader: NamespaceLoader):
+    contents = make_contents(files={"acme/flows.py": "def run():\n    import acme.sub.deep\n"})
+    files = dict(contents.files)
+    run = loader.load(replace(contents, files=files)).resolve("acme.flows:run")
+    files["acme/sub/deep.py"] = b"VERSION = 'other'"
+
+    with pytest.raises(TamperedError):
+        run()
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
+def test_any_good_digest_of_record_is_used(loader: NamespaceLoader, algorithm: str):
+    contents = make_contents()
+    source = contents.files["acme/consts.py"]
+    row = f"acme/consts.py,{recorded_digest(source, algorithm)},{len(source)}\n"
+    files = {**contents.files, "acme-1.0.dist-info/RECORD": row.encode()}
+
+    assert replace(contents, files=files).source("acme/consts.py") == source
+
+
+def test_a_weak_digest_of_record_does_not_count():
+    contents = make_contents()
+    digest = urlsafe_b64encode(md5(contents.files["acme/consts.py"]).digest()).decode().rstrip("=")
+    row = f"acme/consts.py,md5={digest},\n"
+    files = {**contents.files, "acme-1.0.dist-info/RECORD": row.encode()}
+
+    with pytest.raises(TamperedError):
+        replace(contents, files=files).source("acme/consts.py")
+
+
 def test_files_beside_the_module_are_found_in_a_folder(loader: NamespaceLoader, tmp_path: Path):
     files = {
         "acme/flows.py": """
 from pathlib import Path
+from types import ModuleType
 region = (Path(__file__).parent / "data" / "region.txt").read_text()
 """
     }
@@ -409,15 +472,17 @@ region = (Path(__file__).parent / "data" / "region.txt").read_text()
     assert loader.load(contents).resolve("acme.flows:region") == "1.0"
 
 
-def test_a_release_without_pitfalls_has_no_warnings(loader: NamespaceLoader):
-    assert loader.load(make_contents()).warnings == ()
+def test_a_release_without_pitfalls_has_none(loader: NamespaceLoader):
+    assert loader.load(make_contents()).pitfalls == ()
 
 
-def test_the_warnings_of_a_release_are_told(loader: NamespaceLoader):
+def test_the_pitfalls_of_a_release_are_told(loader: NamespaceLoader):
     files = {"acme/flows.py": "import sys\nsys.modules['acme']\n"}
     namespace = loader.load(make_contents(files=files))
 
-    assert [warning.split(": ")[0] for warning in namespace.warnings] == ["acme/flows.py:2"]
+    assert [(pitfall.member, pitfall.line) for pitfall in namespace.pitfalls] == [
+        ("acme/flows.py", 2)
+    ]
 
 
 def test_unloading_lets_go_of_modules_and_objects(loader: NamespaceLoader):
@@ -458,7 +523,82 @@ def test_a_release_can_be_loaded_again(loader: NamespaceLoader):
     assert again.import_module("acme") is not old
 
 
-def test_many_loads_and_unloads_leave_nothing(loader: NamespaceLoader):
+CODE_THAT_IS_KEPT = """
+import dataclasses, enum, functools, logging, typing, warnings
+import acme.consts, shapes
+
+log = logging.getLogger(__name__)
+Colour = enum.Enum("Colour", "RED GREEN")
+
+@dataclasses.dataclass
+class Row:
+    number: int
+    colours: list[Colour]
+
+@functools.singledispatch
+def show(value): return str(value)
+
+@show.register
+def _(value: Row) -> str: return str(value.number)
+
+@functools.lru_cache
+def run(number):
+    typing.get_type_hints(Row)
+    log.debug("run %s", number)
+    return show(Row(number, [Colour.RED]))
+"""
+
+
+def kept_by_the_process() -> list[object]:
+    """Return what the process has of any release of `acme`."""
+    gc.collect()
+    tables: list[Iterable[str]] = [
+        sys.modules,
+        linecache.cache,
+        sys.path_importer_cache,
+        logging.getLogger().manager.loggerDict,
+    ]
+    names = [name for table in tables for name in table]
+    modules = [each for each in gc.get_objects() if isinstance(each, ModuleType)]
+    return [
+        *(name for name in names if name.startswith((f"{NAMESPACE_ROOT}.", "<acme"))),
+        *(module for module in modules if module.__name__.startswith(f"{NAMESPACE_ROOT}.")),
+        *(one for one in sys.meta_path if type(one).__module__.startswith(NAMESPACE_ROOT)),
+    ]
+
+
+def classes_alive() -> int:
+    kinds = (each for each in gc.get_objects() if isinstance(each, type))
+    return sum(str(kind.__module__).startswith(NAMESPACE_ROOT) for kind in kinds)
+
+
+def test_a_thousand_loads_and_unloads_leave_nothing(loader: NamespaceLoader):
+    """Each of another release, with a dependency; every third fails at import."""
+    dependencies = [make_dependency("1.0")]
+    good, bad = (
+        make_contents(files={"acme/flows.py": code}).with_dependencies(dependencies)
+        for code in (CODE_THAT_IS_KEPT, CODE_THAT_IS_KEPT + "1 / 0\n")
+    )
+
+    def cycle(number: int) -> None:
+        contents = replace(good if number % 3 else bad, digest=digest_of_text(str(number)))
+        namespace = loader.load(contents)
+        if number % 3:
+            assert namespace.resolve("acme.flows:run")(number) == str(number)
+        else:
+            with pytest.raises(LoadError):
+                namespace.import_module("acme.flows")
+        loader.unload(contents.digest)
+
+    for number in range(1000):
+        cycle(number)
+
+    assert loader.loaded == ()
+    assert kept_by_the_process() == []
+    assert classes_alive() < 100  # some hundreds of objects fit into the caches of `typing`
+
+
+def test_tracebacks_of_many_loads_leave_nothing(loader: NamespaceLoader):
     modules = len(sys.modules)
     for cycle in range(200):
         contents = make_contents(f"1.{cycle}", {"acme/flows.py": "def run():\n    1 / 0\n"})

@@ -1,7 +1,8 @@
 import pytest
 
 from cloacina_core.foundation.digest import Digest, digest_of_text
-from cloacina_registry.loading.namespace import NamespaceNames, namespace_prefix, plain_name
+from cloacina_core.foundation.names import plain_text
+from cloacina_registry.loading.namespace import NamespaceNames, namespace_prefix
 
 DIGEST = Digest("sha256:" + "5f2c9a71b3d4" + 52 * "0")
 
@@ -17,7 +18,7 @@ def test_a_prefix_tells_package_version_and_digest():
 def test_the_plain_name_comes_back_whatever_the_version(version: str, nth: int):
     prefix = namespace_prefix("2-captcha", version, digest_of_text(version), nth=nth)
 
-    assert plain_name(f"{prefix}.acme_etl.flows") == "acme_etl.flows"
+    assert plain_text(f"{prefix}.acme_etl.flows") == "acme_etl.flows"
 
 
 def test_a_traceback_is_cleaned_everywhere():
@@ -26,7 +27,7 @@ def test_a_traceback_is_cleaned_everywhere():
         "(_cloacina.acme_etl_2_0_00000000abcd_2.acme_etl.errors.RowError: bad row)"
     )
 
-    assert plain_name(text) == (
+    assert plain_text(text) == (
         "cannot import name 'x' from 'acme_etl'\n(acme_etl.errors.RowError: bad row)"
     )
 
@@ -36,7 +37,7 @@ def test_a_traceback_is_cleaned_everywhere():
     ["acme_etl.flows", "_cloacina", "_cloacina.acme", "my_cloacina.acme_1_0_5f2c9a71b3d4.x", ""],
 )
 def test_other_text_stays_as_it_is(text: str):
-    assert plain_name(text) == text
+    assert plain_text(text) == text
 
 
 def test_only_own_names_are_mapped():

@@ -5,7 +5,7 @@ A third version is installed in the host, so that whatever leaks is seen, and by
 
 import multiprocessing
 import textwrap
-from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import pytest
 from support.release_contents import make_contents
@@ -48,6 +48,15 @@ PATTERNS = {
     "from-star": """
         from acme.consts import *
         def probe(): return VERSION
+    """,
+    "from-top-star": """
+        from acme.sub.deep import *
+        def probe(): return VERSION
+    """,
+    "in-a-class-body": """
+        class Holder:
+            from acme.consts import VERSION
+        def probe(): return Holder.VERSION
     """,
     "relative-submodule": """
         from . import consts
@@ -107,6 +116,21 @@ PATTERNS = {
             thread.start()
             thread.join()
             return found[0]
+    """,
+    "lazy-in-thread-pool": """
+        from concurrent.futures import ThreadPoolExecutor
+        def look():
+            import acme.sub.deep
+            return acme.sub.deep.VERSION
+        def probe():
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(look).result()
+    """,
+    "lazy-in-generator-and-lambda": """
+        def looks():
+            from acme.consts import VERSION
+            yield VERSION
+        def probe(): return (lambda: __import__("acme").VERSION)() if next(looks()) else None
     """,
     "lazy-in-coroutine": """
         import asyncio
@@ -176,6 +200,16 @@ PATTERNS = {
     "runpy": """
         import runpy
         def probe(): return runpy.run_module("acme.sub.deep", run_name="__main__")["VERSION"]
+    """,
+    "runpy-of-a-package": """
+        import runpy
+        def probe():
+            try:
+                runpy.run_module("acme.sub", run_name="__main__")
+            except ImportError as error:  # as for any package without a `__main__`
+                assert "__main__" in str(error)
+            import acme
+            return acme.VERSION
     """,
     "main-guard": """
         from acme.consts import VERSION
@@ -265,7 +299,9 @@ PATTERNS = {
     """,
     "metadata-files": """
         from importlib import metadata
-        def probe(): return metadata.files("acme")[0].read_text()
+        def probe():
+            files = {str(path): path for path in metadata.files("acme")}
+            return files["acme/data/region.txt"].read_text()
     """,
     "metadata-distributions": """
         from importlib import metadata
@@ -321,6 +357,33 @@ PATTERNS = {
             point, red = pickle.loads(pickle.dumps((Point(VERSION), Colour.RED)))
             return point.version if red is Colour.RED else red.value
     """,
+    "typed-dict": """
+        from __future__ import annotations
+        from typing import TypedDict, get_type_hints
+        import acme
+        class Mark: version = acme.VERSION
+        class Row(TypedDict):
+            mark: Mark
+        def probe(): return get_type_hints(Row)["mark"].version
+    """,
+    "functional-enum": """
+        import enum
+        from acme import VERSION
+        Colour = enum.Enum("Colour", {"RED": VERSION}, module=__name__)
+        def probe(): return Colour["RED"].value if Colour.__module__ == __name__ else "unnamed"
+    """,
+    "abstract-and-generic-classes": """
+        from abc import ABC, abstractmethod
+        from typing import Generic, TypeVar
+        import acme
+        T = TypeVar("T")
+        class Base(ABC, Generic[T]):
+            @abstractmethod
+            def version(self) -> T: ...
+        class Own(Base[str]):
+            def version(self): return acme.VERSION
+        def probe(): return Own().version()
+    """,
     "pickle-and-deepcopy": """
         import copy, pickle
         import acme
@@ -353,6 +416,17 @@ PATTERNS = {
         import acme.consts
         def probe(): return inspect.getsource(acme.consts).split("'")[1]
     """,
+    "get-source-of-objects": """
+        import inspect
+        from acme.consts import VERSION
+        class Mark:
+            def where(self): return "here"
+        def probe():
+            assert inspect.getsource(Mark).startswith("class Mark:")
+            assert "here" in inspect.getsource(Mark.where)
+            assert inspect.getmodule(Mark).VERSION == VERSION
+            return VERSION
+    """,
     "circular": """
         import acme.probe
         from acme import consts
@@ -370,7 +444,6 @@ PATTERNS = {
             assert "loads" in dir(pkgutil.resolve_name("json"))
             assert {"acme", "json"} <= {info.name for info in pkgutil.iter_modules()}
             assert "decoder" in {info.name for info in pkgutil.iter_modules(json.__path__)}
-            assert importlib.metadata.version("pytest") == __import__("pytest").__version__
             return acme.VERSION
     """,
 }
@@ -433,32 +506,165 @@ def test_a_documented_limit_sees_the_host(loader: NamespaceLoader, source: str):
     assert answers == ["0.host"] * 3
 
 
-@pytest.mark.skipif(
-    "fork" not in multiprocessing.get_all_start_methods(), reason="this system can't fork"
-)
-def test_a_forked_process_imports_from_the_right_release(loader: NamespaceLoader):
-    source = textwrap.dedent(PATTERNS["lazy-in-function"])
-    modules = [
-        loader.load(make_contents(version, {"acme/probe.py": source})).import_module("acme.probe")
+PROCESSES = {
+    "executor": """
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+        from acme.work import look
+        def probe(method):
+            context = multiprocessing.get_context(method)
+            with ProcessPoolExecutor(1, mp_context=context) as pool:
+                return pool.submit(look, 7).result()
+    """,
+    "executor-by-its-full-name": """
+        import concurrent.futures, multiprocessing
+        from acme.work import look
+        def probe(method):
+            context = multiprocessing.get_context(method=method)
+            with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+                return list(pool.map(look, [7]))[0]
+    """,
+    "pool": """
+        from multiprocessing import get_context
+        from acme.work import look
+        def probe(method):
+            with get_context(method).Pool(1) as pool:
+                return pool.apply(look, (7,))
+    """,
+    "process-and-queue": """
+        import multiprocessing
+        import acme.work
+        def probe(method):
+            context = multiprocessing.get_context(method)
+            answers = context.Queue()
+            process = context.Process(target=acme.work.put, args=(answers, 7))
+            process.start()
+            found = answers.get()
+            process.join()
+            return found
+    """,
+    "objects-between-processes": """
+        import multiprocessing
+        from acme.work import Row, turn
+        def probe(method):
+            with multiprocessing.get_context(method).Pool(1) as pool:
+                row = pool.apply(turn, (Row(7),))
+            assert type(row) is Row
+            return row.told
+    """,
+}
+WORK = """
+from dataclasses import dataclass
+
+def look(number):
+    import acme.consts
+    from importlib.resources import files
+    return f"{number} {acme.consts.VERSION} {(files('acme') / 'data/region.txt').read_text()}"
+
+def put(answers, number):
+    answers.put(look(number))
+
+@dataclass
+class Row:
+    number: int
+    told: str = ""
+
+def turn(row):
+    return Row(row.number, look(row.number))
+"""
+STARTED_BY = [
+    (source, method)
+    for method in multiprocessing.get_all_start_methods()
+    for source in (["executor"] if method == "forkserver" else PROCESSES)
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize(("source", "method"), STARTED_BY)
+@pytest.mark.usefixtures("host_acme")
+def test_another_process_has_the_right_release(loader: NamespaceLoader, source: str, method: str):
+    files = {"acme/work.py": WORK, "acme/probe.py": textwrap.dedent(PROCESSES[source])}
+    answers = [
+        loader.load(make_contents(version, files)).resolve("acme.probe:probe")(method)
         for version in ("1.0", "2.0")
     ]
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        answers = [pool.submit(module.probe).result() for module in modules]
 
-    assert answers == ["1.0", "2.0"]
+    assert answers == ["7 1.0 1.0", "7 2.0 2.0"]
 
 
-def test_a_limit_a_spawned_process_lacks_the_modules(
+OWN_PROCESS = """
+import multiprocessing
+from acme.work import put
+
+class Worker(multiprocessing.get_context("spawn").Process):
+    def __init__(self, answers, number):
+        super().__init__()
+        self.answers, self.number = answers, number
+    def run(self):
+        put(self.answers, self.number)
+
+def probe():
+    answers = multiprocessing.get_context("spawn").Queue()
+    worker = Worker(answers, 7)
+    worker.start()
+    found = answers.get()
+    worker.join()
+    return found, worker.exitcode
+"""
+
+
+def test_a_class_of_processes_of_the_package_s_own_can_be_spawned(loader: NamespaceLoader):
+    files = {"acme/work.py": WORK, "acme/probe.py": OWN_PROCESS}
+    probe = loader.load(make_contents(files=files)).resolve("acme.probe:probe")
+
+    assert probe() == ("7 1.0 1.0", 0)
+
+
+def test_a_spawned_process_checks_what_it_is_sent(
     loader: NamespaceLoader, capfd: pytest.CaptureFixture[str]
 ):
-    source = textwrap.dedent(PATTERNS["lazy-in-function"])
-    module = loader.load(make_contents(files={"acme/probe.py": source})).import_module("acme.probe")
-    child = multiprocessing.get_context("spawn").Process(target=module.probe)
-    child.start()
-    child.join()
+    contents = make_contents(files={"acme/work.py": WORK, "acme/probe.py": STARTED})
+    files = dict(contents.files)
+    start = loader.load(replace(contents, files=files)).resolve("acme.probe:start")
+    files["acme/consts.py"] = b"VERSION = 'changed'"
 
-    assert child.exitcode == 1
-    assert "No module named '_cloacina'" in capfd.readouterr().err
+    assert start() == 1
+    assert "acme/consts.py of acme 1.0 was changed" in capfd.readouterr().err
+
+
+STARTED = """
+import multiprocessing
+from acme.work import look
+
+def start():
+    process = multiprocessing.get_context("spawn").Process(target=look, args=(7,))
+    process.start()
+    process.join()
+    return process.exitcode
+"""
+
+
+def test_the_default_ways_to_start_processes_know_the_release(loader: NamespaceLoader):
+    source = """
+import concurrent.futures.process, multiprocessing
+import acme.work
+
+def classes():
+    pool = concurrent.futures.process.ProcessPoolExecutor(1)
+    renewed = concurrent.futures.ProcessPoolExecutor(1, max_tasks_per_child=1)
+    return [
+        multiprocessing.Process,
+        multiprocessing.get_context().Process,
+        pool._mp_context.Process,
+        renewed._mp_context.Process,
+    ]
+
+"""
+    files = {"acme/work.py": WORK, "acme/probe.py": source}
+    probe = loader.load(make_contents(files=files)).import_module("acme.probe")
+
+    assert ["__reduce_ex__" in vars(kind) for kind in probe.classes()] == [True] * 4
+    assert "get_context" in dir(probe.multiprocessing)
 
 
 WALK = """
