@@ -182,7 +182,9 @@ class RegistrySource:
             self._matched[key] = self._load(stored, verified.wheel, workflow)
         signed_by = tuple(signer.name for signer in verified.signers)
         found = dataclasses.replace(self._release(stored.package, stored), signed_by=signed_by)
-        return LoadedWorkflow(self._matched[key], found, plain=plain_name)
+        return LoadedWorkflow(
+            self._matched[key], found, plain=plain_name, isolation=Isolation.NAMESPACE
+        )
 
     def placement(self, release: Release, workflow: str) -> Placement:  # noqa: ARG002 - all alike
         """Return where a release's tasks run."""

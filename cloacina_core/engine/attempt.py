@@ -216,6 +216,7 @@ class _Attempt:
             changes=changes,
             callback_error=callback_error,
             logs=self._sink.close(),
+            isolation=code.isolation,
         )
 
     def _spilled(self, changes: Mapping[str, str | None]) -> Mapping[str, Encoded | None]:
@@ -280,6 +281,7 @@ class _Attempt:
             may_retry=may_retry,
             callback_error=callback_error,
             logs=self._sink.close(),
+            isolation=self._code.isolation if self._code else None,
         )
 
     def _may_retry(self, error: BaseException) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from cloacina_core.engine.call import TaskCall
 from cloacina_core.errors import NotFoundError
+from cloacina_core.model.isolation import Isolation
 from cloacina_core.model.release import Release
 from cloacina_core.model.task import Task
 from cloacina_core.model.workflow import Workflow
@@ -70,14 +71,14 @@ class WorkflowLibrary:
                     f"workflow {call.workflow!r} isn't packaged, and its code isn't here",
                     hint="open the runtime with workflows=[...], with the code unchanged",
                 )
-            return TaskCode(workflow, call.task, str)
+            return TaskCode(workflow, call.task)
         loaded = self._load(call.release, call.workflow)
         if call.task not in loaded.workflow.tasks:
             raise MissingCodeError(
                 f"{call.release}/{call.workflow} has no task {call.task!r} any more",
                 hint="its code was changed since the run began; start a new run",
             )
-        return TaskCode(loaded.workflow, call.task, loaded.plain)
+        return TaskCode(loaded.workflow, call.task, loaded.plain, loaded.isolation)
 
     def _load(self, release: Release, workflow: str) -> LoadedWorkflow:
         """Return a release's code. Runs under way go on with it, whatever becomes of its source."""
@@ -97,8 +98,15 @@ class WorkflowLibrary:
 class TaskCode:
     """A task with its code."""
 
-    def __init__(self, workflow: Workflow, task: str, plain: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        workflow: Workflow,
+        task: str,
+        plain: Callable[[str], str] = str,
+        isolation: Isolation = Isolation.HOST,
+    ) -> None:
         self.workflow = workflow
         self.task: Task[..., object] = workflow.tasks[task]
         self.plain = plain
         """Makes names in tracebacks those that the author wrote."""
+        self.isolation = isolation

@@ -59,7 +59,7 @@ _MOVE_ATTEMPT = update(_attempts).where(*_THE_OPEN_ATTEMPT).values(_new(_attempt
 _END_ATTEMPT = (
     update(_attempts)
     .where(*_THE_OPEN_ATTEMPT)
-    .values(_new(_attempts, "finished_at", "outcome", "error"))
+    .values(_new(_attempts, "finished_at", "outcome", "error", "isolation", "enforced"))
 )
 _THE_COMMAND = (
     _commands.c.run_id == bindparam("in_run"),
