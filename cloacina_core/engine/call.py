@@ -1,6 +1,6 @@
 """A task as data: what to run, with what, until when; and how it ended. Never pickled."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -23,6 +23,10 @@ of instances hold in one engine: what is stored has their names."""
 
 LogEntry: TypeAlias = tuple[int, str, str]
 """Moment in microseconds since 1970, stream, line."""
+
+Tell: TypeAlias = Callable[[AttemptKey, Sequence[LogEntry]], None]
+"""Takes what a call said since the last time, while it runs, from any thread; returns at once. What
+was told so isn't said again with the outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

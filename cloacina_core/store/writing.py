@@ -231,6 +231,8 @@ class RunWriter:
             announce(self._connection, Change.WORK)
         if any(row["finished_at"] is not None for row in batch.run_changes):
             announce(self._connection, Change.ENDS)
+        elif batch.logs:
+            announce(self._connection, Change.LOGS)
 
     def _add_definitions(self, rows: list[Row]) -> None:
         if rows:

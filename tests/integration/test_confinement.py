@@ -322,7 +322,7 @@ def test_a_program_with_more_rights_has_no_more(
     before = f"""
 program = os.open({str(program)!r}, os.O_RDONLY)
 os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
-def user(confined: ConfinedProcesses):
+def user():
     path = f"/proc/self/fd/{{program}}"
     return int(subprocess.run([path, "-u"], pass_fds=[program], stdout=subprocess.PIPE).stdout)
 was = user()"""

@@ -55,7 +55,7 @@ def database(store_url: str) -> Iterator[Database]:
 
 
 def watching(database: Database, listener: Listener, **options: object) -> StoreWatcher:
-    watcher = StoreWatcher(database, listener, poll=NEVER, **options)  # type: ignore[arg-type]
+    watcher = StoreWatcher(database, listener, poll=NEVER, **options)
     watcher.start()
     listener.settle()
     return watcher
