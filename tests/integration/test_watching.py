@@ -83,6 +83,25 @@ def test_this_process_is_heard(database: Database):
     watcher.stop()
 
 
+def test_who_listens_for_several_things_hears_of_each(database: Database, store_url: str):
+    listener = Listener()
+    watcher = StoreWatcher(database, listener, Change.ENDS, Change.LOGS, poll=NEVER)
+    watcher.start()
+    listener.settle()
+    other = Database(store_url, CLOCK)
+
+    for change in (Change.ENDS, Change.LOGS):
+        with other.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM discarded_runs WHERE run_id = 'nobody'")
+            connection.exec_driver_sql("INSERT INTO discarded_runs VALUES ('nobody')")
+            announce(connection, change)
+        assert listener.is_told()
+        listener.settle()
+
+    watcher.stop()
+    other.close()
+
+
 def test_a_store_in_memory_is_heard_too():
     listener = Listener()
     database = Database(IN_MEMORY, CLOCK)
