@@ -10,7 +10,7 @@
     ├─ NotAllowedError        trust, modes of files, ReleaseWithheldError
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
     │                         IllegalTransitionError · RunOwnedElsewhereError
-    ├─ ConfigurationError     the operator
+    ├─ ConfigurationError     the operator: ConfinementError
     ├─ StoreError             StoreUnavailableError (may be tried again) · OutcomeUnknownError
     │                         StoreDamagedError · SchemaVersionError · BlobMissingError
     │                         BlobDamagedError · LostValueError
@@ -335,6 +335,25 @@ class ConfigurationError(CloacinaError):
 
     code = "bad-configuration"
     exit_status = 2
+
+
+class ConfinementError(ConfigurationError):
+    """The kernel can't keep an attempt from all that it is to be kept from.
+
+    Raised only if the operator requires it: setting `require_confinement`.
+
+    Attributes:
+        missing: names of limits, and words of capabilities that the release doesn't declare.
+    """
+
+    code = "not-confined"
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__(
+            f"this host can't keep an attempt from: {', '.join(missing)}",
+            hint="see what it offers with: cloacina doctor; or set require_confinement to false",
+        )
+        self.missing = tuple(missing)
 
 
 _RESTORE = "restore the store from a backup, or run the workflow again"

@@ -24,6 +24,9 @@ USER_FILE = "config.toml"
 MOST_SPILLED_BYTES = 512 * 1024 * 1024
 """What both databases take in one value, with room to spare."""
 
+UNLIMITED = "unlimited"
+"""What a limit is set to in words that is none."""
+
 _A_MONTH = Period(timedelta(days=30))
 _A_QUARTER = Period(timedelta(days=90))
 
@@ -81,6 +84,29 @@ class Settings:
 
     blocked_plugins: tuple[str, ...] = ()
     """Names of plugins that are not loaded."""
+
+    worker_memory_bytes: int | None = None
+    """How much memory an attempt in a worker may use, with all that its package imports; or
+    `unlimited`."""
+
+    worker_cpu_seconds: int | None = None
+    """How many seconds of processor time an attempt in a worker may use; or `unlimited`."""
+
+    worker_open_files: int | None = 1024
+    """How many files and connections an attempt in a worker may have open; or `unlimited`."""
+
+    worker_processes: int | None = 512
+    """How many processes and threads an attempt in a worker may have; or `unlimited`."""
+
+    worker_file_bytes: int | None = None
+    """How long a file may become that an attempt in a worker writes; or `unlimited`."""
+
+    worker_environment: tuple[str, ...] = ()
+    """Names of environment variables that workers get besides the few that all of them do."""
+
+    require_confinement: bool = False
+    """Whether an attempt fails where the kernel can't keep it from all that it is to be kept from.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +293,25 @@ def _one_of(*words: str) -> Callable[[Any, _Layer], str]:
     return convert
 
 
+def _count_or_unlimited(minimum: int) -> Callable[[Any, _Layer], int | None]:
+    count = _count(minimum)
+
+    def convert(value: Any, layer: _Layer) -> int | None:
+        return None if value == UNLIMITED else count(value, layer)
+
+    return convert
+
+
+def _truth(value: Any, _: _Layer) -> bool:
+    truth = _TRUTHS.get(value) if isinstance(value, str) else value
+    if not isinstance(truth, bool):
+        raise TypeError("it takes true or false")
+    return truth
+
+
+_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
 def _seconds(value: Any, _: _Layer) -> timedelta:
     try:
         seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
@@ -342,4 +387,11 @@ _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "retention": _period,
     "retention_failed": _period,
     "blocked_plugins": _names,
+    "worker_memory_bytes": _count_or_unlimited(32 * 1024 * 1024),
+    "worker_cpu_seconds": _count_or_unlimited(1),
+    "worker_open_files": _count_or_unlimited(32),
+    "worker_processes": _count_or_unlimited(1),
+    "worker_file_bytes": _count_or_unlimited(1024),
+    "worker_environment": _names,
+    "require_confinement": _truth,
 }

@@ -21,7 +21,7 @@ from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.names import nearest, plain_text
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
-from cloacina_core.model.isolation import Placement, WorkerEnvironment
+from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
 from cloacina_core.model.release import Release
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin import LoadedWorkflow, RuntimeView
@@ -230,7 +230,9 @@ class RegistrySource:
             self._matched[key] = self._load(stored, verified.wheel, workflow)
         signed_by = tuple(signer.name for signer in verified.signers)
         found = dataclasses.replace(self._release(stored.package, stored), signed_by=signed_by)
-        return LoadedWorkflow(self._matched[key], found, plain=plain_text)
+        return LoadedWorkflow(
+            self._matched[key], found, plain=plain_text, isolation=Isolation.NAMESPACE
+        )
 
     def placement(self, release: Release, workflow: str) -> Placement:  # noqa: ARG002 - all alike
         """Return where a release's tasks run, as it was decided when it was uploaded.

@@ -25,7 +25,7 @@ import cloacina_registry
 from cloacina_core.cli import main
 from cloacina_core.cli.console import command_options
 from cloacina_core.errors import CloacinaError
-from cloacina_core.settings import ENVIRONMENT_PREFIX, Settings
+from cloacina_core.settings import ENVIRONMENT_PREFIX, UNLIMITED, Settings
 
 PAGES = Path(__file__).parent / "reference"
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -170,6 +170,10 @@ def _default(value: Any) -> str:
         raise LookupError("a setting without a default has to be told here by hand")
     if isinstance(value, timedelta):
         return f"`{value.total_seconds():g}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if value is None:
+        return f"`{UNLIMITED}`"
     return "none" if value == () else f"`{value}`"
 
 

@@ -9,6 +9,7 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.foundation.period import Period
+from cloacina_core.settings import UNLIMITED
 
 
 @click.group()
@@ -35,6 +36,8 @@ def _told(value: Any) -> JsonValue:
             return value.total_seconds()
         case Path() | Period():
             return str(value)
+        case None:
+            return UNLIMITED
         case tuple():
             return list(value)
         case str() if "://" in value:

@@ -56,6 +56,7 @@ def _look(console: Console) -> Iterator[Finding]:
     yield _home(console)
     yield from _store(console)
     yield from _plugins(console)
+    yield from _confinement(console)
 
 
 def _sqlite() -> Finding:
@@ -125,6 +126,56 @@ def _oldest(console: Console, facts: StoreFacts) -> Finding:
         return Finding("oldest live run", "ok", "none")
     age = console.clock.now() - facts.oldest_live
     return Finding("oldest live run", "ok", f"accepted {str(age).partition('.')[0]} ago")
+
+
+def _confinement(console: Console) -> Iterator[Finding]:
+    """Try out what attempts in workers can be kept from."""
+    if sys.platform == "win32":
+        yield Finding("workers", "warn", "there are none on Windows")
+        return
+    from cloacina_core.worker.confinement import (  # noqa: PLC0415 - not there on Windows
+        Limits,
+        missing,
+        offered,
+    )
+
+    offer = offered()
+    lacking = missing(offer.enforced, Limits.of(console.settings), frozenset())
+    wrong = "fail" if console.settings.require_confinement else "warn"
+    for topic, names in _CONFINEMENT.items():
+        detail = ", ".join(name for name in offer.enforced if name in names) or "nothing"
+        not_held = [name for name in lacking if name in names]
+        if not not_held:
+            yield Finding(f"workers: {topic}", "ok", f"enforced: {detail}")
+            continue
+        mend = "see the page Confinement for what this needs from the kernel"
+        if "rlimit-processes" in not_held:
+            mend = "run engines as an ordinary user: root is held to no number of processes"
+        told = f"not enforced: {', '.join(not_held)}; enforced: {detail}"
+        yield Finding(f"workers: {topic}", wrong, told, mend)
+
+
+_CONFINEMENT = {
+    "limits": (
+        "rlimit-memory",
+        "rlimit-cpu",
+        "rlimit-open-files",
+        "rlimit-processes",
+        "rlimit-file-size",
+    ),
+    "rights": ("no-core-dumps", "no-new-privileges", "no-capabilities"),
+    "others": ("landlock-signals", "seccomp-others"),
+    "network": (
+        "network",
+        "network-namespace",
+        "landlock-tcp",
+        "landlock-abstract-sockets",
+        "seccomp-network",
+    ),
+    "files": ("write-files", "read-files", "landlock-write-files", "landlock-read-files"),
+    "processes": ("processes", "seccomp-processes"),
+}
+"""What is enforced, and the words of what is missing, by what they are about."""
 
 
 def _plugins(console: Console) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from cloacina_core.cli.console import Console
 from cloacina_core.cli.progress import MARKS, instances_told
 from cloacina_core.foundation.json_value import JsonValue, encode
 from cloacina_core.foundation.names import every_instance
+from cloacina_core.model.isolation import Isolation
 from cloacina_core.model.run import RunResult, RunSummary, TaskResult
 from cloacina_core.model.status import RunStatus
 
@@ -44,6 +45,7 @@ def told(
         row for task in result.tasks.values() for row in _rows(task, all_instances=all_instances)
     ]
     lines += ["", console.table(("task", "status", "attempts", "took", ""), rows)]
+    lines += _isolations(result)
     if children:
         rows = [(_asker(child), child.run_id, child.status, child.reference) for child in children]
         lines += ["", console.table(("asked for by", "run", "status", "what"), rows)]
@@ -55,6 +57,33 @@ def told(
         lines += ["", "context (--json prints all of it):"]
         lines += [f"  {key} = {_short(value)}" for key, value in result.context.items()]
     return "\n".join(lines)
+
+
+def _isolations(result: RunResult) -> Iterator[str]:
+    """Yield what was between tasks and others, if that wasn't the same for all: some had workers.
+
+    Tasks that had the same are told together.
+    """
+    tasks: dict[tuple[Isolation, tuple[str, ...]], list[str]] = {}
+    for task in result.tasks.values():
+        name = task.name if task.instances is None else every_instance(task.name)
+        for one in task.instances or (task,):
+            last = one.attempts[-1] if one.attempts else None
+            if last is not None and last.isolation is not None:
+                tasks.setdefault((last.isolation, last.enforced), []).append(name)
+    if all(isolation is not Isolation.WORKER for isolation, _ in tasks):
+        return
+    yield ""
+    for (isolation, enforced), names in tasks.items():
+        told = f" ({', '.join(enforced)})" if enforced else ""
+        yield f"{_PLACES[isolation]}: {', '.join(dict.fromkeys(names))}{told}"
+
+
+_PLACES = {
+    Isolation.HOST: "in the engine's process",
+    Isolation.NAMESPACE: "in a namespace",
+    Isolation.WORKER: "in a worker",
+}
 
 
 def _asker(child: RunSummary) -> str:

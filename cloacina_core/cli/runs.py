@@ -1,13 +1,18 @@
 """`cloacina runs`: list and show runs; `run_control` has what changes them."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.cli.console import (
+    EXIT_INTERRUPTED,
+    Console,
+    command_options,
+    pass_console,
+)
 from cloacina_core.cli.moments import MOMENT
 from cloacina_core.cli.results import told
 from cloacina_core.cli.run_control import cancel, fork, pause, rerun, resume, retry, signal
@@ -185,14 +190,42 @@ def explain(console: Console, *, run_id: str) -> None:
 @runs.command()
 @click.argument("run_id", metavar="ID")
 @click.option("--task", help=_TASK_HELP.format("lines"))
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
 @command_options
 @pass_console
-def logs(console: Console, *, run_id: str, task: str | None) -> None:
-    """Show what the tasks of a run printed and logged."""
+def logs(console: Console, *, run_id: str, task: str | None, follow: bool) -> int:
+    """Show what the tasks of a run printed and logged.
+
+    With `--follow` also what they say from now on, whichever process they run in; the exit status
+    is then 1 if the run doesn't succeed. Ctrl-C ends only the following.
+    """
     reader = _reader(console)
-    lines = reader.logs(reader.find(run_id), task=task)
-    if not console.emit_pages(([line] for line in lines), LogLine.to_json, _line):
+    found = reader.find(run_id)
+    lines = _followed(console, reader, found, task) if follow else reader.logs(found, task=task)
+    was_interrupted = False
+
+    def pages() -> Iterator[list[LogLine]]:
+        nonlocal was_interrupted
+        try:
+            yield from ([line] for line in lines)
+        except KeyboardInterrupt:  # what is printed so far is still to become a whole document
+            was_interrupted = True
+
+    if not console.emit_pages(pages(), LogLine.to_json, _line):
         console.say("nothing was printed or logged")
+    if was_interrupted:
+        console.say(f"run {found} goes on; follow it again with: cloacina runs logs -f {found}")
+        return EXIT_INTERRUPTED
+    has_failed = follow and reader.summary(found).status is not RunStatus.SUCCEEDED
+    return 1 if has_failed else 0
+
+
+def _followed(
+    console: Console, reader: "RunReader", run_id: RunId, task: str | None
+) -> Iterator[LogLine]:
+    from cloacina_core.runtime.following import RunFollower  # noqa: PLC0415 - see `_reader`
+
+    return RunFollower(console.view.database, reader).logs(run_id, task=task)
 
 
 def _line(page: Sequence[LogLine]) -> str:

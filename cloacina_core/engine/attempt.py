@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from cloacina_core.engine.call import Outcome, TaskCall
 from cloacina_core.engine.capture import LogSink, capturing, storable
 from cloacina_core.engine.library import TaskCode
+from cloacina_core.engine.live_logs import LiveLogs
 from cloacina_core.engine.spilling import Spill, ValueTooLargeError
 from cloacina_core.errors import CloacinaError, StoreUnavailableError
 from cloacina_core.foundation.clock import Clock
@@ -55,6 +56,7 @@ class AttemptRunner:
         *,
         spill: Spill | None = None,
         child: Callable[[RunId], ChildResult] = no_child,
+        live: LiveLogs | None = None,
     ) -> None:
         """Prepare.
 
@@ -64,8 +66,10 @@ class AttemptRunner:
             wrap: calls the task's function.
             spill: where large values go; None leaves them in the outcomes.
             child: reads a run that a task asked for and that has ended.
+            live: tells what attempts say while they run; None leaves it to the outcomes.
         """
         self._find = find
+        self._live = live
         self._child = child
         self._clock = clock
         self._wrap = wrap
@@ -86,7 +90,7 @@ class AttemptRunner:
             cancelled: tells whether it is to end.
             given_up: tells whether nobody waits for its end any more.
         """
-        with capturing(self._clock) as sink:
+        with capturing(self._sink(call)) as sink:
             attempt = self._attempt(call, sink, given_up)
             try:
                 code = self._find(call)
@@ -107,7 +111,7 @@ class AttemptRunner:
         given_up: Callable[[], bool] = _never,
     ) -> Outcome:
         """Run an attempt at an `async def` task on the running event loop."""
-        with capturing(self._clock) as sink:
+        with capturing(self._sink(call)) as sink:
             attempt = self._attempt(call, sink, given_up)
             try:
                 code = self._find(call)
@@ -119,6 +123,11 @@ class AttemptRunner:
                 return attempt.failed(error)
             finally:
                 attempt.let_go()
+
+    def _sink(self, call: TaskCall) -> LogSink:
+        if self._live is None or call.timed_out is not None:  # that attempt runs no more
+            return LogSink(self._clock)
+        return self._live.sink(call.key)
 
     def _attempt(self, call: TaskCall, sink: LogSink, given_up: Callable[[], bool]) -> "_Attempt":
         return _Attempt(
@@ -226,6 +235,7 @@ class _Attempt:
             changes=changes,
             callback_error=callback_error,
             logs=self._sink.close(),
+            isolation=code.isolation,
         )
 
     def _spilled(self, changes: Mapping[str, str | None]) -> Mapping[str, Encoded | None]:
@@ -290,6 +300,7 @@ class _Attempt:
             may_retry=may_retry,
             callback_error=callback_error,
             logs=self._sink.close(),
+            isolation=self._code.isolation if self._code else None,
         )
 
     def _may_retry(self, error: BaseException) -> bool:

@@ -1,6 +1,6 @@
 """A task as data: what to run, with what, until when; and how it ended. Never pickled."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -8,6 +8,7 @@ from typing import TypeAlias
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.foundation.names import instance_name
+from cloacina_core.model.isolation import Isolation
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import Failure
 from cloacina_core.model.spilled import Encoded
@@ -22,6 +23,10 @@ of instances hold in one engine: what is stored has their names."""
 
 LogEntry: TypeAlias = tuple[int, str, str]
 """Moment in microseconds since 1970, stream, line."""
+
+Tell: TypeAlias = Callable[[AttemptKey, Sequence[LogEntry]], None]
+"""Takes what a call said since the last time, while it runs, from any thread; returns at once. What
+was told so isn't said again with the outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,3 +92,7 @@ class Outcome:
     """When the call was deferred: all waits of the attempt, the open one last."""
     of_callback: bool = False
     """Whether only `on_failure` was called, after the attempt was over."""
+    isolation: Isolation | None = None
+    """What was between the attempt and others; None when it never came to run."""
+    enforced: tuple[str, ...] = ()
+    """What its process was kept from: names of `worker.confinement`."""

@@ -7,7 +7,8 @@ writer is a task. Threads that a task starts by itself are not known as its own.
 import io
 import logging
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import BinaryIO, TextIO
@@ -28,14 +29,27 @@ _sink: ContextVar["LogSink | None"] = ContextVar("cloacina_log_sink", default=No
 
 
 class LogSink:
-    """Collects the lines of one attempt. Used by its thread alone.
+    """Collects the lines of one attempt. Used by its thread alone, but for `take`.
 
     They name modules as their authors know them, whoever wrote the line: a logger, a warning, a
     traceback, or `print`.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, on_line: Callable[["LogSink"], object] | None = None) -> None:
+        """Prepare.
+
+        Args:
+            clock: tells the time.
+            on_line: called with the sink at its first line, and at the first one behind each
+                `take`; the caller is the writer, so it must return at once.
+        """
         self._clock = clock
+        self._on_line = on_line
+        self._is_watched = on_line is not None
+        """Whether the next line is to be announced."""
+        self._taking = threading.Lock()
+        self._taken = 0
+        """How many lines were taken before the end."""
         self._lines: list[LogEntry] = []
         self._partial: dict[str, str] = {}
         self._length = 0
@@ -57,6 +71,17 @@ class LogSink:
         line = storable(plain_text(text))
         self._length += len(line)
         self._lines.append((to_micros(self._clock.now()), storable(stream), line))
+        if self._is_watched and self._on_line is not None:
+            self._is_watched = False
+            self._on_line(self)
+
+    def take(self, hand_on: Callable[[Sequence[LogEntry]], object]) -> None:
+        """Hand on the lines that weren't yet, from any thread; the end waits until that is done."""
+        with self._taking:
+            self._is_watched = True  # before it is looked what there is: no line is missed
+            if lines := self._lines[self._taken :]:
+                self._taken += len(lines)
+                hand_on(lines)
 
     def is_new(self, record: logging.LogRecord) -> bool:
         """Whether a log record comes for the first time: each open runtime has a handler."""
@@ -65,7 +90,8 @@ class LogSink:
         return is_new
 
     def close(self) -> tuple[LogEntry, ...]:
-        """Return all lines, the last incomplete ones included."""
+        """Return all lines that weren't taken, the last incomplete ones included."""
+        self._is_watched, self._on_line = False, None
         for stream, rest in self._partial.items():
             if rest:
                 self.line(stream, rest)
@@ -73,7 +99,10 @@ class LogSink:
         if self._dropped:
             note = f"... {self._dropped} more lines were dropped"
             self._lines.append((to_micros(self._clock.now()), "cloacina", note))
-        return tuple(self._lines)
+        with self._taking:
+            lines = tuple(self._lines[self._taken :])
+            self._taken = len(self._lines)
+            return lines
 
 
 def storable(text: str, limit: int = MAX_LINE_LENGTH) -> str:
@@ -86,9 +115,8 @@ def storable(text: str, limit: int = MAX_LINE_LENGTH) -> str:
 
 
 @contextmanager
-def capturing(clock: Clock) -> Iterator[LogSink]:
+def capturing(sink: LogSink) -> Iterator[LogSink]:
     """Collect what is printed and logged in this block, by this thread or coroutine."""
-    sink = LogSink(clock)
     token = _sink.set(sink)
     try:
         yield sink

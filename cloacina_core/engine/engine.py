@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 
 from cloacina_core.engine import planner
-from cloacina_core.engine.call import Outcome
+from cloacina_core.engine.call import AttemptKey, LogEntry, Outcome
 from cloacina_core.engine.children import AwaitedRuns, ChildStarter
 from cloacina_core.engine.control import Control
 from cloacina_core.engine.dispatcher import Dispatcher
@@ -24,6 +24,7 @@ from cloacina_core.engine.journal import Journal
 from cloacina_core.engine.late import LateResults
 from cloacina_core.engine.library import WorkflowLibrary
 from cloacina_core.engine.limiter import Limiter
+from cloacina_core.engine.live_logs import LiveLogs
 from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.requests import (
@@ -38,6 +39,7 @@ from cloacina_core.engine.requests import (
     Stop,
     Submission,
     TakeUp,
+    Told,
 )
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.slots import Slots
@@ -99,6 +101,7 @@ class Engine:
         children: ChildStarter | None = None,
         late: LateResults | None = None,
         library: WorkflowLibrary | None = None,
+        live: LiveLogs | None = None,
     ) -> None:
         self.id = engine_id
         self._commands = commands
@@ -109,6 +112,7 @@ class Engine:
         self._limits = limits
         self._late = late or LateResults()
         self._library = library or WorkflowLibrary(())
+        self._live = live
         self._unwritten: list[tuple[Outcome, str | None]] = []
         """The outcomes of the batch that isn't written yet, with the names of their tasks."""
         self._inbox: SimpleQueue[Stimulus] = SimpleQueue()
@@ -236,6 +240,11 @@ class Engine:
         else:
             self.post(outcome)
 
+    def tell(self, key: AttemptKey, lines: Sequence[LogEntry]) -> None:
+        """Take what a call said while it runs; the lines come with no outcome any more."""
+        if self.is_alive():
+            self.post(Told(key, lines))
+
     def _births(self, starter: ChildStarter, run: RunState, outcome: Outcome) -> Births:
         """Make the runs that a call asks for: it may take its time."""
         asker = Parent(
@@ -290,6 +299,8 @@ class Engine:
         """Step until the engine is stopped."""
         try:
             self._executor.start(self.report)
+            if self._live is not None:
+                self._live.tell_to(self.tell)
             self._tell_late()
             while not self._stopped.is_set():
                 self.step(self.seconds_to_timer())
@@ -354,6 +365,8 @@ class Engine:
                 self._on_outcome(stimulus)
             case Births(outcome, runs):
                 self._on_outcome(outcome, runs)
+            case Told(key, lines):
+                self._on_told(key, lines)
             case RunEnded(run):
                 self._on_end(run)
             case LookForEnds():
@@ -376,7 +389,7 @@ class Engine:
             case Submission() | TakeUp():
                 stimulus.reply.refuse(error)
                 self._flusher.give_up(stimulus.run.run_id, error)
-            case Outcome(key=key) | Births(outcome=Outcome(key=key)):
+            case Outcome(key=key) | Births(outcome=Outcome(key=key)) | Told(key=key):
                 self._flusher.give_up(key[0], error)
             case Look() | LookForEnds() | RunEnded() | Stop() | Drain():
                 raise error
@@ -553,6 +566,12 @@ class Engine:
             run = completion.run
             reason = f"the attempt {outcome.outcome.value} after it was given up"
             self._journal.late_result(run, run.name_of(number), attempt, reason)
+
+    def _on_told(self, key: AttemptKey, lines: Sequence[LogEntry]) -> None:
+        """Write what an attempt said, unless it was given up meanwhile."""
+        completion = self._runs.get(key[0])
+        if completion is not None and key in self._slots.running:
+            self._journal.lines(completion.run, key, lines)
 
     def _tell_late(self) -> None:
         """Have it told what came too late: by us, or by whoever has the run now."""

@@ -2,12 +2,12 @@
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from cloacina_core.engine.call import Outcome
+from cloacina_core.engine.call import AttemptKey, LogEntry, Outcome
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.task_state import TaskState
 from cloacina_core.foundation.clock import to_micros
@@ -174,23 +174,27 @@ class Journal:
         self.event(run, EventType.TASK_STARTED, task=name, attempt=attempt.number)
         return attempt
 
-    def _logs(self, run: RunState, outcome: Outcome) -> None:
-        """Write what a call printed and logged."""
-        if outcome.logs:
-            _, number, attempt = outcome.key
-            self.batch.logs.append(
-                {
-                    "run_id": run.run_id,
-                    "task": run.name_of(number),
-                    "attempt": attempt,
-                    "seq": run.seq,
-                    "body": json.dumps(outcome.logs, ensure_ascii=False),
-                }
-            )
+    def lines(self, run: RunState, key: AttemptKey, lines: Sequence[LogEntry]) -> None:
+        """Write what a call printed and logged, at its end or while it goes on."""
+        if not lines:
+            return
+        _, number, attempt = key
+        run.log_parts += 1
+        self.batch.logs.append(
+            {
+                "run_id": run.run_id,
+                "seq": run.seq,
+                "part": run.log_parts,
+                "task": run.name_of(number),
+                "attempt": attempt,
+                "at": min(at for at, _, _ in lines),
+                "body": json.dumps(lines, ensure_ascii=False),
+            }
+        )
 
     def call_deferred(self, run: RunState, outcome: Outcome) -> None:
         """Write what is left of a call that waits; that it does is written apart."""
-        self._logs(run, outcome)
+        self.lines(run, outcome.key, outcome.logs)
 
     def task_deferred(self, run: RunState, number: int) -> None:
         """Write that a task waits, in the middle of its attempt."""
@@ -293,7 +297,13 @@ class Journal:
     def attempt_ended(self, run: RunState, number: int, outcome: Outcome) -> None:
         """Write the end of a task's last attempt; what follows for the task is written apart."""
         task, name = run.tasks[number], run.name_of(number)
-        attempt = task.attempts[-1].ended(self.now, outcome.outcome, outcome.failure)
+        attempt = task.attempts[-1].ended(
+            self.now,
+            outcome.outcome,
+            outcome.failure,
+            isolation=outcome.isolation,
+            enforced=outcome.enforced,
+        )
         task.attempts[-1] = attempt
         self._attempt_end(run, number, attempt, was_engine=self._engine)
         if run.engine_deaths:  # it gets on: engines that died at it before tell nothing any more
@@ -302,7 +312,7 @@ class Journal:
         if outcome.changes:
             task.changes = outcome.changes
             self._values(run, "output", name, outcome.changes)
-        self._logs(run, outcome)
+        self.lines(run, outcome.key, outcome.logs)
         if outcome.callback_error is not None:
             self._callback_failed(run, number, outcome.callback_error)
 
@@ -365,7 +375,7 @@ class Journal:
 
     def called_back(self, run: RunState, outcome: Outcome) -> None:
         """Write what is left of a callback that was called after its attempt was over."""
-        self._logs(run, outcome)
+        self.lines(run, outcome.key, outcome.logs)
         if outcome.callback_error is not None:
             self._callback_failed(run, outcome.key[1], outcome.callback_error)
 
@@ -422,6 +432,8 @@ class Journal:
                 "finished_at": _micros(attempt.finished_at),
                 "outcome": attempt.outcome and attempt.outcome.value,
                 "error": attempt.error and encode(attempt.error.to_json()),
+                "isolation": attempt.isolation and attempt.isolation.value,
+                "enforced": json.dumps(attempt.enforced) if attempt.enforced else None,
             }
         )
 

@@ -15,6 +15,7 @@ from weakref import WeakSet
 from cloacina_core.engine.call import TaskCall
 from cloacina_core.errors import NotFoundError
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.isolation import Isolation
 from cloacina_core.model.release import Release
 from cloacina_core.model.task import Task
 from cloacina_core.model.workflow import Workflow
@@ -127,7 +128,7 @@ class WorkflowLibrary:
                     f"workflow {call.workflow!r} isn't packaged, and its code isn't here",
                     hint="open the runtime with workflows=[...], with the code unchanged",
                 )
-            return TaskCode(workflow, call.task, str)
+            return TaskCode(workflow, call.task)
         source = self._source(call.release)
         shelf, hold = self._take(call.release)
         loaded = shelf.workflows.get(call.workflow)
@@ -138,7 +139,7 @@ class WorkflowLibrary:
                 f"{call.release}/{call.workflow} has no task {call.task!r} any more",
                 hint="its code was changed since the run began; start a new run",
             )
-        return TaskCode(loaded.workflow, call.task, loaded.plain, hold)
+        return TaskCode(loaded.workflow, call.task, loaded.plain, loaded.isolation, hold=hold)
 
     def run_began(self, run_id: RunId, release: Release | None) -> None:
         """Take note that the engine here has a run."""
@@ -231,7 +232,13 @@ class TaskCode:
     """A task with its code."""
 
     def __init__(
-        self, workflow: Workflow, task: str, plain: Callable[[str], str], hold: object = None
+        self,
+        workflow: Workflow,
+        task: str,
+        plain: Callable[[str], str] = str,
+        isolation: Isolation = Isolation.HOST,
+        *,
+        hold: object = None,
     ) -> None:
         """Prepare.
 
@@ -239,6 +246,7 @@ class TaskCode:
             workflow: with its code.
             task: its name.
             plain: makes names in texts those that the author wrote.
+            isolation: what is between the task and others.
             hold: what keeps the code from being unloaded, until `let_go` or as long as this lives.
         """
         self._hold = hold
@@ -246,6 +254,7 @@ class TaskCode:
         self.task: Task[..., object] = workflow.tasks[task]
         self.plain = plain
         """Makes names in tracebacks those that the author wrote."""
+        self.isolation = isolation
 
     def let_go(self) -> None:
         """Allow the code to be unloaded: the call that it was for has ended."""

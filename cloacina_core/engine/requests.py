@@ -2,12 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
-from cloacina_core.engine.call import Outcome
+from cloacina_core.engine.call import AttemptKey, LogEntry, Outcome
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import StoreUnavailableError
 from cloacina_core.foundation.ids import RunId
@@ -135,6 +135,14 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a call said while it runs."""
+
+    key: AttemptKey
+    lines: Sequence[LogEntry]
+
+
+@dataclass(frozen=True, slots=True)
 class Births:
     """A call that ended with a wait for runs, and these runs, which begin together with it."""
 
@@ -167,6 +175,6 @@ class Drain:
 
 
 Stimulus: TypeAlias = (
-    Submission | TakeUp | Look | LookForEnds | Stop | Drain | Outcome | Births | RunEnded
+    Submission | TakeUp | Look | LookForEnds | Stop | Drain | Outcome | Births | RunEnded | Told
 )
 """All that can happen to an engine, but for time going by."""

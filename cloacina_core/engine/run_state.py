@@ -69,6 +69,7 @@ class RunState:
         "engine_deaths",
         "expansions",
         "initial",
+        "log_parts",
         "params",
         "params_text",
         "plan",
@@ -101,6 +102,8 @@ class RunState:
         self.unfinished = len(plan.tasks)
         self.seq = 0
         """The number of the last event."""
+        self.log_parts = 0
+        """How many rows of what its tasks said this engine has written."""
         self.engine_deaths = 0
         self.cancel: Command | None = None
         """Who asked for its end, which waits for what runs."""

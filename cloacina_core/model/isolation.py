@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cloacina_core.foundation.digest import Digest
+
+if TYPE_CHECKING:  # it is slow, and authors import this module with the others of the model
+    from pathlib import Path
 
 VerifyDefinition: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 """Takes the name of a workflow and its definition as JSON, as its code made it; raises a
@@ -43,7 +45,7 @@ class WorkerEnvironment:
 
     digest: Digest
     """Of all that is in it: equal digests mean equal folders and entry points."""
-    folders: tuple[Path, ...]
+    folders: "tuple[Path, ...]"
     """What `sys.path` has behind the standard library, in order."""
     entry_points: Mapping[str, str]
     """`module:attribute` of each workflow, by name."""

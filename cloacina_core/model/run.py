@@ -10,6 +10,7 @@ from typing import Any
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.isolation import Isolation
 from cloacina_core.model.release import Release, Resolution
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 
@@ -57,9 +58,20 @@ class AttemptResult:
     outcome: AttemptOutcome | None = None
     """None while it runs."""
     error: Failure | None = None
+    isolation: Isolation | None = None
+    """What was between it and others; None while it runs, and when nobody heard how it ended."""
+    enforced: tuple[str, ...] = ()
+    """What its process was kept from, as `no-new-privileges`; nothing when it had none of its own.
+    """
 
     def ended(
-        self, at: datetime, outcome: AttemptOutcome, error: Failure | None
+        self,
+        at: datetime,
+        outcome: AttemptOutcome,
+        error: Failure | None,
+        *,
+        isolation: Isolation | None = None,
+        enforced: tuple[str, ...] = (),
     ) -> "AttemptResult":
         """Return the attempt as it is after its end."""
         return AttemptResult(
@@ -69,6 +81,8 @@ class AttemptResult:
             finished_at=at,
             outcome=outcome,
             error=error,
+            isolation=isolation,
+            enforced=enforced,
         )
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -80,6 +94,8 @@ class AttemptResult:
             "finished_at": _iso(self.finished_at),
             "outcome": self.outcome and self.outcome.value,
             "error": self.error and self.error.to_json(),
+            "isolation": self.isolation and self.isolation.value,
+            "enforced": list(self.enforced),
         }
 
 

@@ -13,7 +13,7 @@ from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
-from cloacina_core.model.isolation import Placement, WorkerEnvironment
+from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import RunCounts
 
@@ -193,6 +193,8 @@ class LoadedWorkflow:
     plain: Callable[[str], str] = str
     """Makes module names in tracebacks those that the author wrote, when the release's modules
     carry other names here."""
+    isolation: Isolation = Isolation.HOST
+    """What is between its code here and other code."""
 
 
 class WorkflowSource(Protocol):

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -164,6 +164,15 @@ class AsyncRuntime:
     async def logs(self, run_id: str, *, task: str | None = None) -> Sequence[LogLine]:
         """Return what the tasks of a run printed and logged, see `Runtime.logs`."""
         return await asyncio.to_thread(self._runtime.logs, run_id, task=task)
+
+    async def follow_logs(self, run_id: str, *, task: str | None = None) -> AsyncIterator[LogLine]:
+        """Yield what the tasks of a run say until it has ended, see `Runtime.follow_logs`."""
+        lines = await asyncio.to_thread(self._runtime.follow_logs, run_id, task=task)
+        try:
+            while (line := await asyncio.to_thread(next, lines, None)) is not None:
+                yield line
+        finally:
+            await asyncio.to_thread(lines.close)
 
     async def explain(self, run_id: str) -> Explanation:
         """Return why a run isn't further, see `Runtime.explain`."""

@@ -3,7 +3,7 @@
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +20,7 @@ from cloacina_core.engine.engine import Engine, EngineLimits
 from cloacina_core.engine.executors.threads import ThreadExecutor
 from cloacina_core.engine.late import LateResults
 from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
+from cloacina_core.engine.live_logs import LiveLogs
 from cloacina_core.engine.notifier import Notifier, Observer
 from cloacina_core.engine.requests import Completion, Submission
 from cloacina_core.engine.spilling import Spill
@@ -111,6 +112,7 @@ class Runtime:
             spill_bytes=settings.spill_bytes,
             max_spilled_bytes=settings.max_spilled_bytes,
         )
+        self._live = LiveLogs(clock)
         wrap = plugins.wrapper() or direct
         runner = AttemptRunner(
             self._library.find,
@@ -118,6 +120,7 @@ class Runtime:
             wrap,
             spill=self._spill,
             child=lambda run_id: read_child(self._reader, run_id),
+            live=self._live,
         )
         self._resolving = ThreadPoolExecutor(max_workers=2, thread_name_prefix="cloacina-children")
         self._children = ChildStarter(
@@ -206,6 +209,7 @@ class Runtime:
             children=self._children,
             late=self._late,
             library=self._library,
+            live=self._live,
             limits=EngineLimits(
                 settings.slots,
                 settings.max_value_bytes,
@@ -222,6 +226,7 @@ class Runtime:
             self._view.close()
             raise
         self._capture.start()
+        self._live.start()
         self._recovery.start()
         self._watcher.start()
         if self._retention is not None:
@@ -256,6 +261,7 @@ class Runtime:
             self._retention.stop()
         self._engines.stop()
         self._executor.stop()
+        self._live.stop()
         self._resolving.shutdown(cancel_futures=True)
         self._sources.close()
         self._notifier.stop()
@@ -662,6 +668,15 @@ class Runtime:
     def logs(self, run_id: str, *, task: str | None = None) -> Sequence[LogLine]:
         """Return what the tasks of a run, or one task and its instances, printed and logged."""
         return list(self._reader.logs(self._reader.find(run_id), task=task))
+
+    def follow_logs(
+        self, run_id: str, *, task: str | None = None
+    ) -> Generator[LogLine, None, None]:
+        """Yield what the tasks of a run printed and logged, and will, until the run has ended.
+
+        Lines are told when they are about a second old, whoever works on the run.
+        """
+        return self._follower.logs(self._reader.find(run_id), task=task)
 
     @property
     def sources(self) -> Sources:

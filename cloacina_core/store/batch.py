@@ -33,7 +33,7 @@ class Batch:
     moved_attempts: list[Row] = field(default_factory=list)
     """in_run, of_task, attempt, was_engine, engine."""
     attempt_ends: list[Row] = field(default_factory=list)
-    """in_run, of_task, attempt, was_engine, finished_at, outcome, error."""
+    """in_run, of_task, attempt, was_engine, finished_at, outcome, error, isolation, enforced."""
     given_back: list[Row] = field(default_factory=list)
     """Permits that are needed no more, if there are any: in_run, of_task, of_attempt, of_limit."""
     handled: list[Row] = field(default_factory=list)
@@ -101,6 +101,7 @@ class Batch:
             or self.handled
             or self.asked_children
             or self.taken
+            or self.logs
             or self.events
         )
 

@@ -2,12 +2,12 @@
 
 import heapq
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, or_, select, tuple_
 
 from cloacina_core.errors import InputError, StoreError, UnknownRunError
 from cloacina_core.foundation.clock import from_micros
@@ -16,6 +16,7 @@ from cloacina_core.foundation.ids import ID_LENGTH, EngineId, RunId, first_id_of
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType, RunEvent
+from cloacina_core.model.isolation import Isolation
 from cloacina_core.model.release import Release, Resolution, ResolvedBy
 from cloacina_core.model.run import AttemptResult, Failure, LogLine, Parent, RunSummary
 from cloacina_core.model.spilled import Encoded, Load, encoded_of_json, text_of
@@ -45,6 +46,24 @@ class RunFilter:
     """Accepted before this moment, to the millisecond."""
     parent: RunId | None = None
     """Asked for by a task of this run."""
+
+
+LogPosition: TypeAlias = tuple[int, int]
+"""The place of a part among the logs of its run: the later it was written, the greater."""
+
+LOG_START: LogPosition = (0, 0)
+"""Before the first part."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """Lines of one attempt that were written together."""
+
+    position: LogPosition
+    task: str
+    attempt: int
+    at: datetime
+    """The moment of its first line."""
 
 
 class RunReader:
@@ -178,54 +197,58 @@ class RunReader:
     def logs(self, run_id: RunId, *, task: str | None = None) -> Iterator[LogLine]:
         """Yield what the tasks of a run printed and logged, in order of time.
 
-        What one attempt said, call by call, is read when the lines have come to its start, so no
-        more is in memory than was said side by side.
+        Each part is read when the lines have come to its first one, so no more is in memory than
+        was said side by side.
         """
-        pending: list[tuple[datetime, int, Iterator[LogLine], LogLine]] = []
-        for number, (name, attempt, seq, started) in enumerate(self._calls_with_logs(run_id, task)):
-            while pending and pending[0][0] < started:
-                yield _take_line(pending)
-            lines = iter(self._lines(run_id, name, attempt, seq))
-            if (first := next(lines, None)) is not None:
-                heapq.heappush(pending, (first.at, number, lines, first))
-        while pending:
-            yield _take_line(pending)
+        yield from self.lines_of(run_id, self.log_parts(run_id, task=task))
 
-    def _calls_with_logs(
-        self, run_id: RunId, task: str | None
-    ) -> list[tuple[str, int, int, datetime]]:
-        logs, attempts = schema.logs, schema.attempts
-        of_attempt = (
-            (attempts.c.run_id == logs.c.run_id)
-            & (attempts.c.task == logs.c.task)
-            & (attempts.c.number == logs.c.attempt)
-        )
+    def log_parts(
+        self, run_id: RunId, *, task: str | None = None, after: LogPosition = LOG_START
+    ) -> list[LogPart]:
+        """Return what was written of the logs of a run, part by part as it was written.
+
+        Args:
+            run_id: of which run.
+            task: only of this task and its instances, or of one instance.
+            after: only what was written behind this.
+        """
+        logs = schema.logs
         query = (
-            select(logs.c.task, logs.c.attempt, logs.c.seq, attempts.c.started_at)
-            .join(attempts, of_attempt)
-            .where(logs.c.run_id == run_id)
-            .order_by(attempts.c.started_at, logs.c.task, logs.c.attempt, logs.c.seq)
+            select(logs.c.seq, logs.c.part, logs.c.task, logs.c.attempt, logs.c.at)
+            .where(logs.c.run_id == run_id, tuple_(logs.c.seq, logs.c.part) > tuple_(*after))
+            .order_by(logs.c.seq, logs.c.part)
         )
         if task is not None:
             query = query.where(_is_of(logs.c.task, task))
         with self._database.read() as connection:
             return [
-                (name, attempt, seq, from_micros(at))
-                for name, attempt, seq, at in connection.execute(query)
+                LogPart((seq, part), name, attempt, from_micros(at))
+                for seq, part, name, attempt, at in connection.execute(query)
             ]
 
-    def _lines(self, run_id: RunId, task: str, attempt: int, seq: int) -> list[LogLine]:
-        logs = schema.logs
+    def lines_of(self, run_id: RunId, parts: Iterable[LogPart]) -> Iterator[LogLine]:
+        """Yield the lines of some parts of the logs of a run, in order of time."""
+        pending: list[tuple[datetime, int, Iterator[LogLine], LogLine]] = []
+        for number, part in enumerate(sorted(parts, key=lambda part: part.at)):
+            while pending and pending[0][0] < part.at:
+                yield _take_line(pending)
+            lines = iter(self._lines(run_id, part))
+            if (first := next(lines, None)) is not None:
+                heapq.heappush(pending, (first.at, number, lines, first))
+        while pending:
+            yield _take_line(pending)
+
+    def _lines(self, run_id: RunId, part: LogPart) -> list[LogLine]:
+        logs, (seq, number) = schema.logs, part.position
         query = select(logs.c.body).where(
-            logs.c.run_id == run_id,
-            logs.c.task == task,
-            logs.c.attempt == attempt,
-            logs.c.seq == seq,
+            logs.c.run_id == run_id, logs.c.seq == seq, logs.c.part == number
         )
         with self._database.read() as connection:
             body = connection.execute(query).scalar()
         lines = [
-            LogLine(task=task, attempt=attempt, at=from_micros(at), stream=stream, text=text)
+            LogLine(
+                task=part.task, attempt=part.attempt, at=from_micros(at), stream=stream, text=text
+            )
             for at, stream, text in json.loads(body or "[]")
         ]
         return sorted(lines, key=lambda line: line.at)
@@ -397,6 +420,8 @@ def _tasks(connection: Connection, run_id: RunId) -> dict[str, StoredTask]:
                 finished_at=_moment(row.finished_at),
                 outcome=row.outcome and AttemptOutcome(row.outcome),
                 error=_failure(row.error),
+                isolation=row.isolation and Isolation(row.isolation),
+                enforced=tuple(json.loads(row.enforced)) if row.enforced else (),
             )
         )
     rows: Sequence[Row[Any]] = connection.execute(

@@ -256,19 +256,26 @@ attempts = Table(
     Column("finished_at", BigInteger),
     Column("outcome", String(20)),
     Column("error", Text),
+    # What was between the attempt and others, and a list of what its process was kept from.
+    Column("isolation", String(20)),
+    Column("enforced", Text),
     sqlite_with_rowid=False,
 )
 
-# What tasks printed and logged; a row for each call that said something. An attempt has several
-# calls when its task waits.
+# What tasks printed and logged: a row for what a call said until it ended, or until an engine wrote
+# it down meanwhile. The rows of a run are numbered as they were written, so that who follows it
+# knows where it left off: `part` counts in one engine, and another begins with an event.
 logs = Table(
     "logs",
     metadata,
     Column("run_id", String(26), primary_key=True),
-    Column("task", TASK_NAME, primary_key=True),
-    Column("attempt", Integer, primary_key=True),
-    # Of the last event before the call ended.
+    # Of the last event before.
     Column("seq", Integer, primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("task", TASK_NAME, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    # The moment of its first line.
+    Column("at", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
 )
 

@@ -40,6 +40,8 @@ class Change(StrEnum):
     """There may be something for an engine to do: a run to take up, a command to follow."""
     ENDS = "cloacina_ends"
     """A run has ended."""
+    LOGS = "cloacina_logs"
+    """Tasks said something, and no run has ended with it."""
 
 
 def announce(connection: Connection | DirectConnection, change: Change = Change.WORK) -> None:
@@ -60,13 +62,12 @@ class StoreWatcher:
         self,
         database: Database,
         on_change: Callable[[], object],
-        change: Change = Change.WORK,
-        *,
+        *changes: Change,
         poll: timedelta = POLL,
     ) -> None:
         self._database = database
         self._on_change = on_change
-        self._change = change
+        self._changes = frozenset(changes or {Change.WORK})
         self._poll = poll.total_seconds()
         self._chance = random.Random()  # noqa: S311 - not the common one, which tasks may seed
         self._stopping = threading.Event()
@@ -92,7 +93,7 @@ class StoreWatcher:
 
     def _hear(self, announced: set[Change]) -> None:
         """Take what this process announced itself; it is quicker than the way round."""
-        if self._change in announced and not self._stopping.is_set():
+        if not self._changes.isdisjoint(announced) and not self._stopping.is_set():
             self._tell()
 
     def _tell(self) -> None:
@@ -147,7 +148,8 @@ class StoreWatcher:
     def _listen(self, connection: Any) -> None:
         """Listen to PostgreSQL until the connection is lost."""
         connection.autocommit = True
-        connection.execute(f"LISTEN {self._change.value}")
+        for change in sorted(self._changes):
+            connection.execute(f"LISTEN {change.value}")
         while not self._is_over():
             self._tell()
             if not self._wait_for(self._poll, connection):

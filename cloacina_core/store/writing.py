@@ -59,7 +59,7 @@ _MOVE_ATTEMPT = update(_attempts).where(*_THE_OPEN_ATTEMPT).values(_new(_attempt
 _END_ATTEMPT = (
     update(_attempts)
     .where(*_THE_OPEN_ATTEMPT)
-    .values(_new(_attempts, "finished_at", "outcome", "error"))
+    .values(_new(_attempts, "finished_at", "outcome", "error", "isolation", "enforced"))
 )
 _THE_COMMAND = (
     _commands.c.run_id == bindparam("in_run"),
@@ -231,6 +231,8 @@ class RunWriter:
             announce(self._connection, Change.WORK)
         if any(row["finished_at"] is not None for row in batch.run_changes):
             announce(self._connection, Change.ENDS)
+        elif batch.logs:
+            announce(self._connection, Change.LOGS)
 
     def _add_definitions(self, rows: list[Row]) -> None:
         if rows:

@@ -120,6 +120,11 @@ def change(table: Any, run_id: RunId, values: dict[str, Any], **which: Any) -> A
     return update(table).where(*of(table, run_id, **which)).values(**values)
 
 
+def insert_log(*, run_id: RunId | str, task: str, body: str, attempt: int = 1) -> Any:
+    values = {"run_id": run_id, "task": task, "attempt": attempt, "body": body}
+    return insert(schema.logs).values(seq=99, part=1, at=0, **values)
+
+
 def drop(table: Any, run_id: RunId, **which: Any) -> Any:
     return delete(table).where(*of(table, run_id, **which))
 
@@ -149,17 +154,17 @@ DAMAGE: list[tuple[str, str, Harm]] = [
     (
         "orphan",
         "1 rows in logs of a run that isn't there",
-        lambda run: insert(schema.logs).values(run_id=GHOST, task="a", attempt=1, seq=1, body="[]"),
+        lambda run: insert_log(run_id=GHOST, task="a", body="[]"),
     ),
     (
         "unknown-task",
         "logs of task 'x', which it hasn't",
-        lambda run: insert(schema.logs).values(run_id=run, task="x", attempt=1, seq=1, body="[]"),
+        lambda run: insert_log(run_id=run, task="x", body="[]"),
     ),
     (
         "unknown-value",
         "the log of attempt 2 at a can't be read",
-        lambda run: insert(schema.logs).values(run_id=run, task="a", attempt=2, seq=9, body="[["),
+        lambda run: insert_log(run_id=run, task="a", attempt=2, body="[["),
     ),
     (
         "unknown-value",
@@ -273,10 +278,7 @@ def test_rows_without_a_run_are_counted_by_run(database: Database, run_id: RunId
     with database.begin() as connection:
         connection.execute(delete(schema.runs).where(schema.runs.c.id == run_id))
         for ghost in (GHOST, "z" * 26):
-            connection.execute(
-                insert(schema.logs),
-                {"run_id": ghost, "task": "a", "attempt": 1, "seq": 1, "body": "[]"},
-            )
+            connection.execute(insert_log(run_id=ghost, task="a", body="[]"))
 
     damage = found(database)
 

@@ -1,6 +1,8 @@
 """`cloacina db`, `runs list` and `doctor` as an operator calls them, on both databases."""
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -261,6 +263,27 @@ class TestDoctor:
         assert found["store"]["detail"].endswith(f"schema {runner.HEAD}")
         assert found["durability"]["verdict"] == "ok"
         assert "accepted 0:00:0" in found["oldest live run"]["detail"]
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="the rules are Linux's")
+    @pytest.mark.parametrize("required", ["false", "true"])
+    def test_what_workers_are_kept_from_is_told(
+        self,
+        cloacina: Cloacina,
+        store_url: str,
+        required: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ):
+        monkeypatch.setenv("CLOACINA_REQUIRE_CONFINEMENT", required)
+        told = cloacina("doctor", "--json", url=store_url).stdout
+        found = {item["what"]: item for item in json.loads(told)}
+
+        assert "no-new-privileges" in found["workers: rights"]["detail"]
+        assert found["workers: rights"]["verdict"] == "ok"
+        limits = found["workers: limits"]
+        wrong = "fail" if required == "true" else "warn"
+        is_root = os.geteuid() == 0
+        assert limits["verdict"] == (wrong if is_root else "ok")
+        assert ("not enforced: rlimit-processes" in limits["detail"]) == is_root
 
     def test_commits_that_may_be_lost_are_told(
         self, cloacina: Cloacina, sqlite_url: str, postgresql_url: str

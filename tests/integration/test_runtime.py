@@ -843,7 +843,8 @@ class TestAsync:
             waits = {name for name in vars(thread) if not name.startswith("_")} - quick
             assert waits - vars(loop).keys() - {"local", "on_end"} == set()
             for name in waits & vars(loop).keys() - {"id", "open"}:
-                assert inspect.iscoroutinefunction(vars(loop)[name]), name
+                awaits = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+                assert any(is_one(vars(loop)[name]) for is_one in awaits), name
 
     def test_a_run_is_steered_and_looked_at(self, tmp_path: Path, store_url: str):
         async def main() -> None:

@@ -55,7 +55,7 @@ def database(store_url: str) -> Iterator[Database]:
 
 
 def watching(database: Database, listener: Listener, **options: object) -> StoreWatcher:
-    watcher = StoreWatcher(database, listener, poll=NEVER, **options)  # type: ignore[arg-type]
+    watcher = StoreWatcher(database, listener, poll=NEVER, **options)
     watcher.start()
     listener.settle()
     return watcher
@@ -81,6 +81,25 @@ def test_this_process_is_heard(database: Database):
 
     assert listener.is_told()
     watcher.stop()
+
+
+def test_who_listens_for_several_things_hears_of_each(database: Database, store_url: str):
+    listener = Listener()
+    watcher = StoreWatcher(database, listener, Change.ENDS, Change.LOGS, poll=NEVER)
+    watcher.start()
+    listener.settle()
+    other = Database(store_url, CLOCK)
+
+    for change in (Change.ENDS, Change.LOGS):
+        with other.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM discarded_runs WHERE run_id = 'nobody'")
+            connection.exec_driver_sql("INSERT INTO discarded_runs VALUES ('nobody')")
+            announce(connection, change)
+        assert listener.is_told()
+        listener.settle()
+
+    watcher.stop()
+    other.close()
 
 
 def test_a_store_in_memory_is_heard_too():

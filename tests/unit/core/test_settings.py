@@ -271,6 +271,13 @@ def test_a_tilde_is_the_users_folder(
         ("blocked_plugins", " a, b ,,", ("a", "b")),
         ("blocked_plugins", ["a", "b"], ("a", "b")),
         ("blocked_plugins", [], ()),
+        ("worker_memory_bytes", "unlimited", None),
+        ("worker_memory_bytes", 2**25, 2**25),
+        ("worker_open_files", "unlimited", None),
+        ("worker_processes", "1", 1),
+        ("worker_environment", "AWS_PROFILE, LANGUAGE", ("AWS_PROFILE", "LANGUAGE")),
+        ("require_confinement", "yes", True),
+        ("require_confinement", False, False),
     ],
 )
 def test_a_value_is_converted(
@@ -299,6 +306,10 @@ SECONDS = "it takes a number of seconds between 1 and 3600"
         ("retention_failed", 1.5, f"{LENGTH} such as 30d, or forever"),
         ("blocked_plugins", 5, "it takes a list of names"),
         ("blocked_plugins", ["a", 5], "it takes a list of names"),
+        ("worker_memory_bytes", 1024, "it takes a whole number, 33554432 or more"),
+        ("worker_cpu_seconds", "none", "it takes a whole number, 1 or more"),
+        ("require_confinement", "maybe", "it takes true or false"),
+        ("require_confinement", 1, "it takes true or false"),
         ("home", 5, "it takes a path"),
         ("home", "", "it takes a path"),
         ("home", "~no-such-user/x", "Could not determine home directory."),
@@ -351,11 +362,8 @@ def test_unknown_settings_are_all_told_with_those_there_are(
         f"{pyproject}: there is no setting 'slotz'",
         f"{pyproject}: there is no setting 'Lease'",
     ]
-    assert error.hint == (
-        "settings are: blob_store, blocked_plugins, cancel_grace, database_url, home, isolation, "
-        "lease, loaded_releases, max_live_runs, max_run_depth, max_spilled_bytes, "
-        "max_value_bytes, retention, retention_failed, slots, spill_bytes"
-    )
+    names = sorted(field.name for field in fields(Settings))
+    assert error.hint == f"settings are: {', '.join(names)}"
 
 
 def test_variables_that_are_no_settings_are_left_to_others(

@@ -86,17 +86,21 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.BigInteger),
         sa.Column("outcome", sa.String(20)),
         sa.Column("error", sa.Text),
+        sa.Column("isolation", sa.String(20)),
+        sa.Column("enforced", sa.Text),
         sa.PrimaryKeyConstraint("run_id", "task", "number", name="pk_attempts"),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "logs",
         sa.Column("run_id", sa.String(26), nullable=False),
+        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("part", sa.Integer, nullable=False),
         sa.Column("task", sa.String(110), nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
-        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("run_id", "task", "attempt", "seq", name="pk_logs"),
+        sa.PrimaryKeyConstraint("run_id", "seq", "part", name="pk_logs"),
     )
     op.create_table(
         "events",

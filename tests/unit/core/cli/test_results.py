@@ -1,5 +1,6 @@
 """How runs with mapped tasks are told to a person."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,9 @@ from cloacina_core import Context, Workflow
 from cloacina_core.cli.console import Console
 from cloacina_core.cli.progress import LiveTable
 from cloacina_core.cli.results import MAX_FAILED_SHOWN, told
+from cloacina_core.model.isolation import Isolation
+from cloacina_core.model.run import RunResult
+from cloacina_core.model.task import Task
 from cloacina_core.testing import HarnessResult, run_workflow
 
 
@@ -81,3 +85,26 @@ def test_the_live_table_has_one_row_for_all_instances():
     assert "▸ count[*] running  3 instances" in notes
     assert "▸ count[*] running  3 instances: 2 running, 1 succeeded" in notes
     assert notes[-1] == "✓ count[*] succeeded  3 instances: 2 succeeded, 1 failed"
+
+
+def with_attempts(result: RunResult, **attempts: tuple[Isolation, tuple[str, ...]]) -> RunResult:
+    """Return a run whose tasks had this around them."""
+    tasks = {}
+    for name, (isolation, enforced) in attempts.items():
+        task = result.tasks[name]
+        last = replace(task.attempts[-1], isolation=isolation, enforced=enforced)
+        tasks[name] = replace(task, attempts=(last,))
+    return replace(result, tasks={**result.tasks, **tasks})
+
+
+def test_tasks_in_workers_are_told_with_what_they_were_kept_from(console: Console):
+    flow = Workflow("three", tasks=[Task(lambda _: None, name=name) for name in "abc"])
+    kept = (Isolation.WORKER, ("no-new-privileges", "seccomp-network"))
+    result = run_workflow(flow).run
+
+    told_of_workers = told(console, with_attempts(result, a=kept, b=kept))
+    told_of_namespaces = told(console, with_attempts(result, a=(Isolation.NAMESPACE, ())))
+
+    assert "\nin a worker: a, b (no-new-privileges, seccomp-network)\n" in f"{told_of_workers}\n"
+    assert "\nin the engine's process: c\n" in f"{told_of_workers}\n"
+    assert "in a" not in told_of_namespaces

@@ -55,7 +55,7 @@ def said(sink: LogSink) -> list[tuple[str, str]]:
 
 
 def test_what_is_printed_is_kept_and_passed_on():
-    with captured() as screen, capturing(CLOCK) as sink:
+    with captured() as screen, capturing(LogSink(CLOCK)) as sink:
         say("hello")
         say("trouble", aloud=True)
 
@@ -65,7 +65,7 @@ def test_what_is_printed_is_kept_and_passed_on():
 
 def test_nothing_is_passed_on_when_that_is_not_wanted():
     with captured(pass_on=False) as screen:
-        with capturing(CLOCK) as sink:
+        with capturing(LogSink(CLOCK)) as sink:
             say("hello")
         say("not a task")
 
@@ -74,7 +74,7 @@ def test_nothing_is_passed_on_when_that_is_not_wanted():
 
 
 def test_what_others_print_is_not_kept():
-    with captured(), capturing(CLOCK) as sink:
+    with captured(), capturing(LogSink(CLOCK)) as sink:
         stranger = threading.Thread(target=contextvars.Context().run, args=(say, "not I"))
         stranger.start()
         stranger.join()
@@ -83,7 +83,7 @@ def test_what_others_print_is_not_kept():
 
 
 def test_log_records_are_kept_by_their_level():
-    with captured(), capturing(CLOCK) as sink:
+    with captured(), capturing(LogSink(CLOCK)) as sink:
         logging.getLogger("acme").warning("low on %s\nvery low", "ink")
 
     assert said(sink) == [("warning", "acme: low on ink"), ("warning", "very low")]
@@ -91,7 +91,7 @@ def test_log_records_are_kept_by_their_level():
 
 def test_a_wrong_call_of_logging_does_not_fail_the_task(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own would raise
-    with captured() as screen, capturing(CLOCK):
+    with captured() as screen, capturing(LogSink(CLOCK)):
         logging.getLogger("acme").warning("%d", "no number")
 
     assert "--- Logging error ---" in screen.getvalue()
@@ -99,7 +99,7 @@ def test_a_wrong_call_of_logging_does_not_fail_the_task(monkeypatch: pytest.Monk
 
 def test_coroutines_of_one_thread_are_told_apart():
     async def task(name: str) -> list[tuple[str, str]]:
-        with capturing(CLOCK) as sink:
+        with capturing(LogSink(CLOCK)) as sink:
             for _ in range(3):
                 say(name)
                 await asyncio.sleep(0)
@@ -128,7 +128,7 @@ class TestTwoRuntimes:
     def test_a_line_is_kept_once_and_passed_on_once(self):
         with terminal() as screen:
             both = self.two()
-            with capturing(CLOCK) as sink:
+            with capturing(LogSink(CLOCK)) as sink:
                 say("hello")
                 logging.getLogger("acme").warning("careful")
             for one in both:
@@ -152,7 +152,7 @@ class TestTwoRuntimes:
         with terminal():
             first, second = self.two()
             first.stop()
-            with capturing(CLOCK) as sink:
+            with capturing(LogSink(CLOCK)) as sink:
                 say("hello")
             second.stop()
 
