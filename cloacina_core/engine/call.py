@@ -8,6 +8,7 @@ from typing import TypeAlias
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.foundation.names import instance_name
+from cloacina_core.model.isolation import Isolation
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import Failure
 from cloacina_core.model.spilled import Encoded
@@ -87,3 +88,7 @@ class Outcome:
     """When the call was deferred: all waits of the attempt, the open one last."""
     of_callback: bool = False
     """Whether only `on_failure` was called, after the attempt was over."""
+    isolation: Isolation | None = None
+    """What was between the attempt and others; None when it never came to run."""
+    enforced: tuple[str, ...] = ()
+    """What its process was kept from: names of `worker.confinement`."""

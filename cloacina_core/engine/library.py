@@ -1,13 +1,16 @@
 """The code of workflows: found by release in the sources, or among those handed in."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from cloacina_core.engine.call import TaskCall
 from cloacina_core.errors import NotFoundError
 from cloacina_core.model.release import Release
 from cloacina_core.model.task import Task
 from cloacina_core.model.workflow import Workflow
-from cloacina_core.plugin.interfaces import LoadedWorkflow, WorkflowSource
+
+if TYPE_CHECKING:  # a worker imports this module, and has no pluggy
+    from cloacina_core.plugin.interfaces import LoadedWorkflow, WorkflowSource
 
 
 class MissingCodeError(NotFoundError):
@@ -19,7 +22,7 @@ class MissingCodeError(NotFoundError):
 class WorkflowLibrary:
     """Finds the code for task calls. Used by the executors' threads."""
 
-    def __init__(self, sources: Iterable[WorkflowSource]) -> None:
+    def __init__(self, sources: "Iterable[WorkflowSource]") -> None:
         self.sources: Mapping[str, WorkflowSource] = {source.name: source for source in sources}
         self._by_fingerprint: dict[str, Workflow] = {}
         self._loaded: dict[tuple[str, str, str], LoadedWorkflow] = {}
@@ -79,7 +82,7 @@ class WorkflowLibrary:
             )
         return TaskCode(loaded.workflow, call.task, loaded.plain)
 
-    def _load(self, release: Release, workflow: str) -> LoadedWorkflow:
+    def _load(self, release: Release, workflow: str) -> "LoadedWorkflow":
         """Return a release's code. Runs under way go on with it, whatever becomes of its source."""
         key = (release.source, release.digest, workflow)
         if key in self._loaded:
