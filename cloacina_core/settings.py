@@ -74,6 +74,9 @@ class Settings:
     blocked_plugins: tuple[str, ...] = ()
     """Names of plugins that are not loaded."""
 
+    worker_variables: tuple[str, ...] = ()
+    """Names of environment variables that tasks in processes of their own may see, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -320,4 +323,5 @@ _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "retention": _period,
     "retention_failed": _period,
     "blocked_plugins": _names,
+    "worker_variables": _names,
 }

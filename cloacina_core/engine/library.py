@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from cloacina_core.engine.call import TaskCall
 from cloacina_core.errors import NotFoundError
+from cloacina_core.model.isolation import Isolation, WorkerEnvironment
 from cloacina_core.model.release import Release
 from cloacina_core.model.task import Task
 from cloacina_core.model.workflow import Workflow
@@ -27,6 +28,7 @@ class WorkflowLibrary:
         self._by_fingerprint: dict[str, Workflow] = {}
         self._loaded: dict[tuple[str, str, str], LoadedWorkflow] = {}
         """By source, digest and workflow: a release is verified when it is loaded, once."""
+        self._isolations: dict[tuple[str, str, str], Isolation] = {}
 
     def register(self, workflow: Workflow) -> None:
         """Make a workflow that isn't packaged known, so that its runs can go on here."""
@@ -87,14 +89,44 @@ class WorkflowLibrary:
         key = (release.source, release.digest, workflow)
         if key in self._loaded:
             return self._loaded[key]
+        loaded = self._loaded[key] = self._source(release).load(release, workflow)
+        return loaded
+
+    def isolation(self, call: TaskCall) -> Isolation:
+        """Return what a call is isolated by. Asked of its source once.
+
+        Raises:
+            MissingCodeError: its source isn't here.
+            CloacinaError: its release is refused.
+        """
+        release = call.release
+        if release is None:
+            return Isolation.HOST
+        key = (release.source, release.digest, call.workflow)
+        if key not in self._isolations:
+            placement = self._source(release).placement(release, call.workflow)
+            self._isolations[key] = placement.isolation
+        return self._isolations[key]
+
+    def environment(self, call: TaskCall) -> WorkerEnvironment:
+        """Return what a worker needs to run a call, verified again.
+
+        Raises:
+            MissingCodeError: its source isn't here.
+            CloacinaError: its release is refused, or something that it needs is missing.
+        """
+        if call.release is None:
+            raise AssertionError("what isn't packaged runs in this process")
+        return self._source(call.release).environment(call.release)
+
+    def _source(self, release: Release) -> "WorkflowSource":
         source = self.sources.get(release.source)
         if source is None:
             raise MissingCodeError(
                 f"release {release} came from source {release.source!r}, which isn't here",
                 hint="see which plugins are loaded with: cloacina plugins list",
             )
-        loaded = self._loaded[key] = source.load(release, workflow)
-        return loaded
+        return source
 
 
 class TaskCode:

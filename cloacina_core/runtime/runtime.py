@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -64,6 +65,10 @@ from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Retention
 from cloacina_core.store.watching import StoreWatcher
 from cloacina_core.store.writing import RunWriter
+from cloacina_core.worker.environ import scrubbed
+from cloacina_core.worker.placing import PlacedRunner
+from cloacina_core.worker.pools import default_start_method, make_pool
+from cloacina_core.worker.runner import WorkerRunner
 
 _PAGE = 100
 """How many of the runs that a run asked for are looked at at a time."""
@@ -112,12 +117,21 @@ class Runtime:
             max_spilled_bytes=settings.max_spilled_bytes,
         )
         wrap = plugins.wrapper() or direct
-        runner = AttemptRunner(
-            self._library.find,
-            clock,
-            wrap,
-            spill=self._spill,
-            child=lambda run_id: read_child(self._reader, run_id),
+        child = partial(read_child, self._reader)
+        self._workers = make_pool(
+            clock, scrubbed(os.environ, settings.worker_variables), default_start_method()
+        )
+        runner = PlacedRunner(
+            self._library.isolation,
+            here=AttemptRunner(self._library.find, clock, wrap, spill=self._spill, child=child),
+            workers=WorkerRunner(
+                self._library.environment,
+                self._workers,
+                clock,
+                wrap,
+                spill=self._spill,
+                child=child,
+            ),
         )
         self._resolving = ThreadPoolExecutor(max_workers=2, thread_name_prefix="cloacina-children")
         self._children = ChildStarter(
@@ -255,6 +269,7 @@ class Runtime:
             self._retention.stop()
         self._engines.stop()
         self._executor.stop()
+        self._workers.close()
         self._resolving.shutdown(cancel_futures=True)
         self._sources.close()
         self._notifier.stop()

@@ -1,6 +1,5 @@
 """What the process of an attempt is kept from."""
 
-import resource
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ def confine(
     capabilities: frozenset[str] | None,  # noqa: ARG001
 ) -> tuple[str, ...]:
     """Keep this process from what it doesn't need, and return the names of what is enforced."""
+    import resource  # noqa: PLC0415 - not everywhere
+
     enforced = []
     for name, kind, most in (
         ("rlimit-memory", resource.RLIMIT_AS, limits.memory_bytes),

@@ -3,8 +3,11 @@
 import os
 import signal
 
-from cloacina_core.engine.call import LogEntry
+from cloacina_core.engine.attempt import failure_of
+from cloacina_core.engine.call import LogEntry, Outcome, TaskCall
+from cloacina_core.errors import CloacinaError, StoreUnavailableError
 from cloacina_core.model.run import Failure
+from cloacina_core.model.status import AttemptOutcome
 
 CRASHED = "worker-crashed"
 """The process ended before it answered."""
@@ -42,6 +45,27 @@ class WorkerFailedError(Exception):
 
 class WorkerLostError(WorkerFailedError):
     """The worker failed together with its attempt: it can serve no other."""
+
+
+def failed(call: TaskCall, failure: Failure, *, may_retry: bool) -> Outcome:
+    """Return the outcome of a call that failed without one of its own."""
+    if call.timed_out is not None:  # the attempt was over before, and stays what it was
+        return Outcome(
+            key=call.key,
+            outcome=AttemptOutcome.TIMED_OUT,
+            failure=call.timed_out,
+            callback_error=str(failure),
+            of_callback=True,
+        )
+    return Outcome(
+        key=call.key, outcome=AttemptOutcome.FAILED, failure=failure, may_retry=may_retry
+    )
+
+
+def refused(call: TaskCall, error: CloacinaError) -> Outcome:
+    """Return the outcome of a call that isn't run, because its release or environment is refused."""
+    may_retry = isinstance(error, StoreUnavailableError)
+    return failed(call, failure_of(error, str), may_retry=may_retry)
 
 
 def crash(status: int) -> WorkerFailedError:

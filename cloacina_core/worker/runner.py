@@ -11,7 +11,7 @@ from cloacina_core.engine.call import Outcome, TaskCall
 from cloacina_core.engine.capture import LogSink
 from cloacina_core.engine.spilling import Spill
 from cloacina_core.engine.stop import Stop
-from cloacina_core.errors import CloacinaError, StoreUnavailableError
+from cloacina_core.errors import CloacinaError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue
@@ -24,8 +24,8 @@ from cloacina_core.model.status import AttemptOutcome
 from cloacina_core.model.wait import Deferral
 from cloacina_core.worker.confinement import Limits
 from cloacina_core.worker.conversation import Conversation
-from cloacina_core.worker.failures import WorkerFailedError, WorkerLostError
-from cloacina_core.worker.pool import Loan, Pool
+from cloacina_core.worker.failures import WorkerFailedError, WorkerLostError, failed, refused
+from cloacina_core.worker.lending import Loan, Pool
 from cloacina_core.worker.processes import remove_folder
 
 _ROOM = 1024 * 1024
@@ -152,8 +152,7 @@ class WorkerRunner:
             environment = self._environment(attempt.call)
             return self._run_in(environment, attempt)
         except CloacinaError as error:
-            may_retry = isinstance(error, StoreUnavailableError)
-            return self._failed(attempt, failure_of(error, str), may_retry=may_retry)
+            return refused(attempt.call, error)
         except WorkerFailedError as error:
             for _, stream, line in error.logs:
                 attempt.sink.line(stream, line)
@@ -216,18 +215,5 @@ class WorkerRunner:
         }
 
     def _failed(self, attempt: _Attempt, failure: Failure, *, may_retry: bool) -> Outcome:
-        call = attempt.call
-        if call.timed_out is not None:  # the attempt was over before, and stays what it was
-            return Outcome(
-                key=call.key,
-                outcome=AttemptOutcome.TIMED_OUT,
-                failure=call.timed_out,
-                callback_error=str(failure),
-                of_callback=True,
-            )
-        return Outcome(
-            key=call.key,
-            outcome=AttemptOutcome.FAILED,
-            failure=failure,
-            may_retry=may_retry and attempt.policy.wants_kind(failure.type, failure.message),
-        )
+        wanted = attempt.policy.wants_kind(failure.type, failure.message)
+        return failed(attempt.call, failure, may_retry=may_retry and wanted)

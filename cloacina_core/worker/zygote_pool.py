@@ -1,16 +1,16 @@
-"""The processes in which attempts run: made when they are needed, used again, ended when idle."""
+"""Workers forked from zygotes: made when they are needed, used again, ended when idle."""
 
 import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from cloacina_core.engine.call import LogEntry
 from cloacina_core.engine.stop import Stop
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.model.isolation import WorkerEnvironment
+from cloacina_core.worker.lending import Loan
 from cloacina_core.worker.failures import NOT_STARTED, WorkerFailedError
 from cloacina_core.worker.processes import remove_folder
 from cloacina_core.worker.supervision import Supervision
@@ -25,43 +25,6 @@ IDLE_SECONDS = 300.0
 """How long an environment is kept ready for the next attempt."""
 IDLE_WORKER_SECONDS = 30.0
 """How long a process is that keeps no attempt."""
-
-
-class Loan(Protocol):
-    """A worker for one attempt, and what is known of its environment."""
-
-    worker: Worker
-    told: Mapping[str, Any] | None
-    """What came of each import; None when each attempt imports by itself, and tells then."""
-    logs: tuple[LogEntry, ...]
-    """What the imports printed, if nobody was told before."""
-
-    def end(self, *, is_usable: bool) -> None:
-        """Give the worker back.
-
-        Args:
-            is_usable: whether nothing of the attempt is left in it.
-        """
-        ...
-
-
-class Pool(Protocol):
-    """Lends workers. Used by any thread."""
-
-    folder: str
-    """For temporary files; each attempt makes one of its own in it."""
-
-    def lend(self, environment: WorkerEnvironment, stop: Stop) -> Loan:
-        """Return a worker for one attempt; waits for the import of its code.
-
-        Raises:
-            WorkerFailedError: there is none to be had, or it was asked to stop before.
-        """
-        ...
-
-    def close(self) -> None:
-        """End all processes, those of attempts that still run included."""
-        ...
 
 
 class _Slot:
