@@ -117,7 +117,7 @@ class Brood:
         os.close(descriptor)
 
     def _end(self) -> None:
-        """Wait for the children, which see that the engine is gone, and then for nobody any more."""
+        """Wait for the children, which see that the engine is gone, and kill what is left then."""
         self._poll.unregister(self._engine)
         self._poll.unregister(self._control)
         self._control.close()

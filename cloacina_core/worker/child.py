@@ -31,7 +31,7 @@ from cloacina_core.worker.frames import MAX_BYTES
 from cloacina_core.worker.importing import Imported, import_all, reseed
 from cloacina_core.worker.messages import call_of_json, outcome_to_json
 from cloacina_core.worker.processes import die_with_parent
-from cloacina_core.worker.streams import be_silent, flush, speak_to
+from cloacina_core.worker.streams import flush, speak_to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,7 +89,7 @@ class Conversation:
         Raises:
             WorkerFailedError: it has no outcome that could be used.
         """
-        lines.connection.setblocking(False)  # noqa: FBT003 - the socket's own name for it
+        lines.connection.setblocking(False)
         outputs = [
             OutputReader(lines.output, "stdout", self._sink),
             OutputReader(lines.errors, "stderr", self._sink),

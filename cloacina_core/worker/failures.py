@@ -63,7 +63,7 @@ def failed(call: TaskCall, failure: Failure, *, may_retry: bool) -> Outcome:
 
 
 def refused(call: TaskCall, error: CloacinaError) -> Outcome:
-    """Return the outcome of a call that isn't run, because its release or environment is refused."""
+    """Return the outcome of a call whose release or environment is refused."""
     may_retry = isinstance(error, StoreUnavailableError)
     return failed(call, failure_of(error, str), may_retry=may_retry)
 

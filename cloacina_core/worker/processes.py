@@ -7,6 +7,7 @@ import signal
 import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 # From <linux/prctl.h>.
@@ -113,26 +114,25 @@ def _children() -> list[int]:
         return []
     own = str(os.getpid())
     found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-            _, _, facts = file.read().rpartition(b")")  # the name before it may hold anything
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            # The name before it may hold anything.
+            _, _, facts = (folder / "stat").read_bytes().rpartition(b")")
             if facts.split()[1].decode() == own:
-                found.append(int(name))
+                found.append(int(folder.name))
     return found
 
 
 def thread_count() -> int:
     """Return how many threads this process has, those of native libraries included."""
-    return len(os.listdir("/proc/self/task"))
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
 def remove_folder(folder: str) -> None:
     """Remove a folder in which nobody writes any more, whatever modes its parts have."""
     shutil.rmtree(folder, ignore_errors=True)
-    if os.path.exists(folder):
+    if Path(folder).exists():
         for path, _, _ in os.walk(folder):  # from the top down: what was opened can be listed
             with suppress(OSError):
-                os.chmod(path, 0o700)
+                Path(path).chmod(0o700)
         shutil.rmtree(folder, ignore_errors=True)

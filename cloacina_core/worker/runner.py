@@ -2,8 +2,9 @@
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from cloacina_core.engine.attempt import Wrap, direct, failure_of
@@ -177,7 +178,7 @@ class WorkerRunner:
     def _converse(self, loan: Loan, environment: WorkerEnvironment, attempt: _Attempt) -> Outcome:
         name = "/".join(map(str, attempt.call.key))
         folder = f"{self._pool.folder}/{next(self._numbers)}"
-        os.mkdir(folder, 0o700)
+        Path(folder).mkdir(0o700)
         conversation = Conversation(
             attempt.call,
             name,
@@ -189,7 +190,8 @@ class WorkerRunner:
         )
         try:
             lines = loan.worker.begin(self._message(environment, attempt, name, folder))
-            return conversation.hold(loan.worker, lines, attempt.stop)
+            with closing(lines):
+                return conversation.hold(loan.worker, lines, attempt.stop)
         finally:
             attempt.enforced = conversation.enforced
             remove_folder(folder)  # if its keeper couldn't

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -18,7 +19,7 @@ from cloacina_core.worker.lending import Loan
 from cloacina_core.worker.processes import remove_folder
 from cloacina_core.worker.supervision import INTERPRETER
 from cloacina_core.worker.waker import Waker
-from cloacina_core.worker.worker import Lines
+from cloacina_core.worker.worker import Lines, Worker
 from cloacina_core.worker.zygotes import code_of
 
 
@@ -32,18 +33,32 @@ class SpawnPool:
             environ: the variables of all processes.
         """
         self._environ = environ
-        self._life, self._death = os.pipe()
-        self.folder = tempfile.mkdtemp(prefix="cloacina-")
+        self._lock = threading.Lock()
+        self._life: tuple[int, int] | None = None
+        """The ends of a pipe that nobody writes to: it is closed when the engine is gone."""
+        self._closed = False
+        self.folder = ""
 
     def lend(self, environment: WorkerEnvironment, stop: Stop) -> Loan:  # noqa: ARG002 - no wait
         """Return a worker for one attempt; its process begins with the attempt."""
-        return _Loan(LoneWorker(environment, self._environ, self._life))
+        with self._lock:
+            if self._closed:
+                raise WorkerFailedError(NOT_STARTED, "this engine is being closed")
+            if self._life is None:
+                self._life = os.pipe()
+                self.folder = tempfile.mkdtemp(prefix="cloacina-")
+            life, _ = self._life
+        return _Loan(LoneWorker(environment, self._environ, life))
 
     def close(self) -> None:
         """End all processes, those of attempts that still run included."""
-        os.close(self._death)  # which they see
-        os.close(self._life)
-        remove_folder(self.folder)
+        with self._lock:
+            self._closed = True
+            ends, self._life = self._life, None
+        if ends is not None:
+            for end in reversed(ends):  # the writing end first: they see that
+                os.close(end)
+            remove_folder(self.folder)
 
 
 class _Loan:
@@ -53,7 +68,7 @@ class _Loan:
     logs: tuple[LogEntry, ...] = ()
 
     def __init__(self, worker: "LoneWorker") -> None:
-        self.worker = worker
+        self.worker: Worker = worker
 
     def end(self, *, is_usable: bool) -> None:  # noqa: ARG002 - it is used once
         """Let go of it."""

@@ -5,14 +5,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
-from cloacina_core.worker import bootstrap
 from cloacina_core.worker.brood import GRACE_SECONDS
 from cloacina_core.worker.failures import NOT_STARTED, WorkerFailedError
 from cloacina_core.worker.family import Family
 from cloacina_core.worker.frames import frame_of
 
-INTERPRETER = (sys.executable, "-I", "-S", bootstrap.__file__)
+INTERPRETER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("bootstrap.py")))
 """Isolated (no variables, no folder of the user's) and without `site` (no `.pth` files)."""
 
 

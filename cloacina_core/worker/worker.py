@@ -21,6 +21,12 @@ class Lines:
     output: int
     errors: int
 
+    def close(self) -> None:
+        """Close them."""
+        self.connection.close()
+        os.close(self.output)
+        os.close(self.errors)
+
 
 class Worker(Protocol):
     """Serves one attempt at a time. Used by the thread that serves the attempt."""
@@ -67,7 +73,7 @@ class KeptWorker:
         self.waker = Waker()
         self.imports_itself = imports_itself
         self._member = member
-        self._member.control.setblocking(False)  # noqa: FBT003 - the socket's own name for it
+        self._member.control.setblocking(False)
         self._reader = FrameReader(MAX_CONTROL_BYTES)
         self._attempt = ""
 
@@ -83,7 +89,7 @@ class KeptWorker:
             handed = [theirs.fileno(), their_output, their_errors]
             socket.send_fds(self._member.control, [frame], handed)
         except OSError as error:
-            close_lines(lines)
+            lines.close()
             raise WorkerLostError(CRASHED, f"its keeper is gone: {error}") from error
         finally:
             theirs.close()
@@ -131,10 +137,3 @@ class KeptWorker:
         """Let the keeper end."""
         self._member.close()
         self.waker.close()
-
-
-def close_lines(lines: Lines) -> None:
-    """Close the connections to an attempt."""
-    lines.connection.close()
-    os.close(lines.output)
-    os.close(lines.errors)

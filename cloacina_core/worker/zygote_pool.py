@@ -10,8 +10,8 @@ from cloacina_core.engine.stop import Stop
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.model.isolation import WorkerEnvironment
-from cloacina_core.worker.lending import Loan
 from cloacina_core.worker.failures import NOT_STARTED, WorkerFailedError
+from cloacina_core.worker.lending import Loan
 from cloacina_core.worker.processes import remove_folder
 from cloacina_core.worker.supervision import Supervision
 from cloacina_core.worker.worker import KeptWorker, Worker

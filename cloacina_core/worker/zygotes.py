@@ -3,7 +3,7 @@
 import os
 import select
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from cloacina_core.engine.call import LogEntry
@@ -166,7 +166,7 @@ def start_zygote(
         raise
     finally:
         output.close()
-    if ready["threads"] == 1:
+    if ready.get("threads") == 1:
         family = Family(member.control)
         return Zygote(environment, family, member, ready["workflows"], sink.close())
     member.close()
@@ -214,13 +214,12 @@ class _Start:
         if not data:
             raise self._ended()
         try:
-            for message in self._reader.feed(data):
-                if isinstance(message["threads"], int) and isinstance(message["workflows"], dict):
-                    return message
-                raise FrameError("it sent a message that isn't one")
-        except (FrameError, LookupError) as error:
+            message = next(iter(self._reader.feed(data)), None)
+        except FrameError as error:
             raise WorkerFailedError(PROTOCOL, f"while its code was imported: {error}") from None
-        return None
+        if message is not None and not isinstance(message.get("workflows"), dict):
+            raise WorkerFailedError(PROTOCOL, "while its code was imported: it sent something else")
+        return message
 
     def _ended(self) -> WorkerFailedError:
         status = self._member.status()
