@@ -1,10 +1,9 @@
 """Runs attempts in worker processes."""
 
 import dataclasses
-import itertools
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from cloacina_core.engine.attempt import Wrap, direct, failure_of
@@ -25,7 +24,13 @@ from cloacina_core.model.status import AttemptOutcome
 from cloacina_core.model.wait import Deferral
 from cloacina_core.worker.confinement import Limits
 from cloacina_core.worker.conversation import Conversation
-from cloacina_core.worker.failures import WorkerFailedError, WorkerLostError, failed, refused
+from cloacina_core.worker.failures import (
+    NOT_STARTED,
+    WorkerFailedError,
+    WorkerLostError,
+    failed,
+    refused,
+)
 from cloacina_core.worker.lending import Loan, Pool
 from cloacina_core.worker.processes import remove_folder
 
@@ -100,7 +105,6 @@ class WorkerRunner:
         self._spill = spill
         self._child = child
         self._limits = limits or Limits()
-        self._numbers = itertools.count(1)
 
     def run(self, call: TaskCall, stop: Stop) -> Outcome:
         """Run an attempt to its end. Never raises: whatever its process does is data."""
@@ -158,18 +162,20 @@ class WorkerRunner:
             for _, stream, line in error.logs:
                 attempt.sink.line(stream, line)
             return self._failed(attempt, error.failure, may_retry=error.may_retry)
+        except OSError as error:  # of this process: it has no descriptors, memory or disk left
+            reason = Failure(type=NOT_STARTED, message=f"no process for the attempt: {error}")
+            return self._failed(attempt, reason, may_retry=True)
 
     def _run_in(self, environment: WorkerEnvironment, attempt: _Attempt) -> Outcome:
         loan = self._pool.lend(environment, attempt.stop)
-        is_usable = False
+        is_usable = True
         try:
             for _, stream, line in loan.logs:
                 attempt.sink.line(stream, line)
             if loan.told is not None:
                 attempt.take(loan.told, environment)
-            is_usable = True
             return self._converse(loan, environment, attempt)
-        except WorkerLostError:
+        except (WorkerLostError, OSError):
             is_usable = False
             raise
         finally:
@@ -177,8 +183,7 @@ class WorkerRunner:
 
     def _converse(self, loan: Loan, environment: WorkerEnvironment, attempt: _Attempt) -> Outcome:
         name = "/".join(map(str, attempt.call.key))
-        folder = f"{self._pool.folder}/{next(self._numbers)}"
-        Path(folder).mkdir(0o700)
+        folder = tempfile.mkdtemp(dir=self._pool.folder)
         conversation = Conversation(
             attempt.call,
             name,

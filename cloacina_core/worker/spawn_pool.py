@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -19,7 +18,7 @@ from cloacina_core.worker.lending import Loan
 from cloacina_core.worker.processes import remove_folder
 from cloacina_core.worker.supervision import INTERPRETER
 from cloacina_core.worker.waker import Waker
-from cloacina_core.worker.worker import Lines, Worker
+from cloacina_core.worker.worker import Lines, Worker, open_lines
 from cloacina_core.worker.zygotes import code_of
 
 
@@ -98,30 +97,25 @@ class LoneWorker:
 
     def begin(self, message: Mapping[str, Any]) -> Lines:
         """Spawn the process of an attempt."""
-        ours, theirs = socket.socketpair()
-        output, their_output = os.pipe()
-        errors, their_errors = os.pipe()
+        ours, theirs = open_lines()
+        connection = theirs.connection.fileno()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-                [*INTERPRETER, "lone", str(theirs.fileno()), str(self._life)],
+                [*INTERPRETER, "lone", str(connection), str(self._life)],
                 env=dict(self._environ),
                 stdin=subprocess.DEVNULL,
-                stdout=their_output,
-                stderr=their_errors,
-                pass_fds=[theirs.fileno(), self._life],
+                stdout=theirs.output,
+                stderr=theirs.errors,
+                pass_fds=[connection, self._life],
                 start_new_session=True,
             )
+            ours.connection.sendall(frame_of({**message, **code_of(self._environment)}))
         except OSError as error:
             ours.close()
-            os.close(output)
-            os.close(errors)
             raise WorkerFailedError(NOT_STARTED, f"no process for attempts: {error}") from error
         finally:
             theirs.close()
-            os.close(their_output)
-            os.close(their_errors)
-        ours.sendall(frame_of({**message, **code_of(self._environment)}))
-        return Lines(ours, output, errors)
+        return ours
 
     def kill(self) -> None:
         """Kill the process and its group."""

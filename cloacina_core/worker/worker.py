@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from cloacina_core.worker.waker import Waker
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The engine's ends of the connections to the process of one attempt."""
+    """One side's ends of the connections between the engine and the process of an attempt."""
 
     connection: socket.socket
     output: int
@@ -26,6 +26,27 @@ class Lines:
         self.connection.close()
         os.close(self.output)
         os.close(self.errors)
+
+
+def open_lines() -> tuple[Lines, Lines]:
+    """Return the engine's ends of new connections, and those of the process.
+
+    Raises:
+        OSError: this process has no descriptors left.
+    """
+    with ExitStack() as opened:
+        ours, theirs = socket.socketpair()
+        opened.callback(ours.close)
+        opened.callback(theirs.close)
+        pipes = []
+        for _ in range(2):
+            pipe = os.pipe()
+            pipes.append(pipe)
+            for end in pipe:
+                opened.callback(os.close, end)
+        (output, their_output), (errors, their_errors) = pipes
+        opened.pop_all()
+    return Lines(ours, output, errors), Lines(theirs, their_output, their_errors)
 
 
 class Worker(Protocol):
@@ -80,22 +101,17 @@ class KeptWorker:
     def begin(self, message: Mapping[str, Any]) -> Lines:
         """Start the process of an attempt."""
         self._attempt = message["attempt"]
-        ours, theirs = socket.socketpair()
-        output, their_output = os.pipe()
-        errors, their_errors = os.pipe()
-        lines = Lines(ours, output, errors)
+        ours, theirs = open_lines()
         try:
             frame = frame_of({"type": "attempt", **message})
-            handed = [theirs.fileno(), their_output, their_errors]
+            handed = [theirs.connection.fileno(), theirs.output, theirs.errors]
             socket.send_fds(self._member.control, [frame], handed)
         except OSError as error:
-            lines.close()
+            ours.close()
             raise WorkerLostError(CRASHED, f"its keeper is gone: {error}") from error
         finally:
             theirs.close()
-            os.close(their_output)
-            os.close(their_errors)
-        return lines
+        return ours
 
     def kill(self) -> None:
         """Have the process killed, and all that it started."""

@@ -1,15 +1,31 @@
 """Releases whose tasks run in workers: a folder of modules, and a source that offers it."""
 
+import itertools
 import os
-from collections.abc import Mapping
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
+from support import crasher
+from support.runs import PATIENCE
+
+from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
+from cloacina_core.engine.executors.threads import ThreadExecutor
+from cloacina_core.engine.stop import Stop
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of_text
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.foundation.json_value import JsonValue, decode, encode
 from cloacina_core.model.isolation import WorkerEnvironment
+from cloacina_core.worker.confinement import Limits
 from cloacina_core.worker.environ import scrubbed
 from cloacina_core.worker.lending import Pool
 from cloacina_core.worker.pools import StartMethod, make_pool
+from cloacina_core.worker.runner import WorkerRunner
 
 
 def make_worker_pool(method: StartMethod = StartMethod.FORK) -> Pool:
@@ -28,3 +44,127 @@ def environment_of(
         capabilities=None,
         verify=lambda _name, _definition: None,
     )
+
+
+def descendants() -> set[int]:
+    """Return the ids of all processes below this one, ended ones included."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            _, _, facts = (folder / "stat").read_bytes().rpartition(b")")
+            parents[int(folder.name)] = int(facts.split()[1])
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {os.getpid()}
+
+
+class Bench:
+    """An executor with workers that runs tasks of `support.crasher`, and what it reported."""
+
+    def __init__(self, code: Path, pool: Pool) -> None:
+        shutil.copy(crasher.__file__, code)
+        self.environment = environment_of(code, {"crasher": "crasher:crasher"})
+        self.pool = pool
+        self.folder = code
+        self._limits = Limits()
+        self.executor = ThreadExecutor(self)
+        self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self._attempts = itertools.count(1)
+        self.executor.start(self._outcomes.put)
+
+    @classmethod
+    @contextmanager
+    def opened(cls, code: Path, pool: Pool | None = None) -> Iterator["Bench"]:
+        """Yield a bench; its pool is closed with it."""
+        bench = cls(code, pool or make_worker_pool())
+        try:
+            yield bench
+        finally:
+            bench.executor.stop()
+            bench.pool.close()
+
+    def run(self, call: TaskCall, stop: Stop) -> Outcome:
+        """Run a call, as the executor's runner."""
+        runner = WorkerRunner(
+            lambda _call: self.environment, self.pool, SystemClock(), limits=self._limits
+        )
+        return runner.run(call, stop)
+
+    async def run_async(self, call: TaskCall, stop: Stop) -> Outcome:
+        """Never called."""
+        raise NotImplementedError
+
+    def wants_loop(self, call: TaskCall) -> bool:
+        """Return False: attempts run in processes."""
+        return False
+
+    @contextmanager
+    def limits(self, limits: Limits) -> Iterator[None]:
+        """Give the processes of calls that begin in this block other limits."""
+        before, self._limits = self._limits, limits
+        yield
+        self._limits = before
+
+    def number_of(self, task: str) -> int:
+        """Return the number of a task."""
+        return list(crasher.crasher.tasks).index(task)
+
+    def submit(self, task: str, **context: JsonValue) -> AttemptKey:
+        """Submit a call, and return its key."""
+        key = (RunId("crash"), self.number_of(task), next(self._attempts))
+        seen = {"folder": str(self.folder), **context}
+        call = TaskCall(
+            key=key,
+            workflow="crasher",
+            fingerprint="",
+            task=task,
+            release=None,
+            params={},
+            context={name: encode(value) for name, value in seen.items()},
+            deadline=None,
+            is_last=True,
+            max_value_bytes=1_000_000,
+        )
+        self.executor.submit(call)
+        return key
+
+    def outcome(self) -> Outcome:
+        """Return the next outcome."""
+        return self._outcomes.get(timeout=PATIENCE)
+
+    def result(self, task: str, **context: JsonValue) -> Outcome:
+        """Submit a call, and return its outcome."""
+        key = self.submit(task, **context)
+        outcome = self.outcome()
+        assert outcome.key == key
+        return outcome
+
+    def warm_up(self, folder: Path) -> None:
+        """Have as many processes ready as a test needs."""
+        folder.mkdir()
+        self.folder = folder
+        self.submit("neighbour")
+        self.wait_for("neighbour")
+        self.result("ok")
+        (folder / "end").touch()
+        self.outcome()
+
+    def wait_for(self, word: str) -> str:
+        """Wait until a task says a word, and return what else it says."""
+        self.until(lambda: (self.folder / word).exists() and (self.folder / word).read_text())
+        return (self.folder / word).read_text()
+
+    @staticmethod
+    def until(condition: Callable[[], object]) -> None:
+        """Wait until something holds."""
+        give_up = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < give_up, "it never came"
+            time.sleep(0.002)
+
+    @staticmethod
+    def decoded(outcome: Outcome) -> dict[str, Any]:
+        """Return what a task changed."""
+        assert outcome.changes is not None
+        return {key: decode(text) for key, text in outcome.changes.items() if isinstance(text, str)}
