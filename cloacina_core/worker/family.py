@@ -73,8 +73,8 @@ class Member:
         """Can be read once nothing of it is left."""
 
     def has_ended(self) -> bool:
-        """Whether nothing of it is left."""
-        return bool(select.select([self.report], [], [], 0)[0])
+        """Whether it is gone; asked when it has nothing to say."""
+        return bool(select.select([self.control, self.report], [], [], 0)[0])
 
     def status(self) -> int | None:
         """Wait until nothing of it is left, and return how it ended; None when nobody knows."""

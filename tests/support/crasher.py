@@ -77,6 +77,13 @@ def ignore_signals(context: Context) -> None:
 
 
 @crasher.task
+def leave_and_hang(context: Context) -> None:
+    """Leave a process behind, which only a subreaper finds; elsewhere, one in the same group."""
+    subprocess.Popen(FOREVER, start_new_session=context["detached"])
+    hang(context)
+
+
+@crasher.task
 def segfault(context: Context) -> None:
     ctypes.string_at(0)
 

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -16,6 +17,7 @@ from support.runs import PATIENCE
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
 from cloacina_core.engine.executors.threads import ThreadExecutor
 from cloacina_core.engine.stop import Stop
+from cloacina_core.errors import CloacinaError
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import RunId
@@ -59,6 +61,10 @@ def descendants() -> set[int]:
     return found - {os.getpid()}
 
 
+class RefusedError(CloacinaError):
+    """Code isn't what its release says."""
+
+
 class Bench:
     """An executor with workers that runs tasks of `support.crasher`, and what it reported."""
 
@@ -67,6 +73,7 @@ class Bench:
         self.environment = environment_of(code, {"crasher": "crasher:crasher"})
         self.pool = pool
         self.folder = code
+        self._code = code
         self._limits = Limits()
         self.executor = ThreadExecutor(self)
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
@@ -98,6 +105,21 @@ class Bench:
     def wants_loop(self, call: TaskCall) -> bool:
         """Return False: attempts run in processes."""
         return False
+
+    def use(self, entry_points: Mapping[str, str], *, refusing: str | None = None) -> None:
+        """Run the code of other entry points from now on.
+
+        Args:
+            entry_points: by workflow.
+            refusing: why what they make of themselves is refused; None: it isn't.
+        """
+
+        def verify(_name: str, _definition: Mapping[str, Any]) -> None:
+            if refusing is not None:
+                raise RefusedError(refusing)
+
+        environment = environment_of(self._code, entry_points, f"{entry_points}{refusing}")
+        self.environment = replace(environment, verify=verify)
 
     @contextmanager
     def limits(self, limits: Limits) -> Iterator[None]:
