@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.workers import Bench, descendants, make_worker_pool
+from support.workers import Bench, descendants, environ_with_tests, make_worker_pool
 
 from cloacina_core.engine.call import Outcome
 from cloacina_core.foundation.clock import SystemClock
@@ -242,10 +242,8 @@ with Bench.opened(folder, make_worker_pool(sys.argv[2])) as bench:
 def test_nothing_is_left_when_the_engine_is_killed(tmp_path: Path, method: StartMethod):
     code = tmp_path / "engine.py"
     code.write_text(ENGINE)
-    tests = str(Path(__file__).parent.parent)
-    path = os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(code), str(tmp_path), method]
-    engine = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+    engine = subprocess.Popen(command, env=environ_with_tests())
     Bench.until(lambda: (tmp_path / "pool").exists() and (tmp_path / "pool").read_text())
     below = descendants() - {engine.pid}
     assert len(below) >= 2

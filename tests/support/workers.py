@@ -4,11 +4,12 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
+from types import ModuleType
 from typing import Any
 
 from support import crasher
@@ -22,7 +23,14 @@ from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, decode, encode
-from cloacina_core.model.isolation import WorkerEnvironment
+from cloacina_core.model.channel import Channel
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
+from cloacina_core.model.release import Release
+from cloacina_core.model.workflow import Workflow
+from cloacina_core.plugin import hookimpl
+from cloacina_core.plugin.interfaces import LoadedWorkflow
+from cloacina_core.plugin.manager import Plugins
 from cloacina_core.worker.confinement import Limits
 from cloacina_core.worker.environ import scrubbed
 from cloacina_core.worker.lending import Pool
@@ -59,6 +67,13 @@ def descendants() -> set[int]:
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     return found - {os.getpid()}
+
+
+def environ_with_tests() -> dict[str, str]:
+    """Return the variables of a process that imports what tests share."""
+    tests = str(Path(__file__).parent.parent)
+    path = os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path}
 
 
 class RefusedError(CloacinaError):
@@ -190,3 +205,74 @@ class Bench:
         """Return what a task changed."""
         assert outcome.changes is not None
         return {key: decode(text) for key, text in outcome.changes.items() if isinstance(text, str)}
+
+
+class FolderSource:
+    """A source with one release, whose code is in a folder and whose tasks run in workers."""
+
+    name = "folder"
+
+    def __init__(self, folder: Path, module: ModuleType) -> None:
+        """Copy a module to the folder, and offer its workflows."""
+        shutil.copy(str(module.__file__), folder)
+        short = module.__name__.rpartition(".")[2]
+        self._workflows = {
+            found.name: found for found in vars(module).values() if isinstance(found, Workflow)
+        }
+        entry_points = {
+            found.name: f"{short}:{name}"
+            for name, found in vars(module).items()
+            if isinstance(found, Workflow)
+        }
+        self._environment = replace(environment_of(folder, entry_points), verify=self._verify)
+        self._release = Release(
+            source=self.name,
+            package=short,
+            version="1.0",
+            digest=self._environment.digest,
+            workflows=tuple(self._workflows),
+        )
+
+    def _verify(self, name: str, definition: Mapping[str, Any]) -> None:
+        if definition != self._workflows[name].definition().to_json():
+            raise RefusedError(f"workflow {name!r} isn't what its release says")
+
+    def packages(self) -> Sequence[str]:
+        return [self._release.package]
+
+    def releases(self, package: str) -> Sequence[Release]:
+        return [self._release] if package == self._release.package else []
+
+    def channels(self, package: str) -> Sequence[Channel]:
+        return ()
+
+    def definition(self, release: Release, workflow: str) -> WorkflowDefinition:
+        return self._workflows[workflow].definition()
+
+    def load(self, release: Release, workflow: str) -> LoadedWorkflow:
+        raise AssertionError("the code of this release is for workers alone")
+
+    def placement(self, release: Release, workflow: str) -> Placement:
+        return Placement(isolation=Isolation.WORKER, reason="the test says so")
+
+    def environment(self, release: Release) -> WorkerEnvironment:
+        return self._environment
+
+    def find(self, package: str, digest: str) -> Release | None:
+        return next((r for r in self.releases(package) if r.digest == digest), None)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def plugins_with(source: FolderSource) -> Plugins:
+    """Return plugins of which one contributes a source."""
+
+    class Contribution:
+        @hookimpl
+        def cloacina_workflow_sources(self, view: object) -> list[FolderSource]:
+            return [source]
+
+    plugins = Plugins()
+    plugins.add(Contribution(), "folder", "tests", "1.0")
+    return plugins
