@@ -74,7 +74,7 @@ class Member:
 
     def has_ended(self) -> bool:
         """Whether it is gone; asked when it has nothing to say."""
-        return bool(select.select([self.control, self.report], [], [], 0)[0])
+        return bool(select.select([self.control.fileno(), self.report], [], [], 0)[0])
 
     def status(self) -> int | None:
         """Wait until nothing of it is left, and return how it ended; None when nobody knows."""
