@@ -136,8 +136,10 @@ class Conversation:
                     self._obey(stop)
                 elif descriptor in by_descriptor and not by_descriptor[descriptor].read():
                     poll.unregister(descriptor)
+                elif descriptor == ended and (status := worker.status()) is not None:
+                    return status
             self._kill_if_due(worker, stop)
-            if (status := worker.status()) is not None:
+            if ended is None and (status := worker.status()) is not None:
                 return status
 
     def _patience(self, ended: int | None) -> float | None:
@@ -198,6 +200,8 @@ class Conversation:
                 self._failed = WorkerFailedError(
                     PROTOCOL, f"it sent a message that isn't one: {error!r:.500}"
                 )
+            if len(data) < _CHUNK:  # that was all
+                return self._failed is None
         return False
 
     def _take(self, message: dict[str, Any]) -> None:

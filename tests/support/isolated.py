@@ -78,3 +78,36 @@ crashing = Workflow("crashing")
 def crash(context: Context) -> None:
     print("before")  # noqa: T201 - that is the point
     os.abort()
+
+
+lone = Workflow("lone")
+
+
+@lone.task
+def nothing_else(context: Context) -> None:
+    """Do nothing."""
+
+
+timing = Workflow("timing")
+
+
+@timing.task
+def nothing(context: Context) -> dict[str, object]:
+    return {"told": 1}
+
+
+@timing.task
+def read(context: Context) -> dict[str, object]:
+    """Tell how many microseconds it takes to read a value that is kept apart."""
+    began = time.perf_counter()
+    for key in context:
+        context[key]
+    return {"told": (time.perf_counter() - began) / len(context) * 1e6}
+
+
+@timing.task
+def weigh(context: Context) -> dict[str, object]:
+    """Tell how much memory only this process has."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    own = [int(line.split()[1]) for line in lines if line.startswith("Private_")]
+    return {"told": {"kilobytes": sum(own)}}
