@@ -74,8 +74,8 @@ class Settings:
     blocked_plugins: tuple[str, ...] = ()
     """Names of plugins that are not loaded."""
 
-    worker_variables: tuple[str, ...] = ()
-    """Names of environment variables that tasks in processes of their own may see, too."""
+    worker_environment: tuple[str, ...] = ()
+    """Names of environment variables that workers get besides the few that all of them do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,5 +323,5 @@ _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "retention": _period,
     "retention_failed": _period,
     "blocked_plugins": _names,
-    "worker_variables": _names,
+    "worker_environment": _names,
 }

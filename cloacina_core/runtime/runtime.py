@@ -119,7 +119,7 @@ class Runtime:
         wrap = plugins.wrapper() or direct
         child = partial(read_child, self._reader)
         self._workers = make_pool(
-            clock, scrubbed(os.environ, settings.worker_variables), default_start_method()
+            clock, scrubbed(os.environ, settings.worker_environment), default_start_method()
         )
         runner = PlacedRunner(
             self._library.isolation,

@@ -4,6 +4,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from cloacina_core.engine.attempt import Wrap, direct, failure_of
@@ -36,6 +37,9 @@ from cloacina_core.worker.processes import remove_folder
 
 _ROOM = 1024 * 1024
 """What an outcome has beside its values, in bytes: errors, tracebacks, waits."""
+
+_OWN_FOLDER = str(Path(__file__).resolve().parents[1])
+"""That of `cloacina_core`, some of whose modules are imported when they are needed."""
 
 
 class TaskFailedError(Exception):
@@ -86,6 +90,7 @@ class WorkerRunner:
         spill: Spill | None = None,
         child: Callable[[RunId], ChildResult] = no_child,
         limits: Limits | None = None,
+        sink: Callable[[TaskCall], LogSink] | None = None,
     ) -> None:
         """Prepare.
 
@@ -97,18 +102,19 @@ class WorkerRunner:
             spill: where large values go; None leaves them in the outcomes.
             child: reads a run that a task asked for and that has ended.
             limits: what the process of an attempt may use.
+            sink: returns what takes the lines of a call; None: they are told with its outcome.
         """
         self._environment = environment
         self._pool = pool
-        self._clock = clock
         self._wrap = wrap
         self._spill = spill
         self._child = child
         self._limits = limits or Limits()
+        self._sink = sink or (lambda _call: LogSink(clock))
 
     def run(self, call: TaskCall, stop: Stop) -> Outcome:
         """Run an attempt to its end. Never raises: whatever its process does is data."""
-        attempt = _Attempt(call, stop, LogSink(self._clock))
+        attempt = _Attempt(call, stop, self._sink(call))
         if call.timed_out is not None or self._wrap is direct:
             outcome = self._outcome(attempt)
         else:
@@ -215,7 +221,7 @@ class WorkerRunner:
             "workflow": attempt.call.workflow,
             "folder": folder,
             "limits": dataclasses.asdict(self._limits),
-            "readable": [str(path) for path in environment.folders],
+            "readable": [_OWN_FOLDER, *map(str, environment.folders)],
             "capabilities": None if capabilities is None else sorted(capabilities),
             "spill": spill
             and {"spill_bytes": spill.spill_bytes, "max_spilled_bytes": spill.max_spilled_bytes},

@@ -354,7 +354,7 @@ def test_unknown_settings_are_all_told_with_those_there_are(
     assert error.hint == (
         "settings are: blob_store, blocked_plugins, cancel_grace, database_url, home, lease, "
         "max_live_runs, max_run_depth, max_spilled_bytes, max_value_bytes, retention, "
-        "retention_failed, slots, spill_bytes, worker_variables"
+        "retention_failed, slots, spill_bytes, worker_environment"
     )
 
 
