@@ -28,10 +28,12 @@ def make_importable() -> None:
 
 def main(arguments: list[str]) -> None:
     """Be what the arguments say: `supervisor` or `lone`, with descriptors and ids behind it."""
-    from cloacina_core.worker import lone, supervisor  # noqa: PLC0415 - importable only by now
+    # Importable only by now.
+    from cloacina_core.worker.lone import main as live_alone  # noqa: PLC0415
+    from cloacina_core.worker.supervisor import main as supervise  # noqa: PLC0415
 
     kind, *numbers = arguments
-    {"supervisor": supervisor.main, "lone": lone.main}[kind](*map(int, numbers))
+    {"supervisor": supervise, "lone": live_alone}[kind](*map(int, numbers))
 
 
 make_importable()

@@ -127,8 +127,8 @@ class Conversation:
                 poll.register(connection, select.POLLIN | sending)
             for descriptor, event in poll.poll(self._patience(ended)):
                 if descriptor == connection.fileno():
-                    self._send(connection)
                     is_open = not event & ~select.POLLOUT or self._receive(connection)
+                    self._send(connection)  # answers among it
                     if not is_open:
                         poll.unregister(connection)
                 elif descriptor == worker.waker.fileno():

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 HEADER = struct.Struct(">I")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 MAX_CONTROL_BYTES = 16 * 1024 * 1024
 """What a frame between the engine and a zygote or keeper may have: definitions are among them."""
@@ -24,7 +25,7 @@ class FrameError(Exception):
 
 def frame_of(message: Mapping[str, Any]) -> bytes:
     """Return a message as a frame."""
-    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    body = _ENCODER.encode(message).encode()
     return HEADER.pack(len(body)) + body
 
 

@@ -1,6 +1,7 @@
 """Processes on Linux: who is told of whose end, and how to leave none behind."""
 
 import ctypes
+import functools
 import os
 import shutil
 import signal
@@ -35,8 +36,14 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    """Return the C library, opened once: forks have it then."""
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _prctl(option: int, argument: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).prctl(option, argument, 0, 0, 0) != 0:
+    if _libc().prctl(option, argument, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
