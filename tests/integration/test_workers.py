@@ -155,7 +155,10 @@ def test_code_that_is_not_what_its_release_says_is_not_run(bench: Bench):
 
     outcome = bench.result("ok")
 
-    assert told(outcome) == ("support.workers.RefusedError", "the manifest says otherwise")
+    assert told(outcome) == (
+        "cloacina_core.errors.WorkflowLoadError",
+        "the manifest says otherwise",
+    )
     assert not outcome.may_retry
 
 

@@ -18,7 +18,7 @@ from support.runs import PATIENCE
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
 from cloacina_core.engine.executors.threads import ThreadExecutor
 from cloacina_core.engine.stop import Stop
-from cloacina_core.errors import CloacinaError
+from cloacina_core.errors import WorkflowLoadError
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import RunId
@@ -76,10 +76,6 @@ def environ_with_tests() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
-class RefusedError(CloacinaError):
-    """Code isn't what its release says."""
-
-
 class Bench:
     """An executor with workers that runs tasks of `support.crasher`, and what it reported."""
 
@@ -131,7 +127,7 @@ class Bench:
 
         def verify(_name: str, _definition: Mapping[str, Any]) -> None:
             if refusing is not None:
-                raise RefusedError(refusing)
+                raise WorkflowLoadError(refusing)
 
         environment = environment_of(self._code, entry_points, f"{entry_points}{refusing}")
         self.environment = replace(environment, verify=verify)
@@ -235,7 +231,7 @@ class FolderSource:
 
     def _verify(self, name: str, definition: Mapping[str, Any]) -> None:
         if definition != self._workflows[name].definition().to_json():
-            raise RefusedError(f"workflow {name!r} isn't what its release says")
+            raise WorkflowLoadError(f"workflow {name!r} isn't what its release says")
 
     def packages(self) -> Sequence[str]:
         return [self._release.package]
