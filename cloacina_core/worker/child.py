@@ -97,6 +97,7 @@ def _imported(code: Imported | Code, workflow: str, link: EngineLink) -> Importe
     """Return the workflows; when they are imported only now, what came of it is told."""
     if isinstance(code, Imported):
         return code
+    link.next_message()  # the engine accepts what this process is kept from
     imported = import_all(code.folders, {workflow: code.entry_points[workflow]})
     flush()
     link.send({"type": "imported", "workflows": imported.told})

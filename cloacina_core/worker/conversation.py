@@ -50,6 +50,7 @@ class Conversation:
         most_bytes: int,
         spill: Spill | None,
         child: Callable[[RunId], ChildResult],
+        accept: Callable[[tuple[str, ...]], None],
         verify: Callable[[Mapping[str, Any]], None],
     ) -> None:
         """Prepare.
@@ -61,7 +62,10 @@ class Conversation:
             most_bytes: how many bytes a message from the process may have.
             spill: where large values go.
             child: reads a run that the task asked for and that has ended.
-            verify: takes what an import came to; raises a `WorkerFailedError` when it won't do.
+            accept: takes what the process is kept from; raises a `CloacinaError` when it won't do.
+                No code of the release has run in it then.
+            verify: takes what an import came to; raises a `WorkerFailedError` or `CloacinaError`
+                when it won't do.
         """
         self._call = call
         self._attempt = attempt
@@ -69,12 +73,14 @@ class Conversation:
         self._reader = FrameReader(most_bytes)
         self._spill = spill
         self._child = child
+        self._accept = accept
         self._verify = verify
+        self._imports_itself = False
         self._given: dict[Digest, Spilled] = spilled_in(call.context)
         self._spilled: dict[Digest, Encoded] = {}
         self._children = {one.run_id for wait in call.waits for one in wait.children}
         self._outgoing = bytearray()
-        self._failed: WorkerFailedError | None = None
+        self._failed: WorkerFailedError | CloacinaError | None = None
         self._outcome: Outcome | None = None
         self._until: float | None = None
         """When the process is killed, or counts as one that can't be."""
@@ -94,8 +100,7 @@ class Conversation:
             OutputReader(lines.output, "stdout", self._sink),
             OutputReader(lines.errors, "stderr", self._sink),
         ]
-        if not worker.imports_itself:
-            self._send_call()
+        self._imports_itself = worker.imports_itself
         stop.listen(worker.waker.wake)
         status: int | None = None
         try:
@@ -165,6 +170,15 @@ class Conversation:
             self._until = time.monotonic() + KILLED_SECONDS
             worker.kill()
 
+    def _confined(self, enforced: tuple[str, ...]) -> None:
+        """Let the process go on, now that it is known what it is kept from."""
+        self.enforced = enforced
+        self._accept(enforced)
+        if self._imports_itself:
+            self._outgoing += frame_of({"type": "import"})
+        else:
+            self._send_call()
+
     def _send_call(self) -> None:
         self._outgoing += frame_of({"type": "call", "call": call_to_json(self._call)})
 
@@ -194,7 +208,7 @@ class Conversation:
                     self._take(message)
             except FrameError as error:
                 self._failed = WorkerFailedError(PROTOCOL, str(error))
-            except WorkerFailedError as error:
+            except (WorkerFailedError, CloacinaError) as error:
                 self._failed = error
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 self._failed = WorkerFailedError(
@@ -220,7 +234,7 @@ class Conversation:
                 for line in message["lines"]:
                     self._sink.line(_text(message["stream"]), _text(line))
             case "confined":
-                self.enforced = tuple(map(_text, message["enforced"]))
+                self._confined(tuple(map(_text, message["enforced"])))
             case "imported":
                 self._verify(message["workflows"])
                 self._send_call()

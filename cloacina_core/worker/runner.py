@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from cloacina_core.engine.attempt import Wrap, direct, failure_of
 from cloacina_core.engine.call import Outcome, TaskCall
@@ -34,6 +34,9 @@ from cloacina_core.worker.failures import (
 )
 from cloacina_core.worker.lending import Loan, Pool
 from cloacina_core.worker.processes import remove_folder
+
+Accept: TypeAlias = Callable[[tuple[str, ...], WorkerEnvironment], None]
+"""Takes what a process is kept from, and whose code it is to run."""
 
 _ROOM = 1024 * 1024
 """What an outcome has beside its values, in bytes: errors, tracebacks, waits."""
@@ -80,7 +83,7 @@ class _Attempt:
 class WorkerRunner:
     """Runs attempts in processes, and waits for them in its caller's thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it needs of others; all but four by name
         self,
         environment: Callable[[TaskCall], WorkerEnvironment],
         pool: Pool,
@@ -90,6 +93,7 @@ class WorkerRunner:
         spill: Spill | None = None,
         child: Callable[[RunId], ChildResult] = no_child,
         limits: Limits | None = None,
+        accept: Accept = lambda _enforced, _environment: None,
         sink: Callable[[TaskCall], LogSink] | None = None,
     ) -> None:
         """Prepare.
@@ -102,6 +106,8 @@ class WorkerRunner:
             spill: where large values go; None leaves them in the outcomes.
             child: reads a run that a task asked for and that has ended.
             limits: what the process of an attempt may use.
+            accept: takes what a process is kept from, before it runs code of the release; raises a
+                `CloacinaError` when that isn't enough.
             sink: returns what takes the lines of a call; None: they are told with its outcome.
         """
         self._environment = environment
@@ -110,6 +116,7 @@ class WorkerRunner:
         self._spill = spill
         self._child = child
         self._limits = limits or Limits()
+        self._accept = accept
         self._sink = sink or (lambda _call: LogSink(clock))
 
     def run(self, call: TaskCall, stop: Stop) -> Outcome:
@@ -197,6 +204,7 @@ class WorkerRunner:
             most_bytes=self._most_bytes(attempt.call),
             spill=self._spill,
             child=self._child,
+            accept=lambda enforced: self._accept(enforced, environment),
             verify=lambda told: attempt.take(told, environment),
         )
         try:

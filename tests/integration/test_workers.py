@@ -150,16 +150,25 @@ def test_what_importing_by_oneself_raises_is_told(tmp_path: Path):
     assert not outcome.may_retry
 
 
-def test_code_that_is_not_what_its_release_says_is_not_run(bench: Bench):
-    bench.use({"crasher": "crasher:crasher"}, refusing="the manifest says otherwise")
+@pytest.mark.parametrize("method", StartMethod)
+def test_a_process_that_is_not_kept_from_enough_runs_no_code(tmp_path: Path, method: StartMethod):
+    with Bench.opened(tmp_path, make_worker_pool(method)) as bench:
+        bench.not_confined = True
+        refused = bench.result("ok")
+        bench.not_confined = False
 
-    outcome = bench.result("ok")
+        assert told(refused) == ("cloacina_core.errors.ConfigurationError", "not confined")
+        assert not refused.may_retry
+        assert bench.result("ok").outcome is AttemptOutcome.SUCCEEDED
 
-    assert told(outcome) == (
-        "cloacina_core.errors.WorkflowLoadError",
-        "the manifest says otherwise",
-    )
-    assert not outcome.may_retry
+
+@pytest.mark.parametrize("method", StartMethod)
+def test_code_that_is_not_what_its_release_says_is_not_run(tmp_path: Path, method: StartMethod):
+    with Bench.opened(tmp_path, make_worker_pool(method)) as bench:
+        bench.use({"crasher": "crasher:crasher"}, refusing="the manifest says otherwise")
+
+        assert told(bench.result("ok"))[1] == "the manifest says otherwise"
+        assert told(bench.result("ok"))[1] == "the manifest says otherwise"
 
 
 @pytest.mark.parametrize("who", ["keeper", "zygote", "supervisor"])

@@ -18,7 +18,7 @@ from support.runs import PATIENCE
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
 from cloacina_core.engine.executors.threads import ThreadExecutor
 from cloacina_core.engine.stop import Stop
-from cloacina_core.errors import WorkflowLoadError
+from cloacina_core.errors import ConfigurationError, WorkflowLoadError
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import RunId
@@ -86,6 +86,7 @@ class Bench:
         self.folder = code
         self._code = code
         self._limits = Limits()
+        self.not_confined = False
         self.executor = ThreadExecutor(self)
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self._attempts = itertools.count(1)
@@ -104,8 +105,17 @@ class Bench:
 
     def run(self, call: TaskCall, stop: Stop) -> Outcome:
         """Run a call, as the executor's runner."""
+
+        def accept(_enforced: object, _environment: object) -> None:
+            if self.not_confined:
+                raise ConfigurationError("not confined")
+
         runner = WorkerRunner(
-            lambda _call: self.environment, self.pool, SystemClock(), limits=self._limits
+            lambda _call: self.environment,
+            self.pool,
+            SystemClock(),
+            limits=self._limits,
+            accept=accept,
         )
         return runner.run(call, stop)
 
