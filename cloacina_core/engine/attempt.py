@@ -11,6 +11,7 @@ from cloacina_core.engine.capture import LogSink, capturing, storable
 from cloacina_core.engine.library import TaskCode
 from cloacina_core.engine.live_logs import LiveLogs
 from cloacina_core.engine.spilling import Spill, ValueTooLargeError
+from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import CloacinaError, StoreUnavailableError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import RunId
@@ -34,10 +35,6 @@ MAX_TRACEBACK_LENGTH = 30_000
 
 class ResultTypeError(TypeError):
     """A task returned something that isn't a mapping or None."""
-
-
-def _never() -> bool:
-    return False
 
 
 def direct(_call: TaskCall, function: Callable[[], Any]) -> Any:
@@ -75,26 +72,20 @@ class AttemptRunner:
         self._wrap = wrap
         self._spill = spill
 
-    def run(
-        self,
-        call: TaskCall,
-        cancelled: Callable[[], bool],
-        given_up: Callable[[], bool] = _never,
-    ) -> Outcome:
+    def run(self, call: TaskCall, stop: Stop) -> Outcome:
         """Run an attempt to its end. Never raises: also what a task raises to exit is data.
 
         A coroutine runs on an event loop of its own.
 
         Args:
             call: the attempt.
-            cancelled: tells whether it is to end.
-            given_up: tells whether nobody waits for its end any more.
+            stop: tells whether it is to end, and whether anybody still waits for its end.
         """
         with capturing(self._sink(call)) as sink:
-            attempt = self._attempt(call, sink, given_up)
+            attempt = self._attempt(call, sink, stop)
             try:
                 code = self._find(call)
-                context = attempt.begin(code, cancelled)
+                context = attempt.begin(code)
                 if call.timed_out is not None:
                     return attempt.told_late(call.timed_out)
                 returned = self._wrap(call, lambda: _finished(code.task.function(context)))
@@ -104,18 +95,13 @@ class AttemptRunner:
             finally:
                 attempt.let_go()
 
-    async def run_async(
-        self,
-        call: TaskCall,
-        cancelled: Callable[[], bool],
-        given_up: Callable[[], bool] = _never,
-    ) -> Outcome:
+    async def run_async(self, call: TaskCall, stop: Stop) -> Outcome:
         """Run an attempt at an `async def` task on the running event loop."""
         with capturing(self._sink(call)) as sink:
-            attempt = self._attempt(call, sink, given_up)
+            attempt = self._attempt(call, sink, stop)
             try:
                 code = self._find(call)
-                context = attempt.begin(code, cancelled)
+                context = attempt.begin(code)
                 returned: Any = code.task.function(context)
                 returned = await returned
                 return attempt.succeeded(returned)
@@ -129,12 +115,12 @@ class AttemptRunner:
             return LogSink(self._clock)
         return self._live.sink(call.key)
 
-    def _attempt(self, call: TaskCall, sink: LogSink, given_up: Callable[[], bool]) -> "_Attempt":
+    def _attempt(self, call: TaskCall, sink: LogSink, stop: Stop) -> "_Attempt":
         return _Attempt(
             call,
             sink,
             clock=self._clock,
-            given_up=given_up,
+            stop=stop,
             spill=self._spill,
             child=self._child,
         )
@@ -172,20 +158,20 @@ class _Attempt:
         sink: LogSink,
         *,
         clock: Clock,
-        given_up: Callable[[], bool],
+        stop: Stop,
         spill: Spill | None,
         child: Callable[[RunId], ChildResult],
     ) -> None:
         self._call = call
         self._child = child
         self._sink = sink
-        self._given_up = given_up
+        self._stop = stop
         self._spill = spill
         self._waits = Waits(clock.now, call.waits)
         self._code: TaskCode | None = None
         self._context: Context | None = None
 
-    def begin(self, code: TaskCode, cancelled: Callable[[], bool]) -> Context:
+    def begin(self, code: TaskCode) -> Context:
         self._code = code
         call, declared = self._call, code.workflow.params
         params: Mapping[str, Any] = call.params
@@ -199,7 +185,7 @@ class _Attempt:
             attempt=call.attempt,
             deadline=call.deadline,
             release=call.release,
-            cancelled=cancelled,
+            cancelled=self._stop.cancelled,
             waits=self._waits,
             child=self._child,
         )
@@ -227,7 +213,7 @@ class _Attempt:
         changes = self._spilled(context.changes())
         self._check_size(changes)
         callback_error = None
-        if not self._given_up():  # else the task hasn't succeeded, whatever this says
+        if not self._stop.abandoned():  # else the task hasn't succeeded, whatever this says
             callback_error = self._call_back(code.task.on_success, context)
         return Outcome(
             key=self._call.key,
@@ -239,7 +225,7 @@ class _Attempt:
         )
 
     def _spilled(self, changes: Mapping[str, str | None]) -> Mapping[str, Encoded | None]:
-        if self._spill is None or self._given_up():
+        if self._spill is None or self._stop.abandoned():
             return changes
         return self._spill.each(changes, f"task {self._call.name} of run {self._call.run_id}")
 

@@ -65,8 +65,8 @@ class LogSink:
 
     def line(self, stream: str, text: str) -> None:
         """Take one line."""
-        if len(self._lines) >= MAX_LINES or self._length >= MAX_TOTAL_LENGTH:
-            self._dropped += 1
+        if self.is_full:
+            self.drop(1)
             return
         line = storable(plain_text(text))
         self._length += len(line)
@@ -82,6 +82,15 @@ class LogSink:
             if lines := self._lines[self._taken :]:
                 self._taken += len(lines)
                 hand_on(lines)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more lines are dropped."""
+        return len(self._lines) >= MAX_LINES or self._length >= MAX_TOTAL_LENGTH
+
+    def drop(self, lines: int) -> None:
+        """Count lines that aren't kept."""
+        self._dropped += lines
 
     def is_new(self, record: logging.LogRecord) -> bool:
         """Whether a log record comes for the first time: each open runtime has a handler."""

@@ -9,17 +9,19 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakSet
 
 from cloacina_core.engine.call import TaskCall
 from cloacina_core.errors import NotFoundError
 from cloacina_core.foundation.ids import RunId
-from cloacina_core.model.isolation import Isolation
+from cloacina_core.model.isolation import Isolation, WorkerEnvironment
 from cloacina_core.model.release import Release
 from cloacina_core.model.task import Task
 from cloacina_core.model.workflow import Workflow
-from cloacina_core.plugin.interfaces import LoadedWorkflow, WorkflowSource
+
+if TYPE_CHECKING:  # a worker imports this module, and has no pluggy
+    from cloacina_core.plugin.interfaces import LoadedWorkflow, WorkflowSource
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +68,9 @@ class _Shelf:
 class WorkflowLibrary:
     """Finds the code for task calls. Safe to use from any thread."""
 
-    def __init__(self, sources: Iterable[WorkflowSource], *, max_loaded: int = MAX_LOADED) -> None:
+    def __init__(
+        self, sources: "Iterable[WorkflowSource]", *, max_loaded: int = MAX_LOADED
+    ) -> None:
         """Prepare.
 
         Args:
@@ -78,6 +82,7 @@ class WorkflowLibrary:
         self._max_loaded = max_loaded
         self._shelves: dict[_Key, _Shelf] = {}
         """The one that was asked for longest ago first."""
+        self._isolations: dict[tuple[str, str, str], Isolation] = {}
         self._beginnings = itertools.count(1)
         # Held while a release is unloaded, so that nobody is given what is about to go; never
         # while one is loaded, which may take long.
@@ -169,7 +174,34 @@ class WorkflowLibrary:
         with self._lock:
             return [shelf.release for shelf in self._shelves.values() if shelf.workflows]
 
-    def _source(self, release: Release) -> WorkflowSource:
+    def isolation(self, call: TaskCall) -> Isolation:
+        """Return what a call is isolated by. Asked of its source once.
+
+        Raises:
+            MissingCodeError: its source isn't here.
+            CloacinaError: its release is refused.
+        """
+        release = call.release
+        if release is None:
+            return Isolation.HOST
+        key = (*_key(release), call.workflow)
+        if key not in self._isolations:
+            placement = self._source(release).placement(release, call.workflow)
+            self._isolations[key] = placement.isolation
+        return self._isolations[key]
+
+    def environment(self, call: TaskCall) -> WorkerEnvironment:
+        """Return what a worker needs to run a call, verified again.
+
+        Raises:
+            MissingCodeError: its source isn't here.
+            CloacinaError: its release is refused, or something that it needs is missing.
+        """
+        if call.release is None:
+            raise AssertionError("what isn't packaged runs in this process")
+        return self._source(call.release).environment(call.release)
+
+    def _source(self, release: Release) -> "WorkflowSource":
         source = self.sources.get(release.source)
         if source is None:
             raise MissingCodeError(
@@ -188,8 +220,8 @@ class WorkflowLibrary:
             return shelf, hold
 
     def _load(
-        self, source: WorkflowSource, shelf: _Shelf, hold: _Hold, workflow: str
-    ) -> LoadedWorkflow:
+        self, source: "WorkflowSource", shelf: _Shelf, hold: _Hold, workflow: str
+    ) -> "LoadedWorkflow":
         """Load a workflow. Runs under way go on with it, whatever becomes of its source."""
         try:
             loaded = source.load(shelf.release, workflow)

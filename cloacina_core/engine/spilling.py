@@ -1,9 +1,10 @@
 """Puts large values where they are kept apart, before anything refers to them."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
+from cloacina_core.foundation.digest import Digest
 from cloacina_core.model.spilled import Encoded, Spilled
-from cloacina_core.plugin.interfaces import BlobStore
 
 _MOST_BYTES = 4
 """Of one character in UTF-8."""
@@ -13,10 +14,22 @@ class ValueTooLargeError(ValueError):
     """A value, or a task's changes to the context together, are larger than a limit."""
 
 
+class Texts(Protocol):
+    """Keeps bytes by their digest, as a `BlobStore` does."""
+
+    def put(self, data: bytes) -> Digest:
+        """Store bytes, durably, and return their digest."""
+        ...
+
+    def get(self, digest: Digest) -> bytes:
+        """Return the bytes of a digest, hashed anew."""
+        ...
+
+
 class Spill:
     """Where large values go, and which are large. Used by any thread."""
 
-    def __init__(self, blobs: BlobStore, *, spill_bytes: int, max_spilled_bytes: int) -> None:
+    def __init__(self, blobs: Texts, *, spill_bytes: int, max_spilled_bytes: int) -> None:
         """Prepare.
 
         Args:
@@ -25,8 +38,8 @@ class Spill:
             max_spilled_bytes: how long one may be at all.
         """
         self._blobs = blobs
-        self._spill_bytes = spill_bytes
-        self._max_spilled_bytes = max_spilled_bytes
+        self.spill_bytes = spill_bytes
+        self.max_spilled_bytes = max_spilled_bytes
 
     def each(self, values: Mapping[str, Encoded | None], of: str) -> dict[str, Encoded | None]:
         """Return values by key with the large ones stored, durably, and references in their place.
@@ -43,15 +56,25 @@ class Spill:
 
     def one(self, value: Encoded | None, where: str) -> Encoded | None:
         """Return a value, or a reference to it; see `each`."""
-        if not isinstance(value, str) or len(value) * _MOST_BYTES <= self._spill_bytes:
+        if not isinstance(value, str) or len(value) * _MOST_BYTES <= self.spill_bytes:
             return value
         data = value.encode()
-        if len(data) <= self._spill_bytes:
+        if len(data) <= self.spill_bytes:
             return value
-        if len(data) > self._max_spilled_bytes:
+        if len(data) > self.max_spilled_bytes:
             raise ValueTooLargeError(
-                f"{where} has {len(data)} bytes; the limit is {self._max_spilled_bytes} (setting "
+                f"{where} has {len(data)} bytes; the limit is {self.max_spilled_bytes} (setting "
                 "max_spilled_bytes). Store large data elsewhere and hand on where it is"
             )
+        return self.keep(value, data, where)
+
+    def keep(self, text: str, data: bytes, where: str) -> Spilled:
+        """Store a text, whatever its length, and return a reference to it; see `each`.
+
+        Args:
+            text: the text.
+            data: the same in UTF-8.
+            where: whose value it is.
+        """
         digest = self._blobs.put(data)
-        return Spilled(digest, len(data), value.startswith("["), where, self._blobs.get)
+        return Spilled(digest, len(data), text.startswith("["), where, self._blobs.get)

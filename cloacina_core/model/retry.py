@@ -121,10 +121,23 @@ class RetryPolicy:
         """Whether a failure is one of those worth another attempt."""
         if self.retry_on and not any(_matches(error, condition) for condition in self.retry_on):
             return False
-        if not self.retry_on_message:
-            return True
-        message = _message(error).casefold()
-        return any(text.casefold() in message for text in self.retry_on_message)
+        return not self.retry_on_message or self._wants_message(_message(error))
+
+    def wants_kind(self, kind: str, message: str) -> bool:
+        """Whether a failure that is no exception is one of those worth another attempt.
+
+        Args:
+            kind: what sort of failure it is, as `worker-crashed`.
+            message: why it failed.
+        """
+        conditions = [condition for condition in self.retry_on if isinstance(condition, str)]
+        if self.retry_on and not any(fnmatchcase(kind, pattern) for pattern in conditions):
+            return False
+        return not self.retry_on_message or self._wants_message(message)
+
+    def _wants_message(self, message: str) -> bool:
+        told = message.casefold()
+        return any(text.casefold() in told for text in self.retry_on_message)
 
     def to_json(self) -> dict[str, Any]:
         """Return the policy as a JSON object; lengths of time are in seconds."""

@@ -146,11 +146,16 @@ def encoded_of_json(found: JsonValue, where: str, load: Load) -> Encoded:
 
 def digests_in(values: Mapping[str, Encoded | None]) -> set[Digest]:
     """Return the digests of the texts that values refer to."""
-    found: set[Digest] = set()
+    return set(spilled_in(values))
+
+
+def spilled_in(values: Mapping[str, Encoded | None]) -> dict[Digest, Spilled]:
+    """Return the spilled values among values and their parts, by digest."""
+    found: dict[Digest, Spilled] = {}
     pending = [value for value in values.values() if not isinstance(value, str)]
     for value in pending:
         if isinstance(value, Spilled):
-            found.add(value.digest)
+            found[value.digest] = value
         elif isinstance(value, Joined):
             pending += [part for part in value.parts if not isinstance(part, str)]
     return found

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +14,7 @@ from typing import Any, Self
 from importlib_metadata import version
 
 from cloacina_core.engine.acceptance import RunRequest, Wanted
-from cloacina_core.engine.attempt import AttemptRunner, direct
+from cloacina_core.engine.attempt import direct
 from cloacina_core.engine.capture import Capture
 from cloacina_core.engine.children import ChildStarter
 from cloacina_core.engine.engine import Engine, EngineLimits
@@ -45,6 +46,7 @@ from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.children import ChildResolver, read_child
 from cloacina_core.runtime.control import RunControl, repeated, take_outcomes
+from cloacina_core.runtime.executing import make_pool, make_runner
 from cloacina_core.runtime.explainer import Explainer
 from cloacina_core.runtime.following import RunFollower
 from cloacina_core.runtime.handle import RunHandle
@@ -114,12 +116,15 @@ class Runtime:
         )
         self._live = LiveLogs(clock)
         wrap = plugins.wrapper() or direct
-        runner = AttemptRunner(
-            self._library.find,
-            clock,
-            wrap,
+        self._workers = make_pool(settings, clock, os.environ)
+        runner = make_runner(
+            settings,
+            library=self._library,
+            pool=self._workers,
+            clock=clock,
+            wrap=wrap,
             spill=self._spill,
-            child=lambda run_id: read_child(self._reader, run_id),
+            child=partial(read_child, self._reader),
             live=self._live,
         )
         self._resolving = ThreadPoolExecutor(max_workers=2, thread_name_prefix="cloacina-children")
@@ -262,6 +267,7 @@ class Runtime:
         self._engines.stop()
         self._executor.stop()
         self._live.stop()
+        self._workers.close()
         self._resolving.shutdown(cancel_futures=True)
         self._sources.close()
         self._notifier.stop()

@@ -72,7 +72,11 @@ tests from `ExecutorContract`, makers of blob stores from `BlobStoreContract`.
 from cloacina_core.testing.blob_store_contract import BlobStoreContract
 from cloacina_core.testing.clock import FrozenClock
 from cloacina_core.testing.crash_point import CrashPoint
-from cloacina_core.testing.executor_contract import ExecutorContract, InlineExecutorContract
+from cloacina_core.testing.executor_contract import (
+    ExecutorContract,
+    InlineExecutorContract,
+    IsolatingExecutorContract,
+)
 from cloacina_core.testing.harness import RunStalledError, WorkflowHarness, run_workflow
 from cloacina_core.testing.result import HarnessResult
 from cloacina_core.testing.signals import Signal
@@ -84,6 +88,7 @@ __all__ = [
     "FrozenClock",
     "HarnessResult",
     "InlineExecutorContract",
+    "IsolatingExecutorContract",
     "RunStalledError",
     "Signal",
     "WorkflowHarness",

@@ -4,125 +4,40 @@
         def make_executor(self, runner: AttemptRunner) -> Executor:
             return ThreadExecutor(runner)
 
+An executor that can't give up a call that runs derives from `InlineExecutorContract`, one whose
+calls have processes of their own from `IsolatingExecutorContract`.
+
 pytest tells more about a broken promise when `conftest.py` says
 `pytest.register_assert_rewrite("cloacina_core.testing.executor_contract")` before the import.
 """
 # ruff: noqa: S101, D102 - assertions are what tests are made of; their names say what they claim
 
-import asyncio
 import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from cloacina_core.engine.attempt import AttemptRunner
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
+from cloacina_core.engine.capture import Capture
 from cloacina_core.engine.executors.interface import Executor
 from cloacina_core.engine.library import WorkflowLibrary
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, encode
-from cloacina_core.model.context import Context
+from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome
-from cloacina_core.model.workflow import Workflow
+from cloacina_core.model.wait import Wait, WaitKind, WaitState
+from cloacina_core.testing.contract_workflow import contract_workflow
 
-MANY = 200
+AT_ONCE = 8
 _SHORT = 0.001
 DEADLINE = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-contract_workflow = Workflow("executor_contract")
-"""The workflow whose tasks are called. An executor that doesn't use the runner it is given, because
-its workers find code by themselves, lets them find this one."""
-
-
-@contract_workflow.task
-def double(context: Context) -> dict[str, int]:
-    """Change one key."""
-    return {"number": 2 * context["number"]}
-
-
-@contract_workflow.task
-async def double_later(context: Context) -> dict[str, int]:
-    """Change one key, after others had their turn."""
-    await asyncio.sleep(0)
-    return {"number": 2 * context["number"]}
-
-
-@contract_workflow.task
-def tell(context: Context) -> dict[str, JsonValue]:
-    """Tell what an attempt can know of itself."""
-    return {
-        "run": context.run_id,
-        "task": context.task,
-        "attempt": context.attempt,
-        "deadline": context.deadline and context.deadline.isoformat(),
-        "day": context.params["day"],
-    }
-
-
-@contract_workflow.task(map="numbers")
-def double_item(context: Context) -> dict[str, int]:
-    """Change one key, by what this instance is for."""
-    return {"number": 2 * context.item, "index": context.index}
-
-
-@contract_workflow.task
-def fail(_context: Context) -> None:
-    """Fail."""
-    raise ConnectionError("nobody answers")
-
-
-@contract_workflow.task
-def leave(_context: Context) -> None:
-    """Try to end the process."""
-    raise SystemExit(3)
-
-
-@contract_workflow.task
-def return_a_list(_context: Context) -> list[int]:
-    """Return what no task may return."""
-    return [1, 2]
-
-
-@contract_workflow.task
-def work_until_given_up(context: Context) -> None:
-    """Go on until nobody waits for the outcome any more."""
-    _say(context, "began")
-    while not context.cancelled():
-        time.sleep(_SHORT)
-    _say(context, "was told")
-
-
-@contract_workflow.task
-def work_until_allowed_to_end(context: Context) -> None:
-    """Go on whether anybody waits for the outcome or not."""
-    _say(context, "began")
-    while not Path(context["folder"], "end").exists():
-        time.sleep(_SHORT)
-
-
-@contract_workflow.task
-async def wait_for_ever(context: Context) -> None:
-    """Wait for what never happens."""
-    _say(context, "began")
-    await asyncio.Event().wait()
-
-
-@contract_workflow.task
-async def hold_the_loop_until_given_up(context: Context) -> None:
-    """Do in a coroutine what no coroutine should: let no other have its turn."""
-    _say(context, "began")
-    while not context.cancelled():
-        time.sleep(_SHORT)  # noqa: ASYNC251 - that is the point
-
-
-def _say(context: Context, word: str) -> None:
-    """Tell the test something while the task runs, wherever that is: by a file."""
-    Path(context["folder"], word).touch()
 
 
 class Bench:
@@ -136,13 +51,21 @@ class Bench:
         executor.start(self._outcomes.put)
 
     def submit(
-        self, task: str, *, instance: tuple[JsonValue, int] | None = None, **context: JsonValue
+        self,
+        task: str,
+        *,
+        instance: tuple[JsonValue, int] | None = None,
+        waits: tuple[Wait, ...] = (),
+        timed_out: Failure | None = None,
+        **context: JsonValue,
     ) -> AttemptKey:
         """Submit a call of a task of `contract_workflow`, and return its key.
 
         Args:
             task: the name of the task.
             instance: the item and the index, for a mapped task.
+            waits: what earlier calls of the attempt waited for.
+            timed_out: set when only the callback is to be called.
             **context: what the task sees.
         """
         item, index = instance or (None, None)
@@ -162,6 +85,8 @@ class Bench:
             deadline=DEADLINE,
             is_last=True,
             max_value_bytes=1_000_000,
+            waits=waits,
+            timed_out=timed_out,
         )
         self.executor.submit(call)
         return key
@@ -183,11 +108,9 @@ class Bench:
         except Empty:
             raise AssertionError("the executor reported no outcome") from None
 
-    def run(
-        self, task: str, *, instance: tuple[JsonValue, int] | None = None, **context: JsonValue
-    ) -> Outcome:
-        """Submit a call, and return its outcome."""
-        key = self.submit(task, instance=instance, **context)
+    def run(self, task: str, **given: Any) -> Outcome:
+        """Submit a call, and return its outcome; see `submit`."""
+        key = self.submit(task, **given)
         outcome = self.outcome()
         assert outcome.key == key
         return outcome
@@ -201,6 +124,9 @@ class InlineExecutorContract:
 
     patience_seconds: ClassVar[float] = 30.0
     """How long to wait for an outcome before the executor counts as broken."""
+
+    many: ClassVar[int] = 200
+    """How many calls are handed in at once: fewer where each is expensive."""
 
     def make_executor(self, runner: AttemptRunner) -> Executor:
         """Return a new executor.
@@ -220,11 +146,14 @@ class InlineExecutorContract:
         library = WorkflowLibrary(())
         library.register(contract_workflow)
         executor = self.make_executor(AttemptRunner(library.find, SystemClock()))
+        capture = Capture(pass_on=False)
+        capture.start()
         bench = Bench(self, executor)
         try:
             yield bench
         finally:
             executor.stop()
+            capture.stop()
 
     def test_a_call_reports_what_its_task_changed(self) -> None:
         with self.working() as bench:
@@ -276,6 +205,64 @@ class InlineExecutorContract:
         assert outcome.failure.traceback.endswith("ConnectionError: nobody answers\n")
         assert outcome.changes is None
 
+    def test_a_failure_may_be_retried_if_the_task_says_so(self) -> None:
+        with self.working() as bench:
+            assert bench.run("fail").may_retry
+            assert not bench.run("fail_for_good").may_retry
+            assert not bench.run("return_a_list").may_retry
+
+    def test_what_a_task_prints_and_logs_is_kept(self) -> None:
+        with self.working() as bench:
+            outcome = bench.run("talk")
+
+        assert sorted((stream, line) for _, stream, line in outcome.logs) == [
+            ("stderr", "complained"),
+            ("stdout", "printed"),
+            ("warning", "contract: logged"),
+        ]
+
+    def test_what_one_task_prints_is_not_another_s(self) -> None:
+        with self.working() as bench:
+            bench.run("talk")
+
+            assert bench.run("double", number=1).logs == ()
+
+    def test_a_task_that_changes_too_much_fails(self) -> None:
+        with self.working() as bench:
+            outcome = bench.run("return_too_much")
+
+        assert outcome.failure is not None
+        assert "the limit is 1000000" in outcome.failure.message
+        assert not outcome.may_retry
+
+    def test_a_task_that_changes_what_no_context_holds_fails(self) -> None:
+        with self.working() as bench:
+            outcome = bench.run("return_a_set")
+
+        assert outcome.failure is not None
+        assert "members: set is not a JSON value" in outcome.failure.message
+
+    def test_a_task_that_waits_is_called_again_with_what_came(self) -> None:
+        with self.working() as bench:
+            deferred = bench.run("wait_for_approval")
+            (wait,) = deferred.waits
+            came = replace(wait, state=WaitState.DONE, payload='"yes"')
+            outcome = bench.run("wait_for_approval", waits=(came,))
+
+        assert deferred.outcome is AttemptOutcome.DEFERRED
+        assert (wait.kind, wait.signal) == (WaitKind.SIGNAL, "approval")
+        assert outcome.changes == {"approval": '"yes"'}
+
+    def test_a_callback_is_called_for_an_attempt_that_is_over(self, tmp_path: Path) -> None:
+        late = Failure(type="timeout", message="too long")
+
+        with self.working() as bench:
+            outcome = bench.run("call_back", timed_out=late, folder=str(tmp_path))
+
+        assert outcome.of_callback
+        assert outcome.failure == late
+        assert [said.name for said in tmp_path.iterdir()] == ["late: TimeoutError"]
+
     def test_a_task_that_exits_ends_only_its_attempt(self) -> None:
         with self.working() as bench:
             exited = bench.run("leave")
@@ -298,7 +285,7 @@ class InlineExecutorContract:
         tasks = itertools.cycle(["double", "double_later", "fail"])
 
         with self.working() as bench:
-            keys = [bench.submit(task, number=1) for task in itertools.islice(tasks, MANY)]
+            keys = [bench.submit(task, number=1) for task in itertools.islice(tasks, self.many)]
             outcomes = [bench.outcome() for _ in keys]
 
         assert sorted(outcome.key for outcome in outcomes) == sorted(keys)
@@ -336,6 +323,29 @@ class InlineExecutorContract:
 class ExecutorContract(InlineExecutorContract):
     """What an executor promises: to run calls side by side, and to give them up when asked."""
 
+    can_kill: ClassVar[bool] = False
+    """Whether a call that is given up is ended from outside, so that nobody need tell it."""
+
+    def test_calls_run_side_by_side(self, tmp_path: Path) -> None:
+        with self.working() as bench:
+            for _ in range(AT_ONCE):
+                bench.submit("meet", folder=str(tmp_path), number=AT_ONCE)
+
+            outcomes = [bench.outcome() for _ in range(AT_ONCE)]
+
+        assert {outcome.outcome for outcome in outcomes} == {AttemptOutcome.SUCCEEDED}
+
+    def test_calls_that_run_when_it_is_stopped_report(self, tmp_path: Path) -> None:
+        with self.working() as bench:
+            key = bench.begin("work_until_allowed_to_end", tmp_path)
+            bench.executor.stop()
+
+            (tmp_path / "end").touch()
+
+            outcome = bench.outcome()
+            assert outcome.key == key
+            assert outcome.outcome is AttemptOutcome.SUCCEEDED
+
     def test_a_call_that_takes_long_delays_no_other(self, tmp_path: Path) -> None:
         with self.working() as bench:
             long = bench.begin("work_until_given_up", tmp_path)
@@ -359,7 +369,7 @@ class ExecutorContract(InlineExecutorContract):
             bench.executor.abandon(key)
 
             assert bench.outcome().key == key
-            assert (tmp_path / "was told").exists()
+            assert self.can_kill or (tmp_path / "was told").exists()
 
     def test_a_call_that_is_asked_to_end_is_told_and_still_counts(self, tmp_path: Path) -> None:
         with self.working() as bench:
@@ -443,3 +453,34 @@ class ExecutorContract(InlineExecutorContract):
 
             bench.executor.abandon(key)
             assert bench.outcome().key == key
+
+
+class IsolatingExecutorContract(ExecutorContract):
+    """What an executor promises whose calls have processes of their own: to kill and to survive."""
+
+    can_kill: ClassVar[bool] = True
+
+    def test_a_process_that_ends_is_the_failure_of_its_attempt_alone(self, tmp_path: Path) -> None:
+        with self.working() as bench:
+            neighbour = bench.begin("work_until_allowed_to_end", tmp_path)
+            crashed = bench.run("end_the_process")
+            (tmp_path / "end").touch()
+            unharmed = bench.outcome()
+
+        assert crashed.outcome is AttemptOutcome.FAILED
+        assert crashed.failure is not None
+        assert crashed.failure.type == "worker-crashed"
+        assert crashed.may_retry
+        assert unharmed.key == neighbour
+        assert unharmed.outcome is AttemptOutcome.SUCCEEDED
+
+    def test_a_call_that_is_deaf_is_ended_and_takes_no_slot(self, tmp_path: Path) -> None:
+        with self.working() as bench:
+            deaf = bench.begin("work_until_allowed_to_end", tmp_path)
+
+            bench.executor.abandon(deaf)
+
+            outcome = bench.outcome()
+            assert outcome.key == deaf
+            assert outcome.outcome is AttemptOutcome.FAILED
+            assert bench.executor.lost == 0

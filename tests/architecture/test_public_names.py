@@ -54,6 +54,7 @@ DOORS = {
         "FrozenClock",
         "HarnessResult",
         "InlineExecutorContract",
+        "IsolatingExecutorContract",
         "RunStalledError",
         "Signal",
         "WorkflowHarness",

@@ -65,3 +65,10 @@ def test_the_benchmark_of_ingest_sets_each_step_beside_the_least_work() -> None:
         "verify: envelope and hash, 0.1 MB",
     ]
     assert all(cost["ratio"] > 0 for cost in told)
+
+
+def test_the_benchmark_of_workers_sets_them_beside_other_processes() -> None:
+    told = printed_by("bench_workers.py", "--rounds", "1", "--size", "2")
+
+    assert len(told["a process for each call, ms"]) == 5
+    assert told["runs of one task each second"]["SQLite"] > 0

@@ -7,6 +7,7 @@ from collections import deque
 from cloacina_core.engine.attempt import AttemptRunner
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
 from cloacina_core.engine.executors.interface import Report
+from cloacina_core.engine.stop import Stop
 
 
 class InlineExecutor:
@@ -44,10 +45,10 @@ class InlineExecutor:
 
     def _run(self, call: TaskCall) -> Outcome:
         if not _is_in_event_loop():
-            return self._runner.run(call, _never)
+            return self._runner.run(call, Stop())
         # An `async def` task needs a loop of its own, and no thread has two that run.
         outcomes: list[Outcome] = []
-        thread = threading.Thread(target=lambda: outcomes.append(self._runner.run(call, _never)))
+        thread = threading.Thread(target=lambda: outcomes.append(self._runner.run(call, Stop())))
         thread.start()
         thread.join()
         return outcomes[0]
@@ -67,10 +68,6 @@ class InlineExecutor:
     def stop(self) -> None:
         """Forget all calls that weren't run yet."""
         self._waiting.clear()
-
-
-def _never() -> bool:
-    return False
 
 
 def _is_in_event_loop() -> bool:

@@ -4,10 +4,27 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
+from cloacina_core.engine.stop import Stop
 
 Report: TypeAlias = Callable[[Outcome], None]
 """Takes an outcome, from any thread. Called once for each call; for one that was abandoned, when it
 ends after all."""
+
+
+class Runner(Protocol):
+    """Runs one attempt to its end. Methods are called from any thread, and never raise."""
+
+    def run(self, call: TaskCall, stop: Stop) -> Outcome:
+        """Run an attempt, and return how it ended."""
+        ...
+
+    async def run_async(self, call: TaskCall, stop: Stop) -> Outcome:
+        """Run an attempt on the running event loop; called if `wants_loop` says so."""
+        ...
+
+    def wants_loop(self, call: TaskCall) -> bool:
+        """Whether the attempt may share an event loop with others."""
+        ...
 
 
 class Executor(Protocol):

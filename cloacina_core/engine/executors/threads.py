@@ -5,9 +5,9 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from cloacina_core.engine.attempt import AttemptRunner
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
-from cloacina_core.engine.executors.interface import Report
+from cloacina_core.engine.executors.interface import Report, Runner
+from cloacina_core.engine.stop import Stop
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome
 
@@ -15,21 +15,12 @@ from cloacina_core.model.status import AttemptOutcome
 class _Running:
     """A call that runs, and whether it was asked to end, or given up."""
 
-    __slots__ = ("call", "future", "is_abandoned", "is_cancelled")
+    __slots__ = ("call", "future", "stop")
 
     def __init__(self, call: TaskCall) -> None:
         self.call = call
-        self.is_cancelled = False
-        self.is_abandoned = False
+        self.stop = Stop()
         self.future: asyncio.Task[Outcome] | None = None
-
-    def cancelled(self) -> bool:
-        """Whether it was asked to end."""
-        return self.is_cancelled
-
-    def abandoned(self) -> bool:
-        """Whether it was given up."""
-        return self.is_abandoned
 
 
 class ThreadExecutor:
@@ -38,7 +29,7 @@ class ThreadExecutor:
     The threads are daemons: one that hangs must not keep the process from ending.
     """
 
-    def __init__(self, runner: AttemptRunner) -> None:
+    def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._report: Report | None = None
         self._calls: SimpleQueue[_Running | None] = SimpleQueue()
@@ -81,7 +72,7 @@ class ThreadExecutor:
             running = self._running.get(key)
             if running is None:
                 return
-            running.is_cancelled = True
+            running.stop.cancel()
             future = running.future
         if future is not None:
             self._loop.call(future.cancel)
@@ -93,8 +84,7 @@ class ThreadExecutor:
             if running is None:
                 return
             self._lost += 1
-            running.is_cancelled = True
-            running.is_abandoned = True
+            running.stop.abandon()
             future = running.future
         if future is not None:
             self._loop.call(future.cancel)
@@ -119,7 +109,7 @@ class ThreadExecutor:
                 self._start_coroutine(running)
                 is_wanted = self._become_idle()
             else:
-                outcome = self._runner.run(running.call, running.cancelled, running.abandoned)
+                outcome = self._runner.run(running.call, running.stop)
                 # Idle before the report, which may bring this thread's next call.
                 is_wanted = self._become_idle()
                 self._end(running, outcome)
@@ -135,7 +125,7 @@ class ThreadExecutor:
 
     def _end(self, running: _Running, outcome: Outcome) -> None:
         with self._lock:
-            if running.is_abandoned:
+            if running.stop.abandoned():
                 self._lost -= 1
             else:
                 del self._running[running.call.key]
@@ -145,10 +135,10 @@ class ThreadExecutor:
     def _start_coroutine(self, running: _Running) -> None:
         def begin() -> None:
             running.future = asyncio.ensure_future(
-                self._runner.run_async(running.call, running.cancelled, running.abandoned)
+                self._runner.run_async(running.call, running.stop)
             )
             running.future.add_done_callback(end)
-            if running.is_cancelled:  # when there was no future to cancel
+            if running.stop.cancelled():  # when there was no future to cancel
                 running.future.cancel()
 
         def end(done: asyncio.Task[Outcome]) -> None:

@@ -13,6 +13,7 @@ from support.runs import soon, workflow_of
 from cloacina_core.engine.attempt import AttemptRunner, failure_of
 from cloacina_core.engine.call import Outcome, TaskCall
 from cloacina_core.engine.library import TaskCode
+from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import (
     CloacinaError,
     NotAllowedError,
@@ -32,8 +33,16 @@ MAX_BYTES = 1000
 Function = Callable[[Context], object]
 
 
-def never() -> bool:
-    return False
+def cancelled() -> Stop:
+    stop = Stop()
+    stop.cancel()
+    return stop
+
+
+def abandoned() -> Stop:
+    stop = Stop()
+    stop.abandon()
+    return stop
 
 
 def call_of(workflow: Workflow, *, is_last: bool = True, **context: JsonValue) -> TaskCall:
@@ -54,8 +63,7 @@ def call_of(workflow: Workflow, *, is_last: bool = True, **context: JsonValue) -
 def run(
     function: Function,
     *,
-    cancelled: Callable[[], bool] = never,
-    given_up: Callable[[], bool] = never,
+    stop: Stop | None = None,
     timed_out: Failure | None = None,
     is_last: bool = True,
     params: type | None = None,
@@ -69,8 +77,8 @@ def run(
     runner = AttemptRunner(lambda call: TaskCode(workflow, "a", str), FrozenClock())
     call = replace(call_of(workflow, is_last=is_last, **(given or {})), timed_out=timed_out)
     if asyncio.iscoroutinefunction(function):
-        return asyncio.run(runner.run_async(call, cancelled, given_up))
-    return runner.run(call, cancelled, given_up)
+        return asyncio.run(runner.run_async(call, stop or Stop()))
+    return runner.run(call, stop or Stop())
 
 
 def raising(error: BaseException | type[BaseException]) -> Function:
@@ -136,7 +144,7 @@ class TestSuccess:
         def task(context: Context) -> dict[str, object]:
             return {"given_up": context.cancelled()}
 
-        assert run(task, cancelled=lambda: True).changes == {"given_up": "true"}
+        assert run(task, stop=cancelled()).changes == {"given_up": "true"}
 
 
 class TestReturnedTypes:
@@ -325,7 +333,7 @@ class TestFailures:
         def find(call: TaskCall) -> TaskCode:
             raise WorkflowLoadError("it can't be imported")
 
-        outcome = AttemptRunner(find, FrozenClock()).run(call_of(workflow_of({"a": []})), never)
+        outcome = AttemptRunner(find, FrozenClock()).run(call_of(workflow_of({"a": []})), Stop())
 
         assert outcome.failure is not None
         assert outcome.failure.message == "it can't be imported"
@@ -413,8 +421,7 @@ class TestCallbacks:
 
         run(
             function,
-            cancelled=lambda: True,
-            given_up=lambda: True,
+            stop=abandoned(),
             on_success=lambda context: seen.append("success"),
             on_failure=lambda context, error: seen.append("failure"),
         )
@@ -426,7 +433,7 @@ class TestCallbacks:
 
         run(
             returning(None),
-            cancelled=lambda: True,
+            stop=cancelled(),
             on_success=lambda context: seen.append("success"),
         )
 
@@ -472,7 +479,7 @@ class TestWrappers:
 
         runner, call = self.runner(wrap)
 
-        assert runner.run(call, never).changes == {"n": "1"}
+        assert runner.run(call, Stop()).changes == {"n": "1"}
         assert seen == ["before a", "after"]
 
     def test_what_a_wrapper_raises_fails_the_attempt(self):
@@ -481,6 +488,6 @@ class TestWrappers:
 
         runner, call = self.runner(wrap)
 
-        outcome = runner.run(call, never)
+        outcome = runner.run(call, Stop())
         assert outcome.failure is not None
         assert outcome.failure.type == "PermissionError"

@@ -274,3 +274,18 @@ def test_a_moment_plus_the_longest_pause_is_still_a_date() -> None:
 )
 def test_patterns_of_names_choose_failures(pattern: str, wanted: bool) -> None:
     assert RetryPolicy(retry_on=(pattern,)).wants(ConnectionResetError("gone")) is wanted
+
+
+@pytest.mark.parametrize(
+    ("policy", "wanted"),
+    [
+        (RetryPolicy(), True),
+        (RetryPolicy(retry_on=("worker-crashed",)), True),
+        (RetryPolicy(retry_on=("worker-*",)), True),
+        (RetryPolicy(retry_on=(OSError, "transient")), False),
+        (RetryPolicy(retry_on_message=("sigsegv",)), True),
+        (RetryPolicy(retry_on_message=("busy",)), False),
+    ],
+)
+def test_a_failure_without_an_exception_is_known_by_its_kind(policy: RetryPolicy, *, wanted: bool):
+    assert policy.wants_kind("worker-crashed", "ended by signal SIGSEGV") is wanted

@@ -1,14 +1,27 @@
 """The executors of the core keep the public contract, and some promises of their own."""
 
 import asyncio
+import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+from support.workers import environment_of, make_worker_pool
 
 from cloacina_core.engine.attempt import AttemptRunner
 from cloacina_core.engine.executors.inline import InlineExecutor
 from cloacina_core.engine.executors.interface import Executor
 from cloacina_core.engine.executors.threads import ThreadExecutor
-from cloacina_core.testing import ExecutorContract, InlineExecutorContract
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.testing import (
+    ExecutorContract,
+    InlineExecutorContract,
+    IsolatingExecutorContract,
+    contract_workflow,
+)
+from cloacina_core.worker.pools import StartMethod
+from cloacina_core.worker.runner import WorkerRunner
 
 PATIENCE_SECONDS = 30
 
@@ -44,6 +57,31 @@ class TestThreadExecutor(ExecutorContract):
             thread.join(PATIENCE_SECONDS)
         assert {thread.name for thread in started} == {"cloacina-task", "cloacina-asyncio"}
         assert not any(thread.is_alive() for thread in started)
+
+
+@pytest.fixture(scope="module", params=StartMethod)
+def workers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WorkerRunner]:
+    folder = tmp_path_factory.mktemp("code")
+    shutil.copy(contract_workflow.__file__, folder)
+    entry_points = {"executor_contract": "contract_workflow:contract_workflow"}
+    environment = environment_of(folder, entry_points)
+    pool = make_worker_pool(request.param)
+    yield WorkerRunner(lambda call: environment, pool, SystemClock())
+    pool.close()
+
+
+@pytest.mark.slow
+class TestWorkers(IsolatingExecutorContract):
+    many = 10
+
+    @pytest.fixture(autouse=True)
+    def _workers(self, workers: WorkerRunner) -> None:
+        self.runner = workers
+
+    def make_executor(self, runner: AttemptRunner) -> Executor:
+        return ThreadExecutor(self.runner)
 
 
 class TestInlineExecutor(InlineExecutorContract):
