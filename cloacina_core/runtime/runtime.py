@@ -765,6 +765,8 @@ class Runtime:
             self._taker.look_for(self._awaited, engine)
 
     def is_idle(self) -> bool:
-        """Whether the engine has no runs, and finds none that it could take."""
+        """Whether nothing is due, and the engine has no runs, and finds none that it could take."""
+        if self._scheduling is not None and not self._scheduling.is_idle():
+            return False
         engine = self._engines.engine
         return not self._taker.look(engine) and not engine.live_runs()

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 from cloacina_core.errors import CloacinaError, IdempotencyConflictError, StoreUnavailableError
 from cloacina_core.foundation.ids import RunId
@@ -62,6 +63,11 @@ class ScheduleService:
             pause = max(0.0, min(pause, _LONGEST_PAUSE))
             self._stopping.wait(min(pause, _SHORTEST_PAUSE))
             self._woken.wait(max(0.0, pause - _SHORTEST_PAUSE))
+
+    def is_idle(self) -> bool:
+        """Whether nothing is due, and no run is to be started."""
+        due = self._store.next_look()
+        return not self._store.waits() and (due is None or due > timedelta(0))
 
     def look(self) -> float:
         """Do what is due; return in how many seconds something may be due again."""

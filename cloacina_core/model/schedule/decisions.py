@@ -66,11 +66,8 @@ def decide(schedule: Schedule, earlier: Earlier, now: datetime) -> list[Decision
     missed = late[: len(late) - len(caught_up)]
     decisions += _skipped(missed, "missed: no engine was there")
     wanted = [*caught_up, *wanted]
-    if schedule.max_runs is not None:
-        room = max(0, schedule.max_runs - earlier.started)
-        told = f"it has started its {schedule.max_runs} runs"
-        wanted, surplus = wanted[:room], wanted[room:]
-        decisions += _skipped(surplus, told)
+    if schedule.max_runs is not None:  # behind the last one, nothing is due
+        wanted = wanted[: max(0, schedule.max_runs - earlier.started)]
     return decisions + _overlapping(schedule.overlap, wanted, earlier)
 
 
