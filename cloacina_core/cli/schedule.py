@@ -274,6 +274,55 @@ def history(console: Console, *, name: str, limit: int, before: datetime | None)
     console.emit([one.to_json() for one in records], table if rows else "nothing was due yet")
 
 
+@schedule.command("backfill")
+@click.argument("name")
+@click.option("--from", "begins", type=WallMoment(), help="The first moment that counts.")
+@click.option("--to", "ends", type=WallMoment(), help="The first that doesn't.  [default: now]")
+@click.option("--parallel", type=int, default=1, show_default=True, help="Runs live at a time.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be started.")
+@click.option("--cancel", is_flag=True, help="Start no more of what was asked for before.")
+@command_options
+@pass_console
+def backfill(
+    console: Console,
+    *,
+    name: str,
+    begins: datetime | None,
+    ends: datetime | None,
+    parallel: int,
+    dry_run: bool,
+    cancel: bool,
+) -> None:
+    """Start the runs of firings in the past that have none, a few at a time.
+
+    Moments are in the schedule's time zone, unless they name an offset.
+    """
+    found = _schedules(console)
+    if cancel:
+        count = found.cancel_backfills(name)
+        console.emit({"schedule": name, "cancelled": count})
+        console.say(f"{count} firings start no runs any more; runs that began go on")
+        return
+    if begins is None:
+        raise InputError("say from when on, with --from")
+    zone = find_zone(found.get(name).schedule.timezone)
+    begins, ends = (
+        moment if moment.tzinfo else moment.replace(tzinfo=zone)
+        for moment in (begins, ends or console.clock.now())
+    )
+    planned = found.backfill(name, begins, ends, parallel=parallel, dry_run=True)
+    first = f", the first {planned.firings[0].local}" if planned.firings else ""
+    console.say(
+        f"{len(planned.firings)} firings, {parallel} at a time{first}; "
+        f"{planned.started_before} had their runs already"
+    )
+    if not dry_run:
+        planned = found.backfill(name, begins, ends, parallel=parallel)
+    rows = [_row(firing) for firing in planned.firings]
+    table = console.table(("local", "utc", ""), rows) if rows else "nothing to start"
+    console.emit({**planned.to_json(), "dry_run": dry_run}, table)
+
+
 @schedule.command("next")
 @click.argument("name", required=False)
 @click.option("--cron", metavar="EXPR", help="A cron expression, in place of a schedule.")

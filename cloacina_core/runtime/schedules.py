@@ -1,16 +1,24 @@
 """Schedules, as programs use them: made, changed, and asked what they did."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from cloacina_core.engine.acceptance import RunRequest, Wanted
+from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import Clock, iso
+from cloacina_core.foundation.ids import IdFactory
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.schedule.firing import Firing
-from cloacina_core.model.schedule.schedule import FiringRecord, Schedule, ScheduleState
+from cloacina_core.model.schedule.schedule import (
+    MOST_PARALLEL,
+    Backfill,
+    FiringRecord,
+    Schedule,
+    ScheduleState,
+)
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.wanted import definition_of
 from cloacina_core.store.schedules import OpenFiring, ScheduleStore
@@ -23,6 +31,7 @@ class Schedules:
         self._opened = store
         self._sources = sources
         self._clock = clock
+        self._ids = IdFactory(clock)
 
     @property
     def _store(self) -> ScheduleStore:
@@ -135,7 +144,48 @@ class Schedules:
             UnknownScheduleError: there is none of this name.
         """
         schedule = self._store.get(name).schedule
-        return list(islice(_firings(schedule, after or self._clock.now()), count))
+        return list(islice(schedule.firings(after or self._clock.now()), count))
+
+    def backfill(
+        self,
+        name: str,
+        begins: datetime,
+        ends: datetime,
+        *,
+        parallel: int = 1,
+        dry_run: bool = False,
+    ) -> Backfill:
+        """Start the runs of firings in the past that have none, a few at a time.
+
+        Firings that were skipped or failed, or were before the schedule was made, get their runs;
+        those that had one don't get another. Overlap isn't looked at: `parallel` is.
+
+        Args:
+            name: of the schedule.
+            begins: the first moment that counts; aware.
+            ends: the first moment that doesn't; aware, and past.
+            parallel: how many of the runs are live at a time, at most.
+            dry_run: only say what would be started.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+            InputError: the time isn't in the past or has too many firings, or a number is wrong.
+        """
+        if type(parallel) is not int or not 1 <= parallel <= MOST_PARALLEL:
+            raise InputError(f"parallel is a whole number from 1 to {MOST_PARALLEL}")
+        backfill = str(self._ids.run_id())
+        planned = self._store.plan_backfill(name, begins, ends, parallel, backfill)
+        if not dry_run:
+            self._store.backfill(planned)
+        return planned
+
+    def cancel_backfills(self, name: str) -> int:
+        """Start no more runs of a schedule's backfills; return how many firings that were.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+        """
+        return self._store.cancel_backfills(name)
 
     def definition(self, reference: str) -> WorkflowDefinition:
         """Return what the workflow looks like that a reference means now."""
@@ -144,13 +194,6 @@ class Schedules:
     def _check(self, schedule: Schedule) -> None:
         wanted = Wanted(self.definition(schedule.reference), schedule.reference)
         RunRequest.checked(wanted, schedule.params, priority=schedule.priority)
-
-
-def _firings(schedule: Schedule, after: datetime) -> Iterator[Firing]:
-    firing = schedule.next_firing(after)
-    while firing is not None:
-        yield firing
-        firing = schedule.next_firing(firing.utc)
 
 
 def context_of(firing: OpenFiring) -> Mapping[str, JsonValue]:

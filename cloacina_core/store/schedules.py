@@ -9,17 +9,31 @@ idempotency key, which names the firing, keeps them from starting a second one.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice, takewhile
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
-from cloacina_core.errors import ConflictError, NotFoundError
+from cloacina_core.errors import ConflictError, InputError, NotFoundError
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import canonical
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.schedule.decisions import Decision, Earlier, decide
 from cloacina_core.model.schedule.schedule import (
+    MOST_BACKFILLED,
+    Backfill,
     FiringRecord,
     FiringState,
     Overlap,
@@ -31,6 +45,7 @@ from cloacina_core.store.database import Database
 from cloacina_core.store.watching import announce
 
 _schedules, _firings, _runs = schema.schedules, schema.firings, schema.runs
+_backfills = schema.backfills
 
 CLAIM = timedelta(seconds=30)
 """How long one who starts a run has for it, before others try."""
@@ -159,6 +174,7 @@ class ScheduleStore:
         with self._database.begin() as connection:
             self._get(connection, name, lock=True)
             connection.execute(delete(_firings).where(_firings.c.schedule == name))
+            connection.execute(delete(_backfills).where(_backfills.c.schedule == name))
             connection.execute(delete(_schedules).where(_schedules.c.name == name))
 
     def get(self, name: str) -> ScheduleState:
@@ -246,21 +262,126 @@ class ScheduleStore:
             )
         )
 
+    def plan_backfill(
+        self, name: str, begins: datetime, ends: datetime, parallel: int, backfill: str
+    ) -> Backfill:
+        """Return what a backfill would do; nothing is changed.
+
+        Raises:
+            UnknownScheduleError: there is no such schedule.
+            InputError: the time isn't in the past, or has too many firings.
+        """
+        with self._database.read() as connection:
+            row = self._get(connection, name)
+            now = self._database.now_micros(connection)
+            taken = _taken(connection, name, begins, ends)
+        if not to_micros(begins) < to_micros(ends) <= now:
+            raise InputError("a backfill begins before it ends, and ends in the past")
+        # What the schedule itself still decides on isn't the past yet.
+        end = ends if row.next_at is None else min(ends, from_micros(row.decided_until + 1))
+        begun = Schedule.from_text(row.body).firings(begins - _MICROSECOND)
+        firings = list(islice(takewhile(lambda one: one.utc < end, begun), MOST_BACKFILLED + 1))
+        if len(firings) > MOST_BACKFILLED:
+            raise InputError(f"there are more than {MOST_BACKFILLED} firings in that time")
+        wanted = tuple(one for one in firings if to_micros(one.utc) not in taken)
+        return Backfill(
+            id=backfill,
+            schedule=name,
+            begins=begins,
+            ends=ends,
+            parallel=parallel,
+            firings=wanted,
+            started_before=len(firings) - len(wanted),
+        )
+
+    def backfill(self, planned: Backfill) -> None:
+        """Have the runs of a backfill be started, of those firings that still have none.
+
+        Raises:
+            UnknownScheduleError: the schedule was deleted.
+        """
+        name = planned.schedule
+        with self._database.begin() as connection:
+            self._get(connection, name, lock=True)
+            now = self._database.now_micros(connection)
+            connection.execute(
+                insert(_backfills).values(
+                    id=planned.id,
+                    schedule=name,
+                    begins=to_micros(planned.begins),
+                    ends=to_micros(planned.ends),
+                    parallel=planned.parallel,
+                    created_at=now,
+                )
+            )
+            taken = _taken(connection, name, planned.begins, planned.ends)
+            rows = [
+                {**_row(name, decision, now), "backfill": planned.id}
+                for firing in planned.firings
+                if to_micros(firing.utc) not in taken
+                for decision in [Decision(firing, FiringState.WAITING, _BACKFILLED)]
+            ]
+            if rows:
+                moments: BindParameter[int] = bindparam("moment")
+                over = delete(_firings).where(_firings.c.schedule == name, _firings.c.at == moments)
+                connection.execute(over, [{"moment": row["at"]} for row in rows])
+                connection.execute(insert(_firings), rows)
+            announce(connection)
+
+    def cancel_backfills(self, name: str) -> int:
+        """Start no more runs of a schedule's backfills; return how many firings that were.
+
+        Raises:
+            UnknownScheduleError: there is no such schedule.
+        """
+        with self._database.begin() as connection:
+            self._get(connection, name, lock=True)
+            left = update(_firings).where(
+                _firings.c.schedule == name, _firings.c.backfill.is_not(None), schema.OPEN_FIRING
+            )
+            state, reason = FiringState.SKIPPED.value, "the backfill was cancelled"
+            return connection.execute(left.values(state=state, reason=reason)).rowcount
+
     def claim(self) -> list[OpenFiring]:
         """Take firings whose runs are to be started, oldest first, for a while."""
-        query = select(_firings).where(schema.OPEN_FIRING).order_by(_firings.c.at).limit(_PAGE)
+        usual = schema.OPEN_FIRING, _firings.c.backfill.is_(None)
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
-            free = query.where(_firings.c.claimed_until <= now)
-            rows = connection.execute(free.with_for_update(skip_locked=True)).all()
+            rows = [*self._free(connection, now, *usual)]
+            for backfill in self._open_backfills(connection):
+                room = backfill.parallel - self._live_of(connection, backfill.id, now)
+                wanted = schema.OPEN_FIRING, _firings.c.backfill == backfill.id
+                rows += self._free(connection, now, *wanted, limit=max(0, room))
             return [taken for row in rows if (taken := self._claim(connection, row, now))]
+
+    def _free(
+        self, connection: Connection, now: int, *where: Any, limit: int = _PAGE
+    ) -> Sequence[Row[Any]]:
+        query = select(_firings).where(*where, _firings.c.claimed_until <= now)
+        query = query.order_by(_firings.c.at).limit(limit)
+        return connection.execute(query.with_for_update(skip_locked=True)).all()
+
+    def _open_backfills(self, connection: Connection) -> Sequence[Row[Any]]:
+        is_open = select(_firings.c.backfill).where(schema.OPEN_FIRING).distinct()
+        query = select(_backfills).where(_backfills.c.id.in_(is_open)).order_by(_backfills.c.id)
+        return connection.execute(query.with_for_update(skip_locked=True)).all()
+
+    def _live_of(self, connection: Connection, backfill: str, now: int) -> int:
+        """Return how many runs of a backfill are live, or are being started."""
+        of_it = _firings.c.backfill == backfill
+        live = select(func.count()).where(of_it, _firings.c.run_id == _runs.c.id, schema.LIVE)
+        begun = select(func.count()).where(
+            of_it, schema.OPEN_FIRING, _firings.c.claimed_until > now
+        )
+        counts = [connection.execute(query).scalar_one() for query in (live, begun)]
+        return sum(counts)
 
     def _claim(self, connection: Connection, row: Row[Any], now: int) -> OpenFiring | None:
         found = self._find(connection, row.schedule)
         if found is None:
             return None
-        live = self._live(connection, row.schedule)
         schedule = Schedule.from_text(found.body)
+        live = [] if row.backfill else self._live(connection, row.schedule)
         if row.state == FiringState.WAITING and live:
             return None
         values = {"claimed_until": now + CLAIM // _MICROSECOND}
@@ -296,7 +417,11 @@ class ScheduleStore:
     def _live(self, connection: Connection, name: str) -> list[RunId]:
         recent = (
             select(_firings.c.run_id)
-            .where(_firings.c.schedule == name, _firings.c.state == FiringState.STARTED)
+            .where(
+                _firings.c.schedule == name,
+                _firings.c.state == FiringState.STARTED,
+                _firings.c.backfill.is_(None),
+            )
             .order_by(_firings.c.at.desc())
             .limit(_RECENT)
         )
@@ -305,7 +430,9 @@ class ScheduleStore:
         return [RunId(run_id) for run_id in connection.execute(query).scalars()]
 
     def _open_states(self, connection: Connection, name: str) -> set[str]:
-        query = select(_firings.c.state).where(_firings.c.schedule == name, schema.OPEN_FIRING)
+        query = select(_firings.c.state).where(
+            _firings.c.schedule == name, schema.OPEN_FIRING, _firings.c.backfill.is_(None)
+        )
         return set(connection.execute(query).scalars())
 
     def _find(
@@ -328,10 +455,22 @@ class ScheduleStore:
 
 
 _MICROSECOND = timedelta(microseconds=1)
+_BACKFILLED = "asked for again"
 
 
 def _all() -> Select[Any]:
     return select(_schedules)
+
+
+def _taken(connection: Connection, name: str, begins: datetime, ends: datetime) -> set[int]:
+    """Return the firings of a time, in microseconds, that have their runs or are to get them."""
+    query = select(_firings.c.at).where(
+        _firings.c.schedule == name,
+        _firings.c.at >= to_micros(begins),
+        _firings.c.at < to_micros(ends),
+        _firings.c.state.in_((FiringState.STARTED, FiringState.DUE, FiringState.WAITING)),
+    )
+    return set(connection.execute(query).scalars())
 
 
 def _of(schedule: str, at: int) -> tuple[Any, ...]:

@@ -369,9 +369,25 @@ firings = Table(
     Column("reason", Text),
     Column("run_id", String(26)),
     Column("decided_at", BigInteger, nullable=False),
+    # What it was asked for again in.
+    Column("backfill", String(26)),
     # Until when the one who starts the run has it.
     Column("claimed_until", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("state in ('due', 'waiting', 'started', 'skipped', 'failed')", name="state"),
+    Index("ix_firings_backfill", "backfill", "state"),
     Index("ix_firings_open", "at", sqlite_where=OPEN_FIRING, postgresql_where=OPEN_FIRING),
     sqlite_with_rowid=False,
+)
+
+# Requests for firings of the past, few of whose runs are live at a time.
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("schedule", String(100), nullable=False),
+    Column("begins", BigInteger, nullable=False),
+    Column("ends", BigInteger, nullable=False),
+    Column("parallel", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_backfills_schedule", "schedule"),
 )

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -302,6 +302,52 @@ def test_schedules_are_changed_listed_and_deleted(schedules: Schedules) -> None:
     schedules.delete("job")
     with pytest.raises(UnknownScheduleError, match="there is no schedule 'job'"):
         schedules.delete("job")
+
+
+def test_the_past_is_backfilled_a_few_runs_at_a_time(
+    schedules: Schedules, start: Callable[[], Runtime]
+) -> None:
+    schedules.add("job", "acme-etl/nightly==2.0", cron="@hourly", paused=True)
+    ends = datetime.now(UTC).replace(minute=30) - timedelta(hours=1)
+    begins = ends - timedelta(hours=5)
+
+    planned = schedules.backfill("job", begins, ends, parallel=2, dry_run=True)
+    assert len(planned.firings) == 5
+    assert schedules.history("job") == []
+    schedules.backfill("job", begins, ends, parallel=2)
+
+    runtime, _ = start(), start()
+    finished(schedules, 2)
+    first = [run for run in runtime.list() if not run.status.is_final]
+    assert len(first) == 2
+    again = schedules.backfill("job", begins, ends, dry_run=True)
+    assert (len(again.firings), again.started_before) == (0, 5)
+    for run in first:
+        runtime.signal(run.run_id, "go")
+    finished(schedules, 4)
+    assert schedules.cancel_backfills("job") == 1
+    assert [record.at for record in finished(schedules, 4)] == [
+        firing.utc for firing in planned.firings[:4]
+    ]
+    for run in runtime.list():
+        if not run.status.is_final:
+            runtime.signal(run.run_id, "go")
+            assert runtime.attach(run.run_id).result(PATIENCE).status is RunStatus.SUCCEEDED
+    assert schedules.history("job")[0].reason == "the backfill was cancelled"
+    assert len(schedules.backfill("job", begins, ends, dry_run=True).firings) == 1
+
+
+@pytest.mark.parametrize("parallel", [0, True, 1001])
+def test_a_backfill_that_makes_no_sense_is_refused(schedules: Schedules, parallel: int) -> None:
+    schedules.add("job", "acme-etl/nightly", cron="* * * * * *")
+    now = datetime.now(UTC)
+
+    with pytest.raises(InputError, match="parallel"):
+        schedules.backfill("job", now - timedelta(days=1), now, parallel=parallel)
+    with pytest.raises(InputError, match="more than 10000"):
+        schedules.backfill("job", now - timedelta(days=1), now)
+    with pytest.raises(InputError, match="past"):
+        schedules.backfill("job", now, now + timedelta(days=1))
 
 
 @contextmanager

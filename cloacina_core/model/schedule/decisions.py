@@ -59,8 +59,9 @@ def decide(schedule: Schedule, earlier: Earlier, now: datetime) -> list[Decision
             reason = f"missed, with all that followed up to {window} before it was noticed"
             decisions += _skipped([first], reason)
         since = horizon
-    due = list(_due(schedule, since, now - schedule.delay))
-    late = [one for one in due if now - schedule.delay - one.utc > ON_TIME]
+    until = now - schedule.delay
+    due = list(itertools.takewhile(lambda one: one.utc <= until, schedule.firings(since)))
+    late = [one for one in due if until - one.utc > ON_TIME]
     wanted = due[len(late) :]
     caught_up = _caught_up(schedule, late, has_newer=bool(wanted))
     missed = late[: len(late) - len(caught_up)]
@@ -69,18 +70,6 @@ def decide(schedule: Schedule, earlier: Earlier, now: datetime) -> list[Decision
     if schedule.max_runs is not None:  # behind the last one, nothing is due
         wanted = wanted[: max(0, schedule.max_runs - earlier.started)]
     return decisions + _overlapping(schedule.overlap, wanted, earlier)
-
-
-def _due(schedule: Schedule, since: datetime, until: datetime) -> Iterable[Firing]:
-    first = schedule.next_firing(since)
-    if first is None:
-        return ()
-    behind = schedule.timing.firings(first.utc)
-    ends = schedule.ends_at
-    return itertools.takewhile(
-        lambda one: one.utc <= until and (ends is None or one.utc < ends),
-        itertools.chain([first], behind),
-    )
 
 
 def _caught_up(schedule: Schedule, late: Sequence[Firing], *, has_newer: bool) -> Sequence[Firing]:

@@ -1,7 +1,7 @@
 """What is to run when, and what becomes of firings that were missed or come too soon."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +19,8 @@ from cloacina_core.model.schedule.zone import find_zone
 W = TypeVar("W", bound=StrEnum)
 
 MOST_CAUGHT_UP: Final = 1000
+MOST_BACKFILLED: Final = 10_000
+MOST_PARALLEL: Final = 1000
 LONGEST_WINDOW: Final = timedelta(days=31)
 LONGEST_JITTER: Final = timedelta(hours=12)
 
@@ -147,12 +149,17 @@ class Schedule:
         digest = hashlib.sha256(self.name.encode()).digest()
         return self.jitter * int.from_bytes(digest[:4], "big") // 2**32
 
+    def firings(self, after: datetime) -> Iterator[Firing]:
+        """Yield all firings behind a moment, in order, up to the end of the schedule."""
+        start = after if self.starts_at is None else max(after, self.starts_at - _AN_INSTANT)
+        for firing in self.timing.firings(start):
+            if self.ends_at is not None and firing.utc >= self.ends_at:
+                return
+            yield firing
+
     def next_firing(self, after: datetime) -> Firing | None:
         """Return the first firing behind a moment; None when there is none any more."""
-        start = after if self.starts_at is None else max(after, self.starts_at - _AN_INSTANT)
-        firing = next(self.timing.firings(start), None)
-        is_over = firing is None or (self.ends_at is not None and firing.utc >= self.ends_at)
-        return None if is_over else firing
+        return next(self.firings(after), None)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the schedule as a JSON object."""
@@ -253,6 +260,36 @@ class FiringRecord:
             "reason": self.reason,
             "run_id": self.run_id,
             "decided_at": iso(self.decided_at),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """A request to start the runs of firings in the past, a few at a time."""
+
+    id: str
+    schedule: str
+    begins: datetime
+    """The first moment that counts; aware, UTC."""
+    ends: datetime
+    """The first moment that doesn't."""
+    parallel: int
+    """How many of its runs are live at a time, at most."""
+    firings: tuple[Firing, ...]
+    """Those that start runs, oldest first."""
+    started_before: int
+    """How many firings of the time had their runs already; these don't get others."""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the backfill as a JSON object."""
+        return {
+            "id": self.id,
+            "schedule": self.schedule,
+            "begins": iso(self.begins),
+            "ends": iso(self.ends),
+            "parallel": self.parallel,
+            "firings": [firing.to_json() for firing in self.firings],
+            "started_before": self.started_before,
         }
 
 

@@ -216,6 +216,7 @@ def _create_schedules() -> None:
         sa.Column("reason", sa.Text),
         sa.Column("run_id", sa.String(26)),
         sa.Column("decided_at", sa.BigInteger, nullable=False),
+        sa.Column("backfill", sa.String(26)),
         sa.Column("claimed_until", sa.BigInteger, nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("schedule", "at", name="pk_firings"),
         sa.CheckConstraint(
@@ -223,6 +224,7 @@ def _create_schedules() -> None:
         ),
         sqlite_with_rowid=False,
     )
+    op.create_index("ix_firings_backfill", "firings", ["backfill", "state"])
     op.create_index(
         "ix_firings_open",
         "firings",
@@ -230,6 +232,17 @@ def _create_schedules() -> None:
         sqlite_where=OPEN_FIRING,
         postgresql_where=OPEN_FIRING,
     )
+    op.create_table(
+        "backfills",
+        sa.Column("id", sa.String(26), nullable=False),
+        sa.Column("schedule", sa.String(100), nullable=False),
+        sa.Column("begins", sa.BigInteger, nullable=False),
+        sa.Column("ends", sa.BigInteger, nullable=False),
+        sa.Column("parallel", sa.Integer, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_backfills"),
+    )
+    op.create_index("ix_backfills_schedule", "backfills", ["schedule"])
 
 
 def _create_runs() -> None:
