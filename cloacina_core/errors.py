@@ -21,7 +21,7 @@ Every class has a stable `code` and the exit status that the command line ends w
 exception is never one of these: it is data on its attempt.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -68,6 +68,10 @@ class CloacinaError(Exception):
 
     def __str__(self) -> str:
         return "\n  - ".join([self.message, *map(str, self.problems)])
+
+    def facts(self) -> Mapping[str, str]:
+        """Return what scripts may want to know beside code and message; JSON output has it."""
+        return {}
 
 
 class InputError(CloacinaError):

@@ -192,6 +192,7 @@ def _error_json(error: CloacinaError) -> dict[str, JsonValue]:
         "hint": error.hint,
         "problems": [problem.to_json() for problem in error.problems],
         "exit_status": error.exit_status,
+        **error.facts(),
     }
 
 

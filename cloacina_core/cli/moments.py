@@ -8,8 +8,8 @@ import click
 from cloacina_core.foundation.period import Period
 
 
-class _Moment(click.ParamType[datetime]):
-    """A moment in ISO 8601; UTC unless it says otherwise."""
+class WallMoment(click.ParamType[datetime]):
+    """A moment in ISO 8601; naive, unless it names an offset."""
 
     name = "MOMENT"
 
@@ -18,11 +18,21 @@ class _Moment(click.ParamType[datetime]):
     ) -> datetime:
         """Return the moment that a text spells."""
         try:
-            moment = datetime.fromisoformat(str(value))
+            return datetime.fromisoformat(str(value))
         except ValueError:
             self.fail(
                 f"{value!r} isn't a moment such as 2026-01-31 or 2026-01-31T08:00Z", param, ctx
             )
+
+
+class _Moment(WallMoment):
+    """A moment in ISO 8601; UTC unless it says otherwise."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the moment that a text spells."""
+        moment = super().convert(value, param, ctx)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -51,12 +51,14 @@ from cloacina_core.runtime.explainer import Explainer
 from cloacina_core.runtime.following import RunFollower
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
+from cloacina_core.runtime.schedules import Schedules, context_of
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.runtime.wanted import What, definition_of, find_wanted
 from cloacina_core.services.incarnations import Incarnations
 from cloacina_core.services.recovery import RecoveryService, RunTaker
 from cloacina_core.services.retention import RetentionService, expiries
+from cloacina_core.services.scheduling import ScheduleService
 from cloacina_core.settings import Settings, read_settings
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.claiming import Claims, CodeHere
@@ -65,6 +67,7 @@ from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.permits import Permits
 from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Retention
+from cloacina_core.store.schedules import OpenFiring, ScheduleStore
 from cloacina_core.store.watching import StoreWatcher
 from cloacina_core.store.writing import RunWriter
 
@@ -161,6 +164,10 @@ class Runtime:
         )
         wanted = expiries(settings.retention, settings.retention_failed)
         self._retention = RetentionService(Retention(database), wanted, clock) if recover else None
+        schedules = ScheduleStore(database)
+        self._scheduling = ScheduleService(schedules, self._start_scheduled) if recover else None
+        self.schedules = Schedules(lambda: schedules, self._sources, clock)
+        """What is to be started when."""
         code = CodeHere(self._library.sources, lambda print_: self._library.has(print_, None))
         self._taker = RunTaker(
             self._ownership, Claims(database, code), self._reader, self._recovery.wake
@@ -234,8 +241,9 @@ class Runtime:
         self._live.start()
         self._recovery.start()
         self._watcher.start()
-        if self._retention is not None:
-            self._retention.start()
+        for service in (self._retention, self._scheduling):
+            if service is not None:
+                service.start()
 
     def drain(self, timeout: float) -> bool:
         """Take no more runs and start no more attempts, and wait for those that run.
@@ -247,6 +255,8 @@ class Runtime:
             False when some attempts still run; `close` gives them up.
         """
         self._recovery.stop()  # takes no more runs
+        if self._scheduling is not None:
+            self._scheduling.stop()
         return self._engines.engine.drain(timeout)
 
     def close(self) -> None:
@@ -262,8 +272,9 @@ class Runtime:
     def _stop(self) -> None:
         self._recovery.stop()
         self._watcher.stop()
-        if self._retention is not None:
-            self._retention.stop()
+        for service in (self._retention, self._scheduling):
+            if service is not None:
+                service.stop()
         self._engines.stop()
         self._executor.stop()
         self._live.stop()
@@ -706,6 +717,22 @@ class Runtime:
         """Tell a function of each event of this engine's runs, after it was committed."""
         self._notifier.add(observer)
 
+    def _start_scheduled(self, firing: OpenFiring) -> RunId:
+        """Accept the run of a firing, or find that it was accepted."""
+        schedule = firing.schedule
+        handle = self.submit(
+            schedule.reference,
+            schedule.params,
+            context=context_of(firing),
+            idempotency_key=firing.key,
+            priority=schedule.priority,
+        )
+        for run_id in firing.previous:
+            if run_id != handle.id:
+                with suppress(IllegalTransitionError):  # it has ended by itself
+                    self.cancel(run_id, reason=f"schedule {schedule.name} started {handle.id}")
+        return RunId(handle.id)
+
     def _find(self, what: What, source: str | None) -> Callable[[str], Wanted]:
         return find_wanted(what, source, sources=self._sources, library=self._library)
 
@@ -739,6 +766,8 @@ class Runtime:
         self._look_for_commands()
         self._engines.engine.look_for_ends()
         self._recovery.wake()
+        if self._scheduling is not None:
+            self._scheduling.wake()
 
     def _look_for_commands(self) -> None:
         self._engines.engine.look()
@@ -758,6 +787,8 @@ class Runtime:
             self._taker.look_for(self._awaited, engine)
 
     def is_idle(self) -> bool:
-        """Whether the engine has no runs, and finds none that it could take."""
+        """Whether nothing is due, and the engine has no runs, and finds none that it could take."""
+        if self._scheduling is not None and not self._scheduling.is_idle():
+            return False
         engine = self._engines.engine
         return not self._taker.look(engine) and not engine.live_runs()

@@ -40,6 +40,7 @@ FINISHED = text("finished_at is not null")
 UNHANDLED = text("handled_at is null")
 CHILD = text("parent is not null")
 CANARY = text("resolved_by = 'canary'")
+OPEN_FIRING = text("state in ('due', 'waiting')")
 
 engines = Table(
     "engines",
@@ -344,4 +345,56 @@ permits = Table(
     Index("ix_permits_engine", "limit_name", "engine"),
     Index("ix_permits_started_at", "limit_name", "started_at"),
     sqlite_with_rowid=False,
+)
+
+# When runs are to be started: see `model.schedule`. The body is all that its maker said of it.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    # All its firings up to here were decided on.
+    Column("decided_until", BigInteger, nullable=False),
+    # When it is to be looked at next, its jitter included; null when nothing is due any more.
+    Column("next_at", BigInteger),
+    Column("started", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("ix_schedules_next_at", "next_at"),
+)
+
+# What became of each firing. The row is there before its run is: who finds it goes on from there.
+firings = Table(
+    "firings",
+    metadata,
+    Column("schedule", String(100), primary_key=True),
+    Column("at", BigInteger, primary_key=True),
+    Column("local", String(40), nullable=False),
+    Column("note", String(20)),
+    Column("state", String(20), nullable=False),
+    Column("reason", Text),
+    Column("run_id", String(26)),
+    Column("decided_at", BigInteger, nullable=False),
+    # What it was asked for again in.
+    Column("backfill", String(26)),
+    # Until when the one who starts the run has it.
+    Column("claimed_until", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("state in ('due', 'waiting', 'started', 'skipped', 'failed')", name="state"),
+    Index("ix_firings_backfill", "backfill", "state"),
+    Index("ix_firings_open", "at", sqlite_where=OPEN_FIRING, postgresql_where=OPEN_FIRING),
+    sqlite_with_rowid=False,
+)
+
+# Requests for firings of the past, few of whose runs are live at a time.
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("schedule", String(100), nullable=False),
+    Column("begins", BigInteger, nullable=False),
+    Column("ends", BigInteger, nullable=False),
+    Column("parallel", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_backfills_schedule", "schedule"),
 )

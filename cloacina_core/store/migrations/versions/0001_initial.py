@@ -16,6 +16,7 @@ FINISHED = sa.text("finished_at is not null")
 UNHANDLED = sa.text("handled_at is null")
 CHILD = sa.text("parent is not null")
 CANARY = sa.text("resolved_by = 'canary'")
+OPEN_FIRING = sa.text("state in ('due', 'waiting')")
 
 
 def upgrade() -> None:
@@ -47,6 +48,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", name="pk_definitions"),
     )
     _create_runs()
+    _create_schedules()
     op.create_table(
         "payloads",
         sa.Column("run_id", sa.String(26), nullable=False),
@@ -192,6 +194,59 @@ def _create_commands() -> None:
         sqlite_where=UNHANDLED,
         postgresql_where=UNHANDLED,
     )
+
+
+def _create_schedules() -> None:
+    op.create_table(
+        "schedules",
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("paused", sa.Boolean, nullable=False),
+        sa.Column("decided_until", sa.BigInteger, nullable=False),
+        sa.Column("next_at", sa.BigInteger),
+        sa.Column("started", sa.Integer, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_schedules"),
+    )
+    op.create_index("ix_schedules_next_at", "schedules", ["next_at"])
+    op.create_table(
+        "firings",
+        sa.Column("schedule", sa.String(100), nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("local", sa.String(40), nullable=False),
+        sa.Column("note", sa.String(20)),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("reason", sa.Text),
+        sa.Column("run_id", sa.String(26)),
+        sa.Column("decided_at", sa.BigInteger, nullable=False),
+        sa.Column("backfill", sa.String(26)),
+        sa.Column("claimed_until", sa.BigInteger, nullable=False, server_default="0"),
+        sa.PrimaryKeyConstraint("schedule", "at", name="pk_firings"),
+        sa.CheckConstraint(
+            "state in ('due', 'waiting', 'started', 'skipped', 'failed')", name="ck_firings_state"
+        ),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_firings_backfill", "firings", ["backfill", "state"])
+    op.create_index(
+        "ix_firings_open",
+        "firings",
+        ["at"],
+        sqlite_where=OPEN_FIRING,
+        postgresql_where=OPEN_FIRING,
+    )
+    op.create_table(
+        "backfills",
+        sa.Column("id", sa.String(26), nullable=False),
+        sa.Column("schedule", sa.String(100), nullable=False),
+        sa.Column("begins", sa.BigInteger, nullable=False),
+        sa.Column("ends", sa.BigInteger, nullable=False),
+        sa.Column("parallel", sa.Integer, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_backfills"),
+    )
+    op.create_index("ix_backfills_schedule", "backfills", ["schedule"])
 
 
 def _create_runs() -> None:

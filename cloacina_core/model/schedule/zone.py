@@ -1,0 +1,28 @@
+"""Time zones by their names in the IANA database."""
+
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from cloacina_core.errors import InputError
+from cloacina_core.foundation.names import nearest
+
+
+class UnknownTimeZoneError(InputError):
+    """There is no time zone of this name here."""
+
+    code = "unknown-time-zone"
+
+
+def find_zone(name: str) -> ZoneInfo:
+    """Return the time zone of a name such as `Europe/Berlin`.
+
+    Raises:
+        UnknownTimeZoneError: there is none.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # also a path, or a folder of zones
+        near = nearest(name, available_timezones())
+        raise UnknownTimeZoneError(
+            f"there is no time zone {name[:80]!r}",
+            hint=f"did you mean {' or '.join(near)}?" if near else "zones are named Area/City",
+        ) from None

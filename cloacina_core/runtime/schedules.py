@@ -1,0 +1,209 @@
+"""Schedules, as programs use them: made, changed, and asked what they did."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from cloacina_core.engine.acceptance import RunRequest, Wanted
+from cloacina_core.errors import InputError
+from cloacina_core.foundation.clock import Clock, iso
+from cloacina_core.foundation.ids import IdFactory
+from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.schedule.firing import Firing
+from cloacina_core.model.schedule.schedule import (
+    MOST_PARALLEL,
+    Backfill,
+    FiringRecord,
+    Schedule,
+    ScheduleState,
+)
+from cloacina_core.runtime.sources import Sources
+from cloacina_core.runtime.wanted import definition_of
+from cloacina_core.store.schedules import OpenFiring, ScheduleStore
+
+
+class Schedules:
+    """The schedules of a store. Safe to use from any thread."""
+
+    def __init__(self, store: Callable[[], ScheduleStore], sources: Sources, clock: Clock) -> None:
+        self._opened = store
+        self._sources = sources
+        self._clock = clock
+        self._ids = IdFactory(clock)
+
+    @property
+    def _store(self) -> ScheduleStore:
+        return self._opened()
+
+    def add(
+        self, name: str, reference: str, *, cron: str, paused: bool = False, **options: Any
+    ) -> tuple[ScheduleState, bool]:
+        """Keep a schedule; adding the same one again changes nothing.
+
+        Args:
+            name: unique in the store.
+            reference: what to run; it must mean something now, and is resolved anew at each firing.
+            cron: when, as a cron expression.
+            paused: whether nothing is due until it is resumed.
+            **options: the other fields of `Schedule.checked`: timezone, params, gap, fold,
+                catch_up, catch_up_limit, catch_up_window, overlap, jitter, starts_at, ends_at,
+                max_runs, priority.
+
+        Returns:
+            The schedule as it is kept, and whether it is new.
+
+        Raises:
+            InputError: a part can't be used, or the params don't fit the workflow.
+            NotFoundError: there is no such package, release, channel or workflow.
+            ScheduleExistsError: another schedule has the name.
+        """
+        schedule = Schedule.checked(name, reference, cron=cron, **options)
+        self._check(schedule)
+        return self._store.add(schedule, is_paused=paused)
+
+    def update(self, name: str, **changes: Any) -> ScheduleState:
+        """Change fields of a schedule, as `Schedule.to_json` names them.
+
+        What was due before is decided as it was, and nothing is made up for.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+            InputError: a value can't be used, or the params don't fit the workflow.
+            NotFoundError: there is no such package, release, channel or workflow.
+        """
+
+        def change(schedule: Schedule) -> Schedule:
+            changed = schedule.changed(**changes)
+            self._check(changed)
+            return changed
+
+        return self._store.update(name, change)
+
+    def pause(self, name: str) -> ScheduleState:
+        """Have nothing of a schedule be due until it is resumed; runs go on.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+        """
+        return self._store.pause(name, is_paused=True)
+
+    def resume(self, name: str) -> ScheduleState:
+        """Have a schedule go on from now; what would have been due meanwhile isn't made up for.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+        """
+        return self._store.pause(name, is_paused=False)
+
+    def delete(self, name: str) -> None:
+        """Forget a schedule and its history; runs that it started go on.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+        """
+        self._store.delete(name)
+
+    def get(self, name: str) -> ScheduleState:
+        """Return a schedule.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+        """
+        return self._store.get(name)
+
+    def all(self) -> Sequence[ScheduleState]:
+        """Return all schedules, by name."""
+        return self._store.all()
+
+    def history(
+        self, name: str, *, before: datetime | None = None, limit: int = 50
+    ) -> Sequence[FiringRecord]:
+        """Return what became of firings of a schedule, newest first.
+
+        Args:
+            name: of the schedule.
+            before: only those that were due before; aware.
+            limit: how many at most.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+        """
+        return self._store.history(name, before=before, limit=limit)
+
+    def next(self, name: str, *, count: int = 5, after: datetime | None = None) -> Sequence[Firing]:
+        """Return when a schedule is due next, whether it is paused or not.
+
+        Args:
+            name: of the schedule.
+            count: how many firings at most.
+            after: behind which moment; aware. None: now.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+        """
+        schedule = self._store.get(name).schedule
+        return list(islice(schedule.firings(after or self._clock.now()), count))
+
+    def backfill(
+        self,
+        name: str,
+        begins: datetime,
+        ends: datetime,
+        *,
+        parallel: int = 1,
+        dry_run: bool = False,
+    ) -> Backfill:
+        """Start the runs of firings in the past that have none, a few at a time.
+
+        Firings that were skipped or failed, or were before the schedule was made, get their runs;
+        those that had one don't get another. Overlap isn't looked at: `parallel` is.
+
+        Args:
+            name: of the schedule.
+            begins: the first moment that counts; aware.
+            ends: the first moment that doesn't; aware, and past.
+            parallel: how many of the runs are live at a time, at most.
+            dry_run: only say what would be started.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+            InputError: the time isn't in the past or has too many firings, or a number is wrong.
+        """
+        if type(parallel) is not int or not 1 <= parallel <= MOST_PARALLEL:
+            raise InputError(f"parallel is a whole number from 1 to {MOST_PARALLEL}")
+        backfill = str(self._ids.run_id())
+        planned = self._store.plan_backfill(name, begins, ends, parallel, backfill)
+        if not dry_run:
+            self._store.backfill(planned)
+        return planned
+
+    def cancel_backfills(self, name: str) -> int:
+        """Start no more runs of a schedule's backfills; return how many firings that were.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+        """
+        return self._store.cancel_backfills(name)
+
+    def definition(self, reference: str) -> WorkflowDefinition:
+        """Return what the workflow looks like that a reference means now."""
+        return definition_of(self._sources.resolve(reference).usual)
+
+    def _check(self, schedule: Schedule) -> None:
+        wanted = Wanted(self.definition(schedule.reference), schedule.reference)
+        RunRequest.checked(wanted, schedule.params, priority=schedule.priority)
+
+
+def context_of(firing: OpenFiring) -> Mapping[str, JsonValue]:
+    """Return what the first tasks of a run see of the firing that started it."""
+    schedule = firing.schedule
+    return {
+        "schedule": {
+            "name": schedule.name,
+            "at": iso(firing.at),
+            "local": firing.local,
+            "timezone": schedule.timezone,
+        }
+    }

@@ -1,0 +1,397 @@
+"""Schedules start runs once, on both databases, whoever is there and whoever dies."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from support.registry import StoreView, flows_returning, open_home, signed_wheel
+from support.runs import PATIENCE, open_runtime
+
+import cloacina_registry.hooks
+from cloacina_core.errors import InputError, UnknownPackageError
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.schedule.schedule import FiringRecord, FiringState
+from cloacina_core.model.status import RunStatus
+from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime import Runtime
+from cloacina_core.runtime.schedules import Schedules
+from cloacina_core.runtime.sources import Sources
+from cloacina_core.store.schedules import (
+    ScheduleExistsError,
+    ScheduleStore,
+    UnknownScheduleError,
+)
+from cloacina_registry.registry import Registry
+
+WAITING = {
+    "acme_etl/__init__.py": b"",
+    "acme_etl/flows.py": (
+        b"from cloacina_core import Context, Workflow\n\n"
+        b'nightly = Workflow("nightly")\n\n\n'
+        b"@nightly.task\n"
+        b"def wait(context: Context) -> None:\n"
+        b'    context.wait_for("go")\n'
+    ),
+}
+QUICK = signed_wheel("1.0", sources=flows_returning("one"))
+LONG = signed_wheel("2.0", sources=WAITING)
+EACH_SECOND = "* * * * * *"
+
+
+def plugins() -> Plugins:
+    found = Plugins()
+    found.add(cloacina_registry.hooks, "registry")
+    return found
+
+
+@pytest.fixture
+def view(tmp_path: Path, store_url: str) -> Iterator[StoreView]:
+    for view in open_home(tmp_path / "home", SystemClock(), url=store_url):
+        registry = Registry.of(view)
+        for wheel in (QUICK, LONG):
+            wheel.upload_to(registry)
+        yield view
+
+
+@pytest.fixture
+def store(view: StoreView) -> ScheduleStore:
+    return ScheduleStore(view.database)
+
+
+@pytest.fixture
+def schedules(view: StoreView, store: ScheduleStore) -> Schedules:
+    return Schedules(lambda: store, Sources(view, plugins()), SystemClock())
+
+
+@pytest.fixture
+def start(view: StoreView) -> Iterator[Callable[[], Runtime]]:
+    """Return what starts an engine on the store."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(
+            open_runtime(view.home, view.settings.database_url, plugins=plugins())
+        )
+
+
+def set_back(view: StoreView, name: str, length: timedelta) -> None:
+    """Let a schedule's last decision be some time ago."""
+    with view.begin() as connection:
+        statement = text(
+            "update schedules set decided_until = decided_until - :micros, "
+            "next_at = decided_until - :micros where name = :name"
+        )
+        micros = length // timedelta(microseconds=1)
+        connection.execute(statement, {"micros": micros, "name": name})
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end, "it didn't become so"
+        time.sleep(0.02)
+
+
+def states(schedules: Schedules, name: str = "job") -> list[FiringState]:
+    return [record.state for record in reversed(schedules.history(name))]
+
+
+def finished(schedules: Schedules, count: int) -> list[FiringRecord]:
+    """Wait until so many firings have started their runs, and return them, oldest first."""
+    found: list[FiringRecord] = []
+
+    def are_there() -> bool:
+        records = reversed(schedules.history("job", limit=1000))
+        found[:] = [one for one in records if one.state is FiringState.STARTED]
+        return len(found) >= count
+
+    wait_until(are_there)
+    return found
+
+
+def test_two_engines_start_each_firing_once(
+    schedules: Schedules, start: Callable[[], Runtime]
+) -> None:
+    schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND)
+    one, _ = start(), start()
+
+    records = finished(schedules, 4)
+    schedules.pause("job")
+
+    assert len({record.run_id for record in records}) == len(records)
+    runs = {run.run_id: run for run in one.list(limit=1000)}
+    for record in records:
+        run = runs[RunId(record.run_id or "")]
+        assert run.idempotency_key == f"schedule/job/{record.at:%Y%m%dT%H%M%SZ}"
+        assert (run.created_at - record.at) < timedelta(seconds=30)
+    times = [record.at for record in records]
+    assert times == [times[0] + timedelta(seconds=n) for n in range(len(times))]
+    assert len(runs) <= len(schedules.history("job", limit=1000))
+
+
+def test_a_run_knows_its_firing(schedules: Schedules, start: Callable[[], Runtime]) -> None:
+    schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND, timezone="Asia/Tokyo")
+    runtime = start()
+
+    (record, *_) = finished(schedules, 1)
+    result = runtime.attach(record.run_id or "").result(PATIENCE)
+
+    assert result.context["schedule"] == {
+        "name": "job",
+        "at": f"{record.at:%Y-%m-%dT%H:%M:%S.%fZ}",
+        "local": record.local,
+        "timezone": "Asia/Tokyo",
+    }
+    assert record.local.endswith("+09:00")
+    assert result.context["value"] == "one"
+
+
+def test_what_was_decided_is_started_by_who_comes_next(
+    view: StoreView,
+    schedules: Schedules,
+    store: ScheduleStore,
+    start: Callable[[], Runtime],
+) -> None:
+    schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND, max_runs=1)
+    set_back(view, "job", timedelta(seconds=5))
+    store.decide()  # and then its engine died
+    assert FiringState.DUE in states(schedules)
+
+    start()
+
+    (record,) = finished(schedules, 1)
+    assert record.run_id is not None
+
+
+def test_a_run_that_was_accepted_isnt_accepted_again(
+    view: StoreView,
+    schedules: Schedules,
+    store: ScheduleStore,
+    start: Callable[[], Runtime],
+) -> None:
+    schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND, max_runs=1)
+    set_back(view, "job", timedelta(seconds=5))
+    store.decide()
+    (firing,) = store.claim()
+    with open_runtime(
+        view.home, view.settings.database_url, plugins=plugins(), recover=False
+    ) as other:
+        accepted = other._start_scheduled(firing)  # and then its engine died
+    assert store.claim() == [], "it was claimed a moment ago"
+    with view.begin() as connection:
+        connection.execute(text("update firings set claimed_until = 0"))
+    schedules.update("job", reference="acme-etl/nightly>=1.0,<2")
+
+    runtime = start()
+
+    (record,) = finished(schedules, 1)
+    assert record.run_id == accepted
+    assert len(runtime.list()) == 1
+
+
+def test_one_engine_decides(view: StoreView, schedules: Schedules, store: ScheduleStore) -> None:
+    schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND, catch_up="all")
+    set_back(view, "job", timedelta(seconds=20))
+
+    for _ in range(3):
+        store.decide()
+
+    times = [record.at for record in schedules.history("job", limit=100)]
+    assert len(times) == len(set(times)) >= 20
+
+
+def test_a_release_that_is_gone_fails_the_firing(
+    view: StoreView, schedules: Schedules, start: Callable[[], Runtime]
+) -> None:
+    schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND)
+    Registry.of(view).delete("acme-etl", "1.0")
+    start()
+
+    wait_until(lambda: FiringState.FAILED in states(schedules))
+    failed = [one for one in schedules.history("job") if one.state is FiringState.FAILED]
+    assert "unknown-release" in str(failed[0].reason)
+
+
+def test_overlapping_runs_are_skipped_or_replaced(
+    schedules: Schedules, start: Callable[[], Runtime]
+) -> None:
+    schedules.add("job", "acme-etl/nightly==2.0", cron=EACH_SECOND, overlap="skip")
+    runtime = start()
+    (first,) = finished(schedules, 1)[:1]
+    wait_until(lambda: FiringState.SKIPPED in states(schedules))
+    assert states(schedules).count(FiringState.STARTED) == 1
+
+    schedules.update("job", overlap="cancel-previous")
+    finished(schedules, 2)
+    schedules.pause("job")
+
+    ended = runtime.attach(first.run_id or "").result(PATIENCE)
+    assert ended.status is RunStatus.CANCELLED
+    for run in runtime.list():
+        if not run.status.is_final:
+            runtime.cancel(run.run_id)
+
+
+def test_one_firing_waits_for_the_run_before_it(
+    schedules: Schedules, start: Callable[[], Runtime]
+) -> None:
+    schedules.add("job", "acme-etl/nightly==2.0", cron=EACH_SECOND, overlap="queue")
+    runtime = start()
+    (first,) = finished(schedules, 1)[:1]
+    wait_until(lambda: FiringState.WAITING in states(schedules))
+    wait_until(lambda: FiringState.SKIPPED in states(schedules))
+    assert states(schedules).count(FiringState.WAITING) == 1
+    schedules.pause("job")
+
+    runtime.signal(first.run_id or "", "go")
+
+    second = finished(schedules, 2)[1]
+    runtime.signal(second.run_id or "", "go")
+    assert runtime.attach(second.run_id or "").result(PATIENCE).status is RunStatus.SUCCEEDED
+
+
+def test_a_paused_schedule_makes_up_for_nothing(
+    view: StoreView, schedules: Schedules, store: ScheduleStore
+) -> None:
+    schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND, paused=True, catch_up="all")
+    with view.begin() as connection:
+        connection.execute(text("update schedules set decided_until = decided_until - 3600000000"))
+    assert store.decide() == 0
+
+    state = schedules.resume("job")
+
+    assert state.next_at is not None
+    assert state.next_at > state.updated_at - timedelta(seconds=1)
+    assert schedules.history("job") == []
+
+
+def test_adding_again_changes_nothing_and_another_is_refused(schedules: Schedules) -> None:
+    first, is_new = schedules.add("job", "acme-etl/nightly", cron="@daily")
+    again, is_new_again = schedules.add("job", "acme-etl/nightly", cron="@daily")
+
+    assert (is_new, is_new_again) == (True, False)
+    assert first == again
+    with pytest.raises(ScheduleExistsError, match="cron, priority"):
+        schedules.add("job", "acme-etl/nightly", cron="@hourly", priority=1)
+
+
+def test_what_could_not_run_is_refused_at_once(schedules: Schedules) -> None:
+    with pytest.raises(UnknownPackageError):
+        schedules.add("job", "acme-elt/nightly", cron="@daily")
+    with pytest.raises(InputError, match="params"):
+        schedules.add("job", "acme-etl/nightly", cron="@daily", params={"day": object()})
+    with pytest.raises(UnknownScheduleError):
+        schedules.get("job")
+
+
+def test_schedules_are_changed_listed_and_deleted(schedules: Schedules) -> None:
+    schedules.add("job", "acme-etl/nightly", cron="@daily")
+    schedules.add("another", "acme-etl/nightly", cron="@hourly", max_runs=3)
+
+    changed = schedules.update("job", cron="30 4 * * *", timezone="Europe/Berlin")
+
+    assert [state.schedule.name for state in schedules.all()] == ["another", "job"]
+    assert schedules.get("job") == changed
+    assert {f"{one.local:%H:%M}" for one in schedules.next("job", count=3)} == {"04:30"}
+    schedules.delete("job")
+    with pytest.raises(UnknownScheduleError, match="there is no schedule 'job'"):
+        schedules.delete("job")
+
+
+def test_the_past_is_backfilled_a_few_runs_at_a_time(
+    schedules: Schedules, start: Callable[[], Runtime]
+) -> None:
+    schedules.add("job", "acme-etl/nightly==2.0", cron="@hourly", paused=True)
+    ends = datetime.now(UTC).replace(minute=30) - timedelta(hours=1)
+    begins = ends - timedelta(hours=5)
+
+    planned = schedules.backfill("job", begins, ends, parallel=2, dry_run=True)
+    assert len(planned.firings) == 5
+    assert schedules.history("job") == []
+    schedules.backfill("job", begins, ends, parallel=2)
+
+    runtime, _ = start(), start()
+    finished(schedules, 2)
+    first = [run for run in runtime.list() if not run.status.is_final]
+    assert len(first) == 2
+    again = schedules.backfill("job", begins, ends, dry_run=True)
+    assert (len(again.firings), again.started_before) == (0, 5)
+    for run in first:
+        runtime.signal(run.run_id, "go")
+    finished(schedules, 4)
+    assert schedules.cancel_backfills("job") == 1
+    assert [record.at for record in finished(schedules, 4)] == [
+        firing.utc for firing in planned.firings[:4]
+    ]
+    for run in runtime.list():
+        if not run.status.is_final:
+            runtime.signal(run.run_id, "go")
+            assert runtime.attach(run.run_id).result(PATIENCE).status is RunStatus.SUCCEEDED
+    assert schedules.history("job")[0].reason == "the backfill was cancelled"
+    assert len(schedules.backfill("job", begins, ends, dry_run=True).firings) == 1
+
+
+@pytest.mark.parametrize("parallel", [0, True, 1001])
+def test_a_backfill_that_makes_no_sense_is_refused(schedules: Schedules, parallel: int) -> None:
+    schedules.add("job", "acme-etl/nightly", cron="* * * * * *")
+    now = datetime.now(UTC)
+
+    with pytest.raises(InputError, match="parallel"):
+        schedules.backfill("job", now - timedelta(days=1), now, parallel=parallel)
+    with pytest.raises(InputError, match="more than 10000"):
+        schedules.backfill("job", now - timedelta(days=1), now)
+    with pytest.raises(InputError, match="past"):
+        schedules.backfill("job", now, now + timedelta(days=1))
+
+
+@contextmanager
+def engine_process(view: StoreView) -> Iterator["subprocess.Popen[str]"]:
+    """Yield an engine in a process of its own; kill it in the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cloacina_core", "engine", "run"],
+        env={
+            **os.environ,
+            "CLOACINA_HOME": str(view.home),
+            "CLOACINA_DATABASE_URL": view.settings.database_url,
+            "CLOACINA_BLOB_STORE": "file",  # where the view has them
+            "CLOACINA_LEASE": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        sys.stdout.write(process.communicate()[0])  # pytest shows it when the test fails
+
+
+@pytest.mark.slow
+def test_engines_that_are_killed_lose_no_firing_and_start_none_twice(
+    view: StoreView, schedules: Schedules
+) -> None:
+    schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND, catch_up="all")
+    started = 0
+    for pause in (0.3, 0.9, 0.1, 0.6):
+        with engine_process(view):
+            started = len(finished(schedules, started + 1))
+            time.sleep(pause)  # anywhere in its work
+    with engine_process(view):
+        finished(schedules, started + 2)
+        schedules.pause("job")
+        wait_until(lambda: set(states(schedules)) == {FiringState.STARTED})
+
+    records = list(reversed(schedules.history("job", limit=1000)))
+    times = [record.at for record in records]
+    assert times == [times[0] + timedelta(seconds=n) for n in range(len(times))]
+    with view.read() as connection:
+        keys = connection.execute(text("select id, idempotency_key from runs")).all()
+    assert len(keys) == len(records)
+    assert {run for run, _ in keys} == {record.run_id for record in records}
