@@ -34,7 +34,6 @@ more.
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -43,6 +42,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cloacina_core.worker import kernel, landlock, seccomp
+
+if sys.platform != "win32":  # where there are no workers, but engines that import this
+    import resource
 
 if TYPE_CHECKING:  # the process of an attempt has no use for settings
     from cloacina_core.settings import Settings
@@ -181,8 +183,8 @@ class _Limit:
 
     field: str
     """Of `Limits`."""
-    kind: int
-    """Of setrlimit(2)."""
+    kind: str
+    """Its name in setrlimit(2)."""
     grace: int = 0
     """By how much the limit that can't be raised is higher than the one that warns."""
 
@@ -190,12 +192,12 @@ class _Limit:
 _LIMITS = {
     # What is private and writable. Address space would be a poor measure: libraries reserve much
     # more of it than they use.
-    "rlimit-memory": _Limit("memory_bytes", resource.RLIMIT_DATA),
+    "rlimit-memory": _Limit("memory_bytes", "RLIMIT_DATA"),
     # SIGXCPU at the limit, and SIGKILL a second later.
-    "rlimit-cpu": _Limit("cpu_seconds", resource.RLIMIT_CPU, grace=1),
-    "rlimit-open-files": _Limit("open_files", resource.RLIMIT_NOFILE),
-    "rlimit-processes": _Limit("processes", resource.RLIMIT_NPROC),
-    "rlimit-file-size": _Limit("file_bytes", resource.RLIMIT_FSIZE),
+    "rlimit-cpu": _Limit("cpu_seconds", "RLIMIT_CPU", grace=1),
+    "rlimit-open-files": _Limit("open_files", "RLIMIT_NOFILE"),
+    "rlimit-processes": _Limit("processes", "RLIMIT_NPROC"),
+    "rlimit-file-size": _Limit("file_bytes", "RLIMIT_FSIZE"),
 }
 
 _ADDRESS_SPACE_FACTOR, _ADDRESS_SPACE_BYTES = 2, 1024**3
@@ -254,27 +256,28 @@ def _attempted(name: str, action: Callable[[], object]) -> list[str]:
 
 def _limited(limits: Limits) -> Iterator[str]:
     """Set the limits, and yield the names of those that hold."""
-    _limit(resource.RLIMIT_CORE, 0)
+    _limit("RLIMIT_CORE", 0)
     yield "no-core-dumps"
     if limits.memory_bytes is not None:
         most = _ADDRESS_SPACE_FACTOR * limits.memory_bytes + _ADDRESS_SPACE_BYTES
-        _limit(resource.RLIMIT_AS, most)
+        _limit("RLIMIT_AS", most)
     for name, limit in _LIMITS.items():
         most = getattr(limits, limit.field)
         if most is None:
             continue
-        if limit.kind == resource.RLIMIT_NPROC:
+        if limit.kind == "RLIMIT_NPROC":
             most += _threads_of_others()
         _limit(limit.kind, most, limit.grace)
-        if limit.kind != resource.RLIMIT_NPROC or os.getuid() != 0:  # root isn't held to it
+        if limit.kind != "RLIMIT_NPROC" or os.getuid() != 0:  # root isn't held to it
             yield name
 
 
-def _limit(kind: int, most: int, grace: int = 0) -> None:
+def _limit(kind: str, most: int, grace: int = 0) -> None:
     """Set a limit, unless there is a lower one, which stays."""
-    _, hardest = resource.getrlimit(kind)
+    number: int = getattr(resource, kind)
+    _, hardest = resource.getrlimit(number)
     hard = most + grace if hardest == resource.RLIM_INFINITY else min(most + grace, hardest)
-    resource.setrlimit(kind, (min(most, hard), hard))
+    resource.setrlimit(number, (min(most, hard), hard))
 
 
 def _threads_of_others() -> int:

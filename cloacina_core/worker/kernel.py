@@ -4,6 +4,9 @@ import ctypes
 import os
 from functools import cache
 
+# From <linux/prctl.h> and <linux/sched.h>.
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
@@ -17,7 +20,16 @@ def set_no_new_privileges() -> None:
     Raises:
         OSError: the kernel refuses.
     """
-    _checked(_libc().prctl(PR_SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0))))
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def prctl(option: int, argument: int) -> None:
+    """Have the kernel treat this process in another way, by its call of the same name.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    _checked(_libc().prctl(option, *map(ctypes.c_ulong, (argument, 0, 0, 0))))
 
 
 def leave_namespaces(flags: int) -> None:
@@ -55,6 +67,7 @@ def syscall(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -
 
 @cache
 def _libc() -> ctypes.CDLL:
+    """Return the C library, opened once: forks have it then."""
     return ctypes.CDLL(None, use_errno=True)
 
 

@@ -1,7 +1,5 @@
 """Processes on Linux: who is told of whose end, and how to leave none behind."""
 
-import ctypes
-import functools
 import os
 import shutil
 import signal
@@ -11,9 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-# From <linux/prctl.h>.
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+from cloacina_core.worker import kernel
 
 
 def become_subreaper() -> None:
@@ -22,7 +18,7 @@ def become_subreaper() -> None:
     Raises:
         OSError: the kernel refuses.
     """
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(parent: int) -> None:
@@ -31,21 +27,9 @@ def die_with_parent(parent: int) -> None:
     Args:
         parent: the id of the parent. When it is gone already, this process ends here.
     """
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-
-
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    """Return the C library, opened once: forks have it then."""
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _prctl(option: int, argument: int) -> None:
-    if _libc().prctl(option, argument, 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
 
 
 def fork(run: Callable[[], object]) -> int:
