@@ -19,7 +19,7 @@ VERSIONS = {"1.0": "2.1.3", "2.0": "2.3.5"}
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Return a home that has both releases, built, locked, signed and uploaded; nobody changes it."""
+    """Return a home that has both releases, built, locked, signed and uploaded."""
     folder = tmp_path_factory.mktemp("stack")
     shell = Shell(folder, folder / "home")
     shell.ok("init")
