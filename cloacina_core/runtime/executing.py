@@ -14,11 +14,11 @@ from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.child import ChildResult
 from cloacina_core.model.isolation import WorkerEnvironment
 from cloacina_core.settings import Settings
-from cloacina_core.worker import pools
 from cloacina_core.worker.confinement import Limits, missing
 from cloacina_core.worker.environ import scrubbed
-from cloacina_core.worker.lending import Pool
 from cloacina_core.worker.placing import PlacedRunner
+from cloacina_core.worker.pool import pools
+from cloacina_core.worker.pool.lending import Pool
 from cloacina_core.worker.runner import WorkerRunner
 
 

@@ -4,6 +4,7 @@
                          │          └─ keeper ── attempt      one keeper for each at a time
                          └─ keeper ── attempt                 imports by itself
 
-`pool`, `conversation` and `runner` are the engine's side. The modules from `bootstrap` to `child`
-run in the other processes, and need the standard library only.
+`inside` is what runs in these processes, and needs the standard library only. `pool` is the
+engine's side of them; `runner` and `conversation` are the engine's side of one attempt. Both sides
+share `frames`, `channel` and `messages`, in which they speak.
 """

@@ -41,7 +41,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cloacina_core.worker import kernel, landlock, seccomp
+from cloacina_core.worker.kernel import calls, landlock, seccomp
 
 if sys.platform != "win32":  # where there are no workers, but engines that import this
     import resource
@@ -108,9 +108,9 @@ def confine(
         return tuple(_limited(limits))
     is_told_alone = _has_one_thread()
     is_apart = capabilities is not None and "network" not in capabilities and _leave_network()
-    enforced = [*_limited(limits), *_attempted("no-new-privileges", kernel.set_no_new_privileges)]
+    enforced = [*_limited(limits), *_attempted("no-new-privileges", calls.set_no_new_privileges)]
     if capabilities is not None:
-        has_dropped = _attempted("no-capabilities", kernel.drop_capabilities)
+        has_dropped = _attempted("no-capabilities", calls.drop_capabilities)
         enforced += has_dropped
         if is_apart and has_dropped:  # with the rights of root, it could go back
             enforced.append("network-namespace")
@@ -295,11 +295,11 @@ def _threads_of_others() -> int:
 def _leave_network() -> bool:
     """Go where no network is; False where that is not allowed."""
     with suppress(OSError):
-        kernel.leave_namespaces(kernel.CLONE_NEWNET)
+        calls.leave_namespaces(calls.CLONE_NEWNET)
         return True
     user, group = os.geteuid(), os.getegid()
     try:
-        kernel.leave_namespaces(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNET)
+        calls.leave_namespaces(calls.CLONE_NEWUSER | calls.CLONE_NEWNET)
     except OSError:
         return False
     with suppress(OSError):  # without it, it is nobody to itself, and to others the same as before

@@ -26,8 +26,8 @@ from cloacina_core.worker.failures import (
 )
 from cloacina_core.worker.frames import FrameError, FrameReader, frame_of
 from cloacina_core.worker.messages import call_to_json, child_to_json, outcome_of_json
-from cloacina_core.worker.output import OutputReader
-from cloacina_core.worker.worker import Lines, Worker
+from cloacina_core.worker.pool.output import OutputReader
+from cloacina_core.worker.pool.worker import Lines, Worker
 
 ANSWERED_SECONDS = 10.0
 """How long a process may go on after it sent its outcome."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from cloacina_core.worker import kernel
+from cloacina_core.worker.kernel import calls
 
 
 def become_subreaper() -> None:
@@ -18,7 +18,7 @@ def become_subreaper() -> None:
     Raises:
         OSError: the kernel refuses.
     """
-    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    calls.prctl(calls.PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(parent: int) -> None:
@@ -27,7 +27,7 @@ def die_with_parent(parent: int) -> None:
     Args:
         parent: the id of the parent. When it is gone already, this process ends here.
     """
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    calls.prctl(calls.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 

@@ -32,7 +32,7 @@ from cloacina_core.worker.failures import (
     failed,
     refused,
 )
-from cloacina_core.worker.lending import Loan, Pool
+from cloacina_core.worker.pool.lending import Loan, Pool
 from cloacina_core.worker.processes import remove_folder
 
 Accept: TypeAlias = Callable[[tuple[str, ...], WorkerEnvironment], None]

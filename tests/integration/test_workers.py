@@ -16,8 +16,8 @@ from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.model.status import AttemptOutcome
 from cloacina_core.worker.environ import scrubbed
-from cloacina_core.worker.pools import StartMethod
-from cloacina_core.worker.zygote_pool import ZygotePool
+from cloacina_core.worker.pool.pools import StartMethod
+from cloacina_core.worker.pool.zygote_pool import ZygotePool
 
 pytestmark = pytest.mark.slow
 
@@ -221,6 +221,15 @@ def test_an_idle_environment_ends(tmp_path: Path):
         bench.until(lambda: len(descendants()) == 1)  # the supervisor
 
         assert bench.result("ok").outcome is AttemptOutcome.SUCCEEDED
+
+
+def test_an_environment_that_is_waited_for_is_not_idle(tmp_path: Path):
+    pool = ZygotePool(SystemClock(), scrubbed(os.environ), idle_seconds=0.001)
+    with Bench.opened(tmp_path, pool) as bench:
+        for number in range(8):
+            use(bench, f"import time\ntime.sleep(0.05)\nNUMBER = {number}\n")
+
+            assert bench.result("ok").outcome is AttemptOutcome.SUCCEEDED
 
 
 def test_nothing_is_left_when_all_is_closed(bench: Bench):

@@ -33,8 +33,8 @@ from cloacina_core.plugin.interfaces import LoadedWorkflow
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.worker.confinement import Limits
 from cloacina_core.worker.environ import scrubbed
-from cloacina_core.worker.lending import Pool
-from cloacina_core.worker.pools import StartMethod, make_pool
+from cloacina_core.worker.pool.lending import Pool
+from cloacina_core.worker.pool.pools import StartMethod, make_pool
 from cloacina_core.worker.runner import WorkerRunner
 
 

@@ -20,7 +20,7 @@ from cloacina_core.testing import (
     IsolatingExecutorContract,
     contract_workflow,
 )
-from cloacina_core.worker.pools import StartMethod
+from cloacina_core.worker.pool.pools import StartMethod
 from cloacina_core.worker.runner import WorkerRunner
 
 PATIENCE_SECONDS = 30

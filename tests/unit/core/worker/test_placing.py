@@ -14,7 +14,7 @@ from cloacina_core.testing import FrozenClock
 from cloacina_core.worker.environ import scrubbed
 from cloacina_core.worker.failures import failed
 from cloacina_core.worker.placing import PlacedRunner
-from cloacina_core.worker.pools import make_pool
+from cloacina_core.worker.pool.pools import make_pool
 from cloacina_core.worker.runner import WorkerRunner
 
 CALL = TaskCall(

@@ -6,9 +6,9 @@ import socket
 import threading
 
 from cloacina_core.worker.channel import Channel
-from cloacina_core.worker.child import Code, run_attempt
 from cloacina_core.worker.frames import MAX_CONTROL_BYTES
-from cloacina_core.worker.streams import prepare_streams
+from cloacina_core.worker.inside.child import Code, run_attempt
+from cloacina_core.worker.inside.streams import prepare_streams
 
 
 def main(connection: int, life: int) -> None:

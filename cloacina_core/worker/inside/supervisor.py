@@ -7,12 +7,12 @@ what they leave behind, and when the engine is gone it ends all that is left.
 import os
 import socket
 
-from cloacina_core.worker import keeper, zygote
-from cloacina_core.worker.brood import Brood
 from cloacina_core.worker.channel import Channel
 from cloacina_core.worker.frames import MAX_CONTROL_BYTES
+from cloacina_core.worker.inside import keeper, zygote
+from cloacina_core.worker.inside.children import Children
+from cloacina_core.worker.inside.streams import prepare_streams
 from cloacina_core.worker.processes import become_subreaper, remove_folder
-from cloacina_core.worker.streams import prepare_streams
 
 
 def main(control: int, engine: int) -> None:
@@ -31,6 +31,6 @@ def main(control: int, engine: int) -> None:
     greeting = connection.receive()
     if greeting is None:
         return
-    Brood(connection, watched, {"zygote": zygote.live, "keeper": keeper.live_alone}).serve()
+    Children(connection, watched, {"zygote": zygote.live, "keeper": keeper.live_alone}).serve()
     remove_folder(greeting["folder"])
     os._exit(0)

@@ -11,11 +11,11 @@ from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.model.isolation import WorkerEnvironment
 from cloacina_core.worker.failures import NOT_STARTED, WorkerFailedError
-from cloacina_core.worker.lending import Loan
+from cloacina_core.worker.pool.lending import Loan
+from cloacina_core.worker.pool.supervision import Supervision
+from cloacina_core.worker.pool.worker import KeptWorker, Worker
+from cloacina_core.worker.pool.zygotes import Zygote, start_zygote
 from cloacina_core.worker.processes import remove_folder
-from cloacina_core.worker.supervision import Supervision
-from cloacina_core.worker.worker import KeptWorker, Worker
-from cloacina_core.worker.zygotes import Zygote, start_zygote
 
 IMPORT_SECONDS = 60.0
 """How long importing the code of an environment may take."""
@@ -35,6 +35,13 @@ class _Slot:
         self.zygote: Zygote | None = None
         self.error: WorkerFailedError | None = None
         self.used_at = time.monotonic()
+        self.wanted = 0
+        """By how many attempts that don't have a worker yet."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no attempt runs in it, or is about to."""
+        return self.zygote is not None and self.zygote.is_idle and not self.wanted
 
     @property
     def is_settled(self) -> bool:
@@ -81,15 +88,22 @@ class ZygotePool:
         try:
             with self._changed:
                 slot = self._slot(environment)
-                self._changed.wait_for(lambda: slot.is_settled or stop.cancelled() or self._closed)
-                if slot.error is not None:
-                    raise slot.error
-                if slot.zygote is None or self._closed:
-                    raise WorkerFailedError(NOT_STARTED, "asked to end before it began")
-                slot.used_at = time.monotonic()
-                return _Loan(self, slot.zygote)
+                slot.wanted += 1
+                try:
+                    return self._lend(slot, stop)
+                finally:
+                    slot.wanted -= 1
         finally:
             stop.listen(None)
+
+    def _lend(self, slot: _Slot, stop: Stop) -> Loan:
+        self._changed.wait_for(lambda: slot.is_settled or stop.cancelled() or self._closed)
+        if slot.error is not None:
+            raise slot.error
+        if slot.zygote is None or self._closed:
+            raise WorkerFailedError(NOT_STARTED, "asked to end before it began")
+        slot.used_at = time.monotonic()
+        return _Loan(self, slot.zygote)
 
     def give_back(self, zygote: Zygote, worker: KeptWorker, *, is_usable: bool) -> None:
         """Take a worker back when its attempt has ended."""
@@ -186,12 +200,12 @@ class ZygotePool:
                     if slot.zygote is None:
                         continue
                     slot.zygote.end_idle(IDLE_WORKER_SECONDS)
-                    if slot.zygote.is_idle and slot.used_at <= before:
+                    if slot.is_idle and slot.used_at <= before:
                         self._drop(slot)
 
     def _drop_idle(self) -> None:
         """Let environments go that weren't used for the longest, when there are too many."""
-        idle = [s for s in self._slots.values() if s.zygote is not None and s.zygote.is_idle]
+        idle = [slot for slot in self._slots.values() if slot.is_idle]
         idle.sort(key=lambda slot: slot.used_at)
         for slot in idle[: max(0, len(self._slots) - self._most_zygotes)]:
             self._drop(slot)

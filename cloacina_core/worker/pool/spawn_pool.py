@@ -14,12 +14,12 @@ from cloacina_core.engine.stop import Stop
 from cloacina_core.model.isolation import WorkerEnvironment
 from cloacina_core.worker.failures import NOT_STARTED, WorkerFailedError
 from cloacina_core.worker.frames import frame_of
-from cloacina_core.worker.lending import Loan
+from cloacina_core.worker.pool.lending import Loan
+from cloacina_core.worker.pool.supervision import INTERPRETER
+from cloacina_core.worker.pool.waker import Waker
+from cloacina_core.worker.pool.worker import Lines, Worker, open_lines
+from cloacina_core.worker.pool.zygotes import code_of
 from cloacina_core.worker.processes import remove_folder
-from cloacina_core.worker.supervision import INTERPRETER
-from cloacina_core.worker.waker import Waker
-from cloacina_core.worker.worker import Lines, Worker, open_lines
-from cloacina_core.worker.zygotes import code_of
 
 
 class SpawnPool:

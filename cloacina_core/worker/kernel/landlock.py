@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cloacina_core.worker.kernel import syscall
+from cloacina_core.worker.kernel.calls import syscall
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # on every architecture
 _ASK_FOR_VERSION = 1
@@ -55,7 +55,7 @@ def version() -> int:
 def restrict(wish: Wish) -> tuple[str, ...]:
     """Keep this thread, and all that it starts, from what is wished; return what is enforced.
 
-    Privileges must have been given up before, see `kernel.set_no_new_privileges`.
+    Privileges must have been given up before, see `calls.set_no_new_privileges`.
     """
     abi = version()
     handled = _handled(wish, abi)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from cloacina_core.engine.call import LogEntry
 from cloacina_core.engine.stop import Stop
 from cloacina_core.model.isolation import WorkerEnvironment
-from cloacina_core.worker.worker import Worker
+from cloacina_core.worker.pool.worker import Worker
 
 
 class Loan(Protocol):

@@ -16,10 +16,10 @@ from cloacina_core.worker.failures import (
     WorkerFailedError,
     how_it_ended,
 )
-from cloacina_core.worker.family import Family, Member
 from cloacina_core.worker.frames import MAX_CONTROL_BYTES, FrameError, FrameReader
-from cloacina_core.worker.output import OutputReader
-from cloacina_core.worker.worker import KeptWorker
+from cloacina_core.worker.pool.family import Family, Member
+from cloacina_core.worker.pool.output import OutputReader
+from cloacina_core.worker.pool.worker import KeptWorker
 
 _CHUNK = 65_536
 

@@ -9,9 +9,9 @@ from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import ConfigurationError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.model.isolation import WorkerEnvironment
-from cloacina_core.worker.lending import Loan, Pool
-from cloacina_core.worker.spawn_pool import SpawnPool
-from cloacina_core.worker.zygote_pool import ZygotePool
+from cloacina_core.worker.pool.lending import Loan, Pool
+from cloacina_core.worker.pool.spawn_pool import SpawnPool
+from cloacina_core.worker.pool.zygote_pool import ZygotePool
 
 
 class StartMethod(StrEnum):

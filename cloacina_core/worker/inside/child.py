@@ -26,12 +26,12 @@ from cloacina_core.engine.spilling import Spill
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.worker.channel import Channel
 from cloacina_core.worker.confinement import Limits, confine
-from cloacina_core.worker.engine_link import EngineLink
 from cloacina_core.worker.frames import MAX_BYTES
-from cloacina_core.worker.importing import Imported, import_all, reseed
+from cloacina_core.worker.inside.engine_link import EngineLink
+from cloacina_core.worker.inside.importing import Imported, import_all, reseed
+from cloacina_core.worker.inside.streams import flush, speak_to
 from cloacina_core.worker.messages import call_of_json, outcome_to_json
 from cloacina_core.worker.processes import die_with_parent
-from cloacina_core.worker.streams import flush, speak_to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

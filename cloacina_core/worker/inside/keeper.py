@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloacina_core.worker.channel import Channel
-from cloacina_core.worker.child import Code, live_as_attempt
 from cloacina_core.worker.frames import MAX_CONTROL_BYTES, FrameError
-from cloacina_core.worker.importing import Imported
+from cloacina_core.worker.inside.child import Code, live_as_attempt
+from cloacina_core.worker.inside.importing import Imported
 from cloacina_core.worker.processes import (
     become_subreaper,
     die_with_parent,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cloacina_core.worker.failures import CRASHED, WorkerLostError
-from cloacina_core.worker.family import Member
 from cloacina_core.worker.frames import MAX_CONTROL_BYTES, FrameError, FrameReader, frame_of
-from cloacina_core.worker.waker import Waker
+from cloacina_core.worker.pool.family import Member
+from cloacina_core.worker.pool.waker import Waker
 
 
 @dataclass(frozen=True, slots=True)

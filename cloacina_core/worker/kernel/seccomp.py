@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from cloacina_core.worker.kernel import syscall
+from cloacina_core.worker.kernel.calls import syscall
 
 _SET_MODE_FILTER, _ALL_THREADS = 1, 1
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06

@@ -29,7 +29,7 @@ class _Child:
         self.ended = os.pidfd_open(pid)
 
 
-class Brood:
+class Children:
     """Forks children until the engine is gone, and ends what is left of them.
 
     The engine asks with `{"type": KIND, "name": NUMBER}` and file descriptors: the child's, and a

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from cloacina_core.worker.brood import GRACE_SECONDS
 from cloacina_core.worker.failures import NOT_STARTED, WorkerFailedError
-from cloacina_core.worker.family import Family
 from cloacina_core.worker.frames import frame_of
+from cloacina_core.worker.inside.children import GRACE_SECONDS
+from cloacina_core.worker.pool.family import Family
 
-INTERPRETER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("bootstrap.py")))
+_BOOTSTRAP = Path(__file__).parents[1] / "inside" / "bootstrap.py"
+INTERPRETER = (sys.executable, "-I", "-S", str(_BOOTSTRAP))
 """Isolated (no variables, no folder of the user's) and without `site` (no `.pth` files)."""
 
 

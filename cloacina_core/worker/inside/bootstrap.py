@@ -16,7 +16,7 @@ def make_importable() -> None:
     """Make `cloacina_core` importable, and nothing beside it."""
     if _PACKAGE in sys.modules:
         return
-    folder = Path(__file__).resolve().parent.parent
+    folder = Path(__file__).resolve().parents[2]
     spec = spec_from_file_location(
         _PACKAGE, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
@@ -29,8 +29,8 @@ def make_importable() -> None:
 def main(arguments: list[str]) -> None:
     """Be what the arguments say: `supervisor` or `lone`, with descriptors and ids behind it."""
     # Importable only by now.
-    from cloacina_core.worker.lone import main as live_alone  # noqa: PLC0415
-    from cloacina_core.worker.supervisor import main as supervise  # noqa: PLC0415
+    from cloacina_core.worker.inside.lone import main as live_alone  # noqa: PLC0415
+    from cloacina_core.worker.inside.supervisor import main as supervise  # noqa: PLC0415
 
     kind, *numbers = arguments
     {"supervisor": supervise, "lone": live_alone}[kind](*map(int, numbers))

@@ -6,13 +6,13 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from cloacina_core.worker.brood import Brood
 from cloacina_core.worker.channel import Channel
 from cloacina_core.worker.frames import MAX_CONTROL_BYTES
-from cloacina_core.worker.importing import import_all
-from cloacina_core.worker.keeper import Keeper
+from cloacina_core.worker.inside.children import Children
+from cloacina_core.worker.inside.importing import import_all
+from cloacina_core.worker.inside.keeper import Keeper
+from cloacina_core.worker.inside.streams import be_silent, flush, speak_to
 from cloacina_core.worker.processes import become_subreaper, die_with_parent, thread_count
-from cloacina_core.worker.streams import be_silent, flush, speak_to
 
 
 def live(message: Mapping[str, Any], descriptors: list[int], engine: int) -> None:
@@ -40,4 +40,4 @@ def live(message: Mapping[str, Any], descriptors: list[int], engine: int) -> Non
     def keep(_message: Mapping[str, Any], descriptors: list[int], engine: int) -> None:
         Keeper(descriptors[0], engine, imported).keep()
 
-    Brood(connection, engine, {"keeper": keep}).serve()
+    Children(connection, engine, {"keeper": keep}).serve()

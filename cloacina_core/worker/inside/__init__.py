@@ -1,0 +1,1 @@
+"""What runs in the processes of workers: it needs the standard library only."""

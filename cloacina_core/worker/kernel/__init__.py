@@ -1,0 +1,1 @@
+"""Doors of the Linux kernel that the standard library doesn't have."""
