@@ -121,6 +121,15 @@ def thread_count() -> int:
 
 def remove_folder(folder: str) -> None:
     """Remove a folder in which nobody writes any more, whatever modes its parts have."""
+    try:
+        os.rmdir(folder)  # noqa: PTH106 - most are empty, and this is what each attempt ends with
+    except FileNotFoundError:
+        return
+    except OSError:
+        _remove_contents(folder)
+
+
+def _remove_contents(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     if Path(folder).exists():
         for path, _, _ in os.walk(folder):  # from the top down: what was opened can be listed
