@@ -24,11 +24,38 @@ from cloacina_core.errors import Problem
 
 HOST_NAMES = frozenset(
     {"cloacina_core", "cloacina_registry"}
-    | {"alembic", "build", "click", "cryptography", "flit_core", "importlib_metadata", "jsonschema"}
+    | {
+        "alembic",
+        "build",
+        "click",
+        "croniter",
+        "cryptography",
+        "flit_core",
+        "importlib_metadata",
+        "jsonschema",
+    }
     | {"packaging", "pluggy", "psutil", "psycopg", "psycopg_binary", "pyproject_hooks"}
-    | {"pysqlite3", "referencing", "rich", "securesystemslib", "sqlalchemy", "tomli_w", "uv"}
+    | {
+        "pysqlite3",
+        "referencing",
+        "rich",
+        "securesystemslib",
+        "sqlalchemy",
+        "tomli_w",
+        "tzdata",
+        "uv",
+    }
     # what these depend on in their turn
-    | {"_cffi_backend", "attr", "attrs", "cffi", "greenlet", "jsonschema_specifications", "mako"}
+    | {
+        "_cffi_backend",
+        "attr",
+        "attrs",
+        "cffi",
+        "dateutil",
+        "greenlet",
+        "jsonschema_specifications",
+        "mako",
+    }
     | {"markdown_it", "markupsafe", "mdurl", "pycparser", "pygments", "rpds", "typing_extensions"}
     | {"zipp"}
 )

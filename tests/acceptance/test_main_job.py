@@ -17,7 +17,9 @@ RUN_KEYS = {
     "run_id", "status", "reference", "release", "params", "context", "tasks",
     "created_at", "started_at", "finished_at", "error",
 }  # fmt: skip
-ATTEMPT_KEYS = {"number", "engine", "started_at", "finished_at", "outcome", "error"}
+ATTEMPT_KEYS = {
+    "number", "engine", "started_at", "finished_at", "outcome", "error", "isolation", "enforced",
+}  # fmt: skip
 EVENT_KEYS = {"seq", "at", "type", "task", "attempt", "engine", "reason"}
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 

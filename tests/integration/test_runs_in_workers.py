@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import isolated
 from support.runs import PATIENCE, open_runtime
-from support.workers import Bench, FolderSource, descendants, environ_with_tests, plugins_with
+from support.workers import Bench, Descendants, FolderSource, environ_with_tests, plugins_with
 
 from cloacina_core.model.status import RunStatus
 from cloacina_core.runtime import Runtime
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Runtime]:
+def runtime(descendants: Descendants, tmp_path: Path) -> Iterator[Runtime]:
     code = tmp_path / "code"
     code.mkdir()
     plugins = plugins_with(FolderSource(code, isolated))
@@ -93,7 +93,9 @@ with open_runtime(folder, f"sqlite:///{folder / 'runs.db'}", plugins=plugins) as
 """
 
 
-def test_a_run_survives_its_engine_and_its_processes_do_not(tmp_path: Path):
+def test_a_run_survives_its_engine_and_its_processes_do_not(
+    tmp_path: Path, descendants: Descendants
+):
     (tmp_path / "engine.py").write_text(ENGINE)
     (tmp_path / "code").mkdir()
     command = [sys.executable, str(tmp_path / "engine.py"), str(tmp_path)]

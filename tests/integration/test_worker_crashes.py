@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import crasher
-from support.workers import Bench, descendants
+from support.workers import Bench, Descendants
 
 from cloacina_core.engine.call import Outcome
 from cloacina_core.engine.capture import MAX_LINES
@@ -24,7 +24,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def bench(shared: Bench, tmp_path: Path) -> Iterator[Bench]:
+def bench(shared: Bench, tmp_path: Path, descendants: Descendants) -> Iterator[Bench]:
     """Yield an executor that runs a neighbour, which must not notice anything."""
     shared.warm_up(tmp_path / "warm")
     processes, descriptors = descendants(), len(list(Path("/proc/self/fd").iterdir()))
@@ -38,7 +38,7 @@ def bench(shared: Bench, tmp_path: Path) -> Iterator[Bench]:
     assert ended.changes == {"said": '"unharmed"'}
     assert shared.result("ok").outcome is AttemptOutcome.SUCCEEDED
     assert descendants() == processes
-    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
     assert list(Path(shared.pool.folder).iterdir()) == []
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.workers import Bench, descendants, environ_with_tests, make_worker_pool
+from support.workers import Bench, Descendants, environ_with_tests, make_worker_pool
 
 from cloacina_core.engine.call import Outcome
 from cloacina_core.foundation.clock import SystemClock
@@ -102,7 +102,9 @@ def test_an_import_that_ends_its_process_fails_the_attempts_that_wait_for_it(
     assert bench.result("ok").outcome is AttemptOutcome.SUCCEEDED
 
 
-def test_an_import_that_hangs_ends_and_nothing_of_it_stays(tmp_path: Path):
+def test_an_import_that_hangs_ends_and_nothing_of_it_stays(
+    tmp_path: Path, descendants: Descendants
+):
     pool = ZygotePool(SystemClock(), scrubbed(os.environ), import_seconds=1)
     with Bench.opened(tmp_path, pool) as bench:
         bench.result("ok")
@@ -172,7 +174,7 @@ def test_code_that_is_not_what_its_release_says_is_not_run(tmp_path: Path, metho
 
 
 @pytest.mark.parametrize("who", ["keeper", "zygote", "supervisor"])
-def test_whoever_is_killed_is_replaced(bench: Bench, who: str):
+def test_whoever_is_killed_is_replaced(descendants: Descendants, bench: Bench, who: str):
     bench.submit("hang")
     pid = int(bench.wait_for("hangs"))
     above = {"keeper": 1, "zygote": 2, "supervisor": 3}[who]
@@ -201,7 +203,9 @@ def test_a_task_that_kills_its_keeper_ends_only_itself(bench: Bench):
     assert bench.outcome().changes == {"said": '"unharmed"'}
 
 
-def test_environments_that_were_not_used_for_long_make_room(tmp_path: Path):
+def test_environments_that_were_not_used_for_long_make_room(
+    tmp_path: Path, descendants: Descendants
+):
     pool = ZygotePool(SystemClock(), scrubbed(os.environ), most_zygotes=2)
     with Bench.opened(tmp_path, pool) as bench:
         counts = []
@@ -213,7 +217,7 @@ def test_environments_that_were_not_used_for_long_make_room(tmp_path: Path):
         bench.until(lambda: len(descendants()) <= counts[1])
 
 
-def test_an_idle_environment_ends(tmp_path: Path):
+def test_an_idle_environment_ends(descendants: Descendants, tmp_path: Path):
     pool = ZygotePool(SystemClock(), scrubbed(os.environ), idle_seconds=0.05)
     with Bench.opened(tmp_path, pool) as bench:
         bench.result("ok")
@@ -232,7 +236,7 @@ def test_an_environment_that_is_waited_for_is_not_idle(tmp_path: Path):
             assert bench.result("ok").outcome is AttemptOutcome.SUCCEEDED
 
 
-def test_nothing_is_left_when_all_is_closed(bench: Bench):
+def test_nothing_is_left_when_all_is_closed(descendants: Descendants, bench: Bench):
     bench.submit("hang")
     bench.wait_for("hangs")
     folder = Path(bench.pool.folder)
@@ -260,7 +264,9 @@ with Bench.opened(folder, make_worker_pool(sys.argv[2])) as bench:
 
 
 @pytest.mark.parametrize("method", StartMethod)
-def test_nothing_is_left_when_the_engine_is_killed(tmp_path: Path, method: StartMethod):
+def test_nothing_is_left_when_the_engine_is_killed(
+    tmp_path: Path, method: StartMethod, descendants: Descendants
+):
     code = tmp_path / "engine.py"
     code.write_text(ENGINE)
     command = [sys.executable, str(code), str(tmp_path), method]

@@ -1,5 +1,6 @@
 """Releases whose tasks run in workers: a folder of modules, and a source that offers it."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -56,8 +57,22 @@ def environment_of(
     )
 
 
-def descendants() -> set[int]:
-    """Return the ids of all processes below this one, ended ones included."""
+class Descendants:
+    """The processes below this one, but for those that were there before.
+
+    Other tests of the same process leave some: servers, trackers of `multiprocessing`.
+    """
+
+    def __init__(self) -> None:
+        gc.collect()  # what is garbage may have processes and descriptors, until somebody looks
+        self._others = _descendants()
+
+    def __call__(self) -> set[int]:
+        """Return their ids, ended ones included."""
+        return _descendants() - self._others
+
+
+def _descendants() -> set[int]:
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
