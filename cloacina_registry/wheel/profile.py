@@ -24,40 +24,14 @@ from cloacina_core.errors import Problem
 
 HOST_NAMES = frozenset(
     {"cloacina_core", "cloacina_registry"}
-    | {
-        "alembic",
-        "build",
-        "click",
-        "croniter",
-        "cryptography",
-        "flit_core",
-        "importlib_metadata",
-        "jsonschema",
-    }
-    | {"packaging", "pluggy", "psutil", "psycopg", "psycopg_binary", "pyproject_hooks"}
-    | {
-        "pysqlite3",
-        "referencing",
-        "rich",
-        "securesystemslib",
-        "sqlalchemy",
-        "tomli_w",
-        "tzdata",
-        "uv",
-    }
+    | {"alembic", "build", "click", "croniter", "cryptography", "flit_core", "importlib_metadata"}
+    | {"jsonschema", "packaging", "pluggy", "psutil", "psycopg", "psycopg_binary", "pysqlite3"}
+    | {"pyproject_hooks", "referencing", "rich", "securesystemslib", "sqlalchemy", "tomli_w"}
+    | {"tzdata", "uv"}
     # what these depend on in their turn
-    | {
-        "_cffi_backend",
-        "attr",
-        "attrs",
-        "cffi",
-        "dateutil",
-        "greenlet",
-        "jsonschema_specifications",
-        "mako",
-    }
-    | {"markdown_it", "markupsafe", "mdurl", "pycparser", "pygments", "rpds", "typing_extensions"}
-    | {"zipp"}
+    | {"_cffi_backend", "attr", "attrs", "cffi", "dateutil", "greenlet", "mako", "markdown_it"}
+    | {"jsonschema_specifications", "markupsafe", "mdurl", "pycparser", "pygments", "rpds"}
+    | {"typing_extensions", "zipp"}
 )
 """Top-level names of Cloacina and of what it runs on. A package must not bring a module by which
 the host would come to run the package's code in place of its own. That doesn't depend on what else
