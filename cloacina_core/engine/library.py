@@ -83,6 +83,9 @@ class WorkflowLibrary:
         self._shelves: dict[_Key, _Shelf] = {}
         """The one that was asked for longest ago first."""
         self._isolations: dict[tuple[str, str, str], Isolation] = {}
+        self._drained: set[_Key] = set()
+        """Releases that were unloaded when they had drained. One that comes back all the same is in
+        use beside the newer one: it stays, or each of its runs would load it anew."""
         self._beginnings = itertools.count(1)
         # Held while a release is unloaded, so that nobody is given what is about to go; never
         # while one is loaded, which may take long.
@@ -164,8 +167,9 @@ class WorkflowLibrary:
             if shelf is None:
                 return
             shelf.runs.discard(run_id)
-            has_drained = not shelf.runs and not shelf.holds
+            has_drained = not shelf.runs and not shelf.holds and _key(release) not in self._drained
             if has_drained and any(map(shelf.is_superseded_by, self._shelves.values())):
+                self._drained.add(_key(release))
                 self._unload(shelf)
             self._forget_if_empty(shelf)
 

@@ -228,6 +228,20 @@ class TestDrain:
         assert before == []
         assert shelf.unloaded == ["1.0"]
 
+    def test_one_that_comes_back_stays(self):
+        shelf = Shelf(FLOW)
+        library = library_of(shelf)
+        old, new = release_of("1.0"), release_of("2.0")
+        for _ in range(3):  # both are in use, side by side
+            for run, release in (("a", old), ("b", new)):
+                library.run_began(RunId(run), release)
+                library.find(call_of(FLOW, release))
+            library.run_ended(RunId("a"), old)
+            library.run_ended(RunId("b"), new)
+
+        assert shelf.unloaded == ["1.0"]
+        assert versions(library.loaded()) == ["1.0", "2.0"]
+
     def test_the_newest_stays_for_the_runs_to_come(self):
         shelf = Shelf(FLOW)
         library = library_of(shelf)
