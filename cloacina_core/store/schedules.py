@@ -344,6 +344,8 @@ class ScheduleStore:
 
     def claim(self) -> list[OpenFiring]:
         """Take firings whose runs are to be started, oldest first, for a while."""
+        if not self.waits():  # which is almost always: nobody should wait for our transaction
+            return []
         usual = schema.OPEN_FIRING, _firings.c.backfill.is_(None)
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
@@ -398,7 +400,7 @@ class ScheduleStore:
         self._close(firing, state=FiringState.FAILED, reason=reason)
 
     def waits(self) -> bool:
-        """Whether a firing waits for an earlier run, or for who claimed it."""
+        """Whether there are firings whose runs are to be started, now or later."""
         with self._database.read() as connection:
             query = select(_firings.c.at).where(schema.OPEN_FIRING).limit(1)
             return connection.execute(query).scalar() is not None

@@ -17,7 +17,7 @@ sys.path.insert(0, str(TESTS))
 
 from support import isolated  # noqa: E402 - found only now
 from support.runs import open_runtime  # noqa: E402
-from support.workers import FolderSource, descendants, make_worker_pool, plugins_with  # noqa: E402
+from support.workers import FolderSource, all_descendants, make_worker_pool, plugins_with  # noqa: E402
 
 from cloacina_core.engine.call import TaskCall  # noqa: E402
 from cloacina_core.engine.spilling import Spill  # noqa: E402
@@ -138,7 +138,7 @@ def megabytes(workers: Workers, folder: Path) -> dict[str, float]:
 def above() -> tuple[int, int, int]:
     """Return the ids of a keeper, the zygote and the supervisor."""
     parents = {}
-    for pid in descendants():
+    for pid in all_descendants():
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         if b"bootstrap.py" in command:

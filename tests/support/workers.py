@@ -65,14 +65,15 @@ class Descendants:
 
     def __init__(self) -> None:
         gc.collect()  # what is garbage may have processes and descriptors, until somebody looks
-        self._others = _descendants()
+        self._others = all_descendants()
 
     def __call__(self) -> set[int]:
         """Return their ids, ended ones included."""
-        return _descendants() - self._others
+        return all_descendants() - self._others
 
 
-def _descendants() -> set[int]:
+def all_descendants() -> set[int]:
+    """Return the ids of all processes below this one, ended ones included."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
