@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.once import made_once
 from support.shell import Shell
 
 SLOW_FLOW = """
@@ -35,14 +36,16 @@ for number in range(5):
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with `hello-workflow`, `slow` and both releases of `price-list` published."""
-    folder = tmp_path_factory.mktemp("prepared")
-    shell = Shell(folder, folder / "home")
-    shell.ok("init")
-    shell.publish(shell.copy_sample("hello_workflow"))
-    shell.publish(shell.copy_sample("two_versions/v1"))
-    shell.publish(shell.copy_sample("two_versions/v2"))
-    shell.publish(shell.project("slow", SLOW_FLOW))
-    return folder / "home"
+
+    def make(folder: Path) -> None:
+        shell = Shell(folder, folder / "home")
+        shell.ok("init")
+        shell.publish(shell.copy_sample("hello_workflow"))
+        shell.publish(shell.copy_sample("two_versions/v1"))
+        shell.publish(shell.copy_sample("two_versions/v2"))
+        shell.publish(shell.project("slow", SLOW_FLOW))
+
+    return made_once(tmp_path_factory, "prepared", make) / "home"
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.once import made_once
 from support.shell import Shell
 
 from cloacina_core import Runtime
@@ -17,15 +19,18 @@ VERSIONS = {"1.0": "2.1.3", "2.0": "2.3.5"}
 """Of the sample package, and of numpy in it."""
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+@pytest.fixture
+def stack(tmp_path_factory: pytest.TempPathFactory, fresh: Shell) -> Shell:
     """Return a home that has both releases, built, locked, signed and uploaded."""
-    folder = tmp_path_factory.mktemp("stack")
-    shell = Shell(folder, folder / "home")
-    shell.ok("init")
-    for name in ("v1", "v2"):
-        shell.publish(shell.copy_sample(f"native_stack/{name}"))
-    return shell
+
+    def make(folder: Path) -> None:
+        shell = Shell(folder, folder / "home")
+        shell.ok("init")
+        for name in ("v1", "v2"):
+            shell.publish(shell.copy_sample(f"native_stack/{name}"))
+
+    shutil.copytree(made_once(tmp_path_factory, "native_stack", make) / "home", fresh.home)
+    return fresh
 
 
 def test_two_versions_of_numpy_are_at_work_under_one_engine(stack: Shell) -> None:
