@@ -126,14 +126,16 @@ def add_schedule(
 
 def _given(options: dict[str, Any], params: Callable[[], Any]) -> dict[str, Any]:
     """Return the options that were given, with moments as moments, and the params."""
-    pairs, file = options.pop("params"), options.pop("file")
-    given = {key: value for key, value in options.items() if value is not None}
+    given = {
+        key: value
+        for key, value in options.items()
+        if value is not None and key not in {"params", "file"}
+    }
     zone = find_zone(given.get("timezone", "UTC"))
     for key in ("starts_at", "ends_at"):
         if key in given and given[key].tzinfo is None:
             given[key] = given[key].replace(tzinfo=zone)
-    options.update(params=pairs, file=file)
-    if pairs or file:
+    if options["params"] or options["file"]:
         given["params"] = params()
     return given
 

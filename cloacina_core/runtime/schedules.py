@@ -66,7 +66,7 @@ class Schedules:
     def update(self, name: str, **changes: Any) -> ScheduleState:
         """Change fields of a schedule, as `Schedule.to_json` names them.
 
-        What was due before is decided as it was, and nothing is made up for.
+        It goes on from now: what isn't decided on yet isn't made up for.
 
         Raises:
             UnknownScheduleError: there is none of this name.

@@ -53,6 +53,8 @@ CLAIM = timedelta(seconds=30)
 _RECENT = 50
 """Of how many firings the runs are looked at, to see whether one is live."""
 _PAGE = 100
+_MICROSECOND = timedelta(microseconds=1)
+_BACKFILLED = "asked for again"
 
 
 class UnknownScheduleError(NotFoundError):
@@ -85,7 +87,7 @@ class OpenFiring:
     at: datetime
     local: str
     previous: tuple[RunId, ...]
-    """The live runs of the schedule."""
+    """The live runs of the schedule that are to be cancelled for this one."""
 
     @property
     def key(self) -> str:
@@ -129,7 +131,7 @@ class ScheduleStore:
             return self._state(connection, schedule.name), True
 
     def update(self, name: str, change: Callable[[Schedule], Schedule]) -> ScheduleState:
-        """Change a schedule. What was due before is decided as it was; nothing is made up for.
+        """Change a schedule. It goes on from now: what isn't decided on yet isn't made up for.
 
         Raises:
             UnknownScheduleError: there is none of this name.
@@ -315,12 +317,12 @@ class ScheduleStore:
                 )
             )
             taken = _taken(connection, name, planned.begins, planned.ends)
-            rows = [
-                {**_row(name, decision, now), "backfill": planned.id}
+            decisions = [
+                Decision(firing, FiringState.WAITING, _BACKFILLED)
                 for firing in planned.firings
                 if to_micros(firing.utc) not in taken
-                for decision in [Decision(firing, FiringState.WAITING, _BACKFILLED)]
             ]
+            rows = [{**_row(name, one, now), "backfill": planned.id} for one in decisions]
             if rows:
                 moments: BindParameter[int] = bindparam("moment")
                 over = delete(_firings).where(_firings.c.schedule == name, _firings.c.at == moments)
@@ -454,10 +456,6 @@ class ScheduleStore:
 
     def _state(self, connection: Connection, name: str) -> ScheduleState:
         return _state(self._get(connection, name))
-
-
-_MICROSECOND = timedelta(microseconds=1)
-_BACKFILLED = "asked for again"
 
 
 def _all() -> Select[Any]:
