@@ -7,7 +7,7 @@
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownChannelError · UnknownRunError · UnknownLimitError
-    ├─ NotAllowedError        trust, modes of files, ReleaseWithheldError
+    ├─ NotAllowedError        trust, modes of files, ReleaseWithheldError · RoleTooLowError
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
     │                         IllegalTransitionError · RunOwnedElsewhereError
     ├─ ConfigurationError     the operator: ConfinementError

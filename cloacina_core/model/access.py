@@ -1,0 +1,187 @@
+"""Who may do what: roles, who asks, and one table of all verbs. Pure.
+
+1. A verb that isn't in the table is refused, whoever asks.
+2. A verb that is withheld is refused, whoever asks: what it gives away would go around the checks.
+3. A role may do what the roles before it may, and no more.
+4. Whoever asks is told neither whether what they named exists nor whose it is: the role is looked
+   at first, and alone.
+5. Of what was asked, only what the table names is told to the audit: never a value of params, of a
+   payload, of a secret, or a key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from cloacina_core.errors import NotAllowedError
+
+
+class Role(StrEnum):
+    """What a principal may do, the least first; each may do what those before it may."""
+
+    READ = "read"
+    """See runs, releases, schedules and what they left."""
+    RUN = "run"
+    """Start and steer runs, and say when they start by themselves."""
+    PUBLISH = "publish"
+    """Bring releases in, promote and withdraw them."""
+    ADMIN = "admin"
+    """Say who may do what, whom is trusted, and what there is for all."""
+
+    def covers(self, needed: "Role") -> bool:
+        """Whether who has this role may do what needs another."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who asks."""
+
+    name: str
+    """Of the API key, or `USER@HOST` for one who needs none."""
+    role: Role
+    """What they may do."""
+    tenant: str | None = None
+    """The team whose store it is; None where a store has no teams."""
+    origin: str
+    """From where they ask, as `USER@HOST`; it proves nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What a verb asks of who does it."""
+
+    role: Role | None
+    """The least role; None: the verb is withheld from everybody whose acts are checked."""
+    changes: bool = False
+    """Whether it changes what is kept, so that the audit tells of it."""
+    on: str | None = None
+    """The argument that names what it is done to."""
+    facts: tuple[str, ...] = ()
+    """The other arguments that the audit tells."""
+    at_once: bool = False
+    """Whether all it does is one transaction of the thread that does it, which the audit joins."""
+
+
+class RoleTooLowError(NotAllowedError):
+    """Who asks has a role that may not do this.
+
+    Attributes:
+        verb: what was asked.
+        needed: the least role that may; None: nobody may, whose acts are checked.
+    """
+
+    code = "role-too-low"
+
+    def __init__(self, principal: Principal, verb: str, needed: Role | None) -> None:
+        super().__init__(
+            f"{principal.name!r} has the role {principal.role.value}, which may not {verb[:100]}",
+            hint="it can't be done with an API key"
+            if needed is None
+            else f"ask an admin for an API key with the role {needed.value}",
+        )
+        self.verb = verb
+        self.needed = needed
+
+    def facts(self) -> Mapping[str, str]:
+        """Return what was asked, and the least role that may."""
+        return {"verb": self.verb, **({"needed": self.needed.value} if self.needed else {})}
+
+
+def require(principal: Principal, verb: str, rule: Rule | None) -> Rule:
+    """Return the rule of a verb, if who asks may do it.
+
+    Args:
+        principal: who asks.
+        verb: what they ask.
+        rule: its rule; None: there is none.
+
+    Raises:
+        RoleTooLowError: they may not.
+    """
+    needed = None if rule is None else rule.role
+    if rule is None or needed is None or not principal.role.covers(needed):
+        raise RoleTooLowError(principal, verb, needed)
+    return rule
+
+
+def reads(on: str | None = None, *, role: Role = Role.READ) -> Rule:
+    """Return the rule of a verb that changes nothing."""
+    return Rule(role=role, on=on)
+
+
+def changes(role: Role, on: str | None = None, *facts: str, at_once: bool = False) -> Rule:
+    """Return the rule of a verb that changes what is kept."""
+    return Rule(role=role, changes=True, on=on, facts=facts, at_once=at_once)
+
+
+WITHHELD = Rule(role=None)
+"""The rule of a verb that nobody does whose acts are checked."""
+
+_RUN, _ADMIN = Role.RUN, Role.ADMIN
+
+VERBS: Mapping[str, Rule] = MappingProxyType(
+    {
+        # Of the runtime.
+        "submit": changes(_RUN, "what", "idempotency_key", "priority", "concurrency_key", "source"),
+        "submit_many": changes(_RUN, "what", "priority", "concurrency_key", "source"),
+        "run": changes(_RUN, "what"),
+        "attach": changes(_RUN, "run_id"),
+        "resume": changes(_RUN, "run_id"),
+        "unpause": changes(_RUN, "run_id", "reason"),
+        "cancel": changes(_RUN, "run_id", "reason"),
+        "pause": changes(_RUN, "run_id", "reason"),
+        "signal": changes(_RUN, "run_id", "name"),
+        "retry": changes(_RUN, "run_id", "reason"),
+        "rerun": changes(_RUN, "run_id", "idempotency_key"),
+        "fork": changes(_RUN, "run_id", "task", "idempotency_key"),
+        "get": reads("run_id"),
+        "list": reads(),
+        "events": reads("run_id"),
+        "explain": reads("run_id"),
+        "logs": reads("run_id"),
+        "follow_logs": reads("run_id"),
+        "definition": reads("reference"),
+        "definition_of": reads("run_id"),
+        "limits": reads(),
+        "set_limit": changes(_ADMIN, "name", "size", "rate", at_once=True),
+        "remove_limit": changes(_ADMIN, "name", at_once=True),
+        "engine_id": reads(),
+        "is_idle": reads(),
+        "drain": changes(_ADMIN),
+        "close": WITHHELD,  # for whoever opened it
+        "open": WITHHELD,
+        "observe": WITHHELD,  # a function that is called with everybody's events
+        "plugins": WITHHELD,
+        "settings": WITHHELD,  # they have the URL of the database
+        "sources": WITHHELD,
+        # Of a run that was submitted.
+        "handle.id": reads(),
+        "handle.status": reads("id"),
+        "handle.result": reads("id"),
+        "handle.on_end": reads("id"),
+        "handle.cancel": changes(_RUN, "id", "reason"),
+        "handle.pause": changes(_RUN, "id", "reason"),
+        "handle.signal": changes(_RUN, "id", "name"),
+        "handle.local": WITHHELD,  # the run in memory, which could be changed
+        # Of schedules.
+        "schedules.add": changes(_RUN, "name", "reference", "cron"),
+        "schedules.update": changes(_RUN, "name"),
+        "schedules.pause": changes(_RUN, "name", at_once=True),
+        "schedules.resume": changes(_RUN, "name", at_once=True),
+        "schedules.delete": changes(_RUN, "name", at_once=True),
+        "schedules.backfill": changes(_RUN, "name", "parallel", "dry_run"),
+        "schedules.cancel_backfills": changes(_RUN, "name", at_once=True),
+        "schedules.get": reads("name"),
+        "schedules.all": reads(),
+        "schedules.history": reads("name"),
+        "schedules.next": reads("name"),
+        "schedules.definition": reads("reference"),
+    }
+)
+"""What can be done to a runtime, its parts and its runs; a part's verbs have its name before them.
+
+Whoever adds a verb adds its row. What plugins can do stands in tables of their own.
+"""

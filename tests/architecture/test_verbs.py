@@ -1,0 +1,100 @@
+"""Every verb has a row in a table: a new one is refused, and fails here, until it gets its own."""
+
+import inspect
+import typing
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from cloacina_core.model.access import VERBS, Rule
+from cloacina_core.runtime import RunHandle, Runtime
+from cloacina_core.runtime.schedules import Schedules
+from cloacina_registry.access import VERBS as REGISTRY_VERBS
+from cloacina_registry.dependencies.dependencies import Dependencies
+from cloacina_registry.evidence import Evidence
+from cloacina_registry.registry import Registry
+from cloacina_registry.rollout.channels import Channels
+from cloacina_registry.rollout.withdrawal import Withdrawals
+
+PARTS: Mapping[str, type] = {"schedules": Schedules}
+"""What a runtime has beside verbs of its own."""
+
+
+def public(cls: type, prefix: str = "") -> Iterator[str]:
+    """Yield the verbs of a class: what isn't private, inherited from `object`, or a factory."""
+    yield from (prefix + name for name in dir(cls) if not name.startswith("_"))
+
+
+def instance_attributes(cls: type) -> set[str]:
+    """Return the public attributes that a class sets on its objects."""
+    source = inspect.getsource(cls.__init__)
+    words = source.replace(":", " ").replace(",", " ").split()
+    found = {word.removeprefix("self.") for word in words if word.startswith("self.")}
+    return {name for name in found if name.isidentifier() and not name.startswith("_")}
+
+
+def verbs_of_the_core() -> set[str]:
+    runtime = {*public(Runtime), *instance_attributes(Runtime)} - PARTS.keys()
+    parts = {verb for name, cls in PARTS.items() for verb in public(cls, f"{name}.")}
+    return runtime | parts | {*public(RunHandle, "handle."), "handle.id"}
+
+
+def verbs_of_the_registry() -> set[str]:
+    return {
+        *public(Registry, "registry."),
+        *public(Evidence, "registry.evidence."),
+        *public(Dependencies, "registry.dependencies."),
+        *public(Channels, "channels."),
+        *public(Withdrawals, "withdrawals."),
+    }
+
+
+def test_each_verb_of_a_runtime_has_a_row() -> None:
+    assert verbs_of_the_core() - VERBS.keys() == set()
+
+
+def test_each_verb_of_a_registry_has_a_row() -> None:
+    assert verbs_of_the_registry() - REGISTRY_VERBS.keys() == set()
+
+
+def test_a_part_that_a_runtime_has_is_known_here() -> None:
+    parts = {
+        name
+        for name in instance_attributes(Runtime)
+        if name not in VERBS  # it has verbs in place of a row
+    }
+
+    assert parts == PARTS.keys()
+
+
+def parameters(verb: str) -> Mapping[str, object]:
+    owner, _, name = verb.rpartition(".")
+    classes: Mapping[str, type] = {
+        "": Runtime,
+        "handle": RunHandle,
+        **PARTS,
+        "registry": Registry,
+        "registry.evidence": Evidence,
+        "registry.dependencies": Dependencies,
+        "channels": Channels,
+        "withdrawals": Withdrawals,
+    }
+    function = getattr(classes[owner], name, None)
+    if not callable(function):
+        return {}
+    return typing.cast("Mapping[str, object]", inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize(
+    ("verb", "rule"),
+    [
+        (verb, rule)
+        for verb, rule in {**VERBS, **REGISTRY_VERBS}.items()
+        if verb in verbs_of_the_core() | verbs_of_the_registry()
+    ],
+)
+def test_a_row_tells_arguments_that_the_verb_has(verb: str, rule: Rule) -> None:
+    named = {*rule.facts, *([rule.on] if rule.on else [])}
+    has = parameters(verb)
+
+    assert {name for name in named if name not in has} <= {"id"}
