@@ -9,8 +9,9 @@ from datetime import timedelta
 
 from cloacina_core.engine.engine import Engine
 from cloacina_core.engine.requests import Completion, EngineStoppedError, TakeUp
-from cloacina_core.errors import CloacinaError, StoreUnavailableError
+from cloacina_core.errors import StoreUnavailableError
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.services.looking import LookingService, Pauses
 from cloacina_core.store.claiming import Claims
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.reading import RunReader
@@ -24,41 +25,20 @@ _SHORTEST_PAUSE = 0.02
 """Seconds between looks that somebody asked for: what is asked for meanwhile is looked at once."""
 
 
-class RecoveryService:
+class RecoveryService(LookingService):
     """Looks for such runs at once, when it is woken, and twice in each lease."""
 
     def __init__(self, look: Callable[[], None], lease: timedelta) -> None:
-        self._look = look
-        self._pause = min(lease.total_seconds() / 2, _LONGEST_PAUSE)
-        self._woken = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cloacina-recovery", daemon=True)
+        usual = min(lease.total_seconds() / 2, _LONGEST_PAUSE)
+        pauses = Pauses(shortest=min(_SHORTEST_PAUSE, usual), longest=usual, after_failure=usual)
+        super().__init__("recovery", "look for runs to take up", pauses)
+        self._take = look
+        self._usual = usual
 
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Look soon; returns at once."""
-        self._woken.set()
-
-    def stop(self) -> None:
-        """Stop looking, and wait for the look that is under way."""
-        self._stopping.set()
-        self._woken.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._woken.clear()
-            try:
-                self._look()
-            except CloacinaError as error:
-                _log.warning("can't look for runs to take up: %s", error)
-            except Exception:  # noqa: BLE001 - the next look may do better than none
-                _log.exception("can't look for runs to take up")
-            self._stopping.wait(_SHORTEST_PAUSE)
-            self._woken.wait(self._pause)
+    def look(self) -> float:
+        """Take up what is found."""
+        self._take()
+        return self._usual
 
 
 class RunTaker:

@@ -1,14 +1,13 @@
 """Deletes finished runs that were kept long enough."""
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
-from cloacina_core.errors import CloacinaError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.period import Period
 from cloacina_core.model.status import RunStatus
+from cloacina_core.services.looking import LookingService, Pauses
 from cloacina_core.store.retention import Expiry, Retention
 
 _log = logging.getLogger(__name__)
@@ -76,32 +75,18 @@ def sweep(
     return total
 
 
-class RetentionService:
+class RetentionService(LookingService):
     """Sweeps at once, and then now and then. Engines that sweep together share the work."""
 
     def __init__(self, retention: Retention, wanted: Sequence[Expiry], clock: Clock) -> None:
+        seconds = PAUSE.total_seconds()
+        pauses = Pauses(shortest=seconds, longest=seconds, after_failure=seconds)
+        super().__init__("retention", "delete old runs", pauses)
         self._clock = clock
         self._retention = retention
         self._wanted = wanted
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cloacina-retention", daemon=True)
 
-    def start(self) -> None:
-        """Begin to sweep."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop sweeping, and wait for the transaction that is under way."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                sweep(self._retention, self._wanted, self._stopping.wait, self._clock)
-            except CloacinaError as error:
-                _log.warning("can't delete old runs: %s", error)
-            except Exception:  # noqa: BLE001 - the next sweep may do better than none
-                _log.exception("can't delete old runs")
-            if self._stopping.wait(PAUSE.total_seconds()):
-                return
+    def look(self) -> float:
+        """Delete what may go."""
+        sweep(self._retention, self._wanted, self.pause, self._clock)
+        return PAUSE.total_seconds()

@@ -1,25 +1,23 @@
 """Starts what schedules say, when it is due. Between two firings it sleeps."""
 
 import logging
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 
 from cloacina_core.errors import CloacinaError, IdempotencyConflictError, StoreUnavailableError
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.services.looking import LookingService, Pauses
 from cloacina_core.store.schedules import OpenFiring, ScheduleStore
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_PAUSE = 60.0
-"""Seconds between looks that nobody asked for: clocks are set, and notifications get lost."""
-_SHORTEST_PAUSE = 1.0
-"""Seconds between looks that somebody asked for: each write to SQLite looks like one who asks."""
+_PAUSES = Pauses(shortest=1.0, longest=60.0, after_failure=1.0)
+"""Each write to SQLite looks like one who asks for a look."""
 _WAITING_PAUSE = 1.0
 """Seconds between looks whether what a firing waits for has ended."""
 
 
-class ScheduleService:
+class ScheduleService(LookingService):
     """Decides on firings, and starts their runs. Engines that do so together share the work."""
 
     def __init__(self, store: ScheduleStore, start: Callable[[OpenFiring], RunId]) -> None:
@@ -29,40 +27,9 @@ class ScheduleService:
             store: of schedules.
             start: accepts the run of a firing, or finds that it was accepted.
         """
+        super().__init__("schedules", "look what is due", _PAUSES)
         self._store = store
         self._start = start
-        self._woken = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cloacina-schedules", daemon=True)
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Look soon: schedules may have changed. Returns at once."""
-        self._woken.set()
-
-    def stop(self) -> None:
-        """Stop looking, and wait for the look that is under way."""
-        self._stopping.set()
-        self._woken.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._woken.clear()
-            pause = _LONGEST_PAUSE
-            try:
-                pause = self.look()
-            except CloacinaError as error:
-                _log.warning("can't look what is due: %s", error)
-                pause = _WAITING_PAUSE
-            except Exception:  # noqa: BLE001 - the next look may do better than none
-                _log.exception("can't look what is due")
-            pause = max(0.0, min(pause, _LONGEST_PAUSE))
-            self._stopping.wait(min(pause, _SHORTEST_PAUSE))
-            self._woken.wait(max(0.0, pause - _SHORTEST_PAUSE))
 
     def is_idle(self) -> bool:
         """Whether nothing is due, and no run is to be started."""
@@ -72,14 +39,14 @@ class ScheduleService:
     def look(self) -> float:
         """Do what is due; return in how many seconds something may be due again."""
         while self._store.decide():
-            if self._stopping.is_set():
+            if self.is_stopping:
                 return 0
         for firing in self._store.claim():
-            if self._stopping.is_set():
+            if self.is_stopping:
                 return 0
             self._begin(firing)
         due = self._store.next_look()
-        pause = _LONGEST_PAUSE if due is None else due.total_seconds()
+        pause = _PAUSES.longest if due is None else due.total_seconds()
         return min(pause, _WAITING_PAUSE) if self._store.waits() else pause
 
     def _begin(self, firing: OpenFiring) -> None:
