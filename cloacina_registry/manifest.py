@@ -4,6 +4,7 @@
 that isn't known here is refused, so that nobody relies on a promise that isn't kept.
 """
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -19,13 +20,19 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import is_normalized_name
 from packaging.version import InvalidVersion, Version
 
-from cloacina_core.errors import Problem
+from cloacina_core.errors import InputError, Problem
 from cloacina_core.foundation.digest import Digest, parse_digest
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode_strict
 from cloacina_core.foundation.names import name_problem, nearest
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
 from cloacina_core.model.graph import find_cycle
 from cloacina_core.model.rules import rule_from_json
+from cloacina_core.model.schedule.declared import (
+    DeclaredSchedule,
+    params_problems,
+    schedules_problems,
+)
+from cloacina_core.model.starts import Starts
 from cloacina_registry.errors import MAX_PROBLEMS, WheelRejectedError
 
 MANIFEST_NAME = "cloacina.json"
@@ -56,6 +63,14 @@ _SHORTEST_TIMEOUT = 1e-6
 """A microsecond: what is shorter would be read as no time at all."""
 _MAX_COMPARISONS = 1_000_000
 """Lists of a thousand schemas, or many shorter ones."""
+MAX_SCHEDULES = 1000
+"""As many as a year of hand-written ones; each is parsed before it is known who made it."""
+_PLAIN_KEYWORDS: Final = frozenset((
+    "additionalProperties", "const", "default", "description", "enum", "exclusiveMaximum",
+    "exclusiveMinimum", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength",
+    "minimum", "properties", "required", "title", "type",
+))  # fmt: skip
+"""Of JSON Schema: those that can be judged in a time that is known beforehand."""
 _ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _READABLE_WORD = 80
 _FINGERPRINT = re.compile(r"[0-9a-f]+")
@@ -93,12 +108,19 @@ class Manifest:
     lock: Digest | None = None
     """Digest of the `pylock.toml` beside the manifest; None: no dependencies are locked."""
     workflows: tuple[ManifestWorkflow, ...]
+    schedules: tuple[DeclaredSchedule, ...] = ()
+    """Sorted by name."""
     api: str = API
 
     @cached_property
     def by_name(self) -> Mapping[str, ManifestWorkflow]:
         """The workflows by their names."""
         return {workflow.definition.name: workflow for workflow in self.workflows}
+
+    @property
+    def starts(self) -> Starts:
+        """What starts the workflows, once it is switched on."""
+        return Starts(schedules=self.schedules)
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON object."""
@@ -112,6 +134,7 @@ class Manifest:
             "capabilities": None if self.capabilities is None else list(self.capabilities),
             "lock": self.lock,
             "workflows": [workflow.to_json() for workflow in self.workflows],
+            "schedules": [schedule.to_json() for schedule in self.schedules],
         }
 
     def to_bytes(self) -> bytes:
@@ -129,7 +152,7 @@ class Manifest:
         """
         value = _decode(data)
         _refuse(_shape_problems(value))
-        _refuse(_rule_problems(value))
+        _refuse(itertools.chain(_rule_problems(value), _schedule_problems(value)))
         manifest = cls._from_json(value)
         _refuse(_manifest_problems(manifest))
         return manifest
@@ -152,6 +175,7 @@ class Manifest:
                 )
                 for workflow in data["workflows"]
             ),
+            schedules=tuple(map(DeclaredSchedule.from_json, data["schedules"])),
         )
 
 
@@ -245,6 +269,25 @@ _WORKFLOW: Final = _object(
     tasks={**_list_of(_TASK), "minItems": 1},
     fingerprint=_TEXT,
 )
+_LENGTH: Final = {"type": "integer", "minimum": 0, "maximum": _LONGEST_SECONDS}
+_SCHEDULE: Final = _object(
+    name=_TEXT,
+    workflow=_TEXT,
+    cron=_TEXT,
+    timezone=_TEXT,
+    gap=_TEXT_OR_NULL,
+    fold=_TEXT_OR_NULL,
+    params={"type": ["object", "null"]},
+    catch_up=_TEXT,
+    catch_up_limit={"type": "integer"},
+    catch_up_window=_LENGTH,
+    overlap=_TEXT,
+    jitter=_LENGTH,
+    starts_at=_TEXT_OR_NULL,
+    ends_at=_TEXT_OR_NULL,
+    max_runs={"type": ["integer", "null"]},
+    priority={"type": "integer"},
+)
 SCHEMA: Final[Mapping[str, JsonValue]] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "The manifest of a Cloacina package",
@@ -261,6 +304,7 @@ SCHEMA: Final[Mapping[str, JsonValue]] = {
             **_list_of(_object(entry_point=_TEXT, definition=_WORKFLOW)),
             "minItems": 1,
         },
+        schedules={**_list_of(_SCHEDULE), "maxItems": MAX_SCHEDULES},
     ),
 }
 """The shape of a manifest, as JSON Schema. What a schema can't say is checked after it."""
@@ -294,6 +338,14 @@ def _rule_problems(value: JsonValue) -> Iterator[Problem]:
                 yield _problem("the rule has more in it than is known here", where)
 
 
+def _schedule_problems(value: JsonValue) -> Iterator[Problem]:
+    for index, schedule in enumerate(value["schedules"]):
+        try:
+            DeclaredSchedule.from_json(schedule)
+        except InputError as error:
+            yield _problem(error.message, f"$.schedules[{index}]")
+
+
 def _manifest_problems(manifest: Manifest) -> Iterator[Problem]:
     yield from _identity_problems(manifest)
     for message in capability_problems(manifest.capabilities or ()):
@@ -307,6 +359,18 @@ def _manifest_problems(manifest: Manifest) -> Iterator[Problem]:
             message = f"{workflow.entry_point[:80]!r} isn't written 'module:attribute'"
             yield _problem(message, f"{where}.entry_point")
         yield from _definition_problems(workflow.definition, f"{where}.definition")
+    for problem in _starting_problems(manifest):
+        yield _problem(str(problem), "$.schedules")
+
+
+def _starting_problems(manifest: Manifest) -> Iterator[Problem]:
+    yield from schedules_problems(manifest.schedules, manifest.by_name)
+    for schedule in manifest.schedules:
+        found = manifest.by_name.get(schedule.workflow)
+        if found is not None and _is_quickly_judged(
+            schedule.rule["params"], found.definition.params_schema
+        ):
+            yield from params_problems(schedule, found.definition)
 
 
 def capability_problems(capabilities: Sequence[str]) -> Iterator[str]:
@@ -445,6 +509,33 @@ def _comparisons(value: JsonValue) -> int:
         return 0
     is_sortable = len(set(map(type, value))) == 1 and isinstance(value[0], str | int | float)
     return sum(map(_comparisons, value)) + (0 if is_sortable else len(value) ** 2)
+
+
+def _is_quickly_judged(params: JsonValue, schema: JsonValue) -> bool:
+    """Whether it is known to take no time to judge params by a schema, whoever made both.
+
+    Regular expressions, references and much else can take for ever. What isn't judged here was
+    when the package was built, and is when the schedule is switched on: by those who trust it.
+    """
+    size, comparisons = _size(params), _comparisons(params)
+    return _is_plain(schema) and size * _size(schema) + comparisons <= _MAX_COMPARISONS
+
+
+def _is_plain(schema: JsonValue) -> bool:
+    if not isinstance(schema, Mapping):
+        return schema is None or isinstance(schema, bool)
+    properties = schema.get("properties", {})
+    if not isinstance(properties, Mapping) or not _PLAIN_KEYWORDS.issuperset(schema):
+        return False
+    parts = [schema[key] for key in ("additionalProperties", "items") if key in schema]
+    return all(map(_is_plain, [*parts, *properties.values()]))
+
+
+def _size(value: JsonValue) -> int:
+    """Return how many values there are in a value, itself included."""
+    if isinstance(value, Mapping):
+        return 1 + sum(map(_size, value.values()))
+    return 1 + sum(map(_size, value)) if isinstance(value, list) else 1
 
 
 def _foreign_references(schema: JsonValue, where: str) -> Iterator[Problem]:

@@ -23,6 +23,7 @@ from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
 from cloacina_core.model.release import Release
+from cloacina_core.model.starts import Starts
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin import LoadedWorkflow, RuntimeView
 from cloacina_core.plugin.releases import Releases
@@ -214,6 +215,15 @@ class RegistrySource:
         """
         _, verified = self._verified(release)
         return _entry(verified.wheel, workflow).definition
+
+    def starts(self, release: Release) -> Starts:
+        """Return what a release's manifest declares that starts its workflows.
+
+        Raises:
+            CloacinaError: the release is refused; see `definition`.
+        """
+        _, verified = self._verified(release)
+        return verified.wheel.manifest.starts
 
     def load(self, release: Release, workflow: str) -> LoadedWorkflow:
         """Return a workflow with its code, in the namespace of its release.

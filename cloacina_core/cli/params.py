@@ -4,10 +4,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cloacina_core.engine.params import parse_param
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode_strict
 from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.params import parse_param
 
 STANDARD_INPUT = "-"
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from cloacina_core.engine.params import accept_params
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.spilling import Spill, ValueTooLargeError
@@ -16,6 +15,7 @@ from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonic
 from cloacina_core.model.concurrency import checked_key, key_of
 from cloacina_core.model.context import Context
 from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.params import accept_params
 from cloacina_core.model.release import Release, Resolution
 from cloacina_core.model.run import Parent, RunSummary
 from cloacina_core.model.spilled import Encoded, plain

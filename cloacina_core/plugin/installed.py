@@ -15,6 +15,7 @@ from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
 from cloacina_core.model.release import Release, normalized_package
+from cloacina_core.model.starts import Starts
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.interfaces import LoadedWorkflow
 
@@ -67,6 +68,10 @@ class InstalledSource:
     def definition(self, release: Release, workflow: str) -> WorkflowDefinition:
         """Return what a workflow looks like; imports it."""
         return self._workflow(release, workflow).definition()
+
+    def starts(self, release: Release) -> Starts:  # noqa: ARG002 - nowhere can it be declared
+        """Return nothing: what is declared stands in a manifest, which only packages have."""
+        return Starts()
 
     def load(self, release: Release, workflow: str) -> LoadedWorkflow:
         """Return a workflow with its code; imports it.

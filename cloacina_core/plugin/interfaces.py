@@ -16,6 +16,7 @@ from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import RunCounts
+from cloacina_core.model.starts import Starts
 
 if TYPE_CHECKING:
     from cloacina_core.model.workflow import Workflow
@@ -232,6 +233,14 @@ class WorkflowSource(Protocol):
         Raises:
             UnknownWorkflowError: the release has no such workflow.
             CloacinaError: the release is refused, for example because its trust was revoked.
+        """
+        ...
+
+    def starts(self, release: Release) -> Starts:
+        """Return what a release declares that starts its workflows. None of its code is run for it.
+
+        Raises:
+            CloacinaError: the release is refused.
         """
         ...
 

@@ -21,6 +21,7 @@ def _comparison_lines(found: Comparison) -> Iterator[str]:
         yield from _name_lines("  task", workflow.tasks.to_json())
         for name, what in workflow.changed_tasks.items():
             yield f"  task {name}: {', '.join(what)} changed"
+    yield from _change_lines("schedule ", found.manifest.schedules)
     yield from _change_lines("dependency ", found.dependencies)
     yield from _change_lines("", found.signers)
     yield from _name_lines("file", found.files)
@@ -34,6 +35,8 @@ def _change_lines(prefix: str, changes: Sequence[Any]) -> Iterator[str]:
 def _value_text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_value_text(part)}" for key, part in value.items())
     return "none" if value is None else str(value)
 
 

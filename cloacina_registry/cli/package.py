@@ -342,10 +342,17 @@ def _inspection_text(found: Inspection) -> str:
         [
             "\n".join(f"{name:<10} {value}" for name, value in lines.items()),
             *(draw_workflow(workflow.definition) for workflow in wheel.manifest.workflows),
+            *_schedules_text(wheel.manifest),
             "files\n"
             + "\n".join(f"  {len(data):>9}  {path}" for path, data in wheel.files.items()),
         ]
     )
+
+
+def _schedules_text(manifest: Manifest) -> Iterator[str]:
+    if manifest.schedules:
+        lines = (f"  {schedule}" for schedule in manifest.schedules)
+        yield "\n".join(("schedules", *lines))
 
 
 def _isolation_text(found: Inspection) -> str:

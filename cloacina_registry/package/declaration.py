@@ -12,12 +12,14 @@ from typing import Any, get_args
 
 from cloacina_core.errors import Problem
 from cloacina_core.foundation.names import nearest
+from cloacina_core.model.starts import Starts
 from cloacina_registry.errors import PackageBuildError
 from cloacina_registry.manifest import IsolationWish, Manifest, capability_problems
+from cloacina_registry.package.declared_schedules import read_schedules
 
 TABLE = "tool.cloacina.package"
 
-_KEYS = ("capabilities", "isolation")
+_KEYS = ("capabilities", "isolation", "schedules")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +29,17 @@ class Declaration:
     isolation: IsolationWish = "auto"
     capabilities: tuple[str, ...] | None = None
     """None: the author doesn't say what the package needs."""
+    starts: Starts | None = None
+    """What starts its workflows, once it is switched on; None: what did when it was sealed."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Declaration":
         """Return what was declared when a manifest was made."""
-        return cls(isolation=manifest.isolation, capabilities=manifest.capabilities)
+        return cls(
+            isolation=manifest.isolation,
+            capabilities=manifest.capabilities,
+            starts=manifest.starts,
+        )
 
 
 def read_declaration(project: Path) -> Declaration:
@@ -49,12 +57,16 @@ def read_declaration(project: Path) -> Declaration:
     for key in TABLE.split("."):
         table = table.get(key, {}) if isinstance(table, dict) else None
     problems = list(_problems(table, str(path)))
+    declared = table.get("schedules", {}) if isinstance(table, dict) else {}
+    schedules, wrong = read_schedules(declared, f"{path} [{TABLE}.schedules]")
+    problems += wrong
     if problems:
         raise PackageBuildError(f"[{TABLE}] of {path} can't be used", problems=problems)
     capabilities = table.get("capabilities")
     return Declaration(
         isolation=table.get("isolation", "auto"),
         capabilities=None if capabilities is None else tuple(sorted(capabilities)),
+        starts=Starts(schedules=tuple(schedules)),
     )
 
 
@@ -70,7 +82,7 @@ def _key_problems(table: Mapping[str, Any]) -> Iterator[str]:
     for key in table:
         if key not in _KEYS:
             near = nearest(key, _KEYS)
-            meant = f"did you mean {near[0]}?" if near else f"there are {' and '.join(_KEYS)}"
+            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(_KEYS)}"
             yield f"there is no key {key!r}; {meant}"
 
 

@@ -92,11 +92,14 @@ class ManifestDiff:
     changes: tuple[Change, ...]
     workflows: NamesDiff
     changed_workflows: tuple[WorkflowDiff, ...]
+    schedules: tuple[Change, ...]
+    """`what` is the name of the schedule."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the difference as a JSON object."""
         return {
             "changes": [change.to_json() for change in self.changes],
+            "schedules": [change.to_json() for change in self.schedules],
             "workflows": {
                 **self.workflows.to_json(),
                 "changed": [workflow.to_json() for workflow in self.changed_workflows],
@@ -115,6 +118,7 @@ def diff_manifests(old: Manifest, new: Manifest) -> ManifestDiff:
         changes=tuple(_changes(_OF_THE_PACKAGE, old.to_json(), new.to_json())),
         workflows=NamesDiff.of(old.by_name, new.by_name),
         changed_workflows=tuple(workflow for workflow in both if not workflow.is_empty),
+        schedules=tuple(_schedule_changes(old, new)),
     )
 
 
@@ -158,6 +162,19 @@ def _changes(
     for name in names:
         if old.get(name) != new.get(name):
             yield Change(name, old.get(name), new.get(name))
+
+
+def _schedule_changes(old: Manifest, new: Manifest) -> Iterator[Change]:
+    """Yield which declared schedules came, went or changed, with the values that did."""
+    before, after = ({one.name: one.to_json() for one in side.schedules} for side in (old, new))
+    for change in _changes(list({**before, **after}), before, after):
+        was, is_now = change.old or {}, change.new or {}
+        keys = [key for key in {**was, **is_now} if was.get(key) != is_now.get(key)]
+        yield Change(
+            change.what,
+            None if change.old is None else {key: was[key] for key in keys},
+            None if change.new is None else {key: is_now[key] for key in keys},
+        )
 
 
 def _task_changes(old: TaskDefinition, new: TaskDefinition) -> Iterator[str]:

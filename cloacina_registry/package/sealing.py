@@ -1,7 +1,7 @@
 """From any wheel of workflows to a package: manifest and lock in it, a signature beside it."""
 
 import importlib.metadata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,9 +13,11 @@ from packaging.version import Version
 
 from cloacina_core.foundation.digest import digest_of
 from cloacina_core.model.isolation import Placement
+from cloacina_core.model.schedule.declared import params_problems, schedules_problems
+from cloacina_core.model.starts import Starts
 from cloacina_registry.errors import PackageBuildError, WheelRejectedError
 from cloacina_registry.loading.placing import place
-from cloacina_registry.manifest import MANIFEST_NAME, Manifest
+from cloacina_registry.manifest import MANIFEST_NAME, Manifest, ManifestWorkflow
 from cloacina_registry.package.advice import advice_for
 from cloacina_registry.package.declaration import Declaration
 from cloacina_registry.package.progress import Progress
@@ -85,8 +87,10 @@ def seal_wheel(
     with _told_to_its_author(filename, SourceMap({}, project)):
         dist_info = parse_filename(filename).dist_info
         files = read_leniently(data, filename)
-        if declaration is None:
-            declaration = _declared_before(files.get(f"{dist_info}/{MANIFEST_NAME}"))
+        if declaration is None or declaration.starts is None:
+            before = _declared_before(files.get(f"{dist_info}/{MANIFEST_NAME}"))
+            declaration = replace(declaration or before, starts=before.starts)
+    starts = declaration.starts or Starts()
     sources = SourceMap(files, project)
     for name in (MANIFEST_NAME, LOCK_NAME):
         files.pop(f"{dist_info}/{name}", None)
@@ -95,6 +99,7 @@ def seal_wheel(
     with progress.step("reading the workflows"):
         reading = read_workflows(unsealed, sources, limit=limit)
     progress.output("the package, while it was imported,", reading.output)
+    _refuse_useless(starts, reading.workflows)
     lock = lock_of(unsealed)
     lock_file = None if lock is None else lock.to_bytes()
     manifest = Manifest(
@@ -106,6 +111,7 @@ def seal_wheel(
         capabilities=declaration.capabilities,
         lock=None if lock_file is None else digest_of(lock_file),
         workflows=reading.workflows,
+        schedules=starts.schedules,
     )
     files[f"{dist_info}/{MANIFEST_NAME}"] = manifest.to_bytes()
     if lock_file is not None:
@@ -127,6 +133,17 @@ def _declared_before(manifest: bytes | None) -> Declaration:
         WheelRejectedError: what it has for its manifest isn't one.
     """
     return Declaration() if manifest is None else Declaration.of(Manifest.parse(manifest))
+
+
+def _refuse_useless(starts: Starts, workflows: Sequence[ManifestWorkflow]) -> None:
+    """Refuse what could never start a workflow of the package, or not with its params."""
+    definitions = {one.definition.name: one.definition for one in workflows}
+    problems = list(schedules_problems(starts.schedules, definitions))
+    for schedule in starts.schedules:
+        if schedule.workflow in definitions:
+            problems += params_problems(schedule, definitions[schedule.workflow])
+    if problems:
+        raise PackageBuildError("what is declared to start workflows can't", problems=problems)
 
 
 @contextmanager

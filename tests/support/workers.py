@@ -28,6 +28,7 @@ from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
 from cloacina_core.model.release import Release
+from cloacina_core.model.starts import Starts
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin import hookimpl
 from cloacina_core.plugin.interfaces import LoadedWorkflow
@@ -270,6 +271,9 @@ class FolderSource:
 
     def definition(self, release: Release, workflow: str) -> WorkflowDefinition:
         return self._workflows[workflow].definition()
+
+    def starts(self, release: Release) -> Starts:
+        return Starts()
 
     def load(self, release: Release, workflow: str) -> LoadedWorkflow:
         raise AssertionError("the code of this release is for workers alone")

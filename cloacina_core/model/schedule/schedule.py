@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -23,6 +23,9 @@ MOST_BACKFILLED: Final = 10_000
 MOST_PARALLEL: Final = 1000
 LONGEST_WINDOW: Final = timedelta(days=31)
 LONGEST_JITTER: Final = timedelta(hours=12)
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(9998, 12, 31, tzinfo=UTC)
+"""Room for every offset: what lies beyond can't be told in each time zone."""
 
 
 class CatchUp(StrEnum):
@@ -140,6 +143,8 @@ class Schedule:
         for moment in (self.starts_at, self.ends_at):
             if moment is not None and moment.tzinfo is None:
                 raise InputError(f"{moment.isoformat()} has no time zone: say which moment it is")
+            if moment is not None and not _EARLIEST <= moment <= _LATEST:
+                raise InputError(f"{moment.isoformat()} isn't between the years 1970 and 9998")
         if self.starts_at and self.ends_at and self.starts_at >= self.ends_at:
             raise InputError("it ends before it starts: nothing would ever be due")
 

@@ -7,8 +7,10 @@ from typing import Any
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.errors import CloacinaError
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.digest import hex_of
+from cloacina_core.model.schedule.declared import DeclaredSchedule
 from cloacina_registry.cli.registry.provisioning import artifact_json
 from cloacina_registry.dependencies.artifact import Artifact
 from cloacina_registry.placement import at_least
@@ -75,12 +77,28 @@ def show(console: Console, *, release: str) -> None:
     found = _in_force(console, there.show(package, version))
     owners = there.owners(found.package)
     kept = there.dependencies.kept(found)
-    about = {"owners": owners, "dependencies": [artifact_json(one) for one in kept]}
-    console.emit({**release_json(found), **about}, _described(found, owners, kept))
+    schedules = _schedules(there, found)
+    about = {
+        "owners": owners,
+        "dependencies": [artifact_json(one) for one in kept],
+        "schedules": None if schedules is None else [one.to_json() for one in schedules],
+    }
+    console.emit({**release_json(found), **about}, _described(found, owners, kept, schedules))
+
+
+def _schedules(registry: Registry, release: StoredRelease) -> Sequence[DeclaredSchedule] | None:
+    """Return what a release declares; None when we don't trust it, and so don't look into it."""
+    try:
+        return registry.verified(release).wheel.manifest.schedules
+    except CloacinaError:
+        return None
 
 
 def _described(
-    release: StoredRelease, owners: Sequence[str], dependencies: Sequence[Artifact]
+    release: StoredRelease,
+    owners: Sequence[str],
+    dependencies: Sequence[Artifact],
+    schedules: Sequence[DeclaredSchedule] | None,
 ) -> str:
     signers = (f"{signer.name} ({signer.key_id})" for signer in release.signers)
     yanked = f": {release.status_reason}" if release.status_reason else ""
@@ -101,6 +119,8 @@ def _described(
     }
     if dependencies:
         lines["fetched"] = ", ".join(f"{one.name} {one.version}" for one in dependencies)
+    if schedules:
+        lines["schedules"] = "; ".join(map(str, schedules))
     return "\n".join(f"{name:<10} {value}" for name, value in lines.items())
 
 

@@ -1,7 +1,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,11 +13,13 @@ from cloacina_core.foundation.digest import digest_of
 from cloacina_core.model import rules
 from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.retry import RetryPolicy
+from cloacina_core.model.schedule.declared import DeclaredSchedule
 from cloacina_registry.errors import MAX_PROBLEMS, WheelRejectedError
 from cloacina_registry.manifest import (
     MAX_MANIFEST_BYTES,
     Manifest,
     ManifestWorkflow,
+    _is_quickly_judged,
     is_canonical_version,
 )
 
@@ -45,6 +47,22 @@ def full_manifest() -> Manifest:
         capabilities=("network",),
         lock=digest_of(b"lock"),
         workflows=(ManifestWorkflow("acme_etl.flows:nightly", definition),),
+        schedules=(
+            DeclaredSchedule.checked(
+                "early",
+                "nightly",
+                cron="0 6 * * MON-FRI",
+                timezone="Europe/Berlin",
+                gap="shift",
+                fold="both",
+                params={"day": "2026-01-31"},
+                catch_up="all",
+                overlap="queue",
+                jitter=timedelta(minutes=5),
+                starts_at=datetime(2026, 1, 1, tzinfo=UTC),
+                max_runs=9,
+            ),
+        ),
     )
 
 
@@ -86,6 +104,15 @@ def retry_of_first(value: dict[str, Any]) -> dict[str, Any]:
 def map_of_second(value: dict[str, Any]) -> dict[str, Any]:
     mapped: dict[str, Any] = first_workflow(value)["tasks"][1]["map"]
     return mapped
+
+
+def schedule_of(value: dict[str, Any]) -> dict[str, Any]:
+    schedule: dict[str, Any] = value["schedules"][0]
+    return schedule
+
+
+def set_in_schedule(key: str, new: object) -> Change:
+    return set_in(schedule_of, key, new)
 
 
 def test_what_is_written_is_read_again() -> None:
@@ -223,7 +250,68 @@ FAULTS: dict[str, tuple[Change, str]] = {
         set_in(first_workflow, "params_schema", {"$id": "https://example.invalid/schema"}),
         "$.workflows[0].definition.params_schema.$id",
     ),
+    "no schedules key": (lambda value: value.pop("schedules"), "$"),
+    "too many schedules": (
+        lambda value: value["schedules"].extend(value["schedules"] * 1000),
+        "$.schedules",
+    ),
+    "schedule with more in it": (set_in_schedule("command", "rm"), "$.schedules[0]"),
+    "schedule without a cron": (lambda value: schedule_of(value).pop("cron"), "$.schedules[0]"),
+    "two schedules of one name": (
+        lambda value: value["schedules"].append(value["schedules"][0]),
+        "$.schedules",
+    ),
+    "odd schedule name": (set_in_schedule("name", "../x"), "$.schedules[0]"),
+    "schedule of an unknown workflow": (set_in_schedule("workflow", "daily"), "$.schedules"),
+    "schedule of another package": (set_in_schedule("workflow", "x/nightly"), "$.schedules[0]"),
+    "impossible cron": (set_in_schedule("cron", "0 0 30 2 *"), "$.schedules[0]"),
+    "odd cron": (set_in_schedule("cron", "* * *"), "$.schedules[0]"),
+    "endless cron": (set_in_schedule("cron", "1," * 50_000 + "1 * * * *"), "$.schedules[0]"),
+    "unknown time zone": (set_in_schedule("timezone", "Mars/Base"), "$.schedules[0]"),
+    "time zone that is a path": (set_in_schedule("timezone", "/etc/passwd"), "$.schedules[0]"),
+    "unknown gap": (set_in_schedule("gap", "jump"), "$.schedules[0]"),
+    "unknown overlap": (set_in_schedule("overlap", "never"), "$.schedules[0]"),
+    "no catch-up at all": (set_in_schedule("catch_up_limit", 0), "$.schedules[0]"),
+    "endless window": (
+        set_in_schedule("catch_up_window", 10**18),
+        "$.schedules[0].catch_up_window",
+    ),
+    "too long a window": (set_in_schedule("catch_up_window", 10**8), "$.schedules[0]"),
+    "fractional jitter": (set_in_schedule("jitter", 0.5), "$.schedules[0].jitter"),
+    "moment that is none": (set_in_schedule("starts_at", "soon"), "$.schedules[0]"),
+    "moment without a zone": (set_in_schedule("ends_at", "2030-01-01T00:00:00"), "$.schedules[0]"),
+    "moment at the end of time": (
+        set_in_schedule("ends_at", "9999-12-31T23:59:59-23:59"),
+        "$.schedules[0]",
+    ),
+    "moment written otherwise": (
+        set_in_schedule("starts_at", "2026-01-01T00:00:00+00:00"),
+        "$.schedules[0]",
+    ),
+    "params that are no object": (set_in_schedule("params", [1]), "$.schedules[0].params"),
+    "params that don't fit": (
+        lambda value: (
+            set_in(first_workflow, "params_schema", {"required": ["day"]})(value),
+            set_in_schedule("params", {})(value),
+        ),
+        "$.schedules",
+    ),
 }
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"day": {"pattern": "^(a+)+$"}}},
+        {"$ref": "#/$defs/x", "$defs": {"x": {"not": {}}}},
+        {"properties": {"day": {"enum": list(range(2_000_000))}}},
+    ],
+    ids=["regular expression", "reference", "size"],
+)
+def test_params_that_could_take_for_ever_to_judge_are_left_to_who_trusts_them(
+    schema: dict[str, Any],
+) -> None:
+    assert not _is_quickly_judged({"day": "a" * 40 + "!"}, schema)
 
 
 OTHER_KINDS = {

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from support.projects import write_project
 
+from cloacina_core.model.starts import Starts
 from cloacina_registry.errors import PackageBuildError, PlacementError
 from cloacina_registry.package.building import build_package, seal_file, write_package
 from cloacina_registry.package.declaration import Declaration, read_declaration
@@ -23,7 +24,7 @@ def declared(folder: Path, table: str) -> Path:
 
 def test_without_a_table_nothing_is_declared(tmp_path: Path) -> None:
     assert read_declaration(project_with(tmp_path, "[project]\n")) == Declaration(
-        isolation="auto", capabilities=None
+        isolation="auto", capabilities=None, starts=Starts()
     )
 
 
@@ -41,7 +42,7 @@ def test_capabilities_are_sorted_so_that_equal_packages_have_equal_bytes(tmp_pat
     ("table", "said"),
     [
         ("isolaton = 'worker'", "there is no key 'isolaton'; did you mean isolation?"),
-        ("x = 1", "there is no key 'x'; there are capabilities and isolation"),
+        ("x = 1", "there is no key 'x'; there are capabilities, isolation, schedules"),
         ("isolation = 'thread'", "isolation is 'thread'; it must be one of auto, namespace, wor"),
         ("isolation = 1", "isolation is 1; it must be one of"),
         ("isolation = []", "isolation is []; it must be one of"),

@@ -11,6 +11,7 @@ from cloacina_core.model import rules
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
 from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.retry import RetryPolicy
+from cloacina_core.model.schedule.declared import DeclaredSchedule
 from cloacina_registry.package.diff import (
     diff_files,
     diff_locks,
@@ -36,11 +37,30 @@ def with_params(properties: dict[str, Any] | None, *required: str) -> WorkflowDe
 LOAD = task_definition("load")
 
 
+def test_schedules_that_came_went_or_changed_are_told():
+    def declared(name: str, cron: str) -> DeclaredSchedule:
+        return DeclaredSchedule.checked(name, "nightly", cron=cron)
+
+    old = make_manifest(schedules=(declared("early", "@daily"), declared("gone", "@daily")))
+    new = make_manifest(schedules=(declared("early", "@hourly"), declared("new", "@daily")))
+
+    changes = {change.what: change for change in diff_manifests(old, new).schedules}
+
+    assert changes["early"].to_json() == {
+        "what": "early",
+        "old": {"cron": "@daily"},
+        "new": {"cron": "@hourly"},
+    }
+    assert changes["gone"].new is None
+    assert changes["new"].old is None
+
+
 def test_equal_manifests_do_not_differ():
     diff = diff_manifests(make_manifest(), make_manifest())
 
     assert diff.to_json() == {
         "changes": [],
+        "schedules": [],
         "workflows": {"added": [], "removed": [], "changed": []},
     }
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from support.runs import workflow_of
 
-from cloacina_core.engine.params import accept_params, parse_param
 from cloacina_core.errors import ParamsError
 from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.params import accept_params, parse_param
 
 
 class Level(Enum):
