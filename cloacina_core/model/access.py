@@ -179,6 +179,18 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "schedules.history": reads("name"),
         "schedules.next": reads("name"),
         "schedules.definition": reads("reference"),
+        # Of sent events and subscriptions.
+        "sent_events.send": changes(_RUN, "name", "key"),
+        "sent_events.get": reads("event_id"),
+        "sent_events.all": reads(),
+        "subscriptions.add": changes(_RUN, "name", "reference", "event"),
+        "subscriptions.pause": changes(_RUN, "name", at_once=True),
+        "subscriptions.resume": changes(_RUN, "name", at_once=True),
+        "subscriptions.delete": changes(_RUN, "name", at_once=True),
+        "subscriptions.get": reads("name"),
+        "subscriptions.all": reads(),
+        "subscriptions.history": reads("name"),
+        "subscriptions.definition": reads("reference"),
     }
 )
 """What can be done to a runtime, its parts and its runs; a part's verbs have its name before them.

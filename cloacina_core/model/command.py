@@ -13,6 +13,8 @@ class CommandKind(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     SIGNAL = "signal"
+    EVENT = "event"
+    """Take a sent event that a task waits for."""
     LATE = "late"
     """Note the result of an attempt that was lost: what an engine asks that lost the run."""
 
@@ -25,9 +27,10 @@ class Command:
     run_id: RunId
     kind: CommandKind
     name: str | None = None
-    """Of a signal."""
+    """Of a signal, or a sent event."""
     payload: str | None = None
-    """What a signal carries, encoded; of a late result, its task and attempt."""
+    """What a signal carries, encoded; of an event, itself and the wait; of a late result, its task
+    and attempt."""
     reason: str | None = None
     """Why, in the words of who asks."""
     asked_by: str | None = None

@@ -52,6 +52,7 @@ from cloacina_core.runtime.following import RunFollower
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.schedules import Schedules, context_of
+from cloacina_core.runtime.sent_events import open_events
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.runtime.wanted import What, definition_of, find_wanted
@@ -168,6 +169,14 @@ class Runtime:
         self._scheduling = ScheduleService(schedules, self._start_scheduled) if recover else None
         self.schedules = Schedules(lambda: schedules, self._sources, clock)
         """What is to be started when."""
+        self.sent_events, self.subscriptions, self._delivering = open_events(
+            database,
+            clock,
+            self._sources,
+            max_bytes=settings.max_value_bytes,
+            engine=lambda: self._engines.engine.id,
+            submit=self.submit if recover else None,
+        )
         code = CodeHere(self._library.sources, lambda print_: self._library.has(print_, None))
         self._taker = RunTaker(
             self._ownership, Claims(database, code), self._reader, self._recovery.wake
@@ -241,7 +250,7 @@ class Runtime:
         self._live.start()
         self._recovery.start()
         self._watcher.start()
-        for service in (self._retention, self._scheduling):
+        for service in (self._retention, self._scheduling, self._delivering):
             if service is not None:
                 service.start()
 
@@ -257,6 +266,7 @@ class Runtime:
         self._recovery.stop()  # takes no more runs
         if self._scheduling is not None:
             self._scheduling.stop()
+        self._delivering.stop()
         return self._engines.engine.drain(timeout)
 
     def close(self) -> None:
@@ -272,7 +282,7 @@ class Runtime:
     def _stop(self) -> None:
         self._recovery.stop()
         self._watcher.stop()
-        for service in (self._retention, self._scheduling):
+        for service in (self._retention, self._scheduling, self._delivering):
             if service is not None:
                 service.stop()
         self._engines.stop()
@@ -768,6 +778,7 @@ class Runtime:
         self._recovery.wake()
         if self._scheduling is not None:
             self._scheduling.wake()
+        self._delivering.wake()
 
     def _look_for_commands(self) -> None:
         self._engines.engine.look()
@@ -789,6 +800,8 @@ class Runtime:
     def is_idle(self) -> bool:
         """Whether nothing is due, and the engine has no runs, and finds none that it could take."""
         if self._scheduling is not None and not self._scheduling.is_idle():
+            return False
+        if not self._delivering.is_idle():
             return False
         engine = self._engines.engine
         return not self._taker.look(engine) and not engine.live_runs()

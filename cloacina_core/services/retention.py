@@ -68,11 +68,22 @@ def sweep(
                 return total
             if progress is not None:
                 progress(total)
+    _forget_events(retention, wanted, pause)
     if total:
         retention.forget_definitions()
     while retention.forget_blobs():
         pass
     return total
+
+
+def _forget_events(
+    retention: Retention, wanted: Sequence[Expiry], pause: Callable[[float], bool]
+) -> None:
+    """Delete sent events that were kept as long as runs that succeeded."""
+    for expiry in wanted:
+        if expiry.status is RunStatus.SUCCEEDED:
+            while retention.forget_events(expiry) and not pause(0):
+                pass
 
 
 class RetentionService(LookingService):

@@ -32,6 +32,7 @@ from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 
 _runs, _discarded, _blobs = schema.runs, schema.discarded_runs, schema.blobs
+_events, _deliveries = schema.sent_events, schema.deliveries
 _MICROS = 1_000_000
 
 _parents = _runs.alias("parents")
@@ -135,6 +136,29 @@ class Retention:
         except StoreUnavailableError:
             return 0
 
+    def forget_events(self, expiry: Expiry) -> int:
+        """Delete some sent events that were kept long enough; return how many.
+
+        One for which a run is still to be started is kept, and so are deliveries that have runs.
+        """
+        with self._database.read() as connection:
+            due = self._old_events(connection, expiry)
+            if connection.execute(select(_events.c.id).where(*due).limit(1)).scalar() is None:
+                return 0
+        with self._database.begin() as connection:
+            due = self._old_events(connection, expiry)
+            query = select(_events.c.id).where(*due).limit(ROWS_IN_TRANSACTION)
+            found = connection.execute(query.with_for_update(skip_locked=True)).scalars().all()
+            of_them = _deliveries.c.event_id.in_(found), _deliveries.c.run_id.is_(None)
+            connection.execute(delete(_deliveries).where(*of_them))
+            return connection.execute(delete(_events).where(_events.c.id.in_(found))).rowcount
+
+    def _old_events(
+        self, connection: Connection, expiry: Expiry
+    ) -> tuple[ColumnElement[bool], ...]:
+        is_due = exists().where(_deliveries.c.event_id == _events.c.id, schema.DUE)
+        return _events.c.sent_at < self._limit(connection, expiry), ~is_due
+
     def forget_blobs(self) -> int:
         """Delete some blobs that no payload refers to and that aren't young; return how many."""
         used = exists().where(schema.blob_uses.c.digest == _blobs.c.digest)
@@ -163,16 +187,18 @@ class Retention:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
 
     def _due(self, connection: Connection, expiry: Expiry) -> tuple[ColumnElement[bool], ...]:
-        if expiry.older_than is None:
-            micros = to_micros(expiry.before) if expiry.before else 0
-        else:
-            length = int(expiry.older_than.total_seconds() * _MICROS)
-            micros = self._database.now_micros(connection) - length
         return (
             _runs.c.status == expiry.status.value,
-            _runs.c.finished_at < micros,
+            _runs.c.finished_at < self._limit(connection, expiry),
             or_(_runs.c.parent.is_(None), ~_HAS_LIVE_PARENT),
         )
+
+    def _limit(self, connection: Connection, expiry: Expiry) -> int:
+        """Return the moment from which on everything is kept, in microseconds since 1970."""
+        if expiry.older_than is None:
+            return to_micros(expiry.before) if expiry.before else 0
+        length = int(expiry.older_than.total_seconds() * _MICROS)
+        return self._database.now_micros(connection) - length
 
 
 def _note(connection: Connection, runs: Sequence[RunId]) -> int:

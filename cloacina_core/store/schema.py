@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     event,
     text,
 )
@@ -41,6 +42,8 @@ UNHANDLED = text("handled_at is null")
 CHILD = text("parent is not null")
 CANARY = text("resolved_by = 'canary'")
 OPEN_FIRING = text("state in ('due', 'waiting')")
+DUE = text("state = 'due'")
+NOT_LOOKED = text("not looked")
 
 engines = Table(
     "engines",
@@ -309,7 +312,9 @@ commands = Table(
     Column("handled_at", BigInteger),
     # The task that took a signal. One without is kept for the first task that waits for it.
     Column("taken_by", String(100)),
-    CheckConstraint("kind in ('cancel', 'late', 'pause', 'resume', 'signal')", name="kind"),
+    CheckConstraint(
+        "kind in ('cancel', 'event', 'late', 'pause', 'resume', 'signal')", name="kind"
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -397,4 +402,94 @@ backfills = Table(
     Column("parallel", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index("ix_backfills_schedule", "schedule"),
+)
+
+# The names that events were sent by, or are waited for by: who holds a name's row has its order.
+event_names = Table(
+    "event_names",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    # The number of the last event of the name.
+    Column("last", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What happened elsewhere: see `model.sending`.
+sent_events = Table(
+    "sent_events",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("name", String(100), nullable=False),
+    # Its place among the events of its name: dense, and in the order of their commits.
+    Column("number", BigInteger, nullable=False),
+    # Events of one name and one key are one event.
+    Column("key", String(200)),
+    Column("data", Text, nullable=False),
+    Column("sent_at", BigInteger, nullable=False),
+    Column("sent_by", String(300)),
+    UniqueConstraint("name", "number"),
+    UniqueConstraint("name", "key"),
+    Index("ix_sent_events_name_sent_at", "name", "sent_at"),
+    # What retention looks for.
+    Index("ix_sent_events_sent_at", "sent_at"),
+)
+
+# For which sent events runs are started. The body is all that its maker said of it.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("event", String(100), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    # Until when the one who starts its runs has it: they are started in the order of the events.
+    Column("claimed_until", BigInteger, nullable=False, server_default="0"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("ix_subscriptions_event", "event"),
+)
+
+# The sent events that fit a subscription. The row is there as soon as the event is.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("subscription", String(100), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("event_id", String(26), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("reason", Text),
+    Column("run_id", String(26)),
+    Column("decided_at", BigInteger, nullable=False),
+    CheckConstraint("state in ('due', 'started', 'failed')", name="state"),
+    Index("ix_deliveries_due", "subscription", "number", sqlite_where=DUE, postgresql_where=DUE),
+    Index("ix_deliveries_event_id", "event_id"),
+    Index("ix_deliveries_run_id", "run_id"),
+    sqlite_with_rowid=False,
+)
+
+# Which tasks wait for a sent event. Taken away by whoever finds one that fits.
+event_waits = Table(
+    "event_waits",
+    metadata,
+    Column("run_id", String(26), primary_key=True),
+    Column("task", TASK_NAME, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    # Which wait of the attempt, counted from 1.
+    Column("number", Integer, primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("condition", Text, nullable=False),
+    # When the task began to wait, on the clock of its host.
+    Column("since", BigInteger, nullable=False),
+    # The number of the last event that it has had.
+    Column("after", BigInteger, nullable=False),
+    # Whether it was looked at what was sent since; what is sent then finds the wait.
+    Column("looked", Boolean, nullable=False),
+    Index("ix_event_waits_name", "name"),
+    Index(
+        "ix_event_waits_not_looked",
+        "run_id",
+        sqlite_where=NOT_LOOKED,
+        postgresql_where=NOT_LOOKED,
+    ),
+    sqlite_with_rowid=False,
 )

@@ -9,6 +9,7 @@ import pytest
 from cloacina_core.model.access import VERBS, Rule
 from cloacina_core.runtime import RunHandle, Runtime
 from cloacina_core.runtime.schedules import Schedules
+from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
 from cloacina_registry.access import VERBS as REGISTRY_VERBS
 from cloacina_registry.dependencies.dependencies import Dependencies
 from cloacina_registry.evidence import Evidence
@@ -16,7 +17,11 @@ from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.rollout.withdrawal import Withdrawals
 
-PARTS: Mapping[str, type] = {"schedules": Schedules}
+PARTS: Mapping[str, type] = {
+    "schedules": Schedules,
+    "sent_events": SentEvents,
+    "subscriptions": Subscriptions,
+}
 """What a runtime has beside verbs of its own."""
 
 

@@ -17,6 +17,8 @@ UNHANDLED = sa.text("handled_at is null")
 CHILD = sa.text("parent is not null")
 CANARY = sa.text("resolved_by = 'canary'")
 OPEN_FIRING = sa.text("state in ('due', 'waiting')")
+DUE = sa.text("state = 'due'")
+NOT_LOOKED = sa.text("not looked")
 
 
 def upgrade() -> None:
@@ -183,7 +185,8 @@ def _create_commands() -> None:
         sa.Column("taken_by", sa.String(100)),
         sa.PrimaryKeyConstraint("run_id", "id", name="pk_commands"),
         sa.CheckConstraint(
-            "kind in ('cancel', 'late', 'pause', 'resume', 'signal')", name="ck_commands_kind"
+            "kind in ('cancel', 'event', 'late', 'pause', 'resume', 'signal')",
+            name="ck_commands_kind",
         ),
         sqlite_with_rowid=False,
     )
@@ -247,6 +250,7 @@ def _create_schedules() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_backfills"),
     )
     op.create_index("ix_backfills_schedule", "backfills", ["schedule"])
+    _create_sent_events()
 
 
 def _create_runs() -> None:
@@ -338,4 +342,85 @@ def _create_runs() -> None:
         sa.Column("run_id", sa.String(26), nullable=False),
         sa.PrimaryKeyConstraint("run_id", name="pk_discarded_runs"),
         sqlite_with_rowid=False,
+    )
+
+
+def _create_sent_events() -> None:
+    op.create_table(
+        "event_names",
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("last", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_event_names"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "sent_events",
+        sa.Column("id", sa.String(26), nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.Column("key", sa.String(200)),
+        sa.Column("data", sa.Text, nullable=False),
+        sa.Column("sent_at", sa.BigInteger, nullable=False),
+        sa.Column("sent_by", sa.String(300)),
+        sa.PrimaryKeyConstraint("id", name="pk_sent_events"),
+        sa.UniqueConstraint("name", "number", name="uq_sent_events_name_number"),
+        sa.UniqueConstraint("name", "key", name="uq_sent_events_name_key"),
+    )
+    op.create_index("ix_sent_events_name_sent_at", "sent_events", ["name", "sent_at"])
+    op.create_index("ix_sent_events_sent_at", "sent_events", ["sent_at"])
+    op.create_table(
+        "subscriptions",
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("event", sa.String(100), nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("paused", sa.Boolean, nullable=False),
+        sa.Column("claimed_until", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_subscriptions"),
+    )
+    op.create_index("ix_subscriptions_event", "subscriptions", ["event"])
+    op.create_table(
+        "deliveries",
+        sa.Column("subscription", sa.String(100), nullable=False),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.Column("event_id", sa.String(26), nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("reason", sa.Text),
+        sa.Column("run_id", sa.String(26)),
+        sa.Column("decided_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("subscription", "number", name="pk_deliveries"),
+        sa.CheckConstraint("state in ('due', 'started', 'failed')", name="ck_deliveries_state"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_deliveries_due",
+        "deliveries",
+        ["subscription", "number"],
+        sqlite_where=DUE,
+        postgresql_where=DUE,
+    )
+    op.create_index("ix_deliveries_event_id", "deliveries", ["event_id"])
+    op.create_index("ix_deliveries_run_id", "deliveries", ["run_id"])
+    op.create_table(
+        "event_waits",
+        sa.Column("run_id", sa.String(26), nullable=False),
+        sa.Column("task", sa.String(110), nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("condition", sa.Text, nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
+        sa.Column("after", sa.BigInteger, nullable=False),
+        sa.Column("looked", sa.Boolean, nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "task", "attempt", "number", name="pk_event_waits"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_event_waits_name", "event_waits", ["name"])
+    op.create_index(
+        "ix_event_waits_not_looked",
+        "event_waits",
+        ["run_id"],
+        sqlite_where=NOT_LOOKED,
+        postgresql_where=NOT_LOOKED,
     )

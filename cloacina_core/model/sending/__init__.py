@@ -1,0 +1,1 @@
+"""Sent events: what happened elsewhere, told by name with data, and who is to know of it."""

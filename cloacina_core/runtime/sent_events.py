@@ -1,0 +1,232 @@
+"""Sent events and subscriptions, as programs use them."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from cloacina_core.engine.acceptance import RunRequest, Wanted
+from cloacina_core.errors import OutcomeUnknownError
+from cloacina_core.foundation.clock import Clock
+from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
+from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.foundation.user import who_asks
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.sending.sent_event import (
+    SentEvent,
+    checked_event_key,
+    checked_event_name,
+    encoded_data,
+)
+from cloacina_core.model.sending.subscription import Delivery, Subscription, SubscriptionState
+from cloacina_core.runtime.handle import RunHandle
+from cloacina_core.runtime.sources import Sources
+from cloacina_core.runtime.wanted import definition_of
+from cloacina_core.services.delivering import DeliveryService
+from cloacina_core.store.database import Database
+from cloacina_core.store.event_waits import EventWaits
+from cloacina_core.store.sent_events import SentEventStore
+from cloacina_core.store.subscriptions import OpenDelivery, SubscriptionStore
+
+
+class SentEvents:
+    """What happened elsewhere, as it was told to a store. Safe to use from any thread."""
+
+    def __init__(
+        self, store: Callable[[], SentEventStore], clock: Clock, *, max_bytes: int
+    ) -> None:
+        """Prepare.
+
+        Args:
+            store: returns the store.
+            clock: tells the time, for ids.
+            max_bytes: how much an event may carry, encoded.
+        """
+        self._opened = store
+        self._ids = IdFactory(clock)
+        self._max_bytes = max_bytes
+
+    def send(
+        self, name: str, data: JsonValue = None, *, key: str | None = None
+    ) -> tuple[SentEvent, bool]:
+        """Tell that something happened; it is durable when this returns.
+
+        It starts a run of each workflow that is subscribed to it, and lets each run go on that
+        waits for it.
+
+        Args:
+            name: of the event, as `orders.paid`.
+            data: what it carries.
+            key: sending again with the same name and key changes nothing.
+
+        Returns:
+            The event as it is kept, and whether it is new.
+
+        Raises:
+            InputError: the name, the data or the key can't be used.
+            EventKeyConflictError: the key stands for other data.
+            StoreError: the event couldn't be stored, and wasn't.
+        """
+        checked = checked_event_name(name)
+        text = encoded_data(data, max_bytes=self._max_bytes)
+        found, event_id = checked_event_key(key), self._ids.command_id()
+        store, sender = self._opened(), who_asks()
+        try:
+            return store.send(event_id, checked, text, key=found, sent_by=sender)
+        except OutcomeUnknownError:  # sent again, it is found to be there already, if it is
+            return store.send(event_id, checked, text, key=found, sent_by=sender)
+
+    def get(self, event_id: str) -> SentEvent:
+        """Return an event by its id, or the unique beginning of that.
+
+        Raises:
+            UnknownEventError: there is none, or there are several.
+        """
+        return self._opened().get(event_id)
+
+    def all(
+        self, name: str | None = None, *, before: str | None = None, limit: int = 50
+    ) -> Sequence[SentEvent]:
+        """Return events, newest first.
+
+        Args:
+            name: only those of this name.
+            before: the last id of the page before.
+            limit: how many at most.
+        """
+        return self._opened().all(name, before=before, limit=limit)
+
+
+class Subscriptions:
+    """Which workflows are started for sent events. Safe to use from any thread."""
+
+    def __init__(self, store: Callable[[], SubscriptionStore], sources: Sources) -> None:
+        self._opened = store
+        self._sources = sources
+
+    def add(
+        self, name: str, reference: str, *, event: str, paused: bool = False, **options: Any
+    ) -> tuple[SubscriptionState, bool]:
+        """Have a run started for each event that fits, from now on; each exactly once.
+
+        Args:
+            name: unique in the store. Adding the same subscription again changes nothing.
+            reference: what to run; it must mean something now, and is resolved anew for each event.
+            event: the name of the events.
+            paused: whether events aren't delivered until it is resumed.
+            **options: `where`, a condition on what the event carries, see `Condition`; `params` of
+                the runs, where a text like `"$.order.id"` is taken from there; `priority`.
+
+        Returns:
+            The subscription as it is kept, and whether it is new.
+
+        Raises:
+            InputError: a part can't be used, or the params don't fit the workflow.
+            NotFoundError: there is no such package, release, channel or workflow.
+            SubscriptionExistsError: another subscription has the name.
+        """
+        subscription = Subscription.checked(name, reference, event=event, **options)
+        wanted = Wanted(self.definition(reference), reference)
+        if not subscription.places:  # else it is seen when an event comes
+            RunRequest.checked(wanted, subscription.params_for(None))
+        return self._opened().add(subscription, is_paused=paused)
+
+    def pause(self, name: str) -> SubscriptionState:
+        """Have events not be delivered until it is resumed; those that were start their runs.
+
+        Raises:
+            UnknownSubscriptionError: there is none of this name.
+        """
+        return self._opened().pause(name, is_paused=True)
+
+    def resume(self, name: str) -> SubscriptionState:
+        """Have events delivered from now on; what was sent meanwhile isn't made up for.
+
+        Raises:
+            UnknownSubscriptionError: there is none of this name.
+        """
+        return self._opened().pause(name, is_paused=False)
+
+    def delete(self, name: str) -> None:
+        """Forget a subscription and its history; runs that it started go on.
+
+        Raises:
+            UnknownSubscriptionError: there is none of this name.
+        """
+        self._opened().delete(name)
+
+    def get(self, name: str) -> SubscriptionState:
+        """Return a subscription.
+
+        Raises:
+            UnknownSubscriptionError: there is none of this name.
+        """
+        return self._opened().get(name)
+
+    def all(self) -> Sequence[SubscriptionState]:
+        """Return all subscriptions, by name."""
+        return self._opened().all()
+
+    def history(
+        self, name: str, *, before: int | None = None, limit: int = 50
+    ) -> Sequence[Delivery]:
+        """Return what became of the events that fit a subscription, newest first.
+
+        Args:
+            name: of the subscription.
+            before: only events with a lower number.
+            limit: how many at most.
+
+        Raises:
+            UnknownSubscriptionError: there is none of this name.
+        """
+        return self._opened().history(name, before=before, limit=limit)
+
+    def definition(self, reference: str) -> WorkflowDefinition:
+        """Return what the workflow looks like that a reference means now."""
+        return definition_of(self._sources.resolve(reference).usual)
+
+
+def open_events(
+    database: Database,
+    clock: Clock,
+    sources: Sources,
+    *,
+    max_bytes: int,
+    engine: Callable[[], EngineId],
+    submit: Callable[..., RunHandle] | None,
+) -> tuple[SentEvents, Subscriptions, DeliveryService]:
+    """Return the sent events and subscriptions of a store, and what brings them together.
+
+    Args:
+        database: of the store.
+        clock: tells the time.
+        sources: where workflows come from.
+        max_bytes: how much an event may carry, encoded.
+        engine: returns the id of the engine here.
+        submit: accepts a run; None: others start the runs of subscriptions.
+    """
+    events, subscriptions = SentEventStore(database), SubscriptionStore(database)
+    service = DeliveryService(
+        subscriptions,
+        EventWaits(database, clock),
+        engine=engine,
+        start=None if submit is None else partial(_start, submit),
+    )
+    return (
+        SentEvents(lambda: events, clock, max_bytes=max_bytes),
+        Subscriptions(lambda: subscriptions, sources),
+        service,
+    )
+
+
+def _start(submit: Callable[..., RunHandle], delivery: OpenDelivery) -> RunId:
+    """Accept the run of a delivery, or find that it was accepted."""
+    subscription, event = delivery.subscription, delivery.event
+    handle = submit(
+        subscription.reference,
+        subscription.params_for(event.data),
+        context={"event": {**event.told, "subscription": subscription.name}},
+        idempotency_key=delivery.key,
+        priority=subscription.priority,
+    )
+    return RunId(handle.id)
