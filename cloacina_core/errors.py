@@ -4,16 +4,20 @@
     ├─ InputError             the caller gave something that can't be used
     │  ├─ DefinitionError     the author of a workflow
     │  ├─ BackupElsewhereError · TooDeepError
+    │  ├─ SecretInContextError
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownChannelError · UnknownRunError · UnknownLimitError
+    │                         SecretMissingError
     ├─ NotAllowedError        trust, modes of files, ReleaseWithheldError · RoleTooLowError
+    │                         SecretNotDeclaredError · SecretKeyRefusedError
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
     │                         IllegalTransitionError · RunOwnedElsewhereError
     ├─ ConfigurationError     the operator: ConfinementError
     ├─ StoreError             StoreUnavailableError (may be tried again) · OutcomeUnknownError
     │                         StoreDamagedError · SchemaVersionError · BlobMissingError
     │                         BlobDamagedError · LostValueError
+    │                         SecretUnavailableError
     ├─ PluginError            the maker of a plugin: PluginLoadError · DuplicateContributionError
     └─ ResultTimeoutError     the run goes on; only the wait ended
 
@@ -136,6 +140,12 @@ class TooDeepError(InputError):
         self.depth = depth
 
 
+class SecretInContextError(InputError):
+    """A task would have handed a secret on: values of secrets are never stored."""
+
+    code = "secret-in-context"
+
+
 class BackupElsewhereError(InputError):
     """A PostgreSQL store is backed up with PostgreSQL's own tools."""
 
@@ -247,11 +257,29 @@ class UnknownLimitError(NotFoundError):
         self.name = name
 
 
+class SecretMissingError(NotFoundError):
+    """The store has no secret of this name."""
+
+    code = "secret-missing"
+
+
 class NotAllowedError(CloacinaError):
     """Refused: trust, ownership, or the modes of a file."""
 
     code = "not-allowed"
     exit_status = 4
+
+
+class SecretNotDeclaredError(NotAllowedError):
+    """A task asked for a secret that its workflow doesn't name."""
+
+    code = "secret-not-declared"
+
+
+class SecretKeyRefusedError(NotAllowedError):
+    """Master keys can't be used: others may read or change them, or they aren't keys."""
+
+    code = "secret-key-refused"
 
 
 class ReleaseWithheldError(NotAllowedError):
@@ -423,6 +451,12 @@ class LostValueError(StoreError):
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(f"the value of {where} is lost: {reason}", hint=_RESTORE)
         self.where = where
+
+
+class SecretUnavailableError(StoreError):
+    """A secret is stored and can't be opened: its master key isn't here, or it was changed."""
+
+    code = "secret-unavailable"
 
 
 class PluginError(CloacinaError):

@@ -45,6 +45,10 @@ class Settings:
     """Where uploaded packages are kept: `file[:FOLDER]`, `database`, or what a plugin offers; the
     same for all who share a store."""
 
+    secret_key: str = "file"  # noqa: S105 - a place
+    """Where the master keys of secrets are: `file[:PATH]`, `env:NAME`, or what a plugin offers; the
+    same keys for all who share a store."""
+
     isolation: Literal["auto", "worker"] = "auto"
     """What releases get at least: `auto`, what each of them needs; `worker`, processes of their
     own."""
@@ -358,22 +362,26 @@ def _url(value: Any, layer: _Layer) -> str:
     return f"{relative['start']}{layer.folder / relative['path']}{relative['end']}"
 
 
-_BLOB_STORE = re.compile(r"(?P<kind>[a-z][a-z0-9-]*)(:(?P<rest>\S.*))?")
+_KIND = re.compile(r"(?P<kind>[a-z][a-z0-9-]*)(:(?P<rest>\S.*))?")
 
 
-def _blob_store(value: Any, layer: _Layer) -> str:
-    found = _BLOB_STORE.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError("it takes a kind of blob store such as file, file:/srv/blobs or database")
-    if found["kind"] == "file" and found["rest"]:
-        return f"file:{layer.folder / Path(found['rest']).expanduser()}"
-    return str(value)
+def _kind_of(what: str) -> Callable[[Any, _Layer], str]:
+    def convert(value: Any, layer: _Layer) -> str:
+        found = _KIND.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            raise ValueError(f"it takes {what}")
+        if found["kind"] == "file" and found["rest"]:
+            return f"file:{layer.folder / Path(found['rest']).expanduser()}"
+        return str(value)
+
+    return convert
 
 
 _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "home": _folder,
     "database_url": _url,
-    "blob_store": _blob_store,
+    "blob_store": _kind_of("a kind of blob store such as file, file:/srv/blobs or database"),
+    "secret_key": _kind_of("a place of master keys such as file, file:/srv/keys or env:KEYS"),
     "isolation": _one_of("auto", "worker"),
     "slots": _count(1),
     "max_live_runs": _count(1),

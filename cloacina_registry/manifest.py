@@ -266,6 +266,7 @@ _WORKFLOW: Final = _object(
     max_live_runs={"type": ["integer", "null"]},
     concurrency_key=_TEXT_OR_NULL,
     max_live_per_key={"type": "integer"},
+    secrets=_list_of(_TEXT),
     tasks={**_list_of(_TASK), "minItems": 1},
     fingerprint=_TEXT,
 )
@@ -440,6 +441,11 @@ def _definition_problems(definition: WorkflowDefinition, where: str) -> Iterator
     yield from _fingerprint_problems(definition.fingerprint, where)
     if definition.params_schema is not None:
         yield from _params_schema_problems(definition.params_schema, f"{where}.params_schema")
+    for name in definition.secrets:
+        if message := name_problem(name, "secret"):
+            yield _problem(message, f"{where}.secrets")
+    for name in _repeated(definition.secrets):
+        yield _problem(f"the secret {name[:80]!r} stands twice", f"{where}.secrets")
     names = [task.name for task in definition.tasks]
     for name in _repeated(names):
         yield _problem(f"two tasks are named {name!r}", f"{where}.tasks")

@@ -191,6 +191,13 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "subscriptions.all": reads(),
         "subscriptions.history": reads("name"),
         "subscriptions.definition": reads("reference"),
+        # Of secrets; values are no facts.
+        "secrets.set": changes(_ADMIN, "name"),
+        "secrets.delete": changes(_ADMIN, "name", at_once=True),
+        "secrets.rotate_key": changes(_ADMIN),
+        "secrets.get": reads("name"),
+        "secrets.all": reads(),
+        "secrets.of": WITHHELD,
     }
 )
 """What can be done to a runtime, its parts and its runs; a part's verbs have its name before them.

@@ -96,9 +96,11 @@ class WorkflowDefinition:
     """What runs share that aren't live together, with params in braces; None: nothing."""
     max_live_per_key: int = 1
     """How many runs of one key are live at a time."""
+    secrets: tuple[str, ...] = ()
+    """The names of the secrets that its tasks may ask for, sorted."""
     tasks: tuple[TaskDefinition, ...]
     fingerprint: str
-    """Changes when any task's fingerprint or the params schema changes; hex."""
+    """Changes when any task's fingerprint, the params schema or the secrets change; hex."""
 
     @cached_property
     def body(self) -> str:
@@ -127,6 +129,7 @@ class WorkflowDefinition:
             "max_live_runs": self.max_live_runs,
             "concurrency_key": self.concurrency_key,
             "max_live_per_key": self.max_live_per_key,
+            "secrets": list(self.secrets),
             "tasks": [task.to_json() for task in self.tasks],
             "fingerprint": self.fingerprint,
         }
@@ -144,6 +147,7 @@ class WorkflowDefinition:
             max_live_runs=data["max_live_runs"],
             concurrency_key=data["concurrency_key"],
             max_live_per_key=data["max_live_per_key"],
+            secrets=tuple(data["secrets"]),
             tasks=tuple(TaskDefinition.from_json(task) for task in data["tasks"]),
             fingerprint=data["fingerprint"],
         )

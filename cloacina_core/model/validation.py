@@ -33,6 +33,7 @@ class Declared(Protocol):
     max_live_runs: int | None
     concurrency_key: str | None
     max_live_per_key: int
+    secrets: str | tuple[str, ...]
 
 
 def find_problems(workflow: Declared, tasks: Sequence[Task[..., Any]]) -> Iterator[Problem]:
@@ -52,6 +53,7 @@ def find_problems(workflow: Declared, tasks: Sequence[Task[..., Any]]) -> Iterat
     yield from _timeout_problems(workflow.queue_timeout, "", "queue_timeout")
     yield from _params_problems(workflow)
     yield from _live_limit_problems(workflow)
+    yield from _secrets_problems(workflow.secrets)
     for key, tag in workflow.tags.items():
         yield from _text_problems("bad-tag", "the key of a tag", key, "")
         yield from _text_problems("bad-tag", f"tag {key!r}", tag, "")
@@ -68,6 +70,17 @@ def _params_problems(workflow: Declared) -> Iterator[Problem]:
         canonical(params_schema(workflow.params))
     except (TypeError, NameError, ValueError) as error:
         yield Problem("bad-params", f"params can't be described: {error}")
+
+
+def _secrets_problems(secrets: str | tuple[str, ...]) -> Iterator[Problem]:
+    if isinstance(secrets, str):
+        yield Problem("bad-secret", f"secrets takes several names: secrets=[{secrets!r}]")
+        return
+    for name in dict.fromkeys(secrets):
+        if (message := name_problem(name, "secret")) is not None:
+            yield Problem("bad-secret", message)
+        if secrets.count(name) > 1:
+            yield Problem("bad-secret", f"the secret {name!r} is named twice")
 
 
 def _live_limit_problems(workflow: Declared) -> Iterator[Problem]:

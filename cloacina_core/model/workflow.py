@@ -28,6 +28,7 @@ class Workflow:
         max_live_runs: int | None = None,
         concurrency_key: str | None = None,
         max_live_per_key: int = 1,
+        secrets: Iterable[str] = (),
         tasks: Iterable[Task[..., Any]] = (),
     ) -> None:
         """Begin a workflow.
@@ -46,6 +47,7 @@ class Workflow:
             concurrency_key: runs that share it aren't live together, whatever their workflow; with
                 params in braces, as `"customer:{customer}"`.
             max_live_per_key: how many of those are live at a time.
+            secrets: the names of the secrets that its tasks may ask for: `context.secret(NAME)`.
             tasks: tasks to add at once.
         """
         self.name = name
@@ -57,6 +59,7 @@ class Workflow:
         self.max_live_runs = max_live_runs
         self.concurrency_key = concurrency_key
         self.max_live_per_key = max_live_per_key
+        self.secrets = secrets if isinstance(secrets, str) else tuple(secrets)
         self._tasks: list[Task[..., Any]] = []
         self._by_name: dict[str, Task[..., Any]] | None = None
         self._definition: WorkflowDefinition | None = None
@@ -137,6 +140,7 @@ def _define(workflow: Workflow) -> WorkflowDefinition:
     timeout = "" if workflow.timeout is None else str(workflow.timeout.total_seconds())
     if workflow.queue_timeout is not None:
         timeout += f" queue {workflow.queue_timeout.total_seconds()}"
+    secrets = tuple(sorted(workflow.secrets))
     live = [workflow.max_live_runs, workflow.concurrency_key, workflow.max_live_per_key]
     return WorkflowDefinition(
         name=workflow.name,
@@ -148,12 +152,14 @@ def _define(workflow: Workflow) -> WorkflowDefinition:
         max_live_runs=workflow.max_live_runs,
         concurrency_key=workflow.concurrency_key,
         max_live_per_key=workflow.max_live_per_key,
+        secrets=secrets,
         tasks=tasks,
         fingerprint=fingerprint.combined(
             workflow.name,
             canonical(schema),
             timeout,
             canonical(live),
+            canonical(list(secrets)),
             *(task.fingerprint for task in tasks),
         ),
     )

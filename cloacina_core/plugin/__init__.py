@@ -11,6 +11,8 @@ from cloacina_core.plugin.interfaces import (
     HomeReport,
     LoadedWorkflow,
     RuntimeView,
+    SecretKeyKind,
+    SecretKeys,
     WorkflowSource,
 )
 from cloacina_core.plugin.markers import hookimpl
@@ -26,6 +28,8 @@ __all__ = [
     "LoadedWorkflow",
     "RunEvent",
     "RuntimeView",
+    "SecretKeyKind",
+    "SecretKeys",
     "StoredBlob",
     "WorkflowSource",
     "digest_of",

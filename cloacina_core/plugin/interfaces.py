@@ -1,6 +1,6 @@
 """Everything a plugin may implement or is handed, on one page."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -181,6 +181,49 @@ class BlobStoreKind:
     name: str
     """What the setting `blob_store` begins with: lower-case letters, digits, hyphens."""
     open: Callable[[RuntimeView, str], BlobStore]
+    """Takes the view and what stands behind `NAME:` in the setting, empty when there is nothing.
+    Raises `ConfigurationError` when that can't be used."""
+
+
+class SecretKeys(Protocol):
+    """Keeps master keys, with which secrets are sealed in the store: 32 bytes each.
+
+    Its `str` says where they are, as errors name it. Methods may be called from any thread and any
+    process. Keys belong in no text of an error, and in nothing that is printed.
+    """
+
+    def read(self) -> Sequence[bytes]:
+        """Return the keys as they are now, the one that seals first; none when there are none yet.
+
+        Raises:
+            SecretKeyRefusedError: they can't be used.
+        """
+        ...
+
+    def add(self, key: bytes, *, before: bytes | None) -> None:
+        """Put a new key before the others, durably; nothing when another one is the first by now.
+
+        Args:
+            key: the new key.
+            before: the key that was the first; None when there was none.
+
+        Raises:
+            ConfigurationError: it can't be put there by a program. The hint says who does it.
+        """
+        ...
+
+    def drop(self, keys: Collection[bytes]) -> bool:
+        """Take keys away that nothing is sealed with; return False if that is up to others."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKeyKind:
+    """A kind of place where master keys can be kept, opened only when a setting names it."""
+
+    name: str
+    """What the setting `secret_key` begins with: lower-case letters, digits, hyphens."""
+    open: Callable[[RuntimeView, str], SecretKeys]
     """Takes the view and what stands behind `NAME:` in the setting, empty when there is nothing.
     Raises `ConfigurationError` when that can't be used."""
 

@@ -15,7 +15,12 @@ from importlib_metadata import EntryPoint, entry_points
 from cloacina_core.errors import ConfigurationError, PluginError, PluginLoadError
 from cloacina_core.model.event import RunEvent
 from cloacina_core.plugin import spec
-from cloacina_core.plugin.interfaces import BlobStoreKind, CommandSpec, WorkflowSource
+from cloacina_core.plugin.interfaces import (
+    BlobStoreKind,
+    CommandSpec,
+    SecretKeyKind,
+    WorkflowSource,
+)
 from cloacina_core.plugin.markers import PROJECT
 
 GROUP = "cloacina"
@@ -111,6 +116,11 @@ class Plugins:
     def blob_stores(self) -> list[BlobStoreKind]:
         """Return the kinds of blob stores that plugins contribute."""
         return self._distinct(self._contributions("cloacina_blob_stores"), "blob store", ())
+
+    def secret_keys(self, taken: Iterable[str]) -> list[SecretKeyKind]:
+        """Return the kinds of places for master keys that plugins contribute."""
+        kinds = self._contributions("cloacina_secret_keys")
+        return self._distinct(kinds, "place for master keys", taken)
 
     def sources(self, view: object, taken: Iterable[str]) -> list[WorkflowSource]:
         """Return the sources of workflows that plugins contribute."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         CommandSpec,
         HomeReport,
         RuntimeView,
+        SecretKeyKind,
         WorkflowSource,
     )
 
@@ -44,6 +45,15 @@ def cloacina_blob_stores() -> "Sequence[BlobStoreKind]":  # type: ignore[empty-b
 
     Called when something is first kept or looked for there, so it must be fast: name the kinds,
     import nothing. Their names must differ.
+    """
+
+
+@hookspec
+def cloacina_secret_keys() -> "Sequence[SecretKeyKind]":  # type: ignore[empty-body]
+    """Contribute kinds of places where master keys can be kept, for the setting `secret_key`.
+
+    Called when a secret is first set or opened, so it must be fast: name the kinds, import nothing.
+    Their names must differ, and aren't `file` or `env`.
     """
 
 

@@ -52,6 +52,7 @@ from cloacina_core.runtime.following import RunFollower
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.schedules import Schedules, context_of
+from cloacina_core.runtime.secrets import Secrets
 from cloacina_core.runtime.sent_events import open_events
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
@@ -177,6 +178,8 @@ class Runtime:
             engine=lambda: self._engines.engine.id,
             submit=self.submit if recover else None,
         )
+        self.secrets = Secrets.of(self._view)
+        """What tasks ask for by name."""
         code = CodeHere(self._library.sources, lambda print_: self._library.has(print_, None))
         self._taker = RunTaker(
             self._ownership, Claims(database, code), self._reader, self._recovery.wake

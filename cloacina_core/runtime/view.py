@@ -1,5 +1,6 @@
 """The narrow view of the runtime that plugins are given."""
 
+import os
 import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cloacina_core.errors import ConfigurationError
 from cloacina_core.foundation.clock import Clock, SystemClock
 from cloacina_core.foundation.user import who_asks
-from cloacina_core.plugin.interfaces import BlobStore
+from cloacina_core.plugin.interfaces import BlobStore, RuntimeView, SecretKeyKind, SecretKeys
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
@@ -73,6 +74,20 @@ class StoreView:
             )
         return kinds[name].open(self, rest)
 
+    def secret_keys(self) -> SecretKeys:
+        """Return the master keys that the setting `secret_key` names."""
+        name, _, rest = self.settings.secret_key.partition(":")
+        own = [SecretKeyKind("file", _key_file), SecretKeyKind("env", _key_variable)]
+        offered = self._plugins.secret_keys(taken=[kind.name for kind in own])
+        kinds = {kind.name: kind for kind in [*own, *offered]}
+        if name not in kinds:
+            raise ConfigurationError(
+                f"setting secret_key names {name!r}, which no plugin contributes; "
+                f"there are: {', '.join(sorted(kinds))}",
+                hint="see which plugin failed, and why, with: cloacina plugins list",
+            )
+        return kinds[name].open(self, rest)
+
     def blobs_in(self, table: Any) -> BlobStore:
         """Return a store of blobs in a table of the store."""
         return DatabaseBlobStore(self.database, table=table)
@@ -83,6 +98,21 @@ class StoreView:
             if self._database is not None:
                 self._database.close()
                 self._database = None
+
+
+def _key_file(view: RuntimeView, path: str) -> SecretKeys:
+    from cloacina_core.services.secrets.key_files import (  # noqa: PLC0415 - few have secrets
+        DEFAULT_FILE,
+        KeyFile,
+    )
+
+    return KeyFile(Path(path) if path else view.home / DEFAULT_FILE)
+
+
+def _key_variable(_view: RuntimeView, name: str) -> SecretKeys:
+    from cloacina_core.services.secrets.key_files import KeyVariable  # noqa: PLC0415 - as above
+
+    return KeyVariable(os.environ, name)
 
 
 def open_view(settings: Settings, plugins: Plugins | None = None) -> StoreView:

@@ -36,6 +36,7 @@ _SCHEMA_LOCK = 0x636C6F6163696E61
 """A number that nothing else locks: the letters of "cloacina"."""
 
 _TURNS_LOCK = _SCHEMA_LOCK + 1
+_SECRETS_LOCK = _SCHEMA_LOCK + 0x5EC
 
 
 def connect_args(url: URL) -> dict[str, Any]:
@@ -54,3 +55,8 @@ def lock_schema(connection: Connection) -> None:
 def lock_turns(connection: Connection) -> None:
     """Let only one transaction at a time choose among runs whose number is limited."""
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURNS_LOCK})")
+
+
+def lock_secrets(connection: Connection) -> None:
+    """Let only one transaction at a time change secrets, or which keys they are sealed with."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SECRETS_LOCK})")

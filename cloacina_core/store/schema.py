@@ -493,3 +493,28 @@ event_waits = Table(
     ),
     sqlite_with_rowid=False,
 )
+# What tasks ask for by name, sealed: see `services.secrets`.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    # Counts how often it was set.
+    Column("revision", Integer, nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    Column("set_by", String(300), nullable=False),
+    Column("set_at", BigInteger, nullable=False),
+    Index("ix_secrets_key_id", "key_id"),
+)
+
+# Which master keys sealed something. Their bytes are elsewhere.
+secret_keys = Table(
+    "secret_keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("first_used_at", BigInteger, nullable=False),
+    # From then on nothing is sealed with it any more.
+    Column("retired_at", BigInteger),
+    sqlite_with_rowid=False,
+)

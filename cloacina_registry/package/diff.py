@@ -15,7 +15,7 @@ _DECLARED = ("after", "when", "retry", "timeout", "merge", "resources", "map")
 _OF_THE_PACKAGE = (
     "package", "version", "requires_core", "requires_python", "isolation", "capabilities"
 )  # fmt: skip
-_OF_THE_WORKFLOW = ("description", "tags", "timeout", "queue_timeout")
+_OF_THE_WORKFLOW = ("description", "tags", "timeout", "queue_timeout", "secrets")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cloacina_core.errors import StoreUnavailableError
+from cloacina_core.foundation import private_files as files
 from cloacina_core.foundation.digest import Digest, digest_of, hex_of
 from cloacina_core.model.blob import StoredBlob
 from cloacina_registry.errors import BlobMissingError, TamperedError
-from cloacina_registry.trust import files
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _DRAFT = re.compile(r"\.[0-9a-f]{64}\.[0-9a-f]+")

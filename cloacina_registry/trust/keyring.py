@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloacina_core.errors import InputError
+from cloacina_core.foundation import private_files as files
 from cloacina_core.foundation.names import name_problem, nearest
 from cloacina_registry.errors import KeyConflictError, KeyFileError, PublicKeyError, UnknownKeyError
-from cloacina_registry.trust import files
 from cloacina_registry.trust.keys import PrivateKey, PublicKey, is_encrypted
 
 DEFAULT_KEY = "default"

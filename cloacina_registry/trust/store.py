@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from cloacina_core.errors import InputError, Problem
+from cloacina_core.foundation import private_files as files
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import parse_digest
 from cloacina_core.foundation.json_value import canonical, decode_strict
@@ -31,7 +32,6 @@ from cloacina_registry.errors import (
     TrustDraftError,
     TrustRollbackError,
 )
-from cloacina_registry.trust import files
 from cloacina_registry.trust.keys import SigningKey
 from cloacina_registry.trust.policy import TrustPolicy
 from cloacina_registry.trust.signed import (

@@ -40,6 +40,8 @@ DOORS = {
         "LoadedWorkflow",
         "RunEvent",
         "RuntimeView",
+        "SecretKeyKind",
+        "SecretKeys",
         "StoredBlob",
         "WorkflowSource",
         "digest_of",

@@ -9,6 +9,7 @@ import pytest
 from cloacina_core.model.access import VERBS, Rule
 from cloacina_core.runtime import RunHandle, Runtime
 from cloacina_core.runtime.schedules import Schedules
+from cloacina_core.runtime.secrets import Secrets
 from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
 from cloacina_registry.access import VERBS as REGISTRY_VERBS
 from cloacina_registry.dependencies.dependencies import Dependencies
@@ -21,6 +22,7 @@ PARTS: Mapping[str, type] = {
     "schedules": Schedules,
     "sent_events": SentEvents,
     "subscriptions": Subscriptions,
+    "secrets": Secrets,
 }
 """What a runtime has beside verbs of its own."""
 

@@ -11,6 +11,7 @@ from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import InputError, Problem
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.digest import digest_of
+from cloacina_core.foundation.private_files import replace
 from cloacina_registry.audit.checkpoint import Checkpoint
 from cloacina_registry.audit.entries import EntryKind, LogEntry
 from cloacina_registry.audit.receipt import RECEIPT_SUFFIX, Receipt, verify_receipt
@@ -19,7 +20,6 @@ from cloacina_registry.errors import ReceiptError
 from cloacina_registry.registry import Registry, parse_exact
 from cloacina_registry.storage.catalog import PAGE_LENGTH
 from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX, MAX_ENVELOPE_BYTES
-from cloacina_registry.trust.files import replace
 from cloacina_registry.trust.keys import PublicKey
 from cloacina_registry.wheel.archive import MAX_ARCHIVE_BYTES
 

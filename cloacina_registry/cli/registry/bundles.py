@@ -8,6 +8,7 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import ConflictError, InputError
 from cloacina_core.foundation.digest import digest_of
+from cloacina_core.foundation.private_files import replace
 from cloacina_registry.bundle import (
     MAX_BUNDLE_BYTES,
     Gathered,
@@ -21,7 +22,6 @@ from cloacina_registry.cli.registry.publishing import told, upload_json
 from cloacina_registry.dependencies.sources import WheelFolders
 from cloacina_registry.registry import Registry, parse_exact
 from cloacina_registry.storage.catalog import ReleaseStatus
-from cloacina_registry.trust.files import replace
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _DEFAULT_OUT = Path("releases.bundle.zip")

@@ -8,6 +8,7 @@ import click
 from cloacina_core.cli.bar import bar
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import CloacinaError, InputError
+from cloacina_core.foundation.private_files import replace
 from cloacina_registry.audit.receipt import RECEIPT_SUFFIX
 from cloacina_registry.cli.registry.listing import release_json
 from cloacina_registry.cli.registry.provisioning import (
@@ -17,7 +18,6 @@ from cloacina_registry.cli.registry.provisioning import (
 )
 from cloacina_registry.registry import Registry, Upload, exact, parse_exact
 from cloacina_registry.trust.envelope import ENVELOPE_SUFFIX
-from cloacina_registry.trust.files import replace
 from cloacina_registry.wheel.archive import MAX_ARCHIVE_BYTES
 
 _FILE = click.Path(path_type=Path)

@@ -7,6 +7,7 @@ import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import InputError
+from cloacina_core.foundation import private_files as files
 from cloacina_core.foundation.clock import iso
 from cloacina_registry.cli.trust.changing import (
     Passphrase,
@@ -20,7 +21,6 @@ from cloacina_registry.cli.trust.changing import (
     store_of,
 )
 from cloacina_registry.errors import UnknownKeyError
-from cloacina_registry.trust import files
 from cloacina_registry.trust.keyring import KeyRing
 from cloacina_registry.trust.keys import PublicKey
 from cloacina_registry.trust.policy import TrustPolicy

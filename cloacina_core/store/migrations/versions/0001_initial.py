@@ -251,6 +251,30 @@ def _create_schedules() -> None:
     )
     op.create_index("ix_backfills_schedule", "backfills", ["schedule"])
     _create_sent_events()
+    _create_secrets()
+
+
+def _create_secrets() -> None:
+    op.create_table(
+        "secrets",
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("key_id", sa.String(16), nullable=False),
+        sa.Column("nonce", sa.LargeBinary, nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary, nullable=False),
+        sa.Column("set_by", sa.String(300), nullable=False),
+        sa.Column("set_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_secrets"),
+    )
+    op.create_index("ix_secrets_key_id", "secrets", ["key_id"])
+    op.create_table(
+        "secret_keys",
+        sa.Column("id", sa.String(16), nullable=False),
+        sa.Column("first_used_at", sa.BigInteger, nullable=False),
+        sa.Column("retired_at", sa.BigInteger),
+        sa.PrimaryKeyConstraint("id", name="pk_secret_keys"),
+        sqlite_with_rowid=False,
+    )
 
 
 def _create_runs() -> None:

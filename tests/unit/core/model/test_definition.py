@@ -79,6 +79,7 @@ def test_a_definition_shares_nothing_with_its_json() -> None:
         "max_live_runs": None,
         "concurrency_key": None,
         "max_live_per_key": 1,
+        "secrets": ["crm"],
         "tasks": [],
         "fingerprint": "0f",
     }

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from cloacina_registry.errors import KeyFileError, TrustDocumentError
-from cloacina_registry.trust import files
+from cloacina_core.errors import ConfigurationError, NotAllowedError
+from cloacina_core.foundation import private_files as files
 
 ANY_MODE = 0
 
 
 def read(path: Path, *, limit: int = 100, refused_modes: int = ANY_MODE) -> bytes:
-    return files.read(path, limit=limit, refused_modes=refused_modes, error=KeyFileError)
+    return files.read(path, limit=limit, refused_modes=refused_modes, error=NotAllowedError)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_secret_that_others_may_touch_is_refused(tmp_path: Path, mode: int) ->
     path.write_bytes(b"data")
     path.chmod(mode)
 
-    with pytest.raises(KeyFileError, match=f"has mode {mode:04o}: others may read it") as error:
+    with pytest.raises(NotAllowedError, match=f"has mode {mode:04o}: others may read it") as error:
         read(path, refused_modes=files.READABLE_BY_OTHERS)
     assert f"chmod 600 {path}" in str(error.value.hint)
 
@@ -90,7 +90,7 @@ def test_what_we_rely_on_is_refused_when_others_may_change_it(
     if fine:
         assert read(path, refused_modes=files.WRITABLE_BY_OTHERS) == b"data"
     else:
-        with pytest.raises(KeyFileError, match="others may change it"):
+        with pytest.raises(NotAllowedError, match="others may change it"):
             read(path, refused_modes=files.WRITABLE_BY_OTHERS)
 
 
@@ -107,20 +107,20 @@ def test_a_file_of_the_limit_is_read_and_a_larger_one_refused(tmp_path: Path) ->
     path.write_bytes(b"x" * 100)
 
     assert len(read(path, limit=100)) == 100
-    with pytest.raises(KeyFileError, match="larger than 99 bytes"):
+    with pytest.raises(NotAllowedError, match="larger than 99 bytes"):
         read(path, limit=99)
 
 
 def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
-    with pytest.raises(KeyFileError, match="not a regular file"):
+    with pytest.raises(NotAllowedError, match="not a regular file"):
         read(tmp_path / "pipe")
 
 
 def test_a_folder_is_refused_in_the_words_of_the_caller(tmp_path: Path) -> None:
-    with pytest.raises(TrustDocumentError, match="not a regular file"):
-        files.read(tmp_path, limit=1, refused_modes=ANY_MODE, error=TrustDocumentError)
+    with pytest.raises(ConfigurationError, match="not a regular file"):
+        files.read(tmp_path, limit=1, refused_modes=ANY_MODE, error=ConfigurationError)
 
 
 def test_a_missing_file_is_left_to_the_caller(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Modes are asked of POSIX systems only; elsewhere the access rules of the folder 
 """
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from cloacina_registry.errors import TrustError
+from cloacina_core.errors import CloacinaError
 
 if sys.platform != "win32":
     import fcntl
@@ -28,9 +29,9 @@ _HAS_MODES = os.name == "posix"
 _CREATE = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 )
-# Not to wait when someone put a pipe there. Links are followed: orchestrators mount secrets as
-# links, and what counts is the mode of what was opened.
+# Not to wait when someone put a pipe there.
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 def create(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
@@ -63,23 +64,37 @@ def replace(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
     sync_folder(path.parent)
 
 
-def read(path: Path, *, limit: int, refused_modes: int, error: type[TrustError]) -> bytes:
+def read(
+    path: Path,
+    *,
+    limit: int,
+    refused_modes: int,
+    error: type[CloacinaError],
+    is_own: bool = False,
+) -> bytes:
     """Return what is in a file, once its modes and its size are found to be right.
+
+    Links are followed unless it is to be one's own: orchestrators mount secrets as links, and what
+    counts is the mode of what was opened.
 
     Args:
         path: the file.
         limit: how many bytes it may have.
         refused_modes: mode bits that it must not have.
         error: what to raise when it is refused.
+        is_own: whether it must belong to the user of this process, or to root, and be no link.
 
     Raises:
         FileNotFoundError: there is none.
-        TrustError: of the kind `error`, when it is refused or can't be read.
+        CloacinaError: of the kind `error`, when it is refused or can't be read.
     """
     try:
-        descriptor = os.open(path, _READ)
+        descriptor = os.open(path, _READ | (_NOFOLLOW if is_own else 0))
         try:
-            _require_modes(os.fstat(descriptor), path, refused_modes, error)
+            status = os.fstat(descriptor)
+            _require_modes(status, path, refused_modes, error)
+            if is_own:
+                _require_owner(status, path, error)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 data = file.read(limit + 1)
         finally:
@@ -87,6 +102,8 @@ def read(path: Path, *, limit: int, refused_modes: int, error: type[TrustError])
     except FileNotFoundError:
         raise
     except OSError as cause:
+        if is_own and cause.errno == errno.ELOOP:
+            raise error(f"{path} is a link; name the file itself") from cause
         raise error(f"{path} can't be read: {cause.strerror}") from cause
     if len(data) > limit:
         raise error(f"{path} is larger than {limit} bytes")
@@ -94,7 +111,7 @@ def read(path: Path, *, limit: int, refused_modes: int, error: type[TrustError])
 
 
 def _require_modes(
-    status: os.stat_result, path: Path, refused_modes: int, error: type[TrustError]
+    status: os.stat_result, path: Path, refused_modes: int, error: type[CloacinaError]
 ) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise error(f"{path} is not a regular file")
@@ -103,6 +120,14 @@ def _require_modes(
         raise error(
             f"{path} has mode {stat.S_IMODE(status.st_mode):04o}: others may {verb} it",
             hint=f"take their rights away with: chmod 600 {path}",
+        )
+
+
+def _require_owner(status: os.stat_result, path: Path, error: type[CloacinaError]) -> None:
+    if _HAS_MODES and status.st_uid not in (os.geteuid(), 0):
+        raise error(
+            f"{path} belongs to user {status.st_uid}, who could change it",
+            hint=f"make it yours with: chown {os.geteuid()} {path}",
         )
 
 

@@ -1,0 +1,138 @@
+"""`cloacina secret`: what tasks ask for by name. No value is an argument, and none is printed."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.errors import InputError
+from cloacina_core.foundation.clock import iso
+from cloacina_core.model.secret import MAX_BYTES, SecretInfo, check_secret_name
+
+if TYPE_CHECKING:
+    from cloacina_core.runtime.secrets import Secrets
+
+
+@click.group()
+def secret() -> None:
+    """Keep what tasks ask for by name: passwords, tokens, keys of services.
+
+    Values are sealed in the store. A task gets those that its workflow declares.
+    """
+
+
+def _secrets(console: Console) -> "Secrets":
+    from cloacina_core.runtime.secrets import Secrets  # noqa: PLC0415 - not needed for --help
+
+    return Secrets.of(console.view)
+
+
+@secret.command("set")
+@click.argument("name")
+@click.option(
+    "--from-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Take the value from this file.",
+)
+@command_options
+@pass_console
+def set_secret(console: Console, *, name: str, from_file: Path | None) -> None:
+    """Keep a value under NAME, in place of the one before.
+
+    The value is what comes on standard input; at a terminal it is asked for. One newline at its end
+    isn't part of it. Setting the same value again changes nothing.
+    """
+    check_secret_name(name)
+    info, has_changed = _secrets(console).set(name, _value(name, from_file))
+    console.emit({**info.to_json(), "changed": has_changed}, _text(info))
+    done = f"is kept, revision {info.revision}" if has_changed else "has this value already"
+    console.say(f"secret {name!r} {done}")
+
+
+@secret.command("list")
+@command_options
+@pass_console
+def list_secrets(console: Console) -> None:
+    """List secrets: who set them, and when."""
+    found = _secrets(console).all()
+    rows = [(one.name, one.revision, iso(one.set_at), one.set_by, one.key_id) for one in found]
+    table = console.table(("name", "revision", "set at", "set by", "key"), rows)
+    console.emit([one.to_json() for one in found], table if rows else "no secrets")
+
+
+@secret.command("show")
+@click.argument("name")
+@command_options
+@pass_console
+def show_secret(console: Console, *, name: str) -> None:
+    """Show what is known of a secret. Its value is not."""
+    info = _secrets(console).get(name)
+    console.emit(info.to_json(), _text(info))
+
+
+@secret.command("delete")
+@click.argument("name")
+@command_options
+@pass_console
+def delete_secret(console: Console, *, name: str) -> None:
+    """Forget a secret. Tasks that ask for it fail from now on."""
+    _secrets(console).delete(name)
+    console.emit({"name": name})
+    console.say(f"secret {name!r} is deleted")
+
+
+@secret.command("rotate-key")
+@command_options
+@pass_console
+def rotate_key(console: Console) -> None:
+    """Seal all secrets with a new master key. Engines go on meanwhile.
+
+    When it is interrupted, say it again: it goes on. With keys in the environment, put the new one
+    before the old one first.
+    """
+    done = _secrets(console).rotate_key()
+    lines = [f"key       {done.key_id}", f"resealed  {done.resealed} secrets"]
+    lines += [f"retired   {key}" for key in done.retired]
+    console.emit(done.to_json(), "\n".join(lines))
+    if not done.is_dropped:
+        console.say("nothing is sealed with the retired keys any more: take them away")
+
+
+def _value(name: str, file: Path | None) -> str:
+    """Return the value that is to be kept; errors don't quote it."""
+    if file is not None:
+        try:
+            with file.open("rb") as opened:
+                return _read(opened, str(file))
+        except OSError as error:
+            raise InputError(f"{file} can't be read: {error.strerror}") from error
+    if sys.stdin.isatty():
+        asked = f"Value of {name}"
+        return str(click.prompt(asked, hide_input=True, confirmation_prompt=True, err=True))
+    return _read(sys.stdin.buffer, "standard input")
+
+
+def _read(stream: BinaryIO, where: str) -> str:
+    data = stream.read(MAX_BYTES + 3)  # with the end of a line
+    if len(data) > MAX_BYTES + 2:
+        raise InputError(f"{where} has more than {MAX_BYTES} bytes, which a secret may have")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        # Neither quoted nor chained: the error holds the value.
+        raise InputError(f"{where} isn't UTF-8 text") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _text(info: SecretInfo) -> str:
+    lines = (
+        ("name", info.name),
+        ("revision", info.revision),
+        ("set at", iso(info.set_at)),
+        ("set by", info.set_by),
+        ("key", info.key_id),
+    )
+    return "\n".join(f"{label:<10}{value}" for label, value in lines)

@@ -1,0 +1,117 @@
+"""Secrets, as programs set and list them. Their values are for the tasks that may ask, alone."""
+
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from cloacina_core.foundation.user import who_asks
+from cloacina_core.model.secret import Rotation, SecretInfo
+from cloacina_core.runtime.view import StoreView
+
+if TYPE_CHECKING:
+    from cloacina_core.services.secrets.vault import Vault
+
+
+class Secrets:
+    """The secrets of a store. Safe to use from any thread."""
+
+    def __init__(self, vault: "Callable[[], Vault]", by: Callable[[], str] = who_asks) -> None:
+        """Prepare.
+
+        Args:
+            vault: returns what keeps them; called when it is first needed.
+            by: tells who asks.
+        """
+        self._vault = vault
+        self._by = by
+
+    @classmethod
+    def of(cls, view: StoreView) -> "Secrets":
+        """Return the secrets of a view's store, sealed with the keys that its settings name."""
+        return cls(OpenedOnce(view))
+
+    def set(self, name: str, value: str) -> tuple[SecretInfo, bool]:
+        """Keep a secret, sealed; setting the same value again changes nothing.
+
+        Tasks that ask from now on get the new value, whenever their runs began.
+
+        Args:
+            name: what tasks ask for.
+            value: text of at least 8 characters, and at most 64 KiB.
+
+        Returns:
+            What is known of it, and whether it changed.
+
+        Raises:
+            InputError: the name or the value can't be used.
+            SecretKeyRefusedError: the master keys can't be used.
+            SecretUnavailableError: the key of what is stored is lost, and there is no other.
+        """
+        return self._vault().set(name, value, self._by())
+
+    def get(self, name: str) -> SecretInfo:
+        """Return what is known of a secret. Its value is not.
+
+        Raises:
+            SecretMissingError: there is none of this name.
+        """
+        return self._vault().get(name)
+
+    def all(self) -> Sequence[SecretInfo]:
+        """Return what is known of all secrets, by name."""
+        return self._vault().all()
+
+    def delete(self, name: str) -> None:
+        """Forget a secret. Tasks that ask for it fail from now on.
+
+        Raises:
+            SecretMissingError: there is none of this name.
+        """
+        self._vault().delete(name)
+
+    def rotate_key(self) -> Rotation:
+        """Seal all secrets with a new master key; engines go on meanwhile.
+
+        What was interrupted goes on when it is called again.
+
+        Raises:
+            SecretKeyRefusedError: the master keys can't be used.
+            SecretUnavailableError: some secrets can't be opened; no key was given up.
+            ConfigurationError: the new key has to be put there by the operator.
+        """
+        return self._vault().rotate()
+
+
+class OpenedOnce:
+    """Opens a store's vault when it is first asked for: most processes have no use for it."""
+
+    def __init__(self, view: StoreView) -> None:
+        self._view = view
+        self._lock = threading.Lock()
+        self._opened: Vault | None = None
+
+    def __call__(self) -> "Vault":
+        """Return the vault.
+
+        Raises:
+            ConfigurationError: the setting `secret_key` can't be used.
+        """
+        from cloacina_core.services.secrets.vault import Vault  # noqa: PLC0415 - OpenSSL is large
+        from cloacina_core.store.secrets import SecretStore  # noqa: PLC0415 - see above
+
+        with self._lock:
+            if self._opened is None:
+                store = SecretStore(self._view.database)
+                self._opened = Vault(store, self._view.secret_keys(), secrets.token_bytes)
+            return self._opened
+
+    def read(self, name: str) -> str:
+        """Return the value of a secret, for a task that may have it.
+
+        Raises:
+            SecretMissingError: there is none of this name.
+            SecretUnavailableError: it can't be opened.
+            StoreUnavailableError: the store can't be read now.
+        """
+        return self().read(name)

@@ -1,0 +1,1 @@
+"""Secrets: sealed with master keys, opened for the tasks that may ask, and nobody else."""

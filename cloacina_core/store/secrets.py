@@ -1,0 +1,209 @@
+"""Secrets, as the store has them: sealed. Nothing here can open one.
+
+Transactions that change them take turns: a key isn't retired while somebody seals with it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from cloacina_core.errors import SecretMissingError
+from cloacina_core.foundation.clock import from_micros
+from cloacina_core.foundation.names import nearest
+from cloacina_core.model.secret import SecretInfo
+from cloacina_core.store import postgresql, schema
+from cloacina_core.store.database import Database
+
+_secrets, _keys = schema.secrets, schema.secret_keys
+
+BATCH = 100
+"""How many secrets are sealed anew in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A value that only its key opens."""
+
+    key_id: str
+    nonce: bytes
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSecret:
+    """One row."""
+
+    info: SecretInfo
+    sealed: Sealed
+
+
+class RetiredKeyError(Exception):
+    """Something was sealed with a key that was retired meanwhile."""
+
+
+class SecretStore:
+    """Keeps sealed values by name."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(
+        self, name: str, seal: Callable[[StoredSecret | None, int], Sealed | None], by: str
+    ) -> tuple[SecretInfo, bool]:
+        """Keep a value in place of the one before; return what is known, and whether it changed.
+
+        Args:
+            name: of the secret.
+            seal: takes the secret as it is and its next revision, and returns what to keep; None
+                to leave it as it is.
+            by: who sets it.
+
+        Raises:
+            RetiredKeyError: it was sealed with a key that is to seal nothing any more.
+        """
+        with self._changing() as connection:
+            found = self._find(connection, name)
+            revision = 1 if found is None else found.info.revision + 1
+            sealed = seal(found, revision)
+            if sealed is None:
+                if found is None:
+                    raise AssertionError("only what is there can be left as it is")
+                return found.info, False
+            now = self._database.now_micros(connection)
+            self._use(connection, sealed.key_id, now)
+            values = {
+                "revision": revision,
+                "key_id": sealed.key_id,
+                "nonce": sealed.nonce,
+                "ciphertext": sealed.ciphertext,
+                "set_by": by,
+                "set_at": now,
+            }
+            if found is None:
+                connection.execute(insert(_secrets).values(name=name, **values))
+            else:
+                connection.execute(update(_secrets).where(_secrets.c.name == name).values(values))
+            return self._get(connection, name).info, True
+
+    def get(self, name: str) -> StoredSecret:
+        """Return a secret.
+
+        Raises:
+            SecretMissingError: there is none of this name.
+        """
+        with self._database.read() as connection:
+            return self._get(connection, name)
+
+    def all(self) -> list[SecretInfo]:
+        """Return what is known of all secrets, by name."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(_secrets).order_by(_secrets.c.name))
+            return [_stored(row).info for row in rows]
+
+    def delete(self, name: str) -> None:
+        """Forget a secret.
+
+        Raises:
+            SecretMissingError: there is none of this name.
+        """
+        with self._changing() as connection:
+            self._get(connection, name)
+            connection.execute(delete(_secrets).where(_secrets.c.name == name))
+
+    def reseal(
+        self, key_id: str, seal: Callable[[StoredSecret], Sealed | None], *, after: str
+    ) -> tuple[int, str | None]:
+        """Keep some secrets sealed with another key, all or none of them.
+
+        Args:
+            key_id: the key that all are to be sealed with.
+            seal: takes one that isn't, and returns it sealed with that key; None when it can't be.
+            after: only secrets whose names come behind.
+
+        Returns:
+            How many were sealed, and the last name that was looked at; None when that was all.
+
+        Raises:
+            RetiredKeyError: the key was retired meanwhile.
+        """
+        others = select(_secrets).where(_secrets.c.key_id != key_id, _secrets.c.name > after)
+        count, last = 0, None
+        with self._changing() as connection:
+            self._use(connection, key_id, self._database.now_micros(connection))
+            rows = connection.execute(others.order_by(_secrets.c.name).limit(BATCH)).all()
+            for row in rows:
+                last = row.name
+                sealed = seal(_stored(row))
+                if sealed is not None:
+                    count += 1
+                    connection.execute(
+                        update(_secrets)
+                        .where(_secrets.c.name == row.name, _secrets.c.revision == row.revision)
+                        .values(
+                            key_id=sealed.key_id, nonce=sealed.nonce, ciphertext=sealed.ciphertext
+                        )
+                    )
+        return count, last
+
+    def retire(self, key_id: str) -> tuple[str, ...]:
+        """Have nothing be sealed with other keys any more; return those that still seal something.
+
+        Args:
+            key_id: the key that stays. Nothing is retired unless it seals everything.
+        """
+        with self._changing() as connection:
+            query = select(_secrets.c.key_id).where(_secrets.c.key_id != key_id).distinct()
+            if in_use := tuple(connection.execute(query).scalars()):
+                return in_use
+            now = self._database.now_micros(connection)
+            others = update(_keys).where(_keys.c.id != key_id, _keys.c.retired_at.is_(None))
+            connection.execute(others.values(retired_at=now))
+            return ()
+
+    @contextmanager
+    def _changing(self) -> Iterator[Connection]:
+        with self._database.begin() as connection:
+            if not self._database.is_sqlite:  # whose transactions that write take turns anyway
+                postgresql.lock_secrets(connection)
+            yield connection
+
+    def _use(self, connection: Connection, key_id: str, now: int) -> None:
+        """Note that a key seals something.
+
+        Raises:
+            RetiredKeyError: it mustn't any more.
+        """
+        row = connection.execute(select(_keys).where(_keys.c.id == key_id)).one_or_none()
+        if row is None:
+            connection.execute(insert(_keys).values(id=key_id, first_used_at=now))
+        elif row.retired_at is not None:
+            raise RetiredKeyError(key_id)
+
+    def _find(self, connection: Connection, name: str) -> StoredSecret | None:
+        row = connection.execute(select(_secrets).where(_secrets.c.name == name)).one_or_none()
+        return None if row is None else _stored(row)
+
+    def _get(self, connection: Connection, name: str) -> StoredSecret:
+        found = self._find(connection, name)
+        if found is None:
+            near = nearest(name, connection.execute(select(_secrets.c.name)).scalars())
+            meant = f"did you mean {' or '.join(near)}? " if near else ""
+            raise SecretMissingError(
+                f"there is no secret {name[:100]!r}",
+                hint=f"{meant}set it with: cloacina secret set {name[:100]}",
+            )
+        return found
+
+
+def _stored(row: Row[Any]) -> StoredSecret:
+    info = SecretInfo(
+        name=row.name,
+        revision=row.revision,
+        key_id=row.key_id,
+        set_by=row.set_by,
+        set_at=from_micros(row.set_at),
+    )
+    return StoredSecret(info, Sealed(row.key_id, bytes(row.nonce), bytes(row.ciphertext)))

@@ -1,0 +1,1 @@
+"""Has a program hand out the master keys of secrets."""

@@ -1,0 +1,444 @@
+"""Secrets in a store, on both databases: set, opened, tampered with, and sealed with new keys."""
+
+import base64
+import itertools
+import json
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import select, text, update
+from support.runs import PATIENCE
+
+from cloacina_core.cli import main
+from cloacina_core.errors import (
+    ConfigurationError,
+    SecretKeyRefusedError,
+    SecretMissingError,
+    SecretUnavailableError,
+)
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.services.secrets.key_files import KeyFile, KeyVariable
+from cloacina_core.services.secrets.vault import Vault
+from cloacina_core.store import schema
+from cloacina_core.store import secrets as stored
+from cloacina_core.store.database import Database
+from cloacina_core.store.secrets import SecretStore
+
+VALUE, OTHER = "correct horse battery staple", "another value altogether"
+BY = "ann@host"
+SECRETS, KEYS = schema.secrets, schema.secret_keys
+
+ROTATE_UNTIL_KILLED = """
+import os, secrets, signal, sys
+from pathlib import Path
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.services.secrets.key_files import KeyFile
+from cloacina_core.services.secrets.vault import Vault
+from cloacina_core.store.database import Database
+from cloacina_core.store.secrets import SecretStore
+from cloacina_core.store import secrets as stored
+
+url, path, step, times = sys.argv[1:]
+stored.BATCH = 2
+left = int(times)
+
+def dying(function):
+    def call(*args, **options):
+        global left
+        result = function(*args, **options)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return call
+
+where = KeyFile if step in ("add", "drop") else SecretStore
+setattr(where, step, dying(getattr(where, step)))
+Vault(SecretStore(Database(url, SystemClock())), KeyFile(Path(path)), secrets.token_bytes).rotate()
+"""
+
+
+@pytest.fixture
+def database(store_url: str) -> Iterator[Database]:
+    database = Database(store_url, SystemClock())
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "secret.keys"
+
+
+@pytest.fixture
+def open_vault(database: Database, path: Path) -> Callable[[], Vault]:
+    """Return what opens the store's secrets as one more process would."""
+    return lambda: Vault(SecretStore(database), KeyFile(path), secrets.token_bytes)
+
+
+@pytest.fixture
+def vault(open_vault: Callable[[], Vault]) -> Vault:
+    return open_vault()
+
+
+def change(database: Database, of: str, **values: Any) -> None:
+    with database.begin() as connection:
+        connection.execute(update(SECRETS).where(SECRETS.c.name == of).values(**values))
+
+
+def row(database: Database, name: str) -> dict[str, Any]:
+    with database.read() as connection:
+        found = connection.execute(select(SECRETS).where(SECRETS.c.name == name)).one()
+    return dict(found._mapping)
+
+
+def key_ids(database: Database) -> set[str]:
+    with database.read() as connection:
+        return set(connection.execute(select(SECRETS.c.key_id)).scalars())
+
+
+def test_what_is_set_is_read(vault: Vault, open_vault: Callable[[], Vault]):
+    info, has_changed = vault.set("crm", VALUE, BY)
+
+    assert has_changed
+    assert (info.name, info.revision, info.set_by) == ("crm", 1, BY)
+    assert open_vault().read("crm") == VALUE
+
+
+def test_another_value_is_another_revision(vault: Vault):
+    vault.set("crm", VALUE, BY)
+
+    info, has_changed = vault.set("crm", OTHER, "bob@host")
+
+    assert has_changed
+    assert (info.revision, info.set_by) == (2, "bob@host")
+    assert vault.read("crm") == OTHER
+
+
+def test_the_same_value_again_changes_nothing(vault: Vault, database: Database):
+    vault.set("crm", VALUE, BY)
+    before = row(database, "crm")
+
+    info, has_changed = vault.set("crm", VALUE, "bob@host")
+
+    assert not has_changed
+    assert info.set_by == BY
+    assert row(database, "crm") == before
+
+
+def test_a_secret_that_was_deleted_is_gone(vault: Vault):
+    vault.set("crm", VALUE, BY)
+
+    vault.delete("crm")
+
+    assert list(vault.all()) == []
+    for call in (vault.read, vault.get, vault.delete):
+        with pytest.raises(SecretMissingError, match="there is no secret 'crm'"):
+            call("crm")
+
+
+def test_a_slip_in_a_name_is_pointed_out(vault: Vault):
+    vault.set("crm-password", VALUE, BY)
+
+    with pytest.raises(SecretMissingError) as caught:
+        vault.read("crm-pasword")
+    assert str(caught.value.hint).startswith("did you mean crm-password?")
+
+
+@pytest.mark.parametrize("part", ["nonce", "ciphertext", "revision"])
+def test_what_was_changed_in_the_table_is_not_opened(vault: Vault, database: Database, part: str):
+    vault.set("crm", VALUE, BY)
+    was = row(database, "crm")[part]
+    change(database, "crm", **{part: was + 1 if part == "revision" else was[:-1] + b"\0"})
+
+    with pytest.raises(SecretUnavailableError, match="what is stored was changed"):
+        vault.read("crm")
+
+
+def test_rows_that_were_swapped_are_not_opened(vault: Vault, database: Database):
+    vault.set("crm", VALUE, BY)
+    vault.set("db", OTHER, BY)
+    one, other = row(database, "crm"), row(database, "db")
+    sealed = ("nonce", "ciphertext")
+    change(database, "crm", **{part: other[part] for part in sealed})
+    change(database, "db", **{part: one[part] for part in sealed})
+
+    for name in ("crm", "db"):
+        with pytest.raises(SecretUnavailableError, match="what is stored was changed"):
+            vault.read(name)
+
+
+def test_a_row_that_was_renamed_is_not_opened(vault: Vault, database: Database):
+    vault.set("harmless", VALUE, BY)
+    change(database, "harmless", name="crm")
+
+    with pytest.raises(SecretUnavailableError, match="what is stored was changed"):
+        vault.read("crm")
+
+
+def test_an_earlier_value_put_back_is_not_opened(vault: Vault, database: Database):
+    vault.set("crm", VALUE, BY)
+    before = row(database, "crm")
+    vault.set("crm", OTHER, BY)
+    change(database, "crm", nonce=before["nonce"], ciphertext=before["ciphertext"])
+
+    with pytest.raises(SecretUnavailableError, match="what is stored was changed"):
+        vault.read("crm")
+
+
+def test_a_row_of_an_unknown_key_names_it(vault: Vault, database: Database, path: Path):
+    vault.set("crm", VALUE, BY)
+    change(database, "crm", key_id="0123456789abcdef")
+
+    with pytest.raises(SecretUnavailableError) as caught:
+        vault.read("crm")
+    assert f"its key 0123456789abcdef isn't in file {path}" in caught.value.message
+
+
+def test_a_wrong_key_file_opens_nothing(vault: Vault, open_vault: Callable[[], Vault], path: Path):
+    vault.set("crm", VALUE, BY)
+    path.unlink()
+    KeyFile(path).add(b"x" * 32, before=None)
+
+    with pytest.raises(SecretUnavailableError, match="isn't in file"):
+        open_vault().read("crm")
+
+
+def test_a_lost_key_is_not_made_anew_while_something_is_sealed_with_it(
+    vault: Vault, open_vault: Callable[[], Vault], path: Path
+):
+    vault.set("crm", VALUE, BY)
+    path.unlink()
+
+    with pytest.raises(SecretUnavailableError, match="there is no master key") as caught:
+        open_vault().set("db", OTHER, BY)
+    assert "restore the key" in str(caught.value.hint)
+    assert not path.exists()
+
+
+def test_a_key_file_that_others_may_read_opens_nothing(
+    vault: Vault, open_vault: Callable[[], Vault], path: Path
+):
+    vault.set("crm", VALUE, BY)
+    path.chmod(0o644)
+
+    with pytest.raises(SecretUnavailableError, match="has mode 0644"):
+        open_vault().read("crm")
+    with pytest.raises(SecretKeyRefusedError, match="has mode 0644"):
+        open_vault().set("db", OTHER, BY)
+
+
+def test_a_rotation_seals_everything_anew(
+    vault: Vault, database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stored, "BATCH", 3)
+    for number in range(10):
+        vault.set(f"secret-{number}", f"{VALUE} {number}", BY)
+    (old,) = key_ids(database)
+
+    done = vault.rotate()
+
+    assert (done.resealed, done.retired, done.is_dropped) == (10, (old,), True)
+    assert key_ids(database) == {done.key_id}
+    assert len(KeyFile(path).read()) == 1
+    for number in range(10):
+        assert vault.read(f"secret-{number}") == f"{VALUE} {number}"
+        assert vault.get(f"secret-{number}").revision == 1
+
+
+def test_engines_that_have_the_old_key_go_on_reading(vault: Vault, open_vault: Callable[[], Vault]):
+    vault.set("crm", VALUE, BY)
+    engine = open_vault()
+    engine.read("crm")
+
+    vault.rotate()
+    vault.rotate()
+
+    assert engine.read("crm") == VALUE
+
+
+def test_secrets_are_read_and_set_while_keys_change(vault: Vault, open_vault: Callable[[], Vault]):
+    for number in range(5):
+        vault.set(f"secret-{number}", f"{VALUE} {number}", BY)
+    is_over = threading.Event()
+
+    def read() -> None:
+        engine = open_vault()
+        while not is_over.is_set():
+            for number in range(5):
+                assert engine.read(f"secret-{number}") == f"{VALUE} {number}"
+
+    def write() -> None:
+        writer = open_vault()
+        for number in itertools.count():
+            if is_over.is_set():
+                return
+            writer.set("written", f"{VALUE} {number}", BY)
+            assert writer.read("written") == f"{VALUE} {number}"
+
+    def rotate() -> None:
+        for _ in range(4):
+            open_vault().rotate()
+
+    with ThreadPoolExecutor() as pool:
+        busy = [pool.submit(read), pool.submit(write)]
+        rotating = [pool.submit(rotate), pool.submit(rotate)]
+        wait(rotating)
+        is_over.set()
+
+        for one in [*rotating, *busy]:
+            one.result()
+
+
+@pytest.mark.parametrize(
+    ("step", "times"), [("add", 1), ("reseal", 1), ("reseal", 2), ("retire", 1), ("drop", 1)]
+)
+def test_a_rotation_that_was_killed_is_gone_on_with(
+    vault: Vault,
+    open_vault: Callable[[], Vault],
+    database: Database,
+    path: Path,
+    step: str,
+    times: int,
+):
+    for number in range(5):
+        vault.set(f"secret-{number}", VALUE, BY)
+    url = database.url.render_as_string(hide_password=False)
+    program = [sys.executable, "-c", ROTATE_UNTIL_KILLED, url, str(path), step, str(times)]
+    killed = subprocess.run(program, check=False, timeout=PATIENCE)
+    assert killed.returncode == -signal.SIGKILL
+
+    for number in range(5):
+        assert open_vault().read(f"secret-{number}") == VALUE
+    done = open_vault().rotate()
+
+    assert key_ids(database) == {done.key_id}
+    assert len(KeyFile(path).read()) == 1
+    for number in range(5):
+        assert open_vault().read(f"secret-{number}") == VALUE
+
+
+def test_a_secret_that_can_not_be_opened_keeps_every_key(
+    vault: Vault, open_vault: Callable[[], Vault], database: Database, path: Path
+):
+    vault.set("crm", VALUE, BY)
+    vault.set("broken", VALUE, BY)
+    change(database, "broken", ciphertext=b"x" * 40)
+
+    with pytest.raises(SecretUnavailableError, match="can't be opened: broken"):
+        vault.rotate()
+
+    assert len(KeyFile(path).read()) == 2
+    assert open_vault().read("crm") == VALUE
+    vault.delete("broken")
+    assert vault.rotate().is_dropped
+    assert len(KeyFile(path).read()) == 1
+
+
+def test_nothing_is_sealed_with_a_key_that_was_retired(
+    vault: Vault, database: Database, path: Path
+):
+    vault.set("crm", VALUE, BY)
+    (old,) = KeyFile(path).read()
+    vault.rotate()
+    path.unlink()
+    KeyFile(path).add(old, before=None)  # from a backup
+
+    with pytest.raises(SecretKeyRefusedError, match="was retired"):
+        vault.set("db", OTHER, BY)
+
+
+def test_keys_in_the_environment_are_changed_by_the_operator(database: Database):
+    first, second = (base64.b64encode(bytes([n]) * 32).decode() for n in range(2))
+    environ = {"KEYS": first}
+    vault = Vault(SecretStore(database), KeyVariable(environ, "KEYS"), secrets.token_bytes)
+    vault.set("crm", VALUE, BY)
+    (old,) = key_ids(database)
+
+    with pytest.raises(ConfigurationError, match="environment variable KEYS"):
+        vault.rotate()
+    environ["KEYS"] = f"{second} {first}"
+    done = vault.rotate()
+    environ["KEYS"] = second
+
+    assert (done.resealed, done.retired, done.is_dropped) == (1, (old,), False)
+    assert vault.read("crm") == VALUE
+
+
+@pytest.fixture
+def cli(tmp_path: Path, store_url: str) -> Callable[..., Result]:
+    """Return what runs `cloacina secret`, with something on standard input."""
+
+    def run(*arguments: str, value: bytes | None = None) -> Result:
+        options = ["--json", "--home", str(tmp_path / "home"), "--database-url", store_url]
+        command = ["secret", *arguments, *options]
+        return CliRunner().invoke(main, command, input=value)
+
+    return run
+
+
+def test_the_command_line_keeps_what_comes_on_standard_input(
+    cli: Callable[..., Result], tmp_path: Path
+):
+    done = cli("set", "crm", value=f"{VALUE}\n".encode())
+
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert (told["name"], told["revision"], told["changed"]) == ("crm", 1, True)
+    assert (tmp_path / "home" / "secret.keys").stat().st_mode & 0o777 == 0o600
+    again = cli("set", "crm", value=VALUE.encode())
+    assert json.loads(again.stdout)["changed"] is False
+
+
+def test_the_command_line_keeps_what_is_in_a_file(cli: Callable[..., Result], tmp_path: Path):
+    (tmp_path / "value").write_text(VALUE)
+
+    assert cli("set", "crm", "--from-file", str(tmp_path / "value")).exit_code == 0
+    assert json.loads(cli("set", "crm", value=VALUE.encode()).stdout)["changed"] is False
+
+
+def test_the_command_line_takes_no_value_as_an_argument(cli: Callable[..., Result]):
+    assert cli("set", "crm", VALUE).exit_code == 2
+
+
+@pytest.mark.parametrize("value", [b"tiny", b"\xff\xfe not text", b"x" * 70_000, b""])
+def test_a_value_that_can_not_be_kept_is_refused(cli: Callable[..., Result], value: bytes):
+    done = cli("set", "crm", value=value)
+
+    assert done.exit_code == 2
+    assert not value or value.decode(errors="replace") not in done.output
+
+
+def test_no_command_prints_a_value(cli: Callable[..., Result]):
+    said = [
+        cli("set", "crm", value=VALUE.encode()),
+        cli("list"),
+        cli("show", "crm"),
+        cli("rotate-key"),
+        cli("delete", "crm"),
+        cli("show", "crm"),
+    ]
+
+    assert [done.exit_code for done in said] == [0, 0, 0, 0, 0, 3]
+    assert not any(VALUE in done.output for done in said)
+    assert json.loads(said[1].stdout)[0]["name"] == "crm"
+    assert json.loads(said[3].stdout)["resealed"] == 1
+    assert json.loads(said[5].stderr)["error"]["code"] == "secret-missing"
+
+
+def test_nothing_of_a_value_is_in_the_database(vault: Vault, database: Database):
+    vault.set("crm", VALUE, BY)
+
+    with database.read() as connection:
+        rows = connection.execute(text("SELECT * FROM secrets")).all()
+    assert VALUE.encode() not in repr(rows).encode()
+    assert VALUE[:8] not in repr(rows)
