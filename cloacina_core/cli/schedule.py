@@ -13,7 +13,8 @@ from cloacina_core.errors import InputError
 from cloacina_core.foundation.period import Period
 from cloacina_core.model.schedule.cron import CronExpression
 from cloacina_core.model.schedule.firing import Firing, FoldPolicy, GapPolicy, Note, Timing
-from cloacina_core.model.schedule.schedule import CatchUp, Overlap, ScheduleState
+from cloacina_core.model.schedule.schedule import CatchUp, Overlap
+from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.model.schedule.zone import find_zone
 
 if TYPE_CHECKING:
@@ -39,11 +40,10 @@ def _schedules(console: Console) -> "Schedules":
     from cloacina_core.plugin.manager import Plugins  # noqa: PLC0415 - not needed for --help
     from cloacina_core.runtime.schedules import Schedules  # noqa: PLC0415
     from cloacina_core.runtime.sources import Sources  # noqa: PLC0415
-    from cloacina_core.store.schedules import ScheduleStore  # noqa: PLC0415
 
     plugins = Plugins.of_environment(console.settings.blocked_plugins)
     view = console.view
-    return Schedules(lambda: ScheduleStore(view.database), Sources(view, plugins), console.clock)
+    return Schedules(lambda: view.database, Sources(view, plugins), console.clock)
 
 
 def _words(policy: Iterable[Any]) -> click.Choice[str]:
@@ -145,6 +145,48 @@ def _typed(console: Console, reference: str, options: dict[str, Any]) -> dict[st
 
     definition = _schedules(console).definition(reference)
     return gather_params(definition, options["params"], options["file"])
+
+
+@schedule.command("enable")
+@click.argument("reference")
+@click.argument("name", required=False)
+@click.option("--as", "stored_as", metavar="STORED_NAME", help="[default: PACKAGE.NAME]")
+@click.option("--paused", is_flag=True, help="Nothing is due until they are resumed.")
+@command_options
+@pass_console
+def enable_schedules(
+    console: Console, *, reference: str, name: str | None, stored_as: str | None, paused: bool
+) -> None:
+    """Switch on schedules that a package declares: NAME, or all. Again changes nothing.
+
+    REFERENCE is PACKAGE@CHANNEL, or PACKAGE with versions. When it means another release, that
+    says when they are due; PACKAGE==VERSION never changes.
+    """
+    found = _schedules(console)
+    kept = found.enable(reference, name, stored_as=stored_as, paused=paused)
+    console.emit(
+        [{**state.to_json(), "new": is_new} for state, is_new in kept],
+        "\n\n".join(_text(state) for state, _ in kept),
+    )
+    for state, is_new in kept:
+        word = "enabled" if is_new else "there already"
+        console.say(f"schedule {state.schedule.name!r} is {word}")
+
+
+@schedule.command("disable")
+@click.argument("reference")
+@click.argument("name", required=False)
+@command_options
+@pass_console
+def disable_schedules(console: Console, *, reference: str, name: str | None) -> None:
+    """Forget schedules that were enabled by REFERENCE: NAME of the package, or all.
+
+    Their histories go with them, and runs that they started go on. To keep them, pause them.
+    """
+    names = _schedules(console).disable(reference, name)
+    console.emit([{"name": one} for one in names])
+    for one in names:
+        console.say(f"schedule {one!r} is disabled")
 
 
 @schedule.command("list")
@@ -401,7 +443,7 @@ def _row(firing: Firing) -> tuple[str, str, str]:
 
 def _next(state: ScheduleState) -> str:
     if state.is_paused:
-        return "paused"
+        return f"paused: {state.pause_reason}" if state.pause_reason else "paused"
     return "never again" if state.next_at is None else f"{state.next_at:%Y-%m-%d %H:%M:%S}Z"
 
 
@@ -417,4 +459,13 @@ def _text(state: ScheduleState) -> str:
         ("catch-up", catch_up),
         ("overlap", known.overlap.value),
     )
-    return "\n".join(f"{label:<10}{value}" for label, value in lines)
+    return "\n".join(f"{label:<10}{value}" for label, value in (*lines, *_following_lines(state)))
+
+
+def _following_lines(state: ScheduleState) -> Iterable[tuple[str, str]]:
+    following = state.following
+    if following is None:
+        return
+    yield "declared", f"{following.schedule}, by {following.version} of {following.reference}"
+    if following.overridden:
+        yield "changed", f"{', '.join(following.overridden)}: not as declared"

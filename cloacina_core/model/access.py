@@ -169,6 +169,8 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         # Of schedules.
         "schedules.add": changes(_RUN, "name", "reference", "cron"),
         "schedules.update": changes(_RUN, "name"),
+        "schedules.enable": changes(_RUN, "reference", "name", "stored_as"),
+        "schedules.disable": changes(_RUN, "reference", "name"),
         "schedules.pause": changes(_RUN, "name", at_once=True),
         "schedules.resume": changes(_RUN, "name", at_once=True),
         "schedules.delete": changes(_RUN, "name", at_once=True),

@@ -17,7 +17,9 @@ from cloacina_core.errors import (
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.channel import Canary, Channel
+from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.release import Reference, Release, Resolution, ResolvedBy, choices
+from cloacina_core.model.starts import Starts
 from cloacina_core.plugin.interfaces import WorkflowSource
 from cloacina_core.plugin.releases import Releases, is_pin
 
@@ -33,6 +35,25 @@ class Resolved:
     release: Release
     workflow: str
     resolution: Resolution
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenRelease:
+    """The release that a reference means, whichever of its workflows."""
+
+    source: WorkflowSource
+    release: Release
+    resolution: Resolution
+    channel: Channel | None = None
+    """The channel that it was asked for by."""
+
+    def starts(self) -> Starts:
+        """Return what it declares that starts its workflows."""
+        return self.source.starts(self.release)
+
+    def definition(self, workflow: str) -> WorkflowDefinition:
+        """Return what it says of a workflow."""
+        return self.source.definition(self.release, workflow)
 
 
 class Meaning:
@@ -68,6 +89,18 @@ def resolve(reference: Reference, sources: Iterable[WorkflowSource]) -> Meaning:
         ReleaseWithheldError: what it means was withdrawn: no run of it may start.
         ReferenceSyntaxError: the specifier isn't one.
     """
+    chosen = choose(reference, sources)
+    workflow = choose_workflow(reference, chosen.release)
+    usual = Resolved(chosen.source, chosen.release, workflow, chosen.resolution)
+    return Meaning(usual, None if chosen.channel is None else _tried_out(usual, chosen.channel))
+
+
+def choose(reference: Reference, sources: Iterable[WorkflowSource]) -> ChosenRelease:
+    """Return which release a reference means, but for the canary of its channel.
+
+    Raises:
+        CloacinaError: as `resolve`, but for what that says of workflows.
+    """
     source, releases = _source_of(reference, list(sources))
     if reference.channel is not None:
         return _of_channel(reference, reference.channel, source)
@@ -75,7 +108,7 @@ def resolve(reference: Reference, sources: Iterable[WorkflowSource]) -> Meaning:
     require_startable(release, f"see what else there is: cloacina registry list {release.package}")
     is_exact = is_pin(SpecifierSet(reference.specifier))
     resolution = Resolution(ResolvedBy.PIN if is_exact else ResolvedBy.NEWEST)
-    return Meaning(Resolved(source, release, choose_workflow(reference, release), resolution))
+    return ChosenRelease(source, release, resolution)
 
 
 def _source_of(
@@ -98,16 +131,14 @@ def _source_of(
     return found[0]
 
 
-def _of_channel(reference: Reference, name: str, source: WorkflowSource) -> Meaning:
+def _of_channel(reference: Reference, name: str, source: WorkflowSource) -> ChosenRelease:
     channels = {channel.name: channel for channel in source.channels(reference.package)}
     if name not in channels:
         raise UnknownChannelError(reference.package, name, sorted(channels))
     channel = channels[name]
     usual = _released(reference, source, channel.digest, channel.version)
     require_startable(usual, f"move the channel: cloacina registry rollback {channel}")
-    workflow = choose_workflow(reference, usual)
-    resolved = Resolved(source, usual, workflow, channel.resolution(ResolvedBy.CHANNEL))
-    return Meaning(resolved, _tried_out(resolved, channel))
+    return ChosenRelease(source, usual, channel.resolution(ResolvedBy.CHANNEL), channel)
 
 
 def _released(

@@ -16,6 +16,7 @@ from cloacina_core.model.explanation import Explanation
 from cloacina_core.model.limit import LimitUse
 from cloacina_core.model.run import LogLine, RunResult, RunSummary
 from cloacina_core.model.status import RunStatus
+from cloacina_core.runtime.asynchronous_schedules import AsyncSchedules
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.runtime import Runtime
 from cloacina_core.runtime.wanted import What
@@ -75,6 +76,8 @@ class AsyncRuntime:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self.schedules = AsyncSchedules(runtime.schedules)
+        """What is to be started when."""
 
     @classmethod
     async def open(

@@ -57,6 +57,7 @@ from cloacina_core.runtime.sent_events import open_events
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.runtime.wanted import What, definition_of, find_wanted
+from cloacina_core.services.following import Follower
 from cloacina_core.services.incarnations import Incarnations
 from cloacina_core.services.recovery import RecoveryService, RunTaker
 from cloacina_core.services.retention import RetentionService, expiries
@@ -65,6 +66,7 @@ from cloacina_core.settings import Settings, read_settings
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.claiming import Claims, CodeHere
 from cloacina_core.store.commands import CommandStore
+from cloacina_core.store.following import FollowingStore
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.permits import Permits
 from cloacina_core.store.reading import RunFilter, RunReader
@@ -166,9 +168,13 @@ class Runtime:
         )
         wanted = expiries(settings.retention, settings.retention_failed)
         self._retention = RetentionService(Retention(database), wanted, clock) if recover else None
-        schedules = ScheduleStore(database)
-        self._scheduling = ScheduleService(schedules, self._start_scheduled) if recover else None
-        self.schedules = Schedules(lambda: schedules, self._sources, clock)
+        follower = Follower(FollowingStore(database), self._sources.choose)
+        self._scheduling = (
+            ScheduleService(ScheduleStore(database), self._start_scheduled, follower.look)
+            if recover
+            else None
+        )
+        self.schedules = Schedules(lambda: database, self._sources, clock)
         """What is to be started when."""
         self.sent_events, self.subscriptions, self._delivering = open_events(
             database,

@@ -5,7 +5,6 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from cloacina_core.engine.acceptance import RunRequest, Wanted
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import Clock, iso
 from cloacina_core.foundation.ids import IdFactory
@@ -17,25 +16,35 @@ from cloacina_core.model.schedule.schedule import (
     Backfill,
     FiringRecord,
     Schedule,
-    ScheduleState,
 )
+from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.wanted import definition_of
+from cloacina_core.services.following import (
+    declared_by,
+    followed_anew,
+    package_reference,
+    require_fit,
+)
+from cloacina_core.store.backfills import BackfillStore
+from cloacina_core.store.database import Database
+from cloacina_core.store.following import FollowingStore
+from cloacina_core.store.schedule_rows import UnknownScheduleError
 from cloacina_core.store.schedules import OpenFiring, ScheduleStore
 
 
 class Schedules:
     """The schedules of a store. Safe to use from any thread."""
 
-    def __init__(self, store: Callable[[], ScheduleStore], sources: Sources, clock: Clock) -> None:
-        self._opened = store
+    def __init__(self, database: Callable[[], Database], sources: Sources, clock: Clock) -> None:
+        self._database = database
         self._sources = sources
         self._clock = clock
         self._ids = IdFactory(clock)
 
     @property
     def _store(self) -> ScheduleStore:
-        return self._opened()
+        return ScheduleStore(self._database())
 
     def add(
         self, name: str, reference: str, *, cron: str, paused: bool = False, **options: Any
@@ -73,13 +82,74 @@ class Schedules:
             InputError: a value can't be used, or the params don't fit the workflow.
             NotFoundError: there is no such package, release, channel or workflow.
         """
+        return self._store.update(name, changes, self._check)
 
-        def change(schedule: Schedule) -> Schedule:
-            changed = schedule.changed(**changes)
-            self._check(changed)
-            return changed
+    def enable(
+        self,
+        reference: str,
+        name: str | None = None,
+        *,
+        stored_as: str | None = None,
+        paused: bool = False,
+    ) -> Sequence[tuple[ScheduleState, bool]]:
+        """Keep schedules that a package declares; they follow what its releases declare.
 
-        return self._store.update(name, change)
+        When another release is meant by the reference, it says from then on when they are due and
+        with which params. One that it doesn't declare any more is paused, with that reason. What
+        `update` changed stays as it was changed. An exact version never changes.
+
+        Args:
+            reference: the package, with a channel or versions: `acme-etl@stable`, `acme-etl==1.2`.
+            name: of one schedule of the package; None: all that it declares now.
+            stored_as: how one is called here; None: `PACKAGE.NAME`.
+            paused: whether nothing is due until they are resumed.
+
+        Returns:
+            The schedules as they are kept, and for each whether it is new.
+
+        Raises:
+            InputError: the reference can't be read or names a workflow, or there are several and
+                one name.
+            NotFoundError: there is no such package, release, channel or declaration.
+            ScheduleExistsError: another schedule has a name; those before it are kept.
+        """
+        followed, chosen = package_reference(reference), self._sources.choose(reference)
+        declared = declared_by(chosen, name)
+        if stored_as is not None and name is None:
+            raise InputError("a name to keep it by goes with the name of one declared schedule")
+        wanted = [
+            followed_anew(one, stored_as or f"{followed.package}.{one.name}", followed, chosen)
+            for one in declared
+        ]
+        return [self._store.add(*one, is_paused=paused) for one in wanted]
+
+    def disable(self, reference: str, name: str | None = None) -> Sequence[str]:
+        """Forget schedules that were enabled, with their history; runs that they started go on.
+
+        Args:
+            reference: as it was given to `enable`.
+            name: of one schedule of the package; None: all that were enabled by the reference.
+
+        Returns:
+            The names that they were kept by.
+
+        Raises:
+            InputError: the reference can't be read or names a workflow.
+            UnknownScheduleError: none was enabled so.
+        """
+        followed = str(package_reference(reference))
+        names = [
+            state.schedule.name
+            for state in FollowingStore(self._database()).followers()
+            if state.following is not None
+            and state.following.reference == followed
+            and name in (None, state.following.schedule)
+        ]
+        if not names:
+            raise UnknownScheduleError(f"{followed} {name or ''}".strip(), [])
+        for one in names:
+            self._store.delete(one)
+        return names
 
     def pause(self, name: str) -> ScheduleState:
         """Have nothing of a schedule be due until it is resumed; runs go on.
@@ -173,10 +243,10 @@ class Schedules:
         """
         if type(parallel) is not int or not 1 <= parallel <= MOST_PARALLEL:
             raise InputError(f"parallel is a whole number from 1 to {MOST_PARALLEL}")
-        backfill = str(self._ids.run_id())
-        planned = self._store.plan_backfill(name, begins, ends, parallel, backfill)
+        backfills, backfill = BackfillStore(self._database()), str(self._ids.run_id())
+        planned = backfills.plan(name, begins, ends, parallel, backfill)
         if not dry_run:
-            self._store.backfill(planned)
+            backfills.begin(planned)
         return planned
 
     def cancel_backfills(self, name: str) -> int:
@@ -185,15 +255,14 @@ class Schedules:
         Raises:
             UnknownScheduleError: there is none of this name.
         """
-        return self._store.cancel_backfills(name)
+        return BackfillStore(self._database()).cancel(name)
 
     def definition(self, reference: str) -> WorkflowDefinition:
         """Return what the workflow looks like that a reference means now."""
         return definition_of(self._sources.resolve(reference).usual)
 
     def _check(self, schedule: Schedule) -> None:
-        wanted = Wanted(self.definition(schedule.reference), schedule.reference)
-        RunRequest.checked(wanted, schedule.params, priority=schedule.priority)
+        require_fit(schedule, self.definition(schedule.reference))
 
 
 def context_of(firing: OpenFiring) -> Mapping[str, JsonValue]:

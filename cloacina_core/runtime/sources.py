@@ -9,7 +9,13 @@ from cloacina_core.model.release import Reference, Release
 from cloacina_core.plugin.installed import InstalledSource
 from cloacina_core.plugin.interfaces import RuntimeView, WorkflowSource
 from cloacina_core.plugin.manager import Plugins
-from cloacina_core.plugin.resolution import Meaning, require_startable, resolve
+from cloacina_core.plugin.resolution import (
+    ChosenRelease,
+    Meaning,
+    choose,
+    require_startable,
+    resolve,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +46,16 @@ class Sources:
             names = ", ".join(known.name for known in self.all)
             raise InputError(f"there is no workflow source {source!r}", hint=f"there are: {names}")
         return resolve(Reference.parse(reference), chosen)
+
+    def choose(self, reference: str) -> ChosenRelease:
+        """Return which release a reference to a package means now, whichever workflow of it.
+
+        Raises:
+            InputError: the reference can't be read.
+            NotFoundError: there is no such package, release or channel.
+            ReleaseWithheldError: it was withdrawn.
+        """
+        return choose(Reference.parse(reference), self.all)
 
     def close(self) -> None:
         """Let go of all code that was loaded."""

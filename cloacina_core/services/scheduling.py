@@ -20,16 +20,23 @@ _WAITING_PAUSE = 1.0
 class ScheduleService(LookingService):
     """Decides on firings, and starts their runs. Engines that do so together share the work."""
 
-    def __init__(self, store: ScheduleStore, start: Callable[[OpenFiring], RunId]) -> None:
+    def __init__(
+        self,
+        store: ScheduleStore,
+        start: Callable[[OpenFiring], RunId],
+        follow: Callable[[], object],
+    ) -> None:
         """Prepare.
 
         Args:
             store: of schedules.
             start: accepts the run of a firing, or finds that it was accepted.
+            follow: has declared schedules be what is declared now.
         """
         super().__init__("schedules", "look what is due", _PAUSES)
         self._store = store
         self._start = start
+        self._follow = follow
 
     def is_idle(self) -> bool:
         """Whether nothing is due, and no run is to be started."""
@@ -38,6 +45,7 @@ class ScheduleService(LookingService):
 
     def look(self) -> float:
         """Do what is due; return in how many seconds something may be due again."""
+        self._follow()
         while self._store.decide():
             if self.is_stopping:
                 return 0

@@ -6,42 +6,36 @@ firing claims it for a while first. One that dies with it leaves it to others, a
 idempotency key, which names the firing, keeps them from starting a second one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice, takewhile
 from typing import Any
 
-from sqlalchemy import (
-    BindParameter,
-    Connection,
-    Row,
-    Select,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from cloacina_core.errors import ConflictError, InputError, NotFoundError
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.ids import RunId
-from cloacina_core.foundation.json_value import canonical
-from cloacina_core.foundation.names import nearest
-from cloacina_core.model.schedule.decisions import Decision, Earlier, decide
+from cloacina_core.foundation.json_value import JsonValue, canonical
+from cloacina_core.model.schedule.following import Following
 from cloacina_core.model.schedule.schedule import (
-    MOST_BACKFILLED,
-    Backfill,
     FiringRecord,
     FiringState,
     Overlap,
     Schedule,
-    ScheduleState,
 )
+from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
+from cloacina_core.store.deciding import decide_due, live_runs
+from cloacina_core.store.schedule_rows import (
+    ScheduleExistsError,
+    change,
+    find,
+    get,
+    next_at,
+    state,
+    state_of,
+)
 from cloacina_core.store.watching import announce
 
 _schedules, _firings, _runs = schema.schedules, schema.firings, schema.runs
@@ -50,33 +44,8 @@ _backfills = schema.backfills
 CLAIM = timedelta(seconds=30)
 """How long one who starts a run has for it, before others try."""
 
-_RECENT = 50
-"""Of how many firings the runs are looked at, to see whether one is live."""
 _PAGE = 100
 _MICROSECOND = timedelta(microseconds=1)
-_BACKFILLED = "asked for again"
-
-
-class UnknownScheduleError(NotFoundError):
-    """There is no schedule of this name."""
-
-    code = "unknown-schedule"
-
-    def __init__(self, name: str, near: Sequence[str]) -> None:
-        hint = f"did you mean {' or '.join(near)}?" if near else "see: cloacina schedule list"
-        super().__init__(f"there is no schedule {name[:100]!r}", hint=hint)
-
-
-class ScheduleExistsError(ConflictError):
-    """There is another schedule of this name."""
-
-    code = "schedule-exists"
-
-    def __init__(self, name: str, differs_in: Sequence[str]) -> None:
-        super().__init__(
-            f"schedule {name!r} is there already, with other values of {', '.join(differs_in)}",
-            hint=f"change it with: cloacina schedule update {name}",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,54 +70,79 @@ class ScheduleStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, schedule: Schedule, *, is_paused: bool = False) -> tuple[ScheduleState, bool]:
+    def add(
+        self, schedule: Schedule, following: Following | None = None, *, is_paused: bool = False
+    ) -> tuple[ScheduleState, bool]:
         """Keep a schedule; return it, and whether it is new. The same one again changes nothing.
+
+        Args:
+            schedule: what is to run when.
+            following: what it was declared by; None: people made it. One that is declared and
+                follows the same is the same, whatever a release or an operator changed since.
+            is_paused: whether nothing is due until it is resumed.
 
         Raises:
             ScheduleExistsError: another one has the name.
         """
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
-            found = self._find(connection, schedule.name, lock=True)
+            found = find(connection, schedule.name, lock=True)
             if found is not None:
-                there = Schedule.from_text(found.body).to_json()
-                wanted = schedule.to_json()
-                if differences := [key for key in wanted if wanted[key] != there[key]]:
+                if differences := _differences(state_of(found), schedule, following):
                     raise ScheduleExistsError(schedule.name, differences)
-                return _state(found), False
+                return state_of(found), False
             values = {
                 "name": schedule.name,
                 "body": canonical(schedule.to_json()),
                 "paused": is_paused,
+                "declared": None if following is None else following.to_text(),
                 "decided_until": now,
-                "next_at": None if is_paused else _next_at(schedule, now),
+                "next_at": None if is_paused else next_at(schedule, now),
                 "started": 0,
                 "created_at": now,
                 "updated_at": now,
             }
             connection.execute(insert(_schedules).values(**values))
             announce(connection)
-            return self._state(connection, schedule.name), True
+            return state(connection, schedule.name), True
 
-    def update(self, name: str, change: Callable[[Schedule], Schedule]) -> ScheduleState:
+    def update(
+        self,
+        name: str,
+        changes: Mapping[str, JsonValue],
+        check: Callable[[Schedule], object] = lambda _: None,
+    ) -> ScheduleState:
         """Change a schedule. It goes on from now: what isn't decided on yet isn't made up for.
+
+        Of one that a package declared, these fields are an operator's from now on.
+
+        Args:
+            name: of the schedule.
+            changes: values of `Schedule.to_json`.
+            check: refuses, by an error, what can't be.
 
         Raises:
             UnknownScheduleError: there is none of this name.
+            InputError: a value can't be used.
         """
         with self._database.begin() as connection:
-            row = self._get(connection, name, lock=True)
-            schedule = change(Schedule.from_text(row.body))
+            row = get(connection, name, lock=True)
+            before = state_of(row)
+            following = before.following and before.following.overriding(changes)
+            schedule = before.schedule.changed(**changes)
+            check(schedule)
             now = self._database.now_micros(connection)
-            self._set(
+            until = max(now, row.decided_until)
+            change(
                 connection,
                 name,
                 now,
                 body=canonical(schedule.to_json()),
-                decided_until=max(now, row.decided_until),
-                next_at=None if row.paused else _next_at(schedule, max(now, row.decided_until)),
+                declared=None if following is None else following.to_text(),
+                decided_until=until,
+                next_at=None if row.paused else next_at(schedule, until),
             )
-            return self._state(connection, name)
+            return state(connection, name)
 
     def pause(self, name: str, *, is_paused: bool) -> ScheduleState:
         """Have nothing of a schedule be due, or again. What was due meanwhile isn't made up for.
@@ -157,15 +151,21 @@ class ScheduleStore:
             UnknownScheduleError: there is none of this name.
         """
         with self._database.begin() as connection:
-            row = self._get(connection, name, lock=True)
+            row = get(connection, name, lock=True)
             if row.paused != is_paused:
                 now = self._database.now_micros(connection)
                 until = max(now, row.decided_until)
-                next_at = None if is_paused else _next_at(Schedule.from_text(row.body), until)
-                self._set(
-                    connection, name, now, paused=is_paused, decided_until=until, next_at=next_at
+                due = None if is_paused else next_at(Schedule.from_text(row.body), until)
+                change(
+                    connection,
+                    name,
+                    now,
+                    paused=is_paused,
+                    pause_reason=None,
+                    decided_until=until,
+                    next_at=due,
                 )
-            return self._state(connection, name)
+            return state(connection, name)
 
     def delete(self, name: str) -> None:
         """Forget a schedule and its firings. Runs that it started go on.
@@ -174,7 +174,7 @@ class ScheduleStore:
             UnknownScheduleError: there is none of this name.
         """
         with self._database.begin() as connection:
-            self._get(connection, name, lock=True)
+            get(connection, name, lock=True)
             connection.execute(delete(_firings).where(_firings.c.schedule == name))
             connection.execute(delete(_backfills).where(_backfills.c.schedule == name))
             connection.execute(delete(_schedules).where(_schedules.c.name == name))
@@ -186,12 +186,13 @@ class ScheduleStore:
             UnknownScheduleError: there is none of this name.
         """
         with self._database.read() as connection:
-            return self._state(connection, name)
+            return state(connection, name)
 
     def all(self) -> list[ScheduleState]:
         """Return all schedules, by name."""
         with self._database.read() as connection:
-            return [_state(row) for row in connection.execute(_all().order_by(_schedules.c.name))]
+            rows = connection.execute(select(_schedules).order_by(_schedules.c.name))
+            return [state_of(row) for row in rows]
 
     def history(
         self, name: str, *, before: datetime | None = None, limit: int = 50
@@ -210,7 +211,7 @@ class ScheduleStore:
         if before is not None:
             query = query.where(_firings.c.at < to_micros(before))
         with self._database.read() as connection:
-            self._get(connection, name)
+            get(connection, name)
             rows = connection.execute(query.order_by(_firings.c.at.desc()).limit(limit))
             return [_record(row) for row in rows]
 
@@ -230,119 +231,11 @@ class ScheduleStore:
             names = list(connection.execute(query.limit(_PAGE)).scalars())
         for name in names:
             with self._database.begin() as connection:
-                self._decide(connection, name)
+                now = self._database.now_micros(connection)
+                row = find(connection, name, lock=True, skip_locked=True)
+                if row is not None and row.next_at is not None and row.next_at <= now:
+                    decide_due(connection, row, now)  # or else another engine did, or is at it
         return len(names)
-
-    def _decide(self, connection: Connection, name: str) -> None:
-        now = self._database.now_micros(connection)
-        row = self._find(connection, name, lock=True, skip_locked=True)
-        if row is None or row.next_at is None or row.next_at > now:
-            return  # another engine was faster, or is at it
-        schedule = Schedule.from_text(row.body)
-        open_states = self._open_states(connection, name)
-        earlier = Earlier(
-            decided_until=from_micros(row.decided_until),
-            started=row.started,
-            live=FiringState.DUE in open_states or bool(self._live(connection, name)),
-            waiting=FiringState.WAITING in open_states,
-        )
-        decisions = decide(schedule, earlier, from_micros(now))
-        if decisions:
-            rows = [_row(name, decision, now) for decision in decisions]
-            connection.execute(insert(_firings), rows)
-        until = now - schedule.delay // _MICROSECOND
-        is_to_start = {FiringState.DUE, FiringState.WAITING}
-        started = row.started + sum(decision.state in is_to_start for decision in decisions)
-        is_over = schedule.max_runs is not None and started >= schedule.max_runs
-        connection.execute(
-            update(_schedules)
-            .where(_schedules.c.name == name)
-            .values(
-                decided_until=max(until, row.decided_until),
-                next_at=None if is_over else _next_at(schedule, max(until, row.decided_until)),
-                started=started,
-            )
-        )
-
-    def plan_backfill(
-        self, name: str, begins: datetime, ends: datetime, parallel: int, backfill: str
-    ) -> Backfill:
-        """Return what a backfill would do; nothing is changed.
-
-        Raises:
-            UnknownScheduleError: there is no such schedule.
-            InputError: the time isn't in the past, or has too many firings.
-        """
-        with self._database.read() as connection:
-            row = self._get(connection, name)
-            now = self._database.now_micros(connection)
-            taken = _taken(connection, name, begins, ends)
-        if not to_micros(begins) < to_micros(ends) <= now:
-            raise InputError("a backfill begins before it ends, and ends in the past")
-        # What the schedule itself still decides on isn't the past yet.
-        end = ends if row.next_at is None else min(ends, from_micros(row.decided_until + 1))
-        begun = Schedule.from_text(row.body).firings(begins - _MICROSECOND)
-        firings = list(islice(takewhile(lambda one: one.utc < end, begun), MOST_BACKFILLED + 1))
-        if len(firings) > MOST_BACKFILLED:
-            raise InputError(f"there are more than {MOST_BACKFILLED} firings in that time")
-        wanted = tuple(one for one in firings if to_micros(one.utc) not in taken)
-        return Backfill(
-            id=backfill,
-            schedule=name,
-            begins=begins,
-            ends=ends,
-            parallel=parallel,
-            firings=wanted,
-            started_before=len(firings) - len(wanted),
-        )
-
-    def backfill(self, planned: Backfill) -> None:
-        """Have the runs of a backfill be started, of those firings that still have none.
-
-        Raises:
-            UnknownScheduleError: the schedule was deleted.
-        """
-        name = planned.schedule
-        with self._database.begin() as connection:
-            self._get(connection, name, lock=True)
-            now = self._database.now_micros(connection)
-            connection.execute(
-                insert(_backfills).values(
-                    id=planned.id,
-                    schedule=name,
-                    begins=to_micros(planned.begins),
-                    ends=to_micros(planned.ends),
-                    parallel=planned.parallel,
-                    created_at=now,
-                )
-            )
-            taken = _taken(connection, name, planned.begins, planned.ends)
-            decisions = [
-                Decision(firing, FiringState.WAITING, _BACKFILLED)
-                for firing in planned.firings
-                if to_micros(firing.utc) not in taken
-            ]
-            rows = [{**_row(name, one, now), "backfill": planned.id} for one in decisions]
-            if rows:
-                moments: BindParameter[int] = bindparam("moment")
-                over = delete(_firings).where(_firings.c.schedule == name, _firings.c.at == moments)
-                connection.execute(over, [{"moment": row["at"]} for row in rows])
-                connection.execute(insert(_firings), rows)
-            announce(connection)
-
-    def cancel_backfills(self, name: str) -> int:
-        """Start no more runs of a schedule's backfills; return how many firings that were.
-
-        Raises:
-            UnknownScheduleError: there is no such schedule.
-        """
-        with self._database.begin() as connection:
-            self._get(connection, name, lock=True)
-            left = update(_firings).where(
-                _firings.c.schedule == name, _firings.c.backfill.is_not(None), schema.OPEN_FIRING
-            )
-            state, reason = FiringState.SKIPPED.value, "the backfill was cancelled"
-            return connection.execute(left.values(state=state, reason=reason)).rowcount
 
     def claim(self) -> list[OpenFiring]:
         """Take firings whose runs are to be started, oldest first, for a while."""
@@ -381,11 +274,11 @@ class ScheduleStore:
         return sum(counts)
 
     def _claim(self, connection: Connection, row: Row[Any], now: int) -> OpenFiring | None:
-        found = self._find(connection, row.schedule)
+        found = find(connection, row.schedule)
         if found is None:
             return None
         schedule = Schedule.from_text(found.body)
-        live = [] if row.backfill else self._live(connection, row.schedule)
+        live = [] if row.backfill else live_runs(connection, row.schedule)
         if row.state == FiringState.WAITING and live:
             return None
         values = {"claimed_until": now + CLAIM // _MICROSECOND}
@@ -413,100 +306,23 @@ class ScheduleStore:
             closed = update(_firings).where(*place, schema.OPEN_FIRING)
             connection.execute(closed.values(**values))
 
-    def _set(self, connection: Connection, name: str, now: int, **values: Any) -> None:
-        place = _schedules.c.name == name
-        connection.execute(update(_schedules).where(place).values(updated_at=now, **values))
-        announce(connection)
-
-    def _live(self, connection: Connection, name: str) -> list[RunId]:
-        recent = (
-            select(_firings.c.run_id)
-            .where(
-                _firings.c.schedule == name,
-                _firings.c.state == FiringState.STARTED,
-                _firings.c.backfill.is_(None),
-            )
-            .order_by(_firings.c.at.desc())
-            .limit(_RECENT)
-        )
-        ids = [run_id for run_id in connection.execute(recent).scalars() if run_id]
-        query = select(_runs.c.id).where(_runs.c.id.in_(ids), schema.LIVE)
-        return [RunId(run_id) for run_id in connection.execute(query).scalars()]
-
-    def _open_states(self, connection: Connection, name: str) -> set[str]:
-        query = select(_firings.c.state).where(
-            _firings.c.schedule == name, schema.OPEN_FIRING, _firings.c.backfill.is_(None)
-        )
-        return set(connection.execute(query).scalars())
-
-    def _find(
-        self, connection: Connection, name: str, *, lock: bool = False, skip_locked: bool = False
-    ) -> Row[Any] | None:
-        query = _all().where(_schedules.c.name == name)
-        if lock:
-            query = query.with_for_update(skip_locked=skip_locked)
-        return connection.execute(query).one_or_none()
-
-    def _get(self, connection: Connection, name: str, *, lock: bool = False) -> Row[Any]:
-        row = self._find(connection, name, lock=lock)
-        if row is None:
-            names = list(connection.execute(select(_schedules.c.name)).scalars())
-            raise UnknownScheduleError(name, nearest(name, names))
-        return row
-
-    def _state(self, connection: Connection, name: str) -> ScheduleState:
-        return _state(self._get(connection, name))
-
-
-def _all() -> Select[Any]:
-    return select(_schedules)
-
-
-def _taken(connection: Connection, name: str, begins: datetime, ends: datetime) -> set[int]:
-    """Return the firings of a time, in microseconds, that have their runs or are to get them."""
-    query = select(_firings.c.at).where(
-        _firings.c.schedule == name,
-        _firings.c.at >= to_micros(begins),
-        _firings.c.at < to_micros(ends),
-        _firings.c.state.in_((FiringState.STARTED, FiringState.DUE, FiringState.WAITING)),
-    )
-    return set(connection.execute(query).scalars())
-
 
 def _of(schedule: str, at: int) -> tuple[Any, ...]:
     return _firings.c.schedule == schedule, _firings.c.at == at
 
 
-def _next_at(schedule: Schedule, after: int) -> int | None:
-    """Return when a schedule is to be looked at next, in microseconds, its jitter included."""
-    firing = schedule.next_firing(from_micros(after))
-    return None if firing is None else to_micros(firing.utc + schedule.delay)
-
-
-def _row(name: str, decision: Decision, now: int) -> dict[str, Any]:
-    firing = decision.firing
-    return {
-        "schedule": name,
-        "at": to_micros(firing.utc),
-        "local": firing.local.isoformat(),
-        "note": None if firing.note is None else firing.note.value,
-        "state": decision.state.value,
-        "reason": decision.reason,
-        "decided_at": now,
-    }
-
-
-def _state(row: Row[Any]) -> ScheduleState:
-    schedule = Schedule.from_text(row.body)
-    next_at = None if row.next_at is None else from_micros(row.next_at)
-    return ScheduleState(
-        schedule=schedule,
-        is_paused=row.paused,
-        started=row.started,
-        next_at=None if next_at is None else next_at - schedule.delay,
-        created_at=from_micros(row.created_at),
-        updated_at=from_micros(row.updated_at),
-    )
+def _differences(
+    there: ScheduleState, schedule: Schedule, following: Following | None
+) -> Sequence[str]:
+    """Return in what a schedule differs from one of the same name."""
+    if there.following is not None and following is not None:
+        before, wanted = there.following, following
+        names = ("schedule", "reference")
+        return [name for name in names if getattr(before, name) != getattr(wanted, name)]
+    if there.following is not following:
+        return ["what declares it"]
+    known, given = there.schedule.to_json(), schedule.to_json()
+    return [key for key in given if given[key] != known[key]]
 
 
 def _record(row: Row[Any]) -> FiringRecord:

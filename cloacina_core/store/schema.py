@@ -359,10 +359,16 @@ schedules = Table(
     Column("name", String(100), primary_key=True),
     Column("body", Text, nullable=False),
     Column("paused", Boolean, nullable=False),
+    # Why, when it wasn't people who paused it.
+    Column("pause_reason", Text),
+    # What it was declared by, and what it follows; null when people made it.
+    Column("declared", Text),
     # All its firings up to here were decided on.
     Column("decided_until", BigInteger, nullable=False),
     # When it is to be looked at next, its jitter included; null when nothing is due any more.
     Column("next_at", BigInteger),
+    # The end of the maintenance window that was open when it was looked at.
+    Column("resting_until", BigInteger),
     Column("started", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
@@ -381,6 +387,8 @@ firings = Table(
     Column("reason", Text),
     Column("run_id", String(26)),
     Column("decided_at", BigInteger, nullable=False),
+    # When its run was accepted.
+    Column("started_at", BigInteger),
     # What it was asked for again in.
     Column("backfill", String(26)),
     # Until when the one who starts the run has it.
@@ -389,6 +397,15 @@ firings = Table(
     Index("ix_firings_backfill", "backfill", "state"),
     Index("ix_firings_open", "at", sqlite_where=OPEN_FIRING, postgresql_where=OPEN_FIRING),
     sqlite_with_rowid=False,
+)
+
+# Times in which no schedule starts anything. The body is what `model.schedule.window` makes of it.
+windows = Table(
+    "windows",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
 )
 
 # Requests for firings of the past, few of whose runs are live at a time.

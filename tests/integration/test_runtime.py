@@ -51,6 +51,8 @@ from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import AsyncRuntime, RunHandle, Runtime
 from cloacina_core.runtime.asynchronous import AsyncRunHandle
+from cloacina_core.runtime.asynchronous_schedules import AsyncSchedules
+from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.store import schema
 from cloacina_core.store.ownership import ProcessIdentity
 
@@ -839,7 +841,11 @@ class TestAsync:
     def test_all_that_may_take_a_while_can_be_awaited(self):
         quick = {"engine_id", "observe", "sources"}
 
-        for thread, loop in ((Runtime, AsyncRuntime), (RunHandle, AsyncRunHandle)):
+        for thread, loop in (
+            (Runtime, AsyncRuntime),
+            (RunHandle, AsyncRunHandle),
+            (Schedules, AsyncSchedules),
+        ):
             waits = {name for name in vars(thread) if not name.startswith("_")} - quick
             assert waits - vars(loop).keys() - {"local", "on_end"} == set()
             for name in waits & vars(loop).keys() - {"id", "open"}:

@@ -24,11 +24,8 @@ from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import Runtime
 from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.runtime.sources import Sources
-from cloacina_core.store.schedules import (
-    ScheduleExistsError,
-    ScheduleStore,
-    UnknownScheduleError,
-)
+from cloacina_core.store.schedule_rows import ScheduleExistsError, UnknownScheduleError
+from cloacina_core.store.schedules import ScheduleStore
 from cloacina_registry.registry import Registry
 
 WAITING = {
@@ -67,8 +64,8 @@ def store(view: StoreView) -> ScheduleStore:
 
 
 @pytest.fixture
-def schedules(view: StoreView, store: ScheduleStore) -> Schedules:
-    return Schedules(lambda: store, Sources(view, plugins()), SystemClock())
+def schedules(view: StoreView) -> Schedules:
+    return Schedules(lambda: view.database, Sources(view, plugins()), SystemClock())
 
 
 @pytest.fixture

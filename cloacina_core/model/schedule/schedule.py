@@ -296,28 +296,3 @@ class Backfill:
             "firings": [firing.to_json() for firing in self.firings],
             "started_before": self.started_before,
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleState:
-    """A schedule, and how far it is."""
-
-    schedule: Schedule
-    is_paused: bool
-    started: int
-    """How many runs it has started."""
-    next_at: datetime | None
-    """When it is due next; None: never again, or it is paused."""
-    created_at: datetime
-    updated_at: datetime
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return the state as a JSON object."""
-        return {
-            **self.schedule.to_json(),
-            "paused": self.is_paused,
-            "started": self.started,
-            "next_at": None if self.next_at is None else iso(self.next_at),
-            "created_at": iso(self.created_at),
-            "updated_at": iso(self.updated_at),
-        }

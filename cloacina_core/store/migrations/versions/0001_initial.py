@@ -205,8 +205,11 @@ def _create_schedules() -> None:
         sa.Column("name", sa.String(100), nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.Column("paused", sa.Boolean, nullable=False),
+        sa.Column("pause_reason", sa.Text),
+        sa.Column("declared", sa.Text),
         sa.Column("decided_until", sa.BigInteger, nullable=False),
         sa.Column("next_at", sa.BigInteger),
+        sa.Column("resting_until", sa.BigInteger),
         sa.Column("started", sa.Integer, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
@@ -223,6 +226,7 @@ def _create_schedules() -> None:
         sa.Column("reason", sa.Text),
         sa.Column("run_id", sa.String(26)),
         sa.Column("decided_at", sa.BigInteger, nullable=False),
+        sa.Column("started_at", sa.BigInteger),
         sa.Column("backfill", sa.String(26)),
         sa.Column("claimed_until", sa.BigInteger, nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("schedule", "at", name="pk_firings"),
@@ -238,6 +242,13 @@ def _create_schedules() -> None:
         ["at"],
         sqlite_where=OPEN_FIRING,
         postgresql_where=OPEN_FIRING,
+    )
+    op.create_table(
+        "windows",
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_windows"),
     )
     op.create_table(
         "backfills",

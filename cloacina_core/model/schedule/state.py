@@ -1,0 +1,40 @@
+"""A schedule as a store has it: how far it is, and what it follows."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cloacina_core.foundation.clock import iso
+from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.schedule.following import Following
+from cloacina_core.model.schedule.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleState:
+    """A schedule, and how far it is."""
+
+    schedule: Schedule
+    is_paused: bool
+    pause_reason: str | None
+    """Why, when it wasn't people who paused it."""
+    following: Following | None
+    """What it was declared by; None: people made it."""
+    started: int
+    """How many runs it has started."""
+    next_at: datetime | None
+    """When it is due next; None: never again, or it is paused."""
+    created_at: datetime
+    updated_at: datetime
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the state as a JSON object."""
+        return {
+            **self.schedule.to_json(),
+            "paused": self.is_paused,
+            "pause_reason": self.pause_reason,
+            "declared_by": None if self.following is None else self.following.to_json(),
+            "started": self.started,
+            "next_at": None if self.next_at is None else iso(self.next_at),
+            "created_at": iso(self.created_at),
+            "updated_at": iso(self.updated_at),
+        }

@@ -1,0 +1,81 @@
+"""A thin adapter for asyncio: the same schedules, awaited."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.schedule.firing import Firing
+from cloacina_core.model.schedule.schedule import Backfill, FiringRecord
+from cloacina_core.model.schedule.state import ScheduleState
+from cloacina_core.runtime.schedules import Schedules
+
+
+class AsyncSchedules:
+    """Wraps the `Schedules` of a runtime."""
+
+    def __init__(self, schedules: Schedules) -> None:
+        self._schedules = schedules
+
+    async def add(
+        self, name: str, reference: str, *, cron: str, **options: Any
+    ) -> tuple[ScheduleState, bool]:
+        """Keep a schedule; arguments are those of `Schedules.add`."""
+        return await asyncio.to_thread(self._schedules.add, name, reference, cron=cron, **options)
+
+    async def update(self, name: str, **changes: Any) -> ScheduleState:
+        """Change fields of a schedule, see `Schedules.update`."""
+        return await asyncio.to_thread(self._schedules.update, name, **changes)
+
+    async def enable(
+        self, reference: str, name: str | None = None, **options: Any
+    ) -> Sequence[tuple[ScheduleState, bool]]:
+        """Keep what a package declares; arguments are those of `Schedules.enable`."""
+        return await asyncio.to_thread(self._schedules.enable, reference, name, **options)
+
+    async def disable(self, reference: str, name: str | None = None) -> Sequence[str]:
+        """Forget what was enabled, see `Schedules.disable`."""
+        return await asyncio.to_thread(self._schedules.disable, reference, name)
+
+    async def pause(self, name: str) -> ScheduleState:
+        """Have nothing of a schedule be due, see `Schedules.pause`."""
+        return await asyncio.to_thread(self._schedules.pause, name)
+
+    async def resume(self, name: str) -> ScheduleState:
+        """Have a schedule go on from now, see `Schedules.resume`."""
+        return await asyncio.to_thread(self._schedules.resume, name)
+
+    async def delete(self, name: str) -> None:
+        """Forget a schedule and its history, see `Schedules.delete`."""
+        await asyncio.to_thread(self._schedules.delete, name)
+
+    async def get(self, name: str) -> ScheduleState:
+        """Return a schedule, see `Schedules.get`."""
+        return await asyncio.to_thread(self._schedules.get, name)
+
+    async def all(self) -> Sequence[ScheduleState]:
+        """Return all schedules, by name."""
+        return await asyncio.to_thread(self._schedules.all)
+
+    async def history(self, name: str, **options: Any) -> Sequence[FiringRecord]:
+        """Return what became of firings; arguments are those of `Schedules.history`."""
+        return await asyncio.to_thread(self._schedules.history, name, **options)
+
+    async def next(self, name: str, **options: Any) -> Sequence[Firing]:
+        """Return when a schedule is due next; arguments are those of `Schedules.next`."""
+        return await asyncio.to_thread(self._schedules.next, name, **options)
+
+    async def backfill(
+        self, name: str, begins: datetime, ends: datetime, **options: Any
+    ) -> Backfill:
+        """Start runs of firings in the past; arguments are those of `Schedules.backfill`."""
+        return await asyncio.to_thread(self._schedules.backfill, name, begins, ends, **options)
+
+    async def cancel_backfills(self, name: str) -> int:
+        """Start no more runs of backfills, see `Schedules.cancel_backfills`."""
+        return await asyncio.to_thread(self._schedules.cancel_backfills, name)
+
+    async def definition(self, reference: str) -> WorkflowDefinition:
+        """Return what a reference means now, see `Schedules.definition`."""
+        return await asyncio.to_thread(self._schedules.definition, reference)

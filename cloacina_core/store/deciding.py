@@ -1,0 +1,96 @@
+"""Decides on the firings of a schedule that are due, within a transaction that has locked it."""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from cloacina_core.foundation.clock import from_micros, to_micros
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.schedule.decisions import Decision, Earlier, decide
+from cloacina_core.model.schedule.schedule import FiringState, Schedule
+from cloacina_core.store import schema
+from cloacina_core.store.schedule_rows import next_at
+
+_schedules, _firings, _runs = schema.schedules, schema.firings, schema.runs
+
+_RECENT = 50
+"""Of how many firings the runs are looked at, to see whether one is live."""
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def decide_due(connection: Connection, row: Row[Any], now: int) -> int:
+    """Write what becomes of the firings of a schedule that are due, and how far it is then.
+
+    Args:
+        connection: in a write transaction.
+        row: of the schedule, locked.
+        now: by the database's clock, in microseconds.
+
+    Returns:
+        Up to which moment all of its firings are decided on, in microseconds.
+    """
+    schedule = Schedule.from_text(row.body)
+    open_states = _open_states(connection, row.name)
+    earlier = Earlier(
+        decided_until=from_micros(row.decided_until),
+        started=row.started,
+        live=FiringState.DUE in open_states or bool(live_runs(connection, row.name)),
+        waiting=FiringState.WAITING in open_states,
+    )
+    decisions = decide(schedule, earlier, from_micros(now))
+    if decisions:
+        rows = [firing_row(row.name, decision, now) for decision in decisions]
+        connection.execute(insert(_firings), rows)
+    until: int = max(now - schedule.delay // _MICROSECOND, row.decided_until)
+    is_to_start = {FiringState.DUE, FiringState.WAITING}
+    started = row.started + sum(decision.state in is_to_start for decision in decisions)
+    is_over = schedule.max_runs is not None and started >= schedule.max_runs
+    connection.execute(
+        update(_schedules)
+        .where(_schedules.c.name == row.name)
+        .values(
+            decided_until=until,
+            next_at=None if is_over else next_at(schedule, until),
+            started=started,
+        )
+    )
+    return until
+
+
+def firing_row(name: str, decision: Decision, now: int) -> dict[str, Any]:
+    """Return the row of a firing of a schedule that was decided on at a moment."""
+    firing = decision.firing
+    return {
+        "schedule": name,
+        "at": to_micros(firing.utc),
+        "local": firing.local.isoformat(),
+        "note": None if firing.note is None else firing.note.value,
+        "state": decision.state.value,
+        "reason": decision.reason,
+        "decided_at": now,
+    }
+
+
+def live_runs(connection: Connection, name: str) -> list[RunId]:
+    """Return the runs of a schedule that haven't ended, but for those of backfills."""
+    recent = (
+        select(_firings.c.run_id)
+        .where(
+            _firings.c.schedule == name,
+            _firings.c.state == FiringState.STARTED,
+            _firings.c.backfill.is_(None),
+        )
+        .order_by(_firings.c.at.desc())
+        .limit(_RECENT)
+    )
+    ids = [run_id for run_id in connection.execute(recent).scalars() if run_id]
+    query = select(_runs.c.id).where(_runs.c.id.in_(ids), schema.LIVE)
+    return [RunId(run_id) for run_id in connection.execute(query).scalars()]
+
+
+def _open_states(connection: Connection, name: str) -> set[str]:
+    query = select(_firings.c.state).where(
+        _firings.c.schedule == name, schema.OPEN_FIRING, _firings.c.backfill.is_(None)
+    )
+    return set(connection.execute(query).scalars())

@@ -1,0 +1,100 @@
+"""Rows of schedules: found, read, and changed within a transaction that somebody else has."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from cloacina_core.errors import ConflictError, NotFoundError
+from cloacina_core.foundation.clock import from_micros, to_micros
+from cloacina_core.foundation.names import nearest
+from cloacina_core.model.schedule.following import Following
+from cloacina_core.model.schedule.schedule import Schedule
+from cloacina_core.model.schedule.state import ScheduleState
+from cloacina_core.store import schema
+from cloacina_core.store.watching import announce
+
+_schedules = schema.schedules
+
+
+class UnknownScheduleError(NotFoundError):
+    """There is no schedule of this name."""
+
+    code = "unknown-schedule"
+
+    def __init__(self, name: str, near: Sequence[str]) -> None:
+        hint = f"did you mean {' or '.join(near)}?" if near else "see: cloacina schedule list"
+        super().__init__(f"there is no schedule {name[:100]!r}", hint=hint)
+
+
+class ScheduleExistsError(ConflictError):
+    """There is another schedule of this name."""
+
+    code = "schedule-exists"
+
+    def __init__(self, name: str, differs_in: Sequence[str]) -> None:
+        super().__init__(
+            f"schedule {name!r} is there already, with other values of {', '.join(differs_in)}",
+            hint=f"change it with: cloacina schedule update {name}",
+        )
+
+
+def find(
+    connection: Connection, name: str, *, lock: bool = False, skip_locked: bool = False
+) -> Row[Any] | None:
+    """Return the row of a schedule; None: there is none, or it is skipped as another's."""
+    query = select(_schedules).where(_schedules.c.name == name)
+    if lock:
+        query = query.with_for_update(skip_locked=skip_locked)
+    return connection.execute(query).one_or_none()
+
+
+def get(connection: Connection, name: str, *, lock: bool = False) -> Row[Any]:
+    """Return the row of a schedule.
+
+    Raises:
+        UnknownScheduleError: there is none of this name.
+    """
+    row = find(connection, name, lock=lock)
+    if row is None:
+        names = list(connection.execute(select(_schedules.c.name)).scalars())
+        raise UnknownScheduleError(name, nearest(name, names))
+    return row
+
+
+def change(connection: Connection, name: str, now: int, **values: Any) -> None:
+    """Change a schedule, and have engines look at it."""
+    place = _schedules.c.name == name
+    connection.execute(update(_schedules).where(place).values(updated_at=now, **values))
+    announce(connection)
+
+
+def next_at(schedule: Schedule, after: int) -> int | None:
+    """Return when a schedule is to be looked at next, in microseconds, its jitter included."""
+    firing = schedule.next_firing(from_micros(after))
+    return None if firing is None else to_micros(firing.utc + schedule.delay)
+
+
+def state(connection: Connection, name: str) -> ScheduleState:
+    """Return a schedule, and how far it is.
+
+    Raises:
+        UnknownScheduleError: there is none of this name.
+    """
+    return state_of(get(connection, name))
+
+
+def state_of(row: Row[Any]) -> ScheduleState:
+    """Return what a row tells."""
+    schedule = Schedule.from_text(row.body)
+    due = None if row.next_at is None else from_micros(row.next_at)
+    return ScheduleState(
+        schedule=schedule,
+        is_paused=row.paused,
+        pause_reason=row.pause_reason,
+        following=None if row.declared is None else Following.from_text(row.declared),
+        started=row.started,
+        next_at=None if due is None else due - schedule.delay,
+        created_at=from_micros(row.created_at),
+        updated_at=from_micros(row.updated_at),
+    )
