@@ -1,4 +1,4 @@
-"""Obeys what is asked of live runs: cancel, pause, resume, signal, and to note a late result."""
+"""Obeys what is asked of live runs: to end or pause, take a signal or event, note a late result."""
 
 import json
 from collections.abc import Callable
@@ -69,6 +69,8 @@ class Control:
                 run, EventType.SIGNAL_RECEIVED, reason=f"signal {command.name!r} {command}"
             )
             self._decide(run, planner.signalled(run, command))
+        elif command.kind is CommandKind.EVENT:
+            self._decide(run, planner.event_came(run, command))
         elif run.cancel is not None:
             return
         elif command.kind is CommandKind.PAUSE and run.status is RunStatus.RUNNING:

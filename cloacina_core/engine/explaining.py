@@ -24,7 +24,7 @@ from cloacina_core.model.explanation import (
 from cloacina_core.model.rules import all_done, all_succeeded, none_failed, undecided
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun
-from cloacina_core.model.wait import WaitKind, awaited
+from cloacina_core.model.wait import WaitKind, WaitState, awaited
 
 _TOLD = 5
 """How many names are told; all are counted."""
@@ -187,6 +187,8 @@ class _Explainer:
         kind, facts = ReasonKind.SLEEPING, dict[str, JsonValue]()
         if wait.kind is WaitKind.SIGNAL:
             kind, facts = ReasonKind.SIGNAL, {"signal": wait.signal}
+        elif wait.event is not None and wait.state is WaitState.OPEN:
+            kind, facts = ReasonKind.EVENT, {"event": wait.event.name, "where": wait.event.where}
         elif children := awaited(task.waits):
             kind, facts = ReasonKind.CHILDREN, {"runs": [child.run_id for child in children]}
         return Reason(
@@ -257,6 +259,8 @@ class _Explainer:
                 continue
             if reason.kind is ReasonKind.SIGNAL:
                 return f"cloacina runs signal {run_id} {reason.facts['signal']}"
+            if reason.kind is ReasonKind.EVENT:
+                return f"cloacina event send {reason.facts['event']}"
             if reason.kind is ReasonKind.LIMIT and "runs" in reason.facts:
                 holders = reason.facts["runs"]
                 first = holders[0] if isinstance(holders, list) and holders else run_id

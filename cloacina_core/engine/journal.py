@@ -18,6 +18,7 @@ from cloacina_core.model.child import told
 from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.event import EventType
 from cloacina_core.model.run import AttemptResult, Failure, RunSummary
+from cloacina_core.model.sending.sent_event import AwaitedEvent
 from cloacina_core.model.spilled import Encoded, digests_in, reference_to_json
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.wait import Wait, WaitKind, WaitState
@@ -204,15 +205,36 @@ class Journal:
         task.reason = f"waits {task.waits[-1]}"
         self._give_back(run, number)
         self._task(run, number)
+        if task.waits[-1].event is not None:
+            self._awaits_event(run, number, task.waits[-1].event)
         self._attempt_event(run, number, EventType.TASK_DEFERRED, task.reason)
 
+    def _awaits_event(self, run: RunState, number: int, event: AwaitedEvent) -> None:
+        task = run.tasks[number]
+        self.batch.event_waits.append(
+            {
+                "run_id": run.run_id,
+                "task": run.name_of(number),
+                "attempt": len(task.attempts),
+                "number": len(task.waits),
+                "name": event.name,
+                "condition": event.where,
+                "since": to_micros(event.since),
+                "after": event.after,
+                "looked": False,
+            }
+        )
+
     def signal_delivered(self, run: RunState, number: int, signal: Command) -> None:
-        """Write that a task took a signal that it waited for."""
+        """Write that a task took a signal, or an event, that it waited for."""
         name = run.name_of(number)
         self._task(run, number)
         row = {"in_run": run.run_id, "command": signal.id, "taken_by": name}
         self.batch.taken.append(row)
-        self._attempt_event(run, number, EventType.SIGNAL_TAKEN, f"signal {signal.name!r}")
+        if signal.kind is CommandKind.EVENT:
+            self._attempt_event(run, number, EventType.EVENT_TAKEN, f"event {signal.name!r}")
+        else:
+            self._attempt_event(run, number, EventType.SIGNAL_TAKEN, f"signal {signal.name!r}")
 
     def child_started(self, run: RunState, number: int, child: RunState) -> None:
         """Write that a task asked for a run, which is written apart; both or none are kept."""
@@ -544,6 +566,8 @@ def _why_resumed(wait: Wait) -> str:
         how = "begun" if wait.is_detached else "ended"
         return f"{told(wait.children)} {'has' if len(wait.children) == 1 else 'have'} {how}"
     what = f"signal {wait.signal!r}" if wait.kind is WaitKind.SIGNAL else "its time"
+    if wait.event is not None:
+        what = f"event {wait.event.name!r}"
     return f"{what} didn't come" if wait.state is WaitState.TIMED_OUT else f"{what} came"
 
 

@@ -5,6 +5,7 @@ decisions, in order. Work over a whole run is proportional to its edges: a task'
 when a task before it ends, and only then.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -44,12 +45,12 @@ class Defer:
 
     task: int
     until: datetime | None
-    """When its wait is over at the latest; None: only a signal wakes it."""
+    """When its wait is over at the latest; None: only what it waits for wakes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """The task takes a signal that it waited for, and may be called again."""
+    """The task takes a signal or an event that it waited for, and may be called again."""
 
     task: int
     signal: Command
@@ -220,6 +221,27 @@ def _deliver(run: RunState, number: int, decisions: list[Decision]) -> None:
             return
 
 
+def event_came(run: RunState, command: Command) -> list[Decision]:
+    """Decide what follows when an event came that a task waited for, and perhaps still does."""
+    told = json.loads(str(command.payload))
+    place = told["wait"]
+    number = run.number_of(place["task"])
+    if number is None:
+        return []
+    task = run.tasks[number]
+    is_awaited = (
+        task.status is TaskStatus.SLEEPING
+        and (len(task.attempts), len(task.waits)) == (place["attempt"], place["number"])
+        and task.waits[-1].state is WaitState.OPEN
+    )
+    if not is_awaited:  # it timed out, or the run goes on without
+        return []
+    _close_wait(task, WaitState.DONE, json.dumps(told["event"], ensure_ascii=False))
+    task.status = TaskStatus.READY
+    task.wake_at = None
+    return [Deliver(number, command)]
+
+
 def _close_wait(task: TaskState, state: WaitState, payload: str | None = None) -> None:
     task.waits = (*task.waits[:-1], replace(task.waits[-1], state=state, payload=payload))
 
@@ -229,7 +251,7 @@ def wake(run: RunState, number: int) -> list[Decision]:
     task = run.tasks[number]
     if task.status is not TaskStatus.SLEEPING:
         return []
-    if task.waits and task.waits[-1].kind is WaitKind.SIGNAL:
+    if task.waits and task.waits[-1].kind in (WaitKind.SIGNAL, WaitKind.EVENT):
         _close_wait(task, WaitState.TIMED_OUT)
     elif task.waits and task.waits[-1].kind is WaitKind.MOMENT:
         _close_wait(task, WaitState.DONE)

@@ -184,6 +184,17 @@ class RunState:
         name = self.plan.tasks[expansion.task].name
         return instance_name(name, number - expansion.first)
 
+    def number_of(self, name: str) -> int | None:
+        """Return the number of the task run with a name, as `name_of` writes it; None: no such."""
+        task, index = split_instance(name)
+        number = self.plan.number.get(task)
+        if number is None or index is None:
+            return number
+        expansion = self.expansions.get(number)
+        if expansion is None or index >= len(expansion.instances):
+            return None
+        return expansion.first + index
+
     def definition_of(self, number: int) -> TaskDefinition:
         """Return the definition of a task, or of the task that an instance is of."""
         expansion = self.expansion_of(number)

@@ -397,6 +397,31 @@ class Context(MutableMapping[str, JsonValue]):
         """
         return self._waits.wait_for(signal, timeout)
 
+    def wait_for_event(
+        self,
+        name: str,
+        *,
+        where: Mapping[str, Any] | None = None,
+        timeout: timedelta | None = None,
+    ) -> JsonValue:
+        """Wait as `sleep` does, until an event is sent that fits, and return what it carries.
+
+        It is the first one that is sent after the task began to wait, with `cloacina event send` or
+        `Runtime.sent_events`. Other runs that wait for it go on with it, too. Of two waits for
+        events of one name, the second one gets a later event.
+
+        Args:
+            name: of the event, as `orders.paid`.
+            where: a condition on what it carries, as `{"order": 17}` or
+                `{"order.total": {">=": 100}}`; None: any event of the name.
+            timeout: how long to wait; None for ever.
+
+        Raises:
+            InputError: the name or the condition can't be used.
+            WaitTimeoutError: it wasn't sent. It can be caught.
+        """
+        return self._waits.wait_for_event(name, where, timeout)
+
     @overload
     def run_workflow(
         self,

@@ -42,6 +42,8 @@ class EventType(StrEnum):
     """A signal came; it is kept until a task waits for it."""
     SIGNAL_TAKEN = "signal_taken"
     """A task took a signal that it waited for."""
+    EVENT_TAKEN = "event_taken"
+    """A task took a sent event that it waited for."""
     CANCEL_REQUESTED = "cancel_requested"
     """Nothing more starts; what runs is told, and given up after a grace."""
     PAUSED = "paused"

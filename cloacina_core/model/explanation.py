@@ -37,6 +37,8 @@ class ReasonKind(StrEnum):
     SLEEPING = "sleeping"
     """It asked to wait until a moment, or for a condition."""
     SIGNAL = "signal"
+    EVENT = "event"
+    """A sent event."""
     CHILDREN = "children"
     """Runs that it asked for haven't ended."""
     RETRY = "retry"

@@ -1,4 +1,4 @@
-"""Waits that give the task's slot back: for a moment, a signal, a condition, or other runs.
+"""Waits that give the task's slot back: for a moment, a signal, an event, a condition, or runs.
 
 A wait ends the call of the function. Once it is over, the function is called again from its
 beginning, in the same attempt, and the waits that it asked for before are found to be over: the
@@ -16,6 +16,8 @@ from cloacina_core.foundation.clock import from_micros, iso, to_micros
 from cloacina_core.foundation.json_value import JsonValue, decode
 from cloacina_core.model.child import Child, told
 from cloacina_core.model.retry import LONGEST
+from cloacina_core.model.sending.conditions import Condition
+from cloacina_core.model.sending.sent_event import AwaitedEvent, checked_event_name
 
 MAX_SIGNAL_NAME_LENGTH = 100
 
@@ -26,6 +28,7 @@ class WaitKind(StrEnum):
     MOMENT = "moment"
     CONDITION = "condition"
     SIGNAL = "signal"
+    EVENT = "event"
     CHILDREN = "children"
 
 
@@ -44,13 +47,15 @@ class Wait:
     kind: WaitKind
     state: WaitState = WaitState.OPEN
     until: datetime | None = None
-    """When the task is called again at the latest; None: only a signal wakes it."""
+    """When the task is called again at the latest; None: only what it waits for wakes it."""
     deadline: datetime | None = None
     """When the wait has taken too long."""
     signal: str | None = None
     """The name of the signal."""
     payload: str | None = None
-    """What came with the signal, encoded."""
+    """What came with the signal, or the event, encoded."""
+    event: AwaitedEvent | None = None
+    """Which sent event."""
     children: tuple[Child, ...] = ()
     """The runs that are waited for; those that are only begun end the wait at once."""
     is_detached: bool = False
@@ -59,6 +64,8 @@ class Wait:
     @property
     def what(self) -> str:
         """What is waited for, in a word: the same in each call of the task."""
+        if self.event is not None:
+            return str(self.event)
         return self.signal or ", ".join(str(one) for one in self.children) or self.kind.value
 
     def __str__(self) -> str:
@@ -67,6 +74,8 @@ class Wait:
         parts = []
         if self.signal is not None:
             parts.append(f"for signal {self.signal!r}")
+        elif self.event is not None:
+            parts.append(f"for {self.event}")
         elif self.kind is WaitKind.CONDITION:
             parts.append("for its condition, asked again")
         elif self.children:
@@ -85,6 +94,7 @@ class Wait:
             "deadline": _micros(self.deadline),
             "signal": self.signal,
             "payload": self.payload,
+            "event": self.event and self.event.to_json(),
             "children": [child.to_json() for child in self.children],
             "is_detached": self.is_detached,
         }
@@ -99,6 +109,7 @@ class Wait:
             deadline=_moment(data["deadline"]),
             signal=data["signal"],
             payload=data["payload"],
+            event=data["event"] and AwaitedEvent.from_json(data["event"]),
             children=tuple(Child.from_json(child) for child in data["children"]),
             is_detached=data["is_detached"],
         )
@@ -205,6 +216,34 @@ class Waits:
         if wait.state is WaitState.TIMED_OUT:
             raise WaitTimeoutError(f"signal {name!r} didn't come until {wait.until}")
         return None if wait.payload is None else decode(wait.payload)
+
+    def wait_for_event(self, name: str, where: object, timeout: timedelta | None) -> JsonValue:
+        """See `Context.wait_for_event`."""
+        now = self._now()
+        had = [decode(wait.payload or "")["number"] for wait in self._events_of(name)]
+        event = AwaitedEvent(
+            name=checked_event_name(name),
+            where=Condition.checked(where).text,
+            since=now,
+            after=max(had, default=0),
+        )
+        wait = self._take(Wait(kind=WaitKind.EVENT, event=event))
+        if wait is None:
+            until = None if timeout is None else now + _checked(timeout, "timeout")
+            wait = self._record(Wait(kind=WaitKind.EVENT, event=event, until=until))
+        if wait.state is WaitState.OPEN:
+            self._defer()
+        if wait.state is WaitState.TIMED_OUT:
+            raise WaitTimeoutError(f"{event} didn't come until {wait.until}")
+        return decode(wait.payload or "")["data"]
+
+    def _events_of(self, name: str) -> list[Wait]:
+        """Return the waits before this one that had an event of a name."""
+        return [
+            wait
+            for wait in self._waits[: self._next]
+            if wait.event is not None and wait.event.name == name and wait.payload is not None
+        ]
 
     def run(self, children: Sequence[Child], *, is_detached: bool) -> tuple[Child, ...]:
         """Return runs once they have ended, or once they have begun when they are detached."""

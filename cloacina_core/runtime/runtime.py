@@ -802,7 +802,8 @@ class Runtime:
         engine = self._engines.engine
         self._taker.take_back(engine, self._engines.left_behind())
         if self._recover:
-            self._taker.look(engine)
+            if self._taker.look(engine):
+                self._delivering.wake()  # their tasks may have just begun to wait
         else:
             self._taker.look_for(self._awaited, engine)
 

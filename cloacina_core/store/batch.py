@@ -43,7 +43,8 @@ class Batch:
     called_parents: list[Row] = field(default_factory=list)
     """Runs that other engines wait for, and that end: in_run. Written nowhere."""
     taken: list[Row] = field(default_factory=list)
-    """Signals that were handled before, or are now: in_run, command, taken_by."""
+    """Signals and events that were handled before, or are now: in_run, command, taken_by."""
+    event_waits: list[Row] = field(default_factory=list)
     blob_uses: list[Row] = field(default_factory=list)
     """in_run, of_kind, of_task, blob. Each says that the blob must be there."""
     logs: list[Row] = field(default_factory=list)
@@ -101,6 +102,7 @@ class Batch:
             or self.handled
             or self.asked_children
             or self.taken
+            or self.event_waits
             or self.logs
             or self.events
         )

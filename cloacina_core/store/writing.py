@@ -113,6 +113,7 @@ _INSERTS = {
         schema.payloads,
         schema.logs,
         schema.events,
+        schema.event_waits,
     )
 }
 
@@ -221,13 +222,14 @@ class RunWriter:
         self._insert(schema.payloads, batch.payloads)
         self._insert(schema.logs, batch.logs)
         self._insert(schema.events, batch.events)
+        self._insert(schema.event_waits, batch.event_waits)
         self._announce(batch)
 
     def _announce(self, batch: Batch) -> None:
         """Tell engines of runs that wait and of room, and those who wait of runs that ended."""
         has_room = batch.given_back or any(row["gives_way"] for row in batch.run_changes)
         is_work = has_room or batch.asked_children or batch.called_parents
-        if is_work or any(row["engine"] is None for row in batch.new_runs):
+        if is_work or batch.event_waits or any(row["engine"] is None for row in batch.new_runs):
             announce(self._connection, Change.WORK)
         if any(row["finished_at"] is not None for row in batch.run_changes):
             announce(self._connection, Change.ENDS)

@@ -79,7 +79,7 @@ from cloacina_core.testing.executor_contract import (
 )
 from cloacina_core.testing.harness import RunStalledError, WorkflowHarness, run_workflow
 from cloacina_core.testing.result import HarnessResult
-from cloacina_core.testing.signals import Signal
+from cloacina_core.testing.signals import Sent, Signal
 
 __all__ = [
     "BlobStoreContract",
@@ -90,6 +90,7 @@ __all__ = [
     "InlineExecutorContract",
     "IsolatingExecutorContract",
     "RunStalledError",
+    "Sent",
     "Signal",
     "WorkflowHarness",
     "run_workflow",

@@ -38,7 +38,7 @@ from cloacina_core.testing.clock import FrozenClock
 from cloacina_core.testing.crash_point import Crashes, CrashingWriter, EngineKilledError
 from cloacina_core.testing.disturbances import Crash, Disturbances, Fail, Slow
 from cloacina_core.testing.result import HarnessResult
-from cloacina_core.testing.signals import Mailbox, Signal
+from cloacina_core.testing.signals import Mailbox, Sent, Signal
 from cloacina_core.testing.stepped_engine import SteppedEngine
 
 _A_MOMENT = timedelta(microseconds=1)
@@ -122,6 +122,7 @@ class WorkflowHarness:
         slow: Slow | None = None,
         crash: Crash = (),
         signals: Iterable[Signal] = (),
+        sent_events: Iterable[Sent] = (),
         children: Mapping[str, ChildRun] | None = None,
     ) -> HarnessResult:
         """Run the workflow until it has ended. A failed run is a result, not an exception.
@@ -140,6 +141,8 @@ class WorkflowHarness:
                 run up. Three deaths in a row fail the run, as they do in production.
             signals: what the run is sent, and when: `[Signal("approval", {"by": "ann"})]`. One is
                 sent once its time has come and the run can only wait.
+            sent_events: what is sent to all who wait for it, and when, likewise:
+                `[Sent("orders.paid", {"order": 17})]`.
             children: what the runs are that tasks ask for, by reference, or by the name of the
                 workflow: `{"acme-etl/clean==1.*": clean}` runs a workflow, `{"rows": 3}` in its
                 place is the context that such a run leaves, and an exception what it fails with.
@@ -149,15 +152,16 @@ class WorkflowHarness:
             ContextValueError: a value of the context can't be stored.
             InputError: an unknown task, a crash point that isn't one, or that the run never
                 reached: a test that crashes nothing tests nothing.
-            RunStalledError: the run can't go on: it waits for a signal that isn't sent, or
-                something else changed the store.
+            RunStalledError: the run can't go on: it waits for a signal or an event that isn't sent,
+                or something else changed the store.
         """
         request = RunRequest.checked(Wanted(self._definition), params, context)
         request = request.spilled(self._spill)
         disturbances = Disturbances.checked(self._definition, fail, slow, crash)
         crashes = Crashes(disturbances.crash)
         self._children = ChildRuns(children or {}, self._library)
-        mailbox = Mailbox(signals, clock=self.clock, commands=self._commands, ids=self._ids)
+        mail: list[Signal | Sent] = [*signals, *sent_events]
+        mailbox = Mailbox(mail, clock=self.clock, database=self._database, ids=self._ids)
         began = self.clock.now()
         capture = Capture(pass_on=True)
         capture.start()
@@ -253,7 +257,7 @@ class WorkflowHarness:
             if waits:
                 raise RunStalledError(
                     f"run {run_id} can only wait: {', '.join(waits)}",
-                    hint="send what it waits for: signals=[Signal(...)]",
+                    hint="send what it waits for: signals=[Signal(...)], sent_events=[Sent(...)]",
                 )
             raise RunStalledError(
                 f"run {run_id} is {stored.summary.status}, and nothing can make it go on",
@@ -283,6 +287,7 @@ def run_workflow(  # noqa: PLR0913 - those of a harness and its run; all but two
     slow: Slow | None = None,
     crash: Crash = (),
     signals: Iterable[Signal] = (),
+    sent_events: Iterable[Sent] = (),
     children: Mapping[str, ChildRun] | None = None,
     clock: FrozenClock | None = None,
 ) -> HarnessResult:
@@ -298,6 +303,7 @@ def run_workflow(  # noqa: PLR0913 - those of a harness and its run; all but two
             slow=slow,
             crash=crash,
             signals=signals,
+            sent_events=sent_events,
             children=children,
         )
 

@@ -104,7 +104,7 @@ class SteppedEngine:
 
     def _wait(self, run: RunState) -> bool:
         """Move the clock to what happens next; False when nothing will."""
-        if self._mailbox.send_due(run.run_id):
+        if self._mailbox.send_due(run.run_id, self.id):
             self._engine.look()
             return True
         pauses = (

@@ -158,6 +158,8 @@ def _check_waits(waits: Sequence[Wait], before: Sequence[Wait]) -> None:
         if wait != known and not wait.kind is known.kind is WaitKind.CONDITION:
             raise ValueError("a wait was changed")
     for wait in waits[len(before) :]:
+        if (wait.kind is WaitKind.EVENT) != (wait.event is not None):
+            raise ValueError("a wait for an event says for which")
         if any(child.run_id or child.status or child.error for child in wait.children):
             raise ValueError("a wait knows runs that haven't begun")
 

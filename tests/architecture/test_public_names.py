@@ -58,6 +58,7 @@ DOORS = {
         "InlineExecutorContract",
         "IsolatingExecutorContract",
         "RunStalledError",
+        "Sent",
         "Signal",
         "WorkflowHarness",
         "run_workflow",

@@ -10,7 +10,7 @@ from support import isolated
 from support.runs import PATIENCE, open_runtime
 from support.workers import Bench, Descendants, FolderSource, environ_with_tests, plugins_with
 
-from cloacina_core.model.status import RunStatus
+from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.runtime import Runtime
 
 pytestmark = pytest.mark.slow
@@ -44,6 +44,16 @@ def test_a_task_runs_another_workflow_of_its_release(runtime: Runtime):
     result = runtime.submit("isolated/asking").result(PATIENCE)
 
     assert result.context["answer"] == "how many? 42"
+
+
+def test_a_task_waits_for_an_event(runtime: Runtime):
+    handle = runtime.submit("isolated/waiting", context={"order": 17})
+    Bench.until(lambda: runtime.get(handle.id).tasks["wait"].status is TaskStatus.SLEEPING)
+    runtime.sent_events.send("orders.paid", {"order": 18})
+
+    runtime.sent_events.send("orders.paid", {"order": 17})
+
+    assert handle.result(PATIENCE).context["paid"] == {"order": 17}
 
 
 def test_a_task_is_killed_at_its_deadline(runtime: Runtime):

@@ -15,12 +15,14 @@ from support.runs import PATIENCE, open_runtime
 import cloacina_registry.hooks
 from cloacina_core.errors import InputError, UnknownPackageError
 from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.model.explanation import ReasonKind
 from cloacina_core.model.sending.subscription import Delivery, DeliveryState
-from cloacina_core.model.status import RunStatus
+from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.plugin.manager import Plugins
-from cloacina_core.runtime import Runtime
+from cloacina_core.runtime import RunHandle, Runtime
 from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
 from cloacina_core.runtime.sources import Sources
+from cloacina_core.store.event_waits import EventWaits
 from cloacina_core.store.retention import Expiry, Retention
 from cloacina_core.store.sent_events import (
     EventKeyConflictError,
@@ -35,6 +37,18 @@ from cloacina_core.store.subscriptions import (
 from cloacina_registry.registry import Registry
 
 QUICK = signed_wheel("1.0", sources=flows_returning("one"))
+WAITING = {
+    "acme_etl/__init__.py": b"",
+    "acme_etl/flows.py": (
+        b"from cloacina_core import Context, Workflow\n\n"
+        b'nightly = Workflow("nightly")\n\n\n'
+        b"@nightly.task\n"
+        b"def follow(context: Context) -> dict[str, object]:\n"
+        b'    where = {"order": context.params["order"]}\n'
+        b'    return {"paid": context.wait_for_event("orders.paid", where=where)}\n'
+    ),
+}
+LONG = signed_wheel("2.0", sources=WAITING)
 NIGHTLY = "acme-etl/nightly==1.0"
 
 
@@ -47,7 +61,8 @@ def plugins() -> Plugins:
 @pytest.fixture
 def view(tmp_path: Path, store_url: str) -> Iterator[StoreView]:
     for view in open_home(tmp_path / "home", SystemClock(), url=store_url):
-        QUICK.upload_to(Registry.of(view))
+        for wheel in (QUICK, LONG):
+            wheel.upload_to(Registry.of(view))
         yield view
 
 
@@ -89,6 +104,18 @@ def delivered(subscriptions: Subscriptions, count: int, name: str = "sub") -> li
             return found
         assert time.monotonic() < end, "it didn't become so"
         time.sleep(0.02)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end, "it didn't become so"
+        time.sleep(0.02)
+
+
+def waits_in(runtime: Runtime, run: RunHandle) -> bool:
+    tasks = runtime.get(run.id).tasks
+    return "follow" in tasks and tasks["follow"].status is TaskStatus.SLEEPING
 
 
 def free_all(view: StoreView) -> None:
@@ -248,7 +275,7 @@ def test_what_cant_be_started_is_told_and_the_next_one_is(
     assert "missing-in-event" in str(missing.reason)
     (gone,) = delivered(subscriptions, 1, "gone")
     assert gone.state is DeliveryState.FAILED
-    assert "unknown-package" in str(gone.reason)
+    assert "unknown-release" in str(gone.reason)
 
 
 def test_a_paused_subscription_makes_up_for_nothing(
@@ -323,3 +350,100 @@ def test_events_go_when_they_were_kept_long_enough(
     assert retention.forget_events(expired) == 0
 
     assert [event.data for event in events.all()] == [{"order": 1}], "its run is still to start"
+
+
+def test_one_event_lets_all_go_on_that_wait_for_it(
+    events: SentEvents, start: Callable[[], Runtime]
+) -> None:
+    one, other = start(), start()
+    runs = [
+        runtime.submit("acme-etl/nightly==2.0", {"order": order})
+        for runtime in (one, other)
+        for order in (17, 17, 18)
+    ]
+    wait_until(lambda: all(waits_in(one, run) for run in runs))
+
+    events.send("orders.paid", {"order": 17, "by": "ann"})
+
+    for run in (*runs[:2], *runs[3:5]):
+        assert run.result(PATIENCE).context["paid"] == {"order": 17, "by": "ann"}
+    assert all(waits_in(one, run) for run in (runs[2], runs[5]))
+    explained = one.explain(runs[2].id)
+    (task,) = explained.tasks
+    assert task.reason is not None
+    assert task.reason.kind is ReasonKind.EVENT
+    assert task.reason.facts == {"event": "orders.paid", "where": '{"order":18}'}
+    assert explained.next_command == "cloacina event send orders.paid"
+    history = [event.type.value for event in one.events(runs[0].id)]
+    assert history[4:6] == ["event_taken", "task_resumed"]
+    events.send("orders.paid", {"order": 18})
+    for run in (runs[2], runs[5]):
+        assert run.result(PATIENCE).context["paid"] == {"order": 18}
+
+
+def test_an_event_that_is_sent_while_a_task_begins_to_wait_is_never_missed(
+    events: SentEvents, start: Callable[[], Runtime]
+) -> None:
+    runtime = start()
+    runs = []
+
+    def send(order: int) -> None:
+        while order not in passed:
+            events.send("orders.paid", {"order": order})
+
+    passed: set[int] = set()
+    for order in range(12):
+        sender = threading.Thread(target=send, args=(order,))
+        sender.start()
+        runs.append(runtime.submit("acme-etl/nightly==2.0", {"order": order}))
+        result = runs[-1].result(PATIENCE)  # or the last of its events was missed
+        passed.add(order)
+        sender.join()
+        assert result.context["paid"] == {"order": order}
+
+
+def test_what_was_sent_before_an_engine_looked_is_found_by_the_next(
+    view: StoreView, events: SentEvents, start: Callable[[], Runtime]
+) -> None:
+    first = start()
+    run = first.submit("acme-etl/nightly==2.0", {"order": 17})
+    wait_until(lambda: waits_in(first, run))
+    first.close()
+    with view.begin() as connection:  # as if its engine had died before it looked
+        connection.execute(text("update event_waits set looked = false"))
+    events.send("orders.paid", {"order": 17})
+    events.send("orders.paid", {"order": 17, "second": True})
+
+    second = start()
+
+    assert second.attach(run.id).result(PATIENCE).context["paid"] == {"order": 17}
+
+
+def test_an_event_reaches_a_run_that_no_engine_has(
+    events: SentEvents, start: Callable[[], Runtime]
+) -> None:
+    first = start()
+    run = first.submit("acme-etl/nightly==2.0", {"order": 17})
+    wait_until(lambda: waits_in(first, run))
+    EventWaits(first._view.database, SystemClock()).look(first.engine_id)
+    first.close()
+
+    events.send("orders.paid", {"order": 17})
+
+    assert start().attach(run.id).result(PATIENCE).context["paid"] == {"order": 17}
+
+
+def test_a_run_that_has_ended_is_told_nothing(
+    view: StoreView, events: SentEvents, start: Callable[[], Runtime]
+) -> None:
+    runtime = start()
+    run = runtime.submit("acme-etl/nightly==2.0", {"order": 17})
+    wait_until(lambda: waits_in(runtime, run))
+    run.cancel()
+    assert run.result(PATIENCE).status is RunStatus.CANCELLED
+
+    events.send("orders.paid", {"order": 17})
+
+    with view.read() as connection:
+        asked = connection.execute(text("select kind from commands")).scalars().all()
+    assert asked == ["cancel"]

@@ -111,3 +111,11 @@ def weigh(context: Context) -> dict[str, object]:
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     own = [int(line.split()[1]) for line in lines if line.startswith("Private_")]
     return {"told": {"kilobytes": sum(own)}}
+
+
+waiting = Workflow("waiting")
+
+
+@waiting.task
+def wait(context: Context) -> dict[str, object]:
+    return {"paid": context.wait_for_event("orders.paid", where={"order": context["order"]})}

@@ -7,8 +7,15 @@ from typing import Any, Final
 
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import from_micros, iso, to_micros
-from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode, encode
+from cloacina_core.foundation.json_value import (
+    JsonValue,
+    NotJsonError,
+    decode,
+    decode_strict,
+    encode,
+)
 from cloacina_core.foundation.names import name_problem
+from cloacina_core.model.sending.conditions import Condition
 
 MAX_KEY_LENGTH: Final = 200
 """Of what tells one event of a name from others."""
@@ -84,8 +91,17 @@ class AwaitedEvent:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "AwaitedEvent":
-        """Return what `to_json` described."""
-        return cls(data["name"], data["where"], from_micros(data["since"]), data["after"])
+        """Return what `to_json` described.
+
+        Raises:
+            ValueError: it can't be one: it may come from a process that runs foreign code.
+        """
+        try:
+            where = Condition.checked(decode_strict(data["where"])).text
+            name, since = checked_event_name(data["name"]), from_micros(data["since"])
+            return cls(name, where, since, int(data["after"]))
+        except InputError as error:
+            raise ValueError(error.message) from None
 
 
 def checked_event_name(name: object) -> str:

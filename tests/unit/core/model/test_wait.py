@@ -6,6 +6,7 @@ import pytest
 
 from cloacina_core import Context
 from cloacina_core.errors import InputError
+from cloacina_core.model.sending.sent_event import AwaitedEvent
 from cloacina_core.model.wait import (
     Deferral,
     Wait,
@@ -18,6 +19,7 @@ from cloacina_core.model.wait import (
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+PAID = AwaitedEvent("orders.paid", '{"order":17}', NOW, 0)
 
 
 def waits(*before: Wait) -> Waits:
@@ -122,6 +124,10 @@ def test_what_is_no_length_of_time_is_refused() -> None:
         (Wait(kind=WaitKind.MOMENT, until=NOW), "until 2026-01-01T00:00:00.000000Z"),
         (Wait(kind=WaitKind.SIGNAL, signal="go"), "for signal 'go'"),
         (
+            Wait(kind=WaitKind.EVENT, event=PAID, until=NOW),
+            """for event 'orders.paid' where {"order":17} until 2026-01-01T00:00:00.000000Z""",
+        ),
+        (
             Wait(kind=WaitKind.CONDITION, until=NOW),
             "for its condition, asked again at 2026-01-01T00:00:00.000000Z",
         ),
@@ -135,3 +141,55 @@ def test_waits_are_told_and_stored(wait: Wait, told: str) -> None:
 def test_only_a_run_can_wait() -> None:
     with pytest.raises(RuntimeError, match="only a run can wait"):
         Context().sleep(HOUR)
+
+
+class TestEvents:
+    def taken(self, number: int, data: str = "{}", state: WaitState = WaitState.DONE) -> Wait:
+        event = AwaitedEvent("orders.paid", "{}", NOW - HOUR, 0)
+        payload = f'{{"number": {number}, "data": {data}}}' if state is WaitState.DONE else None
+        return Wait(kind=WaitKind.EVENT, state=state, event=event, payload=payload, until=NOW)
+
+    def test_a_wait_remembers_what_it_is_for_and_since_when(self) -> None:
+        with pytest.raises(Deferral) as deferral:
+            waits().wait_for_event("orders.paid", {"order": 17}, HOUR)
+
+        assert deferred(deferral) == Wait(kind=WaitKind.EVENT, event=PAID, until=NOW + HOUR)
+
+    def test_what_came_is_returned(self) -> None:
+        assert waits(self.taken(3, '{"a": 1}')).wait_for_event("orders.paid", None, None) == {
+            "a": 1
+        }
+
+    def test_the_next_wait_is_for_a_later_event_of_the_name(self) -> None:
+        call = waits(self.taken(3), self.taken(5))
+        for _ in range(2):
+            call.wait_for_event("orders.paid", None, None)
+
+        with pytest.raises(Deferral) as deferral:
+            call.wait_for_event("orders.paid", None, None)
+
+        assert deferred(deferral).event == AwaitedEvent("orders.paid", "{}", NOW, 5)
+
+    def test_one_that_wasnt_sent_in_time_is_told(self) -> None:
+        call = waits(self.taken(0, state=WaitState.TIMED_OUT))
+
+        with pytest.raises(WaitTimeoutError, match=r"event 'orders.paid' didn't come until 2026"):
+            call.wait_for_event("orders.paid", None, HOUR)
+
+    def test_another_condition_than_before_is_refused(self) -> None:
+        with pytest.raises(WaitOrderError, match="in the same order"):
+            waits(self.taken(3)).wait_for_event("orders.paid", {"order": 17}, None)
+
+    @pytest.mark.parametrize(
+        ("name", "where"), [("orders paid", None), ("orders", {"a": {"?": 1}})]
+    )
+    def test_what_cant_be_waited_for_is_refused(self, name: str, where: object) -> None:
+        with pytest.raises(InputError):
+            waits().wait_for_event(name, where, None)
+
+    @pytest.mark.parametrize(
+        "change", [{"name": "orders paid"}, {"where": "{"}, {"where": '{"a":{"?":1}}'}]
+    )
+    def test_what_a_process_cant_have_asked_for_is_no_wait(self, change: dict[str, str]) -> None:
+        with pytest.raises(ValueError, match=r"event name|condition|JSON|none of|\$"):
+            AwaitedEvent.from_json({**PAID.to_json(), **change})

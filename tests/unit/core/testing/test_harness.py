@@ -23,6 +23,7 @@ from cloacina_core.testing import (
     FrozenClock,
     HarnessResult,
     RunStalledError,
+    Sent,
     Signal,
     WorkflowHarness,
     run_workflow,
@@ -566,6 +567,49 @@ class TestWaits:
         result = run_workflow(self.flow(), signals=[signal], crash="before commit:approve")
 
         assert result.context == {"by": "ann"}
+
+    def test_an_event_that_fits_is_waited_for(self) -> None:
+        workflow = Workflow("orders")
+
+        @workflow.task
+        def follow(context: Context) -> dict[str, object]:
+            context.sleep(timedelta(hours=1))
+            first = context.wait_for_event("paid", where={"order": {">=": 2}})
+            return {"paid": [first, context.wait_for_event("paid")]}
+
+        sent = [Sent("paid", {"order": n}, after=timedelta(minutes=30 * n)) for n in range(5)]
+
+        result = run_workflow(workflow, sent_events=sent, crash="before commit:follow")
+
+        assert result.context == {"paid": [{"order": 2}, {"order": 3}]}
+
+    def test_two_events_at_once_are_two_for_one_task(self) -> None:
+        workflow = Workflow("orders")
+
+        @workflow.task
+        def follow(context: Context) -> dict[str, object]:
+            return {"paid": [context.wait_for_event(name) for name in ("paid", "paid", "sent")]}
+
+        sent = [Sent("paid", 1), Sent("sent", 2), Sent("paid", 3), Sent("paid", 4)]
+
+        assert run_workflow(workflow, sent_events=sent).context == {"paid": [1, 3, 2]}
+
+    def test_an_event_that_isnt_sent_in_time_can_be_done_without(self) -> None:
+        workflow = Workflow("orders")
+
+        @workflow.task
+        def follow(context: Context) -> dict[str, object]:
+            try:
+                context.wait_for_event("paid", timeout=timedelta(hours=1))
+            except TimeoutError as error:
+                return {"told": str(error)[:30]}
+            return {}
+
+        late = Sent("paid", after=timedelta(hours=2))
+
+        result = run_workflow(workflow, sent_events=[late])
+
+        assert result.context == {"told": "event 'paid' didn't come until"}
 
     def test_what_a_signal_carries_is_json(self) -> None:
         with pytest.raises(InputError):
