@@ -11,6 +11,7 @@
     │                         SecretMissingError
     ├─ NotAllowedError        trust, modes of files, ReleaseWithheldError · RoleTooLowError
     │                         SecretNotDeclaredError · SecretKeyRefusedError
+    │                         ApiKeyRefusedError · ApiKeyNeededError
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
     │                         IllegalTransitionError · RunOwnedElsewhereError
     ├─ ConfigurationError     the operator: ConfinementError

@@ -29,6 +29,7 @@ UNLIMITED = "unlimited"
 
 _A_MONTH = Period(timedelta(days=30))
 _A_QUARTER = Period(timedelta(days=90))
+_A_YEAR = Period(timedelta(days=365))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,12 @@ class Settings:
 
     retention_failed: Period = _A_QUARTER
     """How long a run that failed or was cancelled is kept after its end."""
+
+    retention_audit: Period = _A_YEAR
+    """How long the audit tells of something."""
+
+    require_api_key: bool = False
+    """Whether the command line asks for an API key also on this host."""
 
     blocked_plugins: tuple[str, ...] = ()
     """Names of plugins that are not loaded."""
@@ -394,6 +401,8 @@ _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "max_spilled_bytes": _count(1024, MOST_SPILLED_BYTES),
     "retention": _period,
     "retention_failed": _period,
+    "retention_audit": _period,
+    "require_api_key": _truth,
     "blocked_plugins": _names,
     "worker_memory_bytes": _count_or_unlimited(32 * 1024 * 1024),
     "worker_cpu_seconds": _count_or_unlimited(1),

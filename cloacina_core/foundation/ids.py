@@ -55,6 +55,10 @@ class IdFactory:
         """Return a new id for something that is asked of a run."""
         return self._new()
 
+    def deed_id(self) -> str:
+        """Return a new id for something that the audit tells of."""
+        return self._new()
+
 
 def first_id_of(moment: datetime) -> str:
     """Return the lowest id that can be made at a moment: ids tell their millisecond."""

@@ -45,6 +45,8 @@ class Principal:
     """What they may do."""
     tenant: str | None = None
     """The team whose store it is; None where a store has no teams."""
+    api_key: str | None = None
+    """The public part of their API key; None for one who needs none."""
     origin: str
     """From where they ask, as `USER@HOST`; it proves nothing."""
 
@@ -57,7 +59,7 @@ class Rule:
     """The least role; None: the verb is withheld from everybody whose acts are checked."""
     changes: bool = False
     """Whether it changes what is kept, so that the audit tells of it."""
-    on: str | None = None
+    target: str | None = None
     """The argument that names what it is done to."""
     facts: tuple[str, ...] = ()
     """The other arguments that the audit tells."""
@@ -107,14 +109,14 @@ def require(principal: Principal, verb: str, rule: Rule | None) -> Rule:
     return rule
 
 
-def reads(on: str | None = None, *, role: Role = Role.READ) -> Rule:
+def reads(target: str | None = None, *, role: Role = Role.READ) -> Rule:
     """Return the rule of a verb that changes nothing."""
-    return Rule(role=role, on=on)
+    return Rule(role=role, target=target)
 
 
-def changes(role: Role, on: str | None = None, *facts: str, at_once: bool = False) -> Rule:
+def changes(role: Role, target: str | None = None, *facts: str, at_once: bool = False) -> Rule:
     """Return the rule of a verb that changes what is kept."""
-    return Rule(role=role, changes=True, on=on, facts=facts, at_once=at_once)
+    return Rule(role=role, changes=True, target=target, facts=facts, at_once=at_once)
 
 
 WITHHELD = Rule(role=None)
@@ -151,12 +153,26 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "engine_id": reads(),
         "is_idle": reads(),
         "drain": changes(_ADMIN),
+        "acting_as": WITHHELD,
         "close": WITHHELD,  # for whoever opened it
         "open": WITHHELD,
         "observe": WITHHELD,  # a function that is called with everybody's events
         "plugins": WITHHELD,
         "settings": WITHHELD,  # they have the URL of the database
         "sources": WITHHELD,
+        # Of access.
+        "api_keys.create": changes(_ADMIN, "name", "role", at_once=True),
+        "api_keys.rotate": changes(_ADMIN, "name", at_once=True),
+        "api_keys.revoke": changes(_ADMIN, "name", at_once=True),
+        "api_keys.get": reads("name", role=_ADMIN),
+        "api_keys.all": reads(role=_ADMIN),
+        "api_keys.last_admin_until": reads(role=_ADMIN),
+        "api_keys.find": WITHHELD,  # for the gate
+        "audit.entries": reads(role=_ADMIN),
+        "audit.enter": WITHHELD,  # for the gate
+        "audit.end": WITHHELD,
+        "audit.one_transaction": WITHHELD,
+        "audit.forget": WITHHELD,  # for retention
         # Of a run that was submitted.
         "handle.id": reads(),
         "handle.status": reads("id"),

@@ -34,6 +34,7 @@ from cloacina_core.errors import (
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.access import Principal
 from cloacina_core.model.command import CommandKind
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import RunEvent
@@ -49,6 +50,7 @@ from cloacina_core.runtime.control import RunControl, repeated, take_outcomes
 from cloacina_core.runtime.executing import make_pool, make_runner
 from cloacina_core.runtime.explainer import Explainer
 from cloacina_core.runtime.following import RunFollower
+from cloacina_core.runtime.guarded import act_as
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.schedules import Schedules, context_of
@@ -63,6 +65,8 @@ from cloacina_core.services.recovery import RecoveryService, RunTaker
 from cloacina_core.services.retention import RetentionService, expiries
 from cloacina_core.services.scheduling import ScheduleService
 from cloacina_core.settings import Settings, read_settings
+from cloacina_core.store.api_keys import ApiKeyStore
+from cloacina_core.store.audit import Audit
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.claiming import Claims, CodeHere
 from cloacina_core.store.commands import CommandStore
@@ -84,6 +88,11 @@ class Runtime:
 
     Methods may be called from any thread.
     """
+
+    api_keys: ApiKeyStore
+    """Who may come in from outside."""
+    audit: Audit
+    """Who asked for which change."""
 
     def __init__(
         self,
@@ -122,14 +131,13 @@ class Runtime:
             max_spilled_bytes=settings.max_spilled_bytes,
         )
         self._live = LiveLogs(clock)
-        wrap = plugins.wrapper() or direct
         self._workers = make_pool(settings, clock, os.environ)
         runner = make_runner(
             settings,
             library=self._library,
             pool=self._workers,
             clock=clock,
-            wrap=wrap,
+            wrap=plugins.wrapper() or direct,
             spill=self._spill,
             child=partial(read_child, self._reader),
             live=self._live,
@@ -166,8 +174,9 @@ class Runtime:
             ids=self._ids,
             go_on=self._go_on,
         )
-        wanted = expiries(settings.retention, settings.retention_failed)
-        self._retention = RetentionService(Retention(database), wanted, clock) if recover else None
+        self.api_keys = ApiKeyStore(database)
+        self.audit = Audit(database, self._ids)
+        self._retention = self._make_retention() if recover else None
         follower = Follower(FollowingStore(database), self._sources.choose)
         self._scheduling = (
             ScheduleService(ScheduleStore(database), self._start_scheduled, follower.look)
@@ -186,9 +195,11 @@ class Runtime:
         )
         self.secrets = Secrets.of(self._view)
         """What tasks ask for by name."""
-        code = CodeHere(self._library.sources, lambda print_: self._library.has(print_, None))
         self._taker = RunTaker(
-            self._ownership, Claims(database, code), self._reader, self._recovery.wake
+            self._ownership,
+            Claims(database, CodeHere(self._library.sources, self._has_code)),
+            self._reader,
+            self._recovery.wake,
         )
         self._watcher = StoreWatcher(database, self._on_change)
         self._closing = threading.Lock()
@@ -246,6 +257,15 @@ class Runtime:
                 settings.max_live_runs,
                 settings.cancel_grace,
             ),
+        )
+
+    def _make_retention(self) -> RetentionService:
+        settings = self.settings
+        return RetentionService(
+            Retention(self._view.database),
+            expiries(settings.retention, settings.retention_failed),
+            self._clock,
+            forget=partial(self.audit.forget, settings.retention_audit.length),
         )
 
     def _start(self) -> None:
@@ -732,6 +752,15 @@ class Runtime:
         """The id of this runtime's engine."""
         return self._engines.engine.id
 
+    def acting_as(self, who: Principal | str) -> "Runtime":
+        """Return this runtime as somebody sees it whose acts are checked, and told in the audit.
+
+        Args:
+            who: an API key, which is looked up anew for each verb, or a principal that was made out
+                elsewhere.
+        """
+        return act_as(self, who, keys=self.api_keys, audit=self.audit)
+
     def observe(self, observer: Observer) -> None:
         """Tell a function of each event of this engine's runs, after it was committed."""
         self._notifier.add(observer)
@@ -771,6 +800,9 @@ class Runtime:
         is_overdue = stored.summary.status is RunStatus.QUEUED and limit and waited > limit
         asked = (command.kind for command in stored.commands)
         return bool(is_overdue) or CommandKind.CANCEL in asked
+
+    def _has_code(self, fingerprint: str) -> bool:
+        return self._library.has(fingerprint, None)
 
     def _check_code(self, summary: RunSummary, definition: WorkflowDefinition) -> None:
         source = summary.release.source if summary.release else None

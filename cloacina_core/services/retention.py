@@ -1,4 +1,4 @@
-"""Deletes finished runs that were kept long enough."""
+"""Deletes what was kept long enough: finished runs, and entries of the audit."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -89,15 +89,32 @@ def _forget_events(
 class RetentionService(LookingService):
     """Sweeps at once, and then now and then. Engines that sweep together share the work."""
 
-    def __init__(self, retention: Retention, wanted: Sequence[Expiry], clock: Clock) -> None:
+    def __init__(
+        self,
+        retention: Retention,
+        wanted: Sequence[Expiry],
+        clock: Clock,
+        forget: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            retention: where to delete runs.
+            wanted: which of them may go.
+            clock: measures how long a transaction kept others waiting.
+            forget: deletes some of the entries of the audit that may go, and returns how many.
+        """
         seconds = PAUSE.total_seconds()
         pauses = Pauses(shortest=seconds, longest=seconds, after_failure=seconds)
         super().__init__("retention", "delete old runs", pauses)
         self._clock = clock
+        self._forget = forget
         self._retention = retention
         self._wanted = wanted
 
     def look(self) -> float:
         """Delete what may go."""
         sweep(self._retention, self._wanted, self.pause, self._clock)
+        while self._forget() and not self.pause(0):
+            pass
         return PAUSE.total_seconds()

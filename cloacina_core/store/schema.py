@@ -74,6 +74,46 @@ leases = Table(
     Column("slots_lost", Integer, nullable=False, server_default="0"),
 )
 
+# For whom there are API keys. Of a key itself only the SHA-256 is kept.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    # The public part of the key.
+    Column("id", String(8), primary_key=True),
+    Column("name", String(100), nullable=False),
+    # Of those that had the name: of two who make one at the same time, one does.
+    Column("generation", Integer, nullable=False),
+    Column("role", String(10), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    # Written at most once an hour.
+    Column("last_used_at", BigInteger),
+    CheckConstraint("role in ('read', 'run', 'publish', 'admin')", name="role"),
+    UniqueConstraint("name", "generation"),
+)
+
+# Who asked for which change, and what became of it.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("who", String(300), nullable=False),
+    Column("role", String(10)),
+    Column("origin", String(300), nullable=False),
+    Column("verb", String(100), nullable=False),
+    Column("target", String(500)),
+    Column("facts", Text, nullable=False),
+    Column("outcome", String(10), nullable=False),
+    Column("code", String(50)),
+    Column("ended_at", BigInteger),
+    CheckConstraint("outcome in ('begun', 'done', 'failed', 'refused')", name="outcome"),
+    Index("ix_audit_at", "at", "id"),
+    sqlite_with_rowid=False,
+)
+
 # What workflows looked like when runs of them began; shared by all runs of one definition.
 definitions = Table(
     "definitions",

@@ -11,6 +11,8 @@ from cloacina_core.runtime import RunHandle, Runtime
 from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.runtime.secrets import Secrets
 from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
+from cloacina_core.store.api_keys import ApiKeyStore
+from cloacina_core.store.audit import Audit
 from cloacina_registry.access import VERBS as REGISTRY_VERBS
 from cloacina_registry.dependencies.dependencies import Dependencies
 from cloacina_registry.evidence import Evidence
@@ -19,6 +21,8 @@ from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.rollout.withdrawal import Withdrawals
 
 PARTS: Mapping[str, type] = {
+    "api_keys": ApiKeyStore,
+    "audit": Audit,
     "schedules": Schedules,
     "sent_events": SentEvents,
     "subscriptions": Subscriptions,
@@ -101,7 +105,7 @@ def parameters(verb: str) -> Mapping[str, object]:
     ],
 )
 def test_a_row_tells_arguments_that_the_verb_has(verb: str, rule: Rule) -> None:
-    named = {*rule.facts, *([rule.on] if rule.on else [])}
+    named = {*rule.facts, *([rule.target] if rule.target else [])}
     has = parameters(verb)
 
     assert {name for name in named if name not in has} <= {"id"}

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("body", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("digest", name="pk_definitions"),
     )
+    _create_access()
     _create_runs()
     _create_schedules()
     op.create_table(
@@ -286,6 +287,44 @@ def _create_secrets() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_secret_keys"),
         sqlite_with_rowid=False,
     )
+
+
+def _create_access() -> None:
+    op.create_table(
+        "api_keys",
+        sa.Column("id", sa.String(8), nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("generation", sa.Integer, nullable=False),
+        sa.Column("role", sa.String(10), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("expires_at", sa.BigInteger),
+        sa.Column("revoked_at", sa.BigInteger),
+        sa.Column("last_used_at", sa.BigInteger),
+        sa.PrimaryKeyConstraint("id", name="pk_api_keys"),
+        sa.CheckConstraint("role in ('read', 'run', 'publish', 'admin')", name="ck_api_keys_role"),
+        sa.UniqueConstraint("name", "generation", name="uq_api_keys_name_generation"),
+    )
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.String(26), nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("who", sa.String(300), nullable=False),
+        sa.Column("role", sa.String(10)),
+        sa.Column("origin", sa.String(300), nullable=False),
+        sa.Column("verb", sa.String(100), nullable=False),
+        sa.Column("target", sa.String(500)),
+        sa.Column("facts", sa.Text, nullable=False),
+        sa.Column("outcome", sa.String(10), nullable=False),
+        sa.Column("code", sa.String(50)),
+        sa.Column("ended_at", sa.BigInteger),
+        sa.PrimaryKeyConstraint("id", name="pk_audit"),
+        sa.CheckConstraint(
+            "outcome in ('begun', 'done', 'failed', 'refused')", name="ck_audit_outcome"
+        ),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_audit_at", "audit", ["at", "id"])
 
 
 def _create_runs() -> None:

@@ -1,0 +1,154 @@
+"""The audit, as the store has it: rows are added, ended once, and forgotten when they are old.
+
+Nothing here can be changed later by those who are told of, as long as they come through the checks.
+Whoever has the database's credentials can write what they like: it is a record, not a proof.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, or_, select, update
+
+from cloacina_core.errors import InputError
+from cloacina_core.foundation.clock import from_micros, to_micros
+from cloacina_core.foundation.ids import IdFactory
+from cloacina_core.foundation.json_value import canonical
+from cloacina_core.model.audit import AuditEntry, AuditOutcome, Deed
+from cloacina_core.store import schema
+from cloacina_core.store.database import Database
+
+_audit = schema.audit
+_MICROSECOND = timedelta(microseconds=1)
+ENTRIES_IN_TRANSACTION = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which entries to list; None means any."""
+
+    who: str | None = None
+    verb: str | None = None
+    """One verb, or `schedules.` for all that begin so."""
+    since: datetime | None = None
+    """Asked at this moment or later."""
+
+
+class Audit:
+    """The audit of a store. Safe to use from any thread and any process."""
+
+    def __init__(self, database: Database, ids: IdFactory) -> None:
+        self._database = database
+        self._ids = ids
+
+    @contextmanager
+    def one_transaction(self) -> Iterator[None]:
+        """Have all that this thread writes in a block be one transaction, entries included."""
+        with self._database.begin():
+            yield
+
+    def enter(self, deed: Deed, outcome: AuditOutcome, code: str | None = None) -> str:
+        """Add an entry, and return its id; it is durable when this returns.
+
+        Raises:
+            StoreError: it couldn't be written, and wasn't.
+        """
+        deed_id = self._ids.deed_id()
+        with self._database.begin() as connection:
+            now = self._database.now_micros(connection)
+            connection.execute(
+                insert(_audit).values(
+                    id=deed_id,
+                    at=now,
+                    who=deed.who,
+                    role=deed.role,
+                    origin=deed.origin,
+                    verb=deed.verb,
+                    target=deed.target,
+                    facts=canonical(dict(deed.facts)),
+                    outcome=outcome.value,
+                    code=code,
+                    ended_at=None if outcome is AuditOutcome.BEGUN else now,
+                )
+            )
+        return deed_id
+
+    def end(self, deed_id: str, outcome: AuditOutcome, code: str | None = None) -> None:
+        """Say how something ended that was begun; what was said of it before stays."""
+        with self._database.begin() as connection:
+            begun = (_audit.c.id == deed_id, _audit.c.outcome == AuditOutcome.BEGUN.value)
+            now = self._database.now_micros(connection)
+            ended = update(_audit).where(*begun)
+            connection.execute(ended.values(outcome=outcome.value, code=code, ended_at=now))
+
+    def entries(
+        self, wanted: AuditFilter | None = None, *, before: str | None = None, limit: int = 50
+    ) -> Sequence[AuditEntry]:
+        """Return entries, newest first.
+
+        Args:
+            wanted: which.
+            before: the id of the last entry on the page before.
+            limit: how many at most.
+
+        Raises:
+            InputError: there is no entry `before`; retention may have forgotten it.
+        """
+        wanted = wanted or AuditFilter()
+        query = select(_audit).order_by(_audit.c.at.desc(), _audit.c.id.desc()).limit(limit)
+        if wanted.who is not None:
+            query = query.where(_audit.c.who == wanted.who)
+        if wanted.verb is not None:
+            of_part = wanted.verb.endswith(".")
+            is_it = _audit.c.verb.startswith(wanted.verb, autoescape=True)
+            query = query.where(is_it if of_part else _audit.c.verb == wanted.verb)
+        if wanted.since is not None:
+            query = query.where(_audit.c.at >= to_micros(wanted.since))
+        with self._database.read() as connection:
+            if before is not None:
+                of_last = select(_audit.c.at).where(_audit.c.id == before)
+                at = connection.execute(of_last).scalar()
+                if at is None:
+                    raise InputError(
+                        f"there is no entry {before[:100]!r}", hint="begin at the newest again"
+                    )
+                same = (_audit.c.at == at) & (_audit.c.id < before)
+                query = query.where(or_(_audit.c.at < at, same))
+            return [_entry(row) for row in connection.execute(query)]
+
+    def forget(self, older_than: timedelta | None) -> int:
+        """Delete some entries that are older, the oldest first; return how many.
+
+        None: they are kept for ever.
+        """
+        if older_than is None:
+            return 0
+        with self._database.read() as connection:
+            until = self._database.now_micros(connection) - older_than // _MICROSECOND
+            old = select(_audit.c.id).where(_audit.c.at < until).order_by(_audit.c.at)
+            found = connection.execute(old.limit(ENTRIES_IN_TRANSACTION)).scalars().all()
+        if not found:
+            return 0
+        with self._database.begin() as connection:
+            return connection.execute(delete(_audit).where(_audit.c.id.in_(found))).rowcount
+
+
+def _entry(row: Row[Any]) -> AuditEntry:
+    return AuditEntry(
+        id=row.id,
+        at=from_micros(row.at),
+        deed=Deed(
+            who=row.who,
+            role=row.role,
+            origin=row.origin,
+            verb=row.verb,
+            target=row.target,
+            facts=json.loads(row.facts),
+        ),
+        outcome=AuditOutcome(row.outcome),
+        code=row.code,
+        ended_at=None if row.ended_at is None else from_micros(row.ended_at),
+    )
