@@ -15,13 +15,22 @@ from cloacina_core.model.wait import WaitTimeoutError
 from cloacina_core.model.workflow import Workflow
 
 if TYPE_CHECKING:
-    from cloacina_core.runtime import AsyncRuntime, RunHandle, RunResult, Runtime
+    from cloacina_core.runtime import (
+        AsyncRuntime,
+        DatabaseAdmin,
+        Quotas,
+        RunHandle,
+        RunResult,
+        Runtime,
+    )
 
 __all__ = [
     "AsyncRuntime",
     "ChildResult",
     "ChildRunError",
     "Context",
+    "DatabaseAdmin",
+    "Quotas",
     "RetryPolicy",
     "RunHandle",
     "RunResult",
@@ -34,7 +43,7 @@ __all__ = [
     "task",
 ]
 
-_HEAVY = frozenset({"AsyncRuntime", "RunHandle", "RunResult", "Runtime"})
+_HEAVY = frozenset({"AsyncRuntime", "DatabaseAdmin", "Quotas", "RunHandle", "RunResult", "Runtime"})
 
 
 def __getattr__(name: str) -> Any:

@@ -8,15 +8,18 @@
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownChannelError · UnknownRunError · UnknownLimitError
-    │                         SecretMissingError
+    │                         SecretMissingError · UnknownTenantError
     ├─ NotAllowedError        trust, modes of files, ReleaseWithheldError · RoleTooLowError
     │                         SecretNotDeclaredError · SecretKeyRefusedError
     │                         ApiKeyRefusedError · ApiKeyNeededError
+    │                         TenantSuspendedError
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
     │                         IllegalTransitionError · RunOwnedElsewhereError
+    ├─ OverQuotaError         a tenant has used what it may use
     ├─ ConfigurationError     the operator: ConfinementError
     ├─ StoreError             StoreUnavailableError (may be tried again) · OutcomeUnknownError
-    │                         StoreDamagedError · SchemaVersionError · BlobMissingError
+    │                         StoreDamagedError · SchemaVersionError · SchemaOutdatedError
+    │                         TenantSchemaError · BlobMissingError
     │                         BlobDamagedError · LostValueError
     │                         SecretUnavailableError
     ├─ PluginError            the maker of a plugin: PluginLoadError · DuplicateContributionError
@@ -264,6 +267,18 @@ class SecretMissingError(NotFoundError):
     code = "secret-missing"
 
 
+class UnknownTenantError(NotFoundError):
+    """The installation has no tenant of this name."""
+
+    code = "unknown-tenant"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"there is no tenant {name!r}", hint="list them with: cloacina tenant list"
+        )
+        self.name = name
+
+
 class NotAllowedError(CloacinaError):
     """Refused: trust, ownership, or the modes of a file."""
 
@@ -299,6 +314,42 @@ class ReleaseWithheldError(NotAllowedError):
         self.package = package
         self.version = version
         self.withheld = withheld
+
+
+class TenantSuspendedError(NotAllowedError):
+    """The administrator suspended the tenant: nothing new starts."""
+
+    code = "tenant-suspended"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this tenant is suspended: no run is accepted",
+            hint="ask the administrator of the installation",
+        )
+
+
+class OverQuotaError(CloacinaError):
+    """A tenant has used what it may use of something.
+
+    Attributes:
+        quota: as `live_runs`.
+        most: how much the tenant may use.
+        used: how much it uses already.
+    """
+
+    code = "over-quota"
+    exit_status = 8
+
+    def __init__(self, quota: str, most: int, used: int, *, hint: str) -> None:
+        words = quota.replace("_", " ")
+        super().__init__(f"over the quota of {words}: {used} of {most} are used", hint=hint)
+        self.quota = quota
+        self.most = most
+        self.used = used
+
+    def facts(self) -> Mapping[str, str]:
+        """Return which quota, how much it is, and how much of it is used."""
+        return {"quota": self.quota, "most": str(self.most), "used": str(self.used)}
 
 
 class ConflictError(CloacinaError):
@@ -422,6 +473,24 @@ class SchemaVersionError(StoreError):
     """The database was written by a newer version of Cloacina."""
 
     code = "schema-newer"
+
+
+class SchemaOutdatedError(StoreError):
+    """The schema of a tenant lacks something, and only the administrator can add it."""
+
+    code = "schema-outdated"
+
+
+class TenantSchemaError(StoreError):
+    """The schema of a tenant's credentials can't be entered; nothing else is used in its place."""
+
+    code = "no-tenant-schema"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the schema that belongs to these credentials can't be used: {reason}",
+            hint="ask the administrator of the installation whether the tenant was deleted",
+        )
 
 
 class BlobMissingError(StoreError):

@@ -26,6 +26,7 @@ _OWN = (
     CommandSpec("schedule", "cloacina_core.cli.schedule:schedule", "Start runs when due."),
     CommandSpec("event", "cloacina_core.cli.event:event", "Tell of what happened elsewhere."),
     CommandSpec("secret", "cloacina_core.cli.secret:secret", "Keep what tasks ask for by name."),
+    CommandSpec("tenant", "cloacina_core.cli.tenant:tenant", "Make, limit and delete tenants."),
     CommandSpec("engine", "cloacina_core.cli.engine:engine", "Run an engine until it is stopped."),
     CommandSpec("db", "cloacina_core.cli.db:db", "Back up, check, upgrade and prune a store."),
     CommandSpec("engines", "cloacina_core.cli.engines:engines", "List the engines at work."),

@@ -12,7 +12,12 @@ from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.requests import Births
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.spilling import Spill
-from cloacina_core.errors import CloacinaError, StoreUnavailableError, TooDeepError
+from cloacina_core.errors import (
+    CloacinaError,
+    OverQuotaError,
+    StoreUnavailableError,
+    TooDeepError,
+)
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
 from cloacina_core.model.child import Child
@@ -49,6 +54,10 @@ def at_once(function: Callable[[], None]) -> None:
     function()
 
 
+def _take_all(_count: int) -> None:
+    """Refuse nothing."""
+
+
 def _ignore(_run_id: RunId) -> None:
     """Tell nobody."""
 
@@ -71,6 +80,8 @@ class ChildStarter:
     elsewhere: Elsewhere = at_once
     on_queued: Callable[[RunId], object] = _ignore
     """Told of a run that has to wait for its turn: whichever engine has room takes it."""
+    refusal: Callable[[int], CloacinaError | None] = _take_all
+    """Returns why so many more runs can't be taken now."""
 
     def births(
         self,
@@ -93,7 +104,10 @@ class ChildStarter:
             plan_of: returns plans.
         """
         wait = outcome.waits[-1]
-        made = [self._make(parent, asker, child, engine, plan_of) for child in wait.children]
+        refusal = self._refusal(len(wait.children))
+        made = [
+            refusal or self._make(parent, asker, child, engine, plan_of) for child in wait.children
+        ]
         runs = tuple(one for one in made if isinstance(one, RunState))
         if len(runs) == len(made):
             children = tuple(map(_begun, wait.children, runs))
@@ -103,6 +117,12 @@ class ChildStarter:
             for child, one in zip(wait.children, made, strict=True)
         )
         return Births(self._closed(outcome, replace(wait, children=children)), ())
+
+    def _refusal(self, count: int) -> Exception | None:
+        try:
+            return self.refusal(count)
+        except CloacinaError as error:  # the store can't be asked
+            return error
 
     def _make(
         self,
@@ -157,7 +177,7 @@ def _refused(child: Child, error: Exception) -> Child:
         return replace(_bare(child), error=failure_of(error, str), may_retry=True)
     hint = f"; {error.hint}" if error.hint else ""
     failure = Failure(type=qualified_name(type(error)), message=f"{error}{hint}")
-    may_retry = isinstance(error, StoreUnavailableError)
+    may_retry = isinstance(error, StoreUnavailableError | OverQuotaError)
     return replace(_bare(child), error=failure, may_retry=may_retry)
 
 

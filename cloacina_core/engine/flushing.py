@@ -17,10 +17,13 @@ from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.requests import EngineStoppedError, Submission, TakeUp
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.errors import (
+    CloacinaError,
     IdempotencyConflictError,
     OutcomeUnknownError,
+    OverQuotaError,
     StoreError,
     StoreUnavailableError,
+    TenantSuspendedError,
 )
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.store.batch import Batch, GuardError, KnownKey, StaleEngineError
@@ -32,6 +35,9 @@ _log = logging.getLogger(__name__)
 SHORTEST_PAUSE = timedelta(seconds=0.1)
 LONGEST_PAUSE = timedelta(seconds=5)
 """How long to wait before trying again to write to a store that can't be written."""
+
+_REFUSALS = (OverQuotaError, TenantSuspendedError)
+"""What a tenant's store says of a run that it doesn't take."""
 
 Act: TypeAlias = Callable[[], object]
 
@@ -194,7 +200,7 @@ class Flusher:
                 if self._stopping.wait(pause.total_seconds()):
                     return Flushed.STOPPED
                 pause = min(pause * 2, LONGEST_PAUSE)
-            except (GuardError, KeyTakenError, StoreError) as error:
+            except (GuardError, KeyTakenError, StoreError, *_REFUSALS) as error:
                 in_doubt = False
                 self._divide(pending, error)
             else:
@@ -215,6 +221,8 @@ class Flusher:
         (run_id,) = parts
         if isinstance(error, KeyTakenError):
             self._reconsider(run_id)
+        elif isinstance(error, _REFUSALS):
+            self._refuse({run_id}, error)
         else:
             self.give_up(run_id, error)
 
@@ -234,11 +242,15 @@ class Flusher:
             for run_id, (first, *_) in self._requests.items()
             if isinstance(first, Submission)
         }
-        submissions = [one for run_id in refused for one in self._requests.pop(run_id)]
-        self._drop({submission.run.run_id for submission in submissions})
-        for submission in submissions:
-            submission.reply.refuse(error)
+        self._refuse(refused, error)
         return refused
+
+    def _refuse(self, runs: Collection[RunId], error: CloacinaError) -> None:
+        """Answer those who submitted runs, and forget the runs."""
+        requests = [one for run_id in runs for one in self._requests.pop(run_id, ())]
+        self._drop({*runs, *(request.run.run_id for request in requests)})
+        for request in requests:
+            request.reply.refuse(error)
 
     def _drop(self, runs: Collection[RunId]) -> None:
         """Forget runs whose writes aren't accepted."""

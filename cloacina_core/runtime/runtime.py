@@ -30,6 +30,7 @@ from cloacina_core.errors import (
     InputError,
     RunOwnedElsewhereError,
     StoreError,
+    TenantSuspendedError,
 )
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
@@ -76,6 +77,7 @@ from cloacina_core.store.permits import Permits
 from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Retention
 from cloacina_core.store.schedules import OpenFiring, ScheduleStore
+from cloacina_core.store.tenancy import refusal_of, slots_of
 from cloacina_core.store.watching import StoreWatcher
 from cloacina_core.store.writing import RunWriter
 
@@ -152,6 +154,7 @@ class Runtime:
             spill=self._spill,
             elsewhere=self._resolving.submit,
             on_queued=self._await_turn,
+            refusal=refusal_of(database),
         )
         self._executor = ThreadExecutor(runner)
         self._recover = recover
@@ -252,7 +255,7 @@ class Runtime:
             library=self._library,
             live=self._live,
             limits=EngineLimits(
-                settings.slots,
+                slots_of(self._view.database, settings.slots),
                 settings.max_value_bytes,
                 settings.max_live_runs,
                 settings.cancel_grace,
@@ -365,6 +368,8 @@ class Runtime:
             InputError: the reference, params, context or key can't be used.
             NotFoundError: there is no such package, release or workflow.
             IdempotencyConflictError: the key stands for another request.
+            OverQuotaError: the tenant may not have it now.
+            TenantSuspendedError: the tenant may have none.
             StoreError: the run couldn't be stored, and wasn't.
         """
         run_id = self._ids.run_id()
@@ -495,7 +500,7 @@ class Runtime:
         found = self._reader.find(run_id)
         try:
             return self._go_on(found)
-        except (IllegalTransitionError, RunOwnedElsewhereError):
+        except (IllegalTransitionError, RunOwnedElsewhereError, TenantSuspendedError):
             self._await_turn(found)
             return self._followed(found)
 

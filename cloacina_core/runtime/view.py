@@ -11,6 +11,7 @@ from cloacina_core.foundation.clock import Clock, SystemClock
 from cloacina_core.foundation.user import who_asks
 from cloacina_core.plugin.interfaces import BlobStore, RuntimeView, SecretKeyKind, SecretKeys
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime.limited_blobs import LimitedBlobStore
 from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
 from cloacina_core.store.blobs import DatabaseBlobStore
@@ -72,7 +73,9 @@ class StoreView:
                 f"there are: {', '.join(sorted(kinds)) or 'none'}",
                 hint="see which plugin failed, and why, with: cloacina plugins list",
             )
-        return kinds[name].open(self, rest)
+        store = kinds[name].open(self, rest)
+        is_in_database = name == "database"
+        return LimitedBlobStore(store, lambda: self.database, is_in_database=is_in_database)
 
     def secret_keys(self) -> SecretKeys:
         """Return the master keys that the setting `secret_key` names."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import RLock, local
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Engine, Table, create_engine, inspect, select
+from sqlalchemy import Connection, Dialect, Engine, Table, create_engine, event, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -23,10 +23,12 @@ from sqlalchemy.pool import StaticPool
 from cloacina_core.errors import (
     ConfigurationError,
     OutcomeUnknownError,
+    SchemaOutdatedError,
     SchemaVersionError,
     StoreDamagedError,
     StoreError,
     StoreUnavailableError,
+    TenantSchemaError,
 )
 from cloacina_core.foundation.clock import Clock, to_micros
 from cloacina_core.store import postgresql, schema, sqlite
@@ -37,6 +39,9 @@ from cloacina_core.store.migrations.runner import OURS, Migrations, Revision, ve
 IN_MEMORY = "sqlite://"
 ANNOUNCED = "announced"
 """Where a connection keeps what its transaction announces."""
+
+CHANNEL = "channel"
+"""Where a connection to the store of a tenant keeps what the names of its channels begin with."""
 
 Listener: TypeAlias = Callable[[set[Any]], object]
 """Takes what a transaction of this process announced, after its commit."""
@@ -77,6 +82,8 @@ class Database:
             ConfigurationError: the URL can't be used.
             StoreUnavailableError: the database can't be opened, read or written.
             SchemaVersionError: a newer version of Cloacina wrote it.
+            SchemaOutdatedError: it is a tenant's, and only the administrator can upgrade it.
+            TenantSchemaError: the schema of a tenant's credentials can't be used.
         """
         self._clock = clock
         self._migrations = migrations
@@ -91,6 +98,9 @@ class Database:
         self._direct: list[DirectConnection] = []
         self._listeners: tuple[Listener, ...] = ()
         self._answers = Answers()
+        self._tenant_schema: postgresql.TenantSchema | None = None
+        self.is_tenant = False
+        """Whether it is the store of a tenant, which may have quotas; known once it is prepared."""
         self._engine = self._connect()
         try:
             if prepare:
@@ -106,6 +116,7 @@ class Database:
             connect_args = postgresql.connect_args(self.url)
             engine = _create_engine(self.url, connect_args=connect_args, pool_pre_ping=True)
             self._answers.bound(engine)
+            self._confine_tenants(engine)
             return engine
         query = dict(self.url.query)
         synchronous = str(query.pop("synchronous", "FULL")).upper()
@@ -125,6 +136,34 @@ class Database:
         sqlite.configure(engine, library, synchronous)
         return engine
 
+    def _confine_tenants(self, engine: Engine) -> None:
+        """Have each connection of a tenant's role use the schema of the role alone."""
+        driver_error = engine.dialect.loaded_dbapi.Error
+
+        @event.listens_for(engine, "connect")
+        def on_connect(connection: Any, record: Any) -> None:
+            try:
+                found = postgresql.enter_tenant_schema(connection, self._tenant_schema)
+            except driver_error as error:
+                connection.close()
+                raise self._lost(error) from error
+            except TenantSchemaError:
+                connection.close()
+                raise
+            if found is not None:
+                self._tenant_schema = found
+                record.info[CHANNEL] = found.channel
+
+    @property
+    def schema(self) -> str | None:
+        """The schema of the tenant whose credentials are used; None for other stores."""
+        return None if self._tenant_schema is None else self._tenant_schema.name
+
+    @property
+    def channel(self) -> str | None:
+        """What the names of the channels of a tenant's store begin with."""
+        return None if self._tenant_schema is None else self._tenant_schema.channel
+
     def _check_folder(self, path: Path) -> None:
         if path.is_dir():
             raise StoreUnavailableError(f"database {path} is a folder, not a file")
@@ -136,17 +175,25 @@ class Database:
 
     def _prepare(self, extra_tables: tuple[Table, ...]) -> None:
         with self.read() as connection:
-            found = inspect(connection).get_table_names()
+            found = self._tables(connection)
             version = self._schema_version(connection, found)
+            self.is_tenant = self._says_tenant(connection, found)
         missing = [table for table in extra_tables if table.name not in found]
         head = self._migrations.head
         if version == head and not missing:
             return
+        if self.schema is not None:
+            raise SchemaOutdatedError(
+                f"the schema of this tenant is {version}, and this version of Cloacina has {head}"
+                if version != head
+                else f"the schema of this tenant lacks {', '.join(one.name for one in missing)}",
+                hint="ask the administrator of the installation to run: cloacina tenant upgrade",
+            )
         with self.begin() as connection:
             if not self.is_sqlite:  # whose transactions that write have a lock from the beginning
                 postgresql.lock_schema(connection)
             # Another process may have been faster: look again under the lock.
-            found = inspect(connection).get_table_names()
+            found = self._tables(connection)
             version = self._schema_version(connection, found)
             if version_table.name not in found:
                 self._refuse_foreign(found)
@@ -174,7 +221,16 @@ class Database:
         if self.file is not None and not self.file.exists():
             return None
         with self.read() as connection:
-            return self._schema_version(connection, inspect(connection).get_table_names())
+            return self._schema_version(connection, self._tables(connection))
+
+    def _tables(self, connection: Connection) -> list[str]:
+        return inspect(connection).get_table_names(schema=self.schema)
+
+    @staticmethod
+    def _says_tenant(connection: Connection, found: list[str]) -> bool:
+        if schema.tenancy.name not in found:
+            return False
+        return connection.execute(select(schema.tenancy.c.channel)).first() is not None
 
     def missing_migrations(self) -> list[Revision]:
         """Return the migrations that opening the database would apply; nothing is touched."""
@@ -313,9 +369,12 @@ class Database:
                 finally:
                     connection.close()
             except driver_error as error:
-                raise StoreUnavailableError(
-                    f"the connection to database {self.description} was lost: {error}"
-                ) from error
+                raise self._lost(error) from error
+
+    def _lost(self, error: Exception) -> StoreUnavailableError:
+        return StoreUnavailableError(
+            f"the connection to database {self.description} was lost: {error}"
+        )
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -356,10 +415,18 @@ class Database:
 
     def now_micros(self, connection: Connection) -> int:
         """Return the time on the database's clock, in microseconds since 1970."""
-        if self.is_sqlite:  # it lives on this host: the clocks are one
-            return to_micros(self._clock.now())
-        micros = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint"
-        return int(connection.exec_driver_sql(micros).scalar_one())
+        if self.is_sqlite:
+            return self.local_micros()
+        return int(connection.exec_driver_sql(postgresql.NOW_MICROS).scalar_one())
+
+    def local_micros(self) -> int:
+        """Return the time on this host's clock, which is that of SQLite: it lives here."""
+        return to_micros(self._clock.now())
+
+    @property
+    def dialect(self) -> Dialect:
+        """What statements are to be compiled for."""
+        return self._engine.dialect
 
     def interrupt(self) -> None:
         """Let go of all who wait for an answer of PostgreSQL: there will be none in time."""

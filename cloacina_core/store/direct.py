@@ -137,6 +137,7 @@ class DirectConnection:
 
     def _open(self) -> None:
         self._held = self._engine.raw_connection()
+        self.info |= self._held.info
         if not self._is_sqlite:
             self._driver.execute(f"SET {LET_GO_SOON}")
             self._driver.commit()
@@ -175,6 +176,11 @@ class DirectConnection:
         """Execute a statement without parameters, as SQLAlchemy's connections do."""
         with self._told_by_sqlalchemy(text):
             self._driver.execute(text)
+
+    def first_row(self, text: str) -> Any:
+        """Return the first row that a query without parameters finds, None without any."""
+        with self._told_by_sqlalchemy(text):
+            return self._driver.execute(text).fetchone()
 
     def commit(self) -> None:
         """Make durable what was executed since `begin`."""

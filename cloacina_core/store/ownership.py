@@ -33,6 +33,7 @@ from cloacina_core.errors import (
     IllegalTransitionError,
     RunOwnedElsewhereError,
     StoreUnavailableError,
+    TenantSuspendedError,
     UnknownRunError,
 )
 from cloacina_core.foundation.clock import from_micros
@@ -42,6 +43,7 @@ from cloacina_core.model.engine import EngineState, EngineSummary
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
+from cloacina_core.store.tenancy import is_suspended
 from cloacina_core.store.turns import Turns
 from cloacina_core.store.watching import announce
 
@@ -214,9 +216,12 @@ class Ownership:
                 or it isn't its turn: only so many runs like it may be live.
             RunOwnedElsewhereError: a live engine works on it.
             StoreUnavailableError: the engine that asks was declared dead.
+            TenantSuspendedError: nothing new of the tenant may start.
         """
         with self._database.read() as connection:
             owner = _owner(connection, run_id)
+            if self._database.is_tenant and is_suspended(connection):
+                raise TenantSuspendedError
         if owner is not None and not self.bury(EngineId(owner)):
             raise RunOwnedElsewhereError(run_id, owner)
         with self._database.begin() as connection:

@@ -575,3 +575,31 @@ secret_keys = Table(
     Column("retired_at", BigInteger),
     sqlite_with_rowid=False,
 )
+
+# What the store of a tenant says of itself, in one row; other stores have none. On PostgreSQL the
+# tenant itself can only read it.
+tenancy = Table(
+    "tenancy",
+    metadata,
+    # What the names of the store's channels begin with: secret, as channels are the database's.
+    Column("channel", String(60), primary_key=True),
+    Column("suspended", Boolean, nullable=False),
+    # Quotas; null where there is none.
+    Column("live_runs", BigInteger),
+    Column("runs_per_minute", BigInteger),
+    Column("storage_bytes", BigInteger),
+    Column("slots", BigInteger),
+)
+
+# How many runs were accepted in each of the last seconds; only where there are quotas.
+admissions = Table(
+    "admissions",
+    metadata,
+    Column("second", BigInteger, primary_key=True, autoincrement=False),
+    Column("runs", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Has no rows: it is locked by whoever chooses among runs whose number is limited. An advisory lock
+# would be the whole database's, for every tenant to take.
+turns = Table("turns", metadata, Column("number", Integer, primary_key=True, autoincrement=False))

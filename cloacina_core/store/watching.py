@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from cloacina_core.errors import StoreError
-from cloacina_core.store.database import ANNOUNCED, Database
+from cloacina_core.store.database import ANNOUNCED, CHANNEL, Database
 from cloacina_core.store.direct import DirectConnection
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,12 @@ def announce(connection: Connection | DirectConnection, change: Change = Change.
     """Tell all who watch, in every process, once this write transaction is committed."""
     connection.info.setdefault(ANNOUNCED, set()).add(change)
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"NOTIFY {change.value}")
+        connection.exec_driver_sql(f"NOTIFY {_channel(change, connection.info.get(CHANNEL))}")
+
+
+def _channel(change: Change, prefix: str | None) -> str:
+    """Return a channel's name: of a tenant one that others can't know, as channels are shared."""
+    return change.value if prefix is None else f"{prefix}_{change.value}"
 
 
 class StoreWatcher:
@@ -149,7 +154,7 @@ class StoreWatcher:
         """Listen to PostgreSQL until the connection is lost."""
         connection.autocommit = True
         for change in sorted(self._changes):
-            connection.execute(f"LISTEN {change.value}")
+            connection.execute(f"LISTEN {_channel(change, self._database.channel)}")
         while not self._is_over():
             self._tell()
             if not self._wait_for(self._poll, connection):

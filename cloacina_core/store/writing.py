@@ -14,6 +14,7 @@ from cloacina_core.store.batch import Batch, GuardError, KnownKey, Row, StaleEng
 from cloacina_core.store.children import ASK_CHILDREN
 from cloacina_core.store.database import Database, insert_unless_there
 from cloacina_core.store.direct import DirectStatement, Executed
+from cloacina_core.store.tenancy import Admission
 from cloacina_core.store.watching import Change, announce
 
 _engines, _runs, _tasks, _attempts = schema.engines, schema.runs, schema.tasks, schema.attempts
@@ -124,6 +125,7 @@ class RunWriter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection = database.direct_connection()
+        self._admission = Admission(database) if database.is_tenant else None
         self._compiled: dict[UpdateBase, DirectStatement] = {}
         add_definition = insert_unless_there(database, schema.definitions)
         self._add_definition = add_definition.on_conflict_do_nothing()
@@ -138,6 +140,8 @@ class RunWriter:
             StaleEngineError: another engine declared this one dead.
             GuardError: a row to change isn't as it was thought to be. Nothing was written.
             KeyTakenError: an idempotency key is in use. Nothing was written.
+            OverQuotaError: a quota of the tenant has no room for its new runs. Nothing was written.
+            TenantSuspendedError: nothing new may start. Nothing was written.
             StoreUnavailableError: the database can't be written now.
             StoreError: the database doesn't accept a row.
         """
@@ -182,10 +186,14 @@ class RunWriter:
         """
         taken: list[tuple[Executed, int]] = []
         changed: list[tuple[Executed, int]] = []
+        turn = {"of_engine": engine, "number": batch.number}
+        must_ask = self._admission is not None and bool(batch.new_runs)
+        if must_ask:
+            self._admit(batch, turn)
         try:
             with self._connection.gathered():
-                turn = {"of_engine": engine, "number": batch.number}
-                taken.append((self._change(_TAKE_TURN, [turn]), 1))
+                if not must_ask:
+                    taken.append((self._change(_TAKE_TURN, [turn]), 1))
                 self._execute_changes(batch, changed)
         except IntegrityError as error:
             # What is there already, is there because the batch was written, or because another
@@ -197,6 +205,12 @@ class RunWriter:
             raise
         _check(taken, _NotNextError)
         _check(changed, GuardError)
+
+    def _admit(self, batch: Batch, turn: Row) -> None:
+        """Ask the tenant's quotas for new runs, unless the batch was written already."""
+        _check([(self._change(_TAKE_TURN, [turn]), 1)], _NotNextError)
+        if self._admission is not None:
+            self._admission.admit(self._connection, batch.new_runs)
 
     def _execute_changes(self, batch: Batch, changed: list[tuple[Executed, int]]) -> None:
         """Execute what a batch changes, and note the changes that must have met every row."""

@@ -14,7 +14,7 @@ import cloacina_registry
 import cloacina_registry.errors
 from cloacina_core.errors import CloacinaError
 
-EXIT_STATUSES = {1, 2, 3, 4, 5, 6, 7}
+EXIT_STATUSES = {1, 2, 3, 4, 5, 6, 7, 8}
 
 
 def all_errors() -> list[type[CloacinaError]]:

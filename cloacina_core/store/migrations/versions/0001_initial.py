@@ -52,6 +52,7 @@ def upgrade() -> None:
     _create_access()
     _create_runs()
     _create_schedules()
+    _create_tenancy()
     op.create_table(
         "payloads",
         sa.Column("run_id", sa.String(26), nullable=False),
@@ -325,6 +326,31 @@ def _create_access() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_audit_at", "audit", ["at", "id"])
+
+
+def _create_tenancy() -> None:
+    op.create_table(
+        "tenancy",
+        sa.Column("channel", sa.String(60), nullable=False),
+        sa.Column("suspended", sa.Boolean, nullable=False),
+        sa.Column("live_runs", sa.BigInteger),
+        sa.Column("runs_per_minute", sa.BigInteger),
+        sa.Column("storage_bytes", sa.BigInteger),
+        sa.Column("slots", sa.BigInteger),
+        sa.PrimaryKeyConstraint("channel", name="pk_tenancy"),
+    )
+    op.create_table(
+        "admissions",
+        sa.Column("second", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("runs", sa.Integer, nullable=False),
+        sa.PrimaryKeyConstraint("second", name="pk_admissions"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "turns",
+        sa.Column("number", sa.Integer, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_turns"),
+    )
 
 
 def _create_runs() -> None:

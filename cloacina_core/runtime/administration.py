@@ -1,0 +1,273 @@
+"""Tenants, as their administrator sees them: made, limited, suspended, deleted."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from cloacina_core.errors import InputError, NotAllowedError
+from cloacina_core.foundation.clock import SystemClock, iso
+from cloacina_core.foundation.user import who_asks
+from cloacina_core.model.tenant import (
+    Quotas,
+    Tenant,
+    TenantCredentials,
+    TenantExport,
+    TenantState,
+)
+from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime.view import open_view
+from cloacina_core.settings import Settings, read_settings
+from cloacina_core.store.dumping import digest_of_file, head_of
+from cloacina_core.store.tenancy import Prepare
+from cloacina_core.store.tenant_homes import SqliteTenants
+from cloacina_core.store.tenants import PostgresqlTenants
+
+EXPORTS = "exports"
+"""Where files of deleted tenants go, below the home, unless something else is said."""
+
+_LOOK_SECONDS = 0.1
+
+
+class _Tenants(Protocol):
+    """The tenants of one kind of database; see there."""
+
+    def create(
+        self, name: str, quotas: Quotas, by: str, prepare: Prepare, /
+    ) -> TenantCredentials: ...
+    def get(self, name: str, /) -> Tenant: ...
+    def list(self) -> Sequence[Tenant]: ...
+    def set_quotas(self, name: str, quotas: Quotas, /) -> None: ...
+    def suspend(self, name: str, /) -> None: ...
+    def resume(self, name: str, /) -> None: ...
+    def rotate_password(self, name: str, /) -> TenantCredentials: ...
+    def lend_role(self, name: str, /) -> tuple[str, str]: ...
+    def take_role_back(self, lent: str, /) -> None: ...
+    def upgrade(self, name: str, /, *, plan: bool = False) -> Sequence[str]: ...
+    def begin_deletion(self, name: str, /) -> None: ...
+    def at_work(self, name: str, /) -> int: ...
+    def lock_out(self, name: str, /) -> None: ...
+    def export(self, name: str, path: Path, /) -> None: ...
+    def end_export(self, name: str, /) -> None: ...
+    def drop(self, name: str, /) -> None: ...
+    def close(self) -> None: ...
+
+
+class DatabaseAdmin:
+    """Administers the tenants of a PostgreSQL database, or those below a home on SQLite.
+
+    Use it as a context manager. Nothing of it is for tenants: it takes the administrator's URL.
+    """
+
+    def __init__(self, settings: Settings, plugins: Plugins) -> None:
+        """Connect; see `open` for the usual way."""
+        clock = SystemClock()
+        self._settings = settings
+        self._plugins = plugins
+        self._tenants: _Tenants
+        if settings.database_url.startswith("sqlite"):
+            self._tenants = SqliteTenants(settings.home, clock, plugins.tables())
+        else:
+            self._tenants = PostgresqlTenants(settings.database_url, clock, plugins.tables())
+
+    @classmethod
+    def open(cls, url: str | None = None, home: str | Path | None = None) -> "DatabaseAdmin":
+        """Connect as an administrator.
+
+        Args:
+            url: `postgresql+psycopg://...` of a superuser, or of the owner of the database who may
+                make roles; `sqlite:///...` for tenants below the home. None: as configured.
+            home: the folder of the installation. None: as configured.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
+            NotAllowedError: these are a tenant's credentials.
+            StoreError: the database can't be used.
+        """
+        flags = {"database_url": url, "home": home}
+        settings = read_settings(os.environ, Path.cwd(), flags).settings
+        return cls(settings, Plugins.of_environment(settings.blocked_plugins))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._tenants.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def create_tenant(self, name: str, quotas: Quotas | None = None) -> TenantCredentials:
+        """Make a tenant, and return what its people need. It is told once: a password isn't kept.
+
+        Args:
+            name: 1 to 48 lower-case letters, digits and hyphens.
+            quotas: what it may use; None: as much as it likes.
+
+        Raises:
+            InputError: the name or a quota can't be used.
+            ConflictError: there is a tenant of this name.
+            ConfigurationError: everybody who can connect may do too much for there to be tenants.
+            StoreError: it couldn't be made, and wasn't.
+        """
+        return self._tenants.create(name, quotas or Quotas(), who_asks(), self._prepare)
+
+    def _prepare(self, home: Path) -> None:
+        url = f"sqlite:///{home / 'cloacina.db'}"
+        settings = replace(self._settings, home=home, database_url=url)
+        view = open_view(settings, self._plugins)
+        try:
+            self._plugins.prepare_home(view, None)
+        finally:
+            view.close()
+
+    def tenant(self, name: str) -> Tenant:
+        """Return a tenant.
+
+        Raises:
+            UnknownTenantError: there is none of this name.
+        """
+        return self._tenants.get(name)
+
+    def tenants(self) -> Sequence[Tenant]:
+        """Return all tenants, by name; also those that are being deleted."""
+        return self._tenants.list()
+
+    def set_quotas(self, name: str, changes: Mapping[str, int | None]) -> Tenant:
+        """Change some quotas of a tenant, from now on; engines see that of slots when they start.
+
+        Args:
+            name: of the tenant.
+            changes: by the names of `Quotas`; None takes a quota away.
+
+        Raises:
+            UnknownTenantError: there is none of this name.
+            InputError: a quota can't be used.
+        """
+        unknown = changes.keys() - dict(Quotas().items())
+        if unknown:
+            raise InputError(f"there is no quota {', '.join(sorted(unknown))}")
+        self._tenants.set_quotas(name, self._tenants.get(name).quotas.changed(changes))
+        return self._tenants.get(name)
+
+    def suspend_tenant(self, name: str) -> Tenant:
+        """Let nothing new of a tenant start; what runs may end.
+
+        Raises:
+            UnknownTenantError: there is none of this name.
+            ConflictError: it is being deleted.
+        """
+        self._tenants.suspend(name)
+        return self._tenants.get(name)
+
+    def resume_tenant(self, name: str) -> Tenant:
+        """Let a suspended tenant start runs again; errors as `suspend_tenant`."""
+        self._tenants.resume(name)
+        return self._tenants.get(name)
+
+    def rotate_password(self, name: str) -> TenantCredentials:
+        """Give a tenant another password; connections that are open stay.
+
+        Raises:
+            UnknownTenantError: there is none of this name.
+            ConflictError: it is being deleted.
+            InputError: tenants of this database have no passwords.
+        """
+        return self._tenants.rotate_password(name)
+
+    def upgrade_tenant(self, name: str, *, plan: bool = False) -> Sequence[str]:
+        """Give a tenant's schema what this version has more; return what that is.
+
+        Args:
+            name: of the tenant.
+            plan: only look.
+
+        Raises:
+            UnknownTenantError: there is none of this name.
+        """
+        return self._tenants.upgrade(name, plan=plan)
+
+    def delete_tenant(
+        self,
+        name: str,
+        *,
+        export_to: Path | None = None,
+        drain_seconds: float = 30,
+        told: Callable[[str], object] = lambda _stage: None,
+    ) -> TenantExport:
+        """Delete a tenant in stages: suspend, drain, export, drop. Call it again to go on with one.
+
+        Args:
+            name: of the tenant.
+            export_to: the folder for the file of its rows. None: `exports` in the home.
+            drain_seconds: how long what runs may take to end.
+            told: told of each stage as it begins.
+
+        Raises:
+            UnknownTenantError: there is none of this name.
+            NotAllowedError: the file can't be written; the tenant is there still.
+            StoreError: the database failed; call it again.
+        """
+        tenant = self._tenants.get(name)
+        file = self._export_file(tenant, export_to or self._settings.home / EXPORTS)
+        if tenant.state is not TenantState.DROPPING:
+            told("suspend: nothing new starts")
+            self._tenants.begin_deletion(name)
+            told(f"drain: what runs has {drain_seconds:g} s to end")
+            self._drain(name, drain_seconds)
+            told(f"export: into {file}")
+            self._tenants.lock_out(name)
+            self._tenants.export(name, file)
+            self._tenants.end_export(name)
+        elif not file.exists():
+            raise InputError(
+                f"the rows of tenant {name!r} were exported, but not into {file}",
+                hint="name the folder that they are in with: --export-to",
+            )
+        export = TenantExport(
+            name=name,
+            path=str(file),
+            digest=digest_of_file(file),
+            given_up=int(head_of(file)["unfinished_runs"]),
+        )
+        told("drop: everything else goes")
+        self._tenants.drop(name)
+        return export
+
+    def _drain(self, name: str, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while self._tenants.at_work(name) and time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)
+
+    def _export_file(self, tenant: Tenant, folder: Path) -> Path:
+        made = iso(tenant.made_at).replace("-", "").replace(":", "").partition(".")[0].rstrip("Z")
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise NotAllowedError(
+                f"folder {folder} can't be made: {error.strerror}",
+                hint="name another one with: --export-to",
+            ) from error
+        return folder / f"{tenant.name}-{made}.jsonl.gz"
+
+    def lend_role(self, name: str) -> tuple[str, str]:
+        """Return the credentials of an engine that serves a tenant: what to give back, and a URL.
+
+        Raises:
+            UnknownTenantError: there is none of this name.
+            ConflictError: it is being deleted.
+        """
+        return self._tenants.lend_role(name)
+
+    def take_role_back(self, lent: str) -> None:
+        """Take the credentials of an engine away, and end what it still does."""
+        self._tenants.take_role_back(lent)
