@@ -10,9 +10,10 @@ from cloacina_core.engine.call import Outcome, TaskCall
 from cloacina_core.engine.capture import LogSink, capturing, storable
 from cloacina_core.engine.library import TaskCode
 from cloacina_core.engine.live_logs import LiveLogs
+from cloacina_core.engine.secrets import AttemptSecrets, ReadSecret, no_secrets
 from cloacina_core.engine.spilling import Spill, ValueTooLargeError
 from cloacina_core.engine.stop import Stop
-from cloacina_core.errors import CloacinaError, StoreUnavailableError
+from cloacina_core.errors import CloacinaError, SecretInContextError, StoreUnavailableError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.names import plain_text
@@ -54,6 +55,7 @@ class AttemptRunner:
         spill: Spill | None = None,
         child: Callable[[RunId], ChildResult] = no_child,
         live: LiveLogs | None = None,
+        secrets: ReadSecret = no_secrets,
     ) -> None:
         """Prepare.
 
@@ -64,7 +66,9 @@ class AttemptRunner:
             spill: where large values go; None leaves them in the outcomes.
             child: reads a run that a task asked for and that has ended.
             live: tells what attempts say while they run; None leaves it to the outcomes.
+            secrets: returns the values of secrets.
         """
+        self._secrets = secrets
         self._find = find
         self._live = live
         self._child = child
@@ -123,6 +127,7 @@ class AttemptRunner:
             stop=stop,
             spill=self._spill,
             child=self._child,
+            secrets=AttemptSecrets(call, self._secrets, sink),
         )
 
     def wants_loop(self, call: TaskCall) -> bool:
@@ -161,8 +166,10 @@ class _Attempt:
         stop: Stop,
         spill: Spill | None,
         child: Callable[[RunId], ChildResult],
+        secrets: AttemptSecrets,
     ) -> None:
         self._call = call
+        self._secrets = secrets
         self._child = child
         self._sink = sink
         self._stop = stop
@@ -188,6 +195,7 @@ class _Attempt:
             cancelled=self._stop.cancelled,
             waits=self._waits,
             child=self._child,
+            secret=self._secrets.get,
         )
         self._context = Context.of_texts(call.context, params=params, info=info, item=call.item)
         return self._context
@@ -210,7 +218,9 @@ class _Attempt:
                 f"task {self._call.name!r} returned {type(returned).__name__}; "
                 "return a mapping, which is merged into the context, or None"
             )
-        changes = self._spilled(context.changes())
+        changed = context.changes()
+        self._secrets.refuse_changes(changed)
+        changes = self._spilled(changed)
         self._check_size(changes)
         callback_error = None
         if not self._stop.abandoned():  # else the task hasn't succeeded, whatever this says
@@ -221,6 +231,7 @@ class _Attempt:
             changes=changes,
             callback_error=callback_error,
             logs=self._sink.close(),
+            secrets=self._secrets.names,
             isolation=code.isolation,
         )
 
@@ -242,11 +253,16 @@ class _Attempt:
             )
 
     def _deferred(self, waits: tuple[Wait, ...]) -> Outcome:
+        try:
+            self._secrets.refuse_waits(waits)
+        except SecretInContextError as error:
+            return self._ended(error)
         return Outcome(
             key=self._call.key,
             outcome=AttemptOutcome.DEFERRED,
             waits=waits,
             logs=self._sink.close(),
+            secrets=self._secrets.names,
         )
 
     def told_late(self, failure: Failure) -> Outcome:
@@ -262,6 +278,7 @@ class _Attempt:
             failure=failure,
             callback_error=callback_error,
             logs=self._sink.close(),
+            secrets=self._secrets.names,
             of_callback=True,
         )
 
@@ -270,6 +287,10 @@ class _Attempt:
             return self.told_late(self._call.timed_out)
         if self._waits.deferral is not None:  # also when something on its way replaced it
             return self._deferred(self._waits.deferral.waits)
+        return self._ended(error)
+
+    def _ended(self, error: BaseException) -> Outcome:
+        """Return the outcome of an attempt that fails."""
         may_retry = self._may_retry(error)
         callback_error = None
         if (
@@ -282,12 +303,18 @@ class _Attempt:
         return Outcome(
             key=self._call.key,
             outcome=AttemptOutcome.FAILED,
-            failure=failure_of(error, self._code.plain if self._code else plain_text),
+            failure=failure_of(error, self._plain),
             may_retry=may_retry,
             callback_error=callback_error,
             logs=self._sink.close(),
+            secrets=self._secrets.names,
             isolation=self._code.isolation if self._code else None,
         )
+
+    def _plain(self, text: str) -> str:
+        """Return a text as the author may read it: with the names of theirs, and no secrets."""
+        plain = self._code.plain if self._code else plain_text
+        return plain(self._secrets.text(text))
 
     def _may_retry(self, error: BaseException) -> bool:
         deterministic = isinstance(
@@ -304,14 +331,13 @@ class _Attempt:
         except BaseException:  # noqa: BLE001 - it asks the error, whose class may do anything
             return False
 
-    @staticmethod
-    def _call_back(callback: Callable[..., object] | None, *arguments: object) -> str | None:
+    def _call_back(self, callback: Callable[..., object] | None, *arguments: object) -> str | None:
         if callback is None:
             return None
         try:
             callback(*arguments)
         except BaseException as error:  # noqa: BLE001 - a callback changes nothing any more
-            failure = failure_of(error, plain_text)
+            failure = failure_of(error, lambda text: plain_text(self._secrets.text(text)))
             return f"{failure.type}: {failure.message}"
         return None
 

@@ -55,6 +55,8 @@ class TaskCall:
     """How many bytes the changes may have, encoded; values that are spilled apart."""
     waits: tuple[Wait, ...] = ()
     """What earlier calls in this attempt waited for."""
+    secrets: tuple[str, ...] = ()
+    """The names of those that it may ask for, as the definition of its run was stored."""
     timed_out: Failure | None = None
     """Set when the attempt is over, and only `on_failure` is to be called, with this."""
 
@@ -90,6 +92,8 @@ class Outcome:
     logs: tuple[LogEntry, ...] = ()
     waits: tuple[Wait, ...] = ()
     """When the call was deferred: all waits of the attempt, the open one last."""
+    secrets: tuple[str, ...] = ()
+    """The names of those that it asked for."""
     of_callback: bool = False
     """Whether only `on_failure` was called, after the attempt was over."""
     isolation: Isolation | None = None

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, Protocol, TextIO
 
 from cloacina_core.engine.call import LogEntry
 from cloacina_core.foundation.clock import Clock, to_micros
@@ -28,8 +28,32 @@ MAX_TOTAL_LENGTH = 4_000_000
 _sink: ContextVar["LogSink | None"] = ContextVar("cloacina_log_sink", default=None)
 
 
+class Guard(Protocol):
+    """Takes out of lines what must not be told."""
+
+    longest: int
+    """How many characters may have to be seen together to know."""
+
+    def text(self, text: str) -> str:
+        """Return a text without it."""
+        ...
+
+    def cut(self, text: str, limit: int) -> str:
+        """Return a text that is cut to a length, and to less where it would end amid it."""
+        ...
+
+    def entries(self, entries: Sequence[LogEntry], *, is_end: bool) -> list[LogEntry]:
+        """Return lines without it, as far as it is known what is in them.
+
+        Args:
+            entries: in order.
+            is_end: whether nothing is to come behind them.
+        """
+        ...
+
+
 class LogSink:
-    """Collects the lines of one attempt. Used by its thread alone, but for `take`.
+    """Collects the lines of one attempt. Used by its thread alone, but for `take` and `guard`.
 
     They name modules as their authors know them, whoever wrote the line: a logger, a warning, a
     traceback, or `print`.
@@ -55,20 +79,45 @@ class LogSink:
         self._length = 0
         self._dropped = 0
         self._last_record: logging.LogRecord | None = None
+        self._guard: Guard | None = None
+        self._screens: dict[str, Callable[[str], object]] = {}
+        self._shown_lines = 0
+        self._shown_partial: dict[str, int] = {}
+        """How much of the first line behind those that were shown was shown, too."""
+
+    def guard(self, guard: Guard) -> None:
+        """Let lines that aren't handed on yet go through a guard, in place of the one before.
+
+        It holds back what it isn't sure of; the end waits for nothing.
+        """
+        with self._taking:
+            if self._guard is None:  # till now, whatever came was shown at once
+                self._shown_lines = len(self._lines)
+                self._shown_partial = {stream: len(text) for stream, text in self._partial.items()}
+            self._guard = guard
+
+    @property
+    def guarded(self) -> Guard | None:
+        """What lines go through; None: they are told as they are."""
+        return self._guard
+
+    def show(self, stream: str, write: Callable[[str], object]) -> None:
+        """Have lines of a stream written elsewhere, too, once they went through the guard."""
+        self._screens[stream] = write
 
     def write(self, stream: str, text: str) -> None:
         """Take text as it comes; a line is kept when it is complete."""
         *lines, rest = (self._partial.get(stream, "") + text).split("\n")
         for line in lines:
             self.line(stream, line)
-        self._partial[stream] = rest[: MAX_LINE_LENGTH + 1]
+        self._partial[stream] = self._cut(rest)
 
     def line(self, stream: str, text: str) -> None:
         """Take one line."""
         if self.is_full:
             self.drop(1)
             return
-        line = storable(plain_text(text))
+        line = storable(plain_text(text)) if self._guard is None else self._cut(text)
         self._length += len(line)
         self._lines.append((to_micros(self._clock.now()), storable(stream), line))
         if self._is_watched and self._on_line is not None:
@@ -79,9 +128,26 @@ class LogSink:
         """Hand on the lines that weren't yet, from any thread; the end waits until that is done."""
         with self._taking:
             self._is_watched = True  # before it is looked what there is: no line is missed
-            if lines := self._lines[self._taken :]:
+            if lines := self._ready(is_end=False):
                 self._taken += len(lines)
                 hand_on(lines)
+
+    def _ready(self, *, is_end: bool) -> list[LogEntry]:
+        """Return the lines that can be told now."""
+        lines = self._lines[self._taken :]
+        if self._guard is None or not lines:
+            return lines
+        clean = self._guard.entries(lines, is_end=is_end)
+        for number, (_, stream, text) in enumerate(clean, start=self._taken):
+            if number >= self._shown_lines and stream in self._screens:
+                self._screens[stream](f"{text[self._shown_partial.pop(stream, 0) :]}\n")
+        return [(at, stream, storable(plain_text(text))) for at, stream, text in clean]
+
+    def _cut(self, text: str) -> str:
+        """Return as much of a line as its end is told by."""
+        if self._guard is None:
+            return text[: MAX_LINE_LENGTH + 1]
+        return self._guard.cut(text, MAX_LINE_LENGTH + 1 + self._guard.longest)
 
     @property
     def is_full(self) -> bool:
@@ -109,7 +175,7 @@ class LogSink:
             note = f"... {self._dropped} more lines were dropped"
             self._lines.append((to_micros(self._clock.now()), "cloacina", note))
         with self._taking:
-            lines = tuple(self._lines[self._taken :])
+            lines = tuple(self._ready(is_end=True))
             self._taken = len(self._lines)
             return lines
 
@@ -148,6 +214,9 @@ class _TaskStream(io.TextIOBase):
         if sink is not None:
             sink.write(self._name, text)
             if not self._pass_on:
+                return len(text)
+            if sink.guarded is not None:
+                sink.show(self._name, self._outermost().write)
                 return len(text)
         return self._outermost().write(text)
 
@@ -195,10 +264,21 @@ class _TaskHandler(logging.Handler):
         if sink is None or not sink.is_new(record):
             return
         try:
+            if sink.guarded is not None:
+                self._clean(record, sink.guarded)
             for line in self.format(record).splitlines():
                 sink.line(record.levelname.lower(), line)
         except Exception:  # noqa: BLE001 - logging never raises what a wrong call of it causes
             self.handleError(record)
+
+    def _clean(self, record: logging.LogRecord, guard: Guard) -> None:
+        """Leave of a record what may be told, also to the handlers behind this one."""
+        record.msg, record.args = guard.text(record.getMessage()), None
+        if record.exc_info and (told := self.formatter):
+            record.exc_text = guard.text(told.formatException(record.exc_info))
+            record.exc_info = None
+        if record.stack_info:
+            record.stack_info = guard.text(record.stack_info)
 
 
 class Capture:
@@ -222,7 +302,7 @@ class Capture:
             _TaskStream("stderr", sys.stderr, pass_on=self._pass_on),
         )
         sys.stdout, sys.stderr = self._streams
-        logging.getLogger().addHandler(self._handler)
+        logging.getLogger().handlers.insert(0, self._handler)  # it may have to change records
 
     def stop(self) -> None:
         """Put the original streams back, once nobody else's stand before ours."""

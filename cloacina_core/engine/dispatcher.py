@@ -174,6 +174,7 @@ class Dispatcher:
             is_last=state.failed_attempts + 1 >= task.retry.max_attempts,
             max_value_bytes=self._max_value_bytes,
             waits=state.waits,
+            secrets=run.plan.definition.secrets,
         )
 
     def time_out(self, run: RunState, number: int, attempt: int) -> None:

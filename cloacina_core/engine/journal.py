@@ -196,6 +196,7 @@ class Journal:
     def call_deferred(self, run: RunState, outcome: Outcome) -> None:
         """Write what is left of a call that waits; that it does is written apart."""
         self.lines(run, outcome.key, outcome.logs)
+        self._secrets_read(run, outcome)
 
     def task_deferred(self, run: RunState, number: int) -> None:
         """Write that a task waits, in the middle of its attempt."""
@@ -335,6 +336,7 @@ class Journal:
             task.changes = outcome.changes
             self._values(run, "output", name, outcome.changes)
         self.lines(run, outcome.key, outcome.logs)
+        self._secrets_read(run, outcome)
         if outcome.callback_error is not None:
             self._callback_failed(run, number, outcome.callback_error)
 
@@ -398,8 +400,15 @@ class Journal:
     def called_back(self, run: RunState, outcome: Outcome) -> None:
         """Write what is left of a callback that was called after its attempt was over."""
         self.lines(run, outcome.key, outcome.logs)
+        self._secrets_read(run, outcome)
         if outcome.callback_error is not None:
             self._callback_failed(run, outcome.key[1], outcome.callback_error)
+
+    def _secrets_read(self, run: RunState, outcome: Outcome) -> None:
+        """Write which secrets a call asked for; almost none does."""
+        if outcome.secrets:
+            names = ", ".join(outcome.secrets)
+            self._attempt_event(run, outcome.key[1], EventType.SECRETS_READ, names)
 
     def _callback_failed(self, run: RunState, number: int, reason: str) -> None:
         """Write that the author's callback failed, which changes nothing."""

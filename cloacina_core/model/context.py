@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
-from cloacina_core.errors import ContextValueError, InputError
+from cloacina_core.errors import ContextValueError, InputError, SecretMissingError
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode, encode
 from cloacina_core.foundation.names import instance_name
@@ -61,6 +62,18 @@ def _never() -> bool:
     return False
 
 
+def no_secret(name: str) -> str:
+    """Know no secret: there is no store."""
+    raise SecretMissingError(
+        f"there is no secret {name!r} outside of a run",
+        hint="give it to the test: Context(secrets={...}) or run_workflow(..., secrets={...})",
+    )
+
+
+def _given_secret(secrets: Mapping[str, str], name: str) -> str:
+    return secrets[name] if name in secrets else no_secret(name)
+
+
 def no_child(run_id: RunId) -> ChildResult:
     """Read no run: there is no store."""
     raise RuntimeError(f"run {run_id} can't be read outside of a run")
@@ -86,6 +99,8 @@ class TaskInfo:
     """How the task waits; None outside of a run."""
     child: Callable[[RunId], ChildResult] = no_child
     """Reads a run that the task asked for and that has ended."""
+    secret: Callable[[str], str] = no_secret
+    """Returns the value of a secret that the workflow declares."""
 
     @property
     def idempotency_token(self) -> str:
@@ -160,6 +175,7 @@ class Context(MutableMapping[str, JsonValue]):
         info: TaskInfo | None = None,
         item: JsonValue = _NO_ITEM,
         index: int | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         """Make a context, as tests do.
 
@@ -169,12 +185,15 @@ class Context(MutableMapping[str, JsonValue]):
             info: whose context it is.
             item: what the instance of a mapped task is for.
             index: where in the list the item stands; 0 unless told.
+            secrets: the values of secrets, by name.
         """
         self.params = params if isinstance(params, Params) else Params(params or {})
         self.info = info or TaskInfo()
         self._item = item
         if item is not _NO_ITEM and (index is not None or self.info.index is None):
             self.info = replace(self.info, index=index or 0)
+        if secrets is not None:
+            self.info = replace(self.info, secret=partial(_given_secret, dict(secrets)))
         self._texts: dict[str, Encoded] = {}
         self._values: dict[str, JsonValue] = {}
         self._gone: set[str] = set()
@@ -348,6 +367,21 @@ class Context(MutableMapping[str, JsonValue]):
     def cancelled(self) -> bool:
         """Whether the attempt is to end (cancel, deadline): a long task should stop then."""
         return self.info.cancelled()
+
+    def secret(self, name: str) -> str:
+        """Return the value of a secret that the workflow declares: `Workflow(..., secrets=[...])`.
+
+        It is taken out of what the attempt prints, logs and fails with. It must not be handed on:
+        an attempt that puts it into the context, or gives it to another run, fails.
+
+        Args:
+            name: as the operator set it, with `cloacina secret set`.
+
+        Raises:
+            CloacinaError: the workflow doesn't declare it (`secret-not-declared`), nobody has set
+                it (`secret-missing`), or it can't be opened now (`secret-unavailable`).
+        """
+        return self.info.secret(name)
 
     def sleep(self, duration: timedelta) -> None:
         """Wait without taking a slot: the task is called again from its beginning afterwards.

@@ -37,6 +37,7 @@ class EventType(StrEnum):
     """The engine stopped in good order and gave the run back."""
     COMMIT_REJECTED = "commit_rejected"
     """A late result was refused: its attempt was no longer the current one."""
+    SECRETS_READ = "secrets_read"
     CALLBACK_FAILED = "callback_failed"
     SIGNAL_RECEIVED = "signal_received"
     """A signal came; it is kept until a task waits for it."""

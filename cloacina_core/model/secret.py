@@ -9,8 +9,8 @@ from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.foundation.names import name_problem
 
 MIN_LENGTH = 8
-"""In characters. A shorter value stands in logs by chance, and to take it out wherever it stands
-would spoil them; and whoever sees where something was taken out could guess it."""
+"""In characters that aren't white space. A shorter value stands in logs by chance: to take it out
+wherever it stands would spoil them, and whoever sees where something was taken out could guess."""
 
 MAX_BYTES = 64 * 1024
 """In UTF-8: room for certificates and keys of services. Data is no secret: it belongs elsewhere."""
@@ -82,9 +82,10 @@ def check_secret_value(value: object) -> str:
     """
     if not isinstance(value, str):
         raise InputError(f"the value of a secret is text, not {type(value).__name__}")
-    if len(value) < MIN_LENGTH:
+    length = len("".join(value.split()))
+    if length < MIN_LENGTH:
         raise InputError(
-            f"the value has {len(value)} characters; {MIN_LENGTH} is the least",
+            f"the value has {length} characters beside white space; {MIN_LENGTH} is the least",
             hint="a shorter one stands in logs by chance, and can't be kept out of them",
         )
     try:

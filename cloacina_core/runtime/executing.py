@@ -7,6 +7,7 @@ from cloacina_core.engine.call import TaskCall
 from cloacina_core.engine.capture import LogSink
 from cloacina_core.engine.library import WorkflowLibrary
 from cloacina_core.engine.live_logs import LiveLogs
+from cloacina_core.engine.secrets import ReadSecret
 from cloacina_core.engine.spilling import Spill
 from cloacina_core.errors import ConfinementError
 from cloacina_core.foundation.clock import Clock
@@ -28,7 +29,7 @@ def make_pool(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> P
     return pools.make_pool(clock, kept, pools.default_start_method())
 
 
-def make_runner(
+def make_runner(  # noqa: PLR0913 - all that they work with, by name
     settings: Settings,
     *,
     library: WorkflowLibrary,
@@ -38,6 +39,7 @@ def make_runner(
     spill: Spill,
     child: Callable[[RunId], ChildResult],
     live: LiveLogs,
+    secrets: ReadSecret,
 ) -> PlacedRunner:
     """Return what runs each attempt where its release is placed.
 
@@ -50,6 +52,7 @@ def make_runner(
         spill: where large values go.
         child: reads a run that a task asked for.
         live: takes lines while attempts run.
+        secrets: returns the values of secrets.
     """
     limits = Limits.of(settings)
 
@@ -64,7 +67,9 @@ def make_runner(
 
     return PlacedRunner(
         library.isolation,
-        here=AttemptRunner(library.find, clock, wrap, spill=spill, child=child, live=live),
+        here=AttemptRunner(
+            library.find, clock, wrap, spill=spill, child=child, live=live, secrets=secrets
+        ),
         workers=WorkerRunner(
             library.environment,
             pool,
@@ -75,5 +80,6 @@ def make_runner(
             limits=limits,
             accept=accept,
             sink=sink,
+            secrets=secrets,
         ),
     )

@@ -55,7 +55,7 @@ from cloacina_core.runtime.guarded import act_as
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.schedules import Schedules, context_of
-from cloacina_core.runtime.secrets import Secrets
+from cloacina_core.runtime.secrets import OpenedOnce, Secrets
 from cloacina_core.runtime.sent_events import open_events
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
@@ -143,6 +143,7 @@ class Runtime:
             spill=self._spill,
             child=partial(read_child, self._reader),
             live=self._live,
+            secrets=OpenedOnce(self._view).read,
         )
         self._resolving = ThreadPoolExecutor(max_workers=2, thread_name_prefix="cloacina-children")
         self._children = ChildStarter(

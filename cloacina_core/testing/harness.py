@@ -19,9 +19,10 @@ from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.spilling import Spill
-from cloacina_core.errors import CloacinaError, InputError, UnknownRunError
+from cloacina_core.errors import CloacinaError, InputError, SecretMissingError, UnknownRunError
 from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.secret import check_secret_name, check_secret_value
 from cloacina_core.model.status import TaskStatus
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.runtime.children import read_child
@@ -97,6 +98,7 @@ class WorkflowHarness:
             max_spilled_bytes=_DEFAULTS.max_spilled_bytes,
         )
         self._children = ChildRuns({}, self._library)
+        self._secrets: Mapping[str, str] = {}
 
     def close(self) -> None:
         """Let go of the store."""
@@ -113,7 +115,7 @@ class WorkflowHarness:
     ) -> None:
         self.close()
 
-    def run(
+    def run(  # noqa: PLR0913 - what a test can say of a run; all but one by name
         self,
         params: Mapping[str, Any] | None = None,
         *,
@@ -124,6 +126,7 @@ class WorkflowHarness:
         signals: Iterable[Signal] = (),
         sent_events: Iterable[Sent] = (),
         children: Mapping[str, ChildRun] | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> HarnessResult:
         """Run the workflow until it has ended. A failed run is a result, not an exception.
 
@@ -146,6 +149,9 @@ class WorkflowHarness:
             children: what the runs are that tasks ask for, by reference, or by the name of the
                 workflow: `{"acme-etl/clean==1.*": clean}` runs a workflow, `{"rows": 3}` in its
                 place is the context that such a run leaves, and an exception what it fails with.
+            secrets: the values of secrets, by name. As in production, a task is given those that
+                its workflow declares, and they are taken out of what it says. What couldn't be set
+                can't be given: a value has 8 characters or more.
 
         Raises:
             ParamsError: the params don't fit.
@@ -162,6 +168,8 @@ class WorkflowHarness:
         self._children = ChildRuns(children or {}, self._library)
         mail: list[Signal | Sent] = [*signals, *sent_events]
         mailbox = Mailbox(mail, clock=self.clock, database=self._database, ids=self._ids)
+        given = (secrets or {}).items()
+        self._secrets = {check_secret_name(name): check_secret_value(one) for name, one in given}
         began = self.clock.now()
         capture = Capture(pass_on=True)
         capture.start()
@@ -200,6 +208,7 @@ class WorkflowHarness:
                 disturbances.around,
                 spill=self._spill,
                 child=lambda run_id: read_child(self._reader, run_id),
+                secrets=self._secret,
             )
         )
         engine = Engine(
@@ -225,6 +234,12 @@ class WorkflowHarness:
         )
         self._ownership.register(engine.id, version("cloacina"))
         return SteppedEngine(engine, executor, self.clock, disturbances, mailbox)
+
+    def _secret(self, name: str) -> str:
+        """Return the value of a secret, as the test gave it."""
+        if name not in self._secrets:
+            raise SecretMissingError(f"there is no secret {name!r}: give secrets={{{name!r}: ...}}")
+        return self._secrets[name]
 
     def _submit(self, engine: SteppedEngine, request: RunRequest) -> RunState:
         plan, run_id = Plan(self._definition), self._ids.run_id()
@@ -289,6 +304,7 @@ def run_workflow(  # noqa: PLR0913 - those of a harness and its run; all but two
     signals: Iterable[Signal] = (),
     sent_events: Iterable[Sent] = (),
     children: Mapping[str, ChildRun] | None = None,
+    secrets: Mapping[str, str] | None = None,
     clock: FrozenClock | None = None,
 ) -> HarnessResult:
     """Run a workflow once, in memory, and return how it ended.
@@ -305,6 +321,7 @@ def run_workflow(  # noqa: PLR0913 - those of a harness and its run; all but two
             signals=signals,
             sent_events=sent_events,
             children=children,
+            secrets=secrets,
         )
 
 

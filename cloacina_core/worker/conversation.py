@@ -9,6 +9,7 @@ from typing import Any
 
 from cloacina_core.engine.call import Outcome, TaskCall
 from cloacina_core.engine.capture import LogSink
+from cloacina_core.engine.secrets import AttemptSecrets
 from cloacina_core.engine.spilling import Spill
 from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import CloacinaError, StoreUnavailableError
@@ -41,7 +42,7 @@ _CHUNK = 262_144
 class Conversation:
     """One attempt, from the start of its process until nothing of it is left."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that it works with, by name
         self,
         call: TaskCall,
         attempt: str,
@@ -50,6 +51,7 @@ class Conversation:
         most_bytes: int,
         spill: Spill | None,
         child: Callable[[RunId], ChildResult],
+        secrets: AttemptSecrets,
         accept: Callable[[tuple[str, ...]], None],
         verify: Callable[[Mapping[str, Any]], None],
     ) -> None:
@@ -62,6 +64,7 @@ class Conversation:
             most_bytes: how many bytes a message from the process may have.
             spill: where large values go.
             child: reads a run that the task asked for and that has ended.
+            secrets: answers for secrets that the task asks for.
             accept: takes what the process is kept from; raises a `CloacinaError` when it won't do.
                 No code of the release has run in it then.
             verify: takes what an import came to; raises a `WorkerFailedError` or `CloacinaError`
@@ -73,6 +76,7 @@ class Conversation:
         self._reader = FrameReader(most_bytes)
         self._spill = spill
         self._child = child
+        self._secrets = secrets
         self._accept = accept
         self._verify = verify
         self._imports_itself = False
@@ -238,7 +242,7 @@ class Conversation:
             case "imported":
                 self._verify(message["workflows"])
                 self._send_call()
-            case "get" | "put" | "child" as what:
+            case "get" | "put" | "child" | "secret" as what:
                 self._outgoing += frame_of({"type": "answer", **self._answer(what, message)})
             case "outcome":
                 self._outcome = outcome_of_json(message, self._call, self._spilled.__getitem__)
@@ -254,12 +258,16 @@ class Conversation:
                 return {"text": given.load(given.digest).decode()}
             if what == "put":
                 return {"digest": self._put(_text(message["text"]))}
+            if what == "secret":
+                return {"value": self._secrets.get(_text(message["name"]))}
             if message["run_id"] not in self._children:
                 raise FrameError("it asked for a run that isn't its own")
             return {"child": child_to_json(self._child(RunId(message["run_id"])))}
         except CloacinaError as error:
+            # The other side knows the kinds that it tells apart.
             may_retry = isinstance(error, StoreUnavailableError)
-            return {"error": {"message": error.message, "may_retry": may_retry}}
+            code = StoreUnavailableError.code if may_retry else error.code
+            return {"error": {"message": error.message, "code": code}}
 
     def _put(self, text: str) -> Digest:
         """Store a value, and return its digest."""
@@ -268,6 +276,7 @@ class Conversation:
             raise FrameError(f"it sent a value of {len(data)} bytes, which is too long")
         decode_strict(text)
         where = f"task {self._call.name} of run {self._call.run_id}"
+        self._secrets.refuse_changes({"of a large value": text})
         spilled = self._spill.keep(text, data, where)
         self._spilled[spilled.digest] = spilled
         return spilled.digest

@@ -42,6 +42,7 @@ def call_to_json(call: TaskCall) -> dict[str, JsonValue]:
         "is_last": call.is_last,
         "max_value_bytes": call.max_value_bytes,
         "waits": [wait.to_json() for wait in call.waits],
+        "secrets": list(call.secrets),
         "timed_out": call.timed_out and call.timed_out.to_json(),
     }
 
@@ -72,6 +73,7 @@ def call_of_json(data: Mapping[str, Any], load: Load) -> TaskCall:
         is_last=data["is_last"],
         max_value_bytes=data["max_value_bytes"],
         waits=tuple(map(Wait.from_json, data["waits"])),
+        secrets=tuple(data["secrets"]),
         timed_out=None if data["timed_out"] is None else Failure(**data["timed_out"]),
     )
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from cloacina_core.engine.attempt import Wrap, direct, failure_of
 from cloacina_core.engine.call import Outcome, TaskCall
 from cloacina_core.engine.capture import LogSink
+from cloacina_core.engine.secrets import AttemptSecrets, ReadSecret, no_secrets
 from cloacina_core.engine.spilling import Spill
 from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import CloacinaError
@@ -52,10 +53,11 @@ class TaskFailedError(Exception):
 class _Attempt:
     """What is known of one attempt on its way."""
 
-    def __init__(self, call: TaskCall, stop: Stop, sink: LogSink) -> None:
+    def __init__(self, call: TaskCall, stop: Stop, sink: LogSink, secrets: AttemptSecrets) -> None:
         self.call = call
         self.stop = stop
         self.sink = sink
+        self.secrets = secrets
         self.policy = RetryPolicy()
         self.enforced: tuple[str, ...] = ()
 
@@ -95,6 +97,7 @@ class WorkerRunner:
         limits: Limits | None = None,
         accept: Accept = lambda _enforced, _environment: None,
         sink: Callable[[TaskCall], LogSink] | None = None,
+        secrets: ReadSecret = no_secrets,
     ) -> None:
         """Prepare.
 
@@ -109,7 +112,9 @@ class WorkerRunner:
             accept: takes what a process is kept from, before it runs code of the release; raises a
                 `CloacinaError` when that isn't enough.
             sink: returns what takes the lines of a call; None: they are told with its outcome.
+            secrets: returns the values of secrets.
         """
+        self._secrets = secrets
         self._environment = environment
         self._pool = pool
         self._wrap = wrap
@@ -121,7 +126,8 @@ class WorkerRunner:
 
     def run(self, call: TaskCall, stop: Stop) -> Outcome:
         """Run an attempt to its end. Never raises: whatever its process does is data."""
-        attempt = _Attempt(call, stop, self._sink(call))
+        sink = self._sink(call)
+        attempt = _Attempt(call, stop, sink, AttemptSecrets(call, self._secrets, sink))
         if call.timed_out is not None or self._wrap is direct:
             outcome = self._outcome(attempt)
         else:
@@ -129,6 +135,7 @@ class WorkerRunner:
         return dataclasses.replace(
             outcome,
             logs=attempt.sink.close(),
+            secrets=attempt.secrets.names,
             isolation=Isolation.WORKER,
             enforced=attempt.enforced,
         )
@@ -174,7 +181,8 @@ class WorkerRunner:
         except WorkerFailedError as error:
             for _, stream, line in error.logs:
                 attempt.sink.line(stream, line)
-            return self._failed(attempt, error.failure, may_retry=error.may_retry)
+            failure = attempt.secrets.clean_failure(error.failure)
+            return self._failed(attempt, failure, may_retry=error.may_retry)
         except OSError as error:  # of this process: it has no descriptors, memory or disk left
             reason = Failure(type=NOT_STARTED, message=f"no process for the attempt: {error}")
             return self._failed(attempt, reason, may_retry=True)
@@ -204,13 +212,14 @@ class WorkerRunner:
             most_bytes=self._most_bytes(attempt.call),
             spill=self._spill,
             child=self._child,
+            secrets=attempt.secrets,
             accept=lambda enforced: self._accept(enforced, environment),
             verify=lambda told: attempt.take(told, environment),
         )
         try:
             lines = loan.worker.begin(self._message(environment, attempt, name, folder))
             with closing(lines):
-                return conversation.hold(loan.worker, lines, attempt.stop)
+                return attempt.secrets.clean(conversation.hold(loan.worker, lines, attempt.stop))
         finally:
             attempt.enforced = conversation.enforced
             remove_folder(folder)  # if its keeper couldn't

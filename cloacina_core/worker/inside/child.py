@@ -112,7 +112,7 @@ def _run(call: TaskCall, imported: Imported, link: EngineLink, spill: Spill | No
         return TaskCode(workflow, call.task, str)
 
     logging.getLogger().addHandler(_handler(link))
-    runner = AttemptRunner(find, SystemClock(), spill=spill, child=link.child)
+    runner = AttemptRunner(find, SystemClock(), spill=spill, child=link.child, secrets=link.secret)
     if runner.wants_loop(call):
         return asyncio.run(_run_on_loop(runner, call, link))
     return runner.run(call, link.stop)

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloacina_core.engine.stop import Stop
-from cloacina_core.errors import CloacinaError, StoreUnavailableError
+from cloacina_core.errors import (
+    CloacinaError,
+    SecretInContextError,
+    SecretMissingError,
+    SecretNotDeclaredError,
+    SecretUnavailableError,
+    StoreUnavailableError,
+)
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.child import ChildResult
@@ -88,6 +95,15 @@ class EngineLink:
         """Read a run that the task asked for and that has ended."""
         return child_of_json(self._ask({"type": "child", "run_id": run_id})["child"])
 
+    def secret(self, name: str) -> str:
+        """Ask for the value of a secret.
+
+        Raises:
+            CloacinaError: it can't be had; of the kind that says why.
+        """
+        value: str = self._ask({"type": "secret", "name": name})["value"]
+        return value
+
     def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
         with self._receiving:
             self.send(question)
@@ -95,8 +111,20 @@ class EngineLink:
         error = answer.get("error")
         if error is None:
             return answer
-        kind = StoreUnavailableError if error["may_retry"] else CloacinaError
-        raise kind(error["message"])
+        raise _KINDS.get(error["code"], CloacinaError)(error["message"])
+
+
+_KINDS: Mapping[str, type[CloacinaError]] = {
+    kind.code: kind
+    for kind in (
+        StoreUnavailableError,
+        SecretMissingError,
+        SecretNotDeclaredError,
+        SecretUnavailableError,
+        SecretInContextError,
+    )
+}
+"""Errors that the engine answers with, by their codes; others are told as what they all are."""
 
 
 class _RemoteStop(Stop):

@@ -13,6 +13,7 @@ import pytest
 
 from cloacina_core.engine import capture
 from cloacina_core.engine.capture import Capture, LogSink, capturing, storable
+from cloacina_core.engine.redaction import Redactor
 from cloacina_core.testing import FrozenClock
 
 CLOCK = FrozenClock()
@@ -296,3 +297,37 @@ def test_lines_name_modules_as_their_authors_do():
         ("error", "acme_etl.flows: failed"),
     ]
     assert lines[-1] == ("error", "acme_etl.flows.RowError: bad row")
+
+
+VALUE = "correct horse battery staple"
+
+
+def test_what_an_attempt_with_secrets_prints_is_passed_on_without_them():
+    with captured() as screen, capturing(LogSink(CLOCK)) as sink:
+        say("before")
+        sys.stdout.write("the password is ")
+        sink.guard(Redactor({"crm": VALUE}))
+        say(VALUE)
+        say(f"aloud {VALUE}", aloud=True)
+        said(sink)
+
+    assert screen.getvalue() == ("before\nthe password is [secret crm]\naloud [secret crm]\n")
+
+
+def test_other_handlers_are_told_what_is_left_of_a_record():
+    heard = io.StringIO()
+    other = logging.StreamHandler(heard)
+    logging.getLogger().addHandler(other)
+    try:
+        with captured(), capturing(LogSink(CLOCK)) as sink:
+            sink.guard(Redactor({"crm": VALUE}))
+            error = ValueError(VALUE)
+            logging.getLogger("talk").error("with %s", VALUE, exc_info=error, stack_info=True)
+            lines = said(sink)
+    finally:
+        logging.getLogger().removeHandler(other)
+
+    assert heard.getvalue().startswith("with [secret crm]\n")
+    assert "ValueError: [secret crm]" in heard.getvalue()
+    assert VALUE not in heard.getvalue()
+    assert ("error", "talk: with [secret crm]") in lines
