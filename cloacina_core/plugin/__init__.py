@@ -1,15 +1,21 @@
 """The door for plugin authors: the hook marker and the interfaces that a plugin may implement."""
 
 from cloacina_core.foundation.digest import Digest, digest_of, parse_digest
+from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.event import EventType, RunEvent
+from cloacina_core.model.observed import DescribedRun, SignalWait
+from cloacina_core.model.run import RunSummary
+from cloacina_core.model.status import RunStatus
 from cloacina_core.plugin.interfaces import (
     AttemptCall,
     BlobStore,
     BlobStoreKind,
     CommandSpec,
+    EngineService,
     HomeReport,
     LoadedWorkflow,
+    RunHistory,
     RuntimeView,
     SecretKeyKind,
     SecretKeys,
@@ -22,14 +28,21 @@ __all__ = [
     "BlobStore",
     "BlobStoreKind",
     "CommandSpec",
+    "DescribedRun",
     "Digest",
+    "EngineService",
     "EventType",
     "HomeReport",
     "LoadedWorkflow",
     "RunEvent",
+    "RunHistory",
+    "RunId",
+    "RunStatus",
+    "RunSummary",
     "RuntimeView",
     "SecretKeyKind",
     "SecretKeys",
+    "SignalWait",
     "StoredBlob",
     "WorkflowSource",
     "digest_of",

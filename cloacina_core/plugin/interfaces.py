@@ -1,6 +1,6 @@
 """Everything a plugin may implement or is handed, on one page."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,10 +13,13 @@ from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.event import RunEvent
 from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
+from cloacina_core.model.observed import DescribedRun, SignalWait
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import RunCounts
 from cloacina_core.model.starts import Starts
+from cloacina_core.model.status import RunStatus
 
 if TYPE_CHECKING:
     from cloacina_core.model.workflow import Workflow
@@ -48,6 +51,50 @@ class ReleaseRuns(Protocol):
         ...
 
 
+class RunHistory(Protocol):
+    """What became of runs, for plugins that must not miss what observers weren't told any more."""
+
+    def ends(
+        self, status: RunStatus, after: datetime, last: RunId | None = None, limit: int = 500
+    ) -> Sequence[RunEvent]:
+        """Return the events of the ends of runs, those that ended first first.
+
+        Transactions don't commit in the order of their moments: an end may show up as late as the
+        setting `lease` says. So look again at what is younger than that.
+
+        Args:
+            status: succeeded, failed or cancelled.
+            after: the moment behind which they ended, on the database's clock: that of the last
+                event of the page before.
+            last: the run of that event; of those that ended at the same moment, the ones with a
+                higher id follow.
+            limit: how many at most.
+        """
+        ...
+
+    def signal_waits(
+        self, after: RunId | None = None, limit: int = 500
+    ) -> tuple[Sequence[SignalWait], RunId | None]:
+        """Return the tasks of live runs that wait for a signal now, page by page.
+
+        Args:
+            after: where the page begins, as the one before said.
+            limit: how many live runs to look at.
+
+        Returns:
+            The waits, and where the next page begins; None when there is none.
+        """
+        ...
+
+    def signal_waits_of(self, run_id: RunId) -> Sequence[SignalWait]:
+        """Return the tasks of one run that wait for a signal now."""
+        ...
+
+    def describe(self, run_ids: Collection[RunId]) -> Mapping[RunId, DescribedRun]:
+        """Return some runs as they stand, without those that aren't there any more."""
+        ...
+
+
 class RuntimeView(Protocol):
     """The narrow view of the runtime that plugins are given."""
 
@@ -74,6 +121,19 @@ class RuntimeView(Protocol):
     @property
     def runs(self) -> ReleaseRuns:
         """The runs of releases."""
+        ...
+
+    @property
+    def history(self) -> RunHistory:
+        """What became of runs."""
+        ...
+
+    def database_now(self, connection: Any) -> datetime:
+        """Return the time on the database's clock, by which all who share the store go.
+
+        Args:
+            connection: what `begin` or `read` yielded.
+        """
         ...
 
     def begin(self) -> AbstractContextManager[Any]:
@@ -328,6 +388,30 @@ class WorkflowSource(Protocol):
 
     def close(self) -> None:
         """Let go of all code that was loaded; called once, when nothing of it runs any more."""
+        ...
+
+
+class EngineService(Protocol):
+    """Something of a plugin's that works beside an engine, from its start to its end."""
+
+    @property
+    def name(self) -> str:
+        """A short word for logs, unique among the services."""
+        ...
+
+    def start(self) -> None:
+        """Begin; the engine works already. Returns at once: what takes time has its own thread."""
+        ...
+
+    def observe(self, event: RunEvent) -> None:
+        """Take an event of one of this engine's runs, after it was committed.
+
+        Called as `cloacina_run_event` is, but between `start` and `stop`; returns at once.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End, within seconds; the engine doesn't work any more, the store can still be used."""
         ...
 
 

@@ -18,6 +18,7 @@ from cloacina_core.plugin import spec
 from cloacina_core.plugin.interfaces import (
     BlobStoreKind,
     CommandSpec,
+    EngineService,
     SecretKeyKind,
     WorkflowSource,
 )
@@ -126,6 +127,11 @@ class Plugins:
         """Return the sources of workflows that plugins contribute."""
         sources = self._contributions("cloacina_workflow_sources", view=view)
         return self._distinct(sources, "workflow source", taken)
+
+    def services(self, view: object) -> list[EngineService]:
+        """Return what plugins have work beside an engine."""
+        services = self._contributions("cloacina_services", view=view)
+        return self._distinct(services, "service", ())
 
     def prepare_home(self, view: object, passphrase: str | None) -> list[Any]:
         """Let plugins put what they need into a new home. Their errors are raised."""

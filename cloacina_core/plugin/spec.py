@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         AttemptCall,
         BlobStoreKind,
         CommandSpec,
+        EngineService,
         HomeReport,
         RuntimeView,
         SecretKeyKind,
@@ -62,6 +63,15 @@ def cloacina_tables() -> Sequence[Any]:  # type: ignore[empty-body]
     """Contribute tables to the store: `sqlalchemy.Table` objects, names prefixed by the plugin's.
 
     They are created beside the core's when a store is made or opened.
+    """
+
+
+@hookspec
+def cloacina_services(view: "RuntimeView") -> "Sequence[EngineService]":  # type: ignore[empty-body]
+    """Contribute what works beside an engine: with a thread of its own, and told of events.
+
+    Called once when a runtime opens, and started when its engine works. Names of services must
+    differ. What a service raises is logged and stops nothing.
     """
 
 

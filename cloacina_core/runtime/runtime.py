@@ -54,6 +54,7 @@ from cloacina_core.runtime.following import RunFollower
 from cloacina_core.runtime.guarded import act_as
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
+from cloacina_core.runtime.plugin_services import PluginServices
 from cloacina_core.runtime.schedules import Schedules, context_of
 from cloacina_core.runtime.secrets import OpenedOnce, Secrets
 from cloacina_core.runtime.sent_events import open_events
@@ -206,6 +207,7 @@ class Runtime:
             self._recovery.wake,
         )
         self._watcher = StoreWatcher(database, self._on_change)
+        self._plugin_services = PluginServices(plugins.services(self._view), self._notifier)
         self._closing = threading.Lock()
         self._closed = False
         self._start()
@@ -286,6 +288,7 @@ class Runtime:
         for service in (self._retention, self._scheduling, self._delivering):
             if service is not None:
                 service.start()
+        self._plugin_services.start()
 
     def drain(self, timeout: float) -> bool:
         """Take no more runs and start no more attempts, and wait for those that run.
@@ -325,6 +328,7 @@ class Runtime:
         self._resolving.shutdown(cancel_futures=True)
         self._sources.close()
         self._notifier.stop()
+        self._plugin_services.stop()
         self._capture.stop()
         self._view.close()
         self._follower.close()

@@ -3,11 +3,12 @@
 import os
 import threading
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloacina_core.errors import ConfigurationError
-from cloacina_core.foundation.clock import Clock, SystemClock
+from cloacina_core.foundation.clock import Clock, SystemClock, from_micros
 from cloacina_core.foundation.user import who_asks
 from cloacina_core.plugin.interfaces import BlobStore, RuntimeView, SecretKeyKind, SecretKeys
 from cloacina_core.plugin.manager import Plugins
@@ -16,6 +17,7 @@ from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
+from cloacina_core.store.history import StoredHistory
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -54,6 +56,15 @@ class StoreView:
     def runs(self) -> StoredReleaseRuns:
         """The runs of releases."""
         return StoredReleaseRuns(lambda: self.database, self.clock)
+
+    @property
+    def history(self) -> StoredHistory:
+        """What became of runs."""
+        return StoredHistory(self.database)
+
+    def database_now(self, connection: "Connection") -> datetime:
+        """Return the time on the database's clock."""
+        return from_micros(self.database.now_micros(connection))
 
     def begin(self) -> "AbstractContextManager[Connection]":
         """Open a write transaction on the store."""

@@ -102,7 +102,7 @@ class RunReader:
             UnknownRunError: there is none with this id.
         """
         with self._database.read() as connection:
-            return _summary(_run_row(connection, run_id))
+            return summary_of(_run_row(connection, run_id))
 
     def summaries(
         self, wanted: RunFilter, *, before: RunId | None = None, limit: int = 50
@@ -118,14 +118,14 @@ class RunReader:
         if before is not None:
             query = query.where(_runs.c.id < before)
         with self._database.read() as connection:
-            return [_summary(row) for row in connection.execute(query)]
+            return [summary_of(row) for row in connection.execute(query)]
 
     def ended(self, runs: Collection[RunId]) -> list[RunSummary]:
         """Return those of some runs that have ended."""
         wanted = list(runs)
         with self._database.read() as connection:
             return [
-                _summary(row)
+                summary_of(row)
                 for start in range(0, len(wanted), _PAGE)
                 for row in connection.execute(
                     select(_runs).where(
@@ -153,7 +153,7 @@ class RunReader:
             payloads = _Payloads(run_id, _payload_texts(connection, run_id), self._blobs.get)
             asked = open_commands(connection, run_id)
             return StoredRun(
-                summary=_summary(row),
+                summary=summary_of(row),
                 definition=WorkflowDefinition.from_json(json.loads(body)),
                 params=payloads.params(),
                 context=payloads.context(),
@@ -311,7 +311,8 @@ def _run_row(connection: Connection, run_id: RunId) -> Row[Any]:
     return row
 
 
-def _summary(row: Row[Any]) -> RunSummary:
+def summary_of(row: Row[Any]) -> RunSummary:
+    """Return the run that a row of the table `runs` holds, as listings show it."""
     return RunSummary(
         run_id=RunId(row.id),
         status=RunStatus(row.status),

@@ -22,6 +22,7 @@ from cloacina_core.model.status import RunStatus
 from cloacina_core.store.claiming import Claims, CodeHere
 from cloacina_core.store.database import Database
 from cloacina_core.store.direct import DirectConnection, DirectStatement
+from cloacina_core.store.history import StoredHistory
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Expiry, Retention
@@ -252,6 +253,27 @@ def test_runs_to_delete_are_found_by_the_time_of_their_end(database: Database):
 
     assert len(found) >= 8
     assert any("ix_runs_finished" in plan for plan in found)
+    for plan in found:
+        assert not whole_tables(plan), plan
+
+
+def test_the_ends_of_runs_are_found_by_their_time(database: Database):
+    history, run_id = StoredHistory(database), some_run(database)
+    lately = CLOCK.now() - timedelta(minutes=5)
+
+    found = plans(
+        database,
+        lambda: (
+            history.ends(RunStatus.FAILED, lately),
+            history.ends(RunStatus.FAILED, lately, run_id),
+            history.describe({run_id}),
+            history.signal_waits_of(run_id),
+            history.signal_waits(),
+        ),
+    )
+
+    assert "ix_runs_finished" in found[0]
+    assert "ix_runs_finished" in found[1]
     for plan in found:
         assert not whole_tables(plan), plan
 
