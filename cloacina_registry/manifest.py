@@ -288,6 +288,8 @@ _SCHEDULE: Final = _object(
     ends_at=_TEXT_OR_NULL,
     max_runs={"type": ["integer", "null"]},
     priority={"type": "integer"},
+    not_during=_list_of(_TEXT),
+    in_window=_TEXT,
 )
 SCHEMA: Final[Mapping[str, JsonValue]] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -4,6 +4,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import click
 
@@ -12,10 +13,13 @@ from cloacina_core.errors import CloacinaError
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.store.disk import Disk
 from cloacina_core.store.facts import StoreFacts, facts_of
+from cloacina_core.store.schedules import ScheduleStore
 from cloacina_core.store.sqlite import choose_library, is_wal_safe
 
 _GIB = 1024**3
 _LEAST_FREE = _GIB // 2
+_LATE = timedelta(minutes=1)
+"""A schedule that nobody has looked at for longer has no engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ def _store(console: Console) -> Iterator[Finding]:
     if facts.disk is not None:
         yield _disk(facts.disk)
     yield _oldest(console, facts)
+    yield _schedules(console)
 
 
 def _durability(facts: StoreFacts) -> Finding:
@@ -126,6 +131,20 @@ def _oldest(console: Console, facts: StoreFacts) -> Finding:
         return Finding("oldest live run", "ok", "none")
     age = console.clock.now() - facts.oldest_live
     return Finding("oldest live run", "ok", f"accepted {str(age).partition('.')[0]} ago")
+
+
+def _schedules(console: Console) -> Finding:
+    states = ScheduleStore(console.view.database).all()
+    due = [state.due_since for state in states if state.due_since is not None]
+    late = [moment for moment in due if console.clock.now() - moment > _LATE]
+    if not late:
+        return Finding("schedules", "ok", f"{len(states)}, none of them overdue")
+    return Finding(
+        "schedules",
+        "warn",
+        f"{len(late)} of {len(states)} are overdue, the first since {min(late):%Y-%m-%d %H:%M:%S}Z",
+        "start an engine: cloacina engine run; what it makes up for, each schedule says",
+    )
 
 
 def _confinement(console: Console) -> Iterator[Finding]:

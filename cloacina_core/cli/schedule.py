@@ -1,6 +1,5 @@
 """`cloacina schedule`: what is started when."""
 
-import itertools
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,11 +8,13 @@ import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.moments import LENGTH, WallMoment
+from cloacina_core.cli.schedule_firings import backfill, history, next_firings
+from cloacina_core.cli.schedule_windows import window
+from cloacina_core.cli.scheduling import TIMING, schedules_of, with_options, words_of
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.period import Period
-from cloacina_core.model.schedule.cron import CronExpression
-from cloacina_core.model.schedule.firing import Firing, FoldPolicy, GapPolicy, Note, Timing
-from cloacina_core.model.schedule.schedule import CatchUp, Overlap
+from cloacina_core.model.release import Reference, normalized_package
+from cloacina_core.model.schedule.schedule import CatchUp, InWindow, Overlap
 from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.model.schedule.zone import find_zone
 
@@ -22,55 +23,22 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MOST_FIRINGS = 10_000
-
-_TOLD = {
-    Note.MOVED: "moved: the clock skips {wanted:%H:%M}",
-    Note.FIRST_PASS: "the first time that the clock shows it",
-    Note.SECOND_PASS: "the second time that the clock shows it",
-}
-
 
 @click.group()
 def schedule() -> None:
     """Start runs when they are due. Engines do it: cloacina engine run."""
 
 
-def _schedules(console: Console) -> "Schedules":
-    from cloacina_core.plugin.manager import Plugins  # noqa: PLC0415 - not needed for --help
-    from cloacina_core.runtime.schedules import Schedules  # noqa: PLC0415
-    from cloacina_core.runtime.sources import Sources  # noqa: PLC0415
-
-    plugins = Plugins.of_environment(console.settings.blocked_plugins)
-    view = console.view
-    return Schedules(lambda: view.database, Sources(view, plugins), console.clock)
+for command in (history, backfill, next_firings, window):
+    schedule.add_command(command)
 
 
-def _words(policy: Iterable[Any]) -> click.Choice[str]:
-    return click.Choice([word.value for word in policy])
-
-
-_TIMING = (
-    click.option("--timezone", metavar="ZONE", help="As Europe/Berlin.  [default: UTC]"),
-    click.option(
-        "--gap",
-        type=_words(GapPolicy),
-        help="What becomes of times that the clock skips."
-        "  [default: first-after for fixed times, else skip]",
-    ),
-    click.option(
-        "--fold",
-        type=_words(FoldPolicy),
-        help="What becomes of times that the clock shows twice."
-        "  [default: first for fixed times, else both]",
-    ),
-)
 _POLICIES = (
     click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="One param."),
     click.option("--params", "file", metavar="FILE", help="Params from a JSON file; - is stdin."),
     click.option(
         "--catch-up",
-        type=_words(CatchUp),
+        type=words_of(CatchUp),
         help="Which firings start that no engine was there for.  [default: latest]",
     ),
     click.option("--catch-up-limit", type=int, help="How many of them, with all.  [default: 100]"),
@@ -81,7 +49,7 @@ _POLICIES = (
     ),
     click.option(
         "--overlap",
-        type=_words(Overlap),
+        type=words_of(Overlap),
         help="What becomes of a firing while an earlier run is live.  [default: allow]",
     ),
     click.option("--jitter", type=LENGTH, help="Start up to so much later, by the name."),
@@ -89,24 +57,26 @@ _POLICIES = (
     click.option("--end", "ends_at", type=WallMoment(), help="Nothing is due from then on."),
     click.option("--max-runs", type=int, help="How many runs to start at all."),
     click.option("--priority", type=int, help="Of the runs.  [default: 0]"),
+    click.option(
+        "--not-during",
+        multiple=True,
+        metavar="WINDOW",
+        help="Start nothing in this maintenance window: '0 22 * * SAT for 6h'; may be repeated.",
+    ),
+    click.option(
+        "--in-window",
+        type=words_of(InWindow),
+        help="What becomes of firings in a maintenance window.  [default: skip]",
+    ),
 )
-
-
-def _with(options: Iterable[Callable[[F], F]]) -> Callable[[F], F]:
-    def add(function: F) -> F:
-        for option in reversed(list(options)):
-            function = option(function)
-        return function
-
-    return add
 
 
 @schedule.command("add")
 @click.argument("name")
 @click.argument("reference")
 @click.option("--cron", metavar="EXPR", required=True, help="When: a cron expression.")
-@_with(_TIMING)
-@_with(_POLICIES)
+@with_options(TIMING)
+@with_options(_POLICIES)
 @click.option("--paused", is_flag=True, help="Nothing is due until it is resumed.")
 @command_options
 @pass_console
@@ -117,7 +87,7 @@ def add_schedule(
 
     The reference is resolved anew at each firing: PACKAGE/WORKFLOW@CHANNEL follows a channel.
     """
-    found = _schedules(console)
+    found = schedules_of(console)
     given = _given(options, lambda: _typed(console, reference, options))
     state, is_new = found.add(name, reference, paused=paused, **given)
     console.emit({**state.to_json(), "new": is_new}, _text(state))
@@ -129,7 +99,7 @@ def _given(options: dict[str, Any], params: Callable[[], Any]) -> dict[str, Any]
     given = {
         key: value
         for key, value in options.items()
-        if value is not None and key not in {"params", "file"}
+        if value not in (None, ()) and key not in {"params", "file"}
     }
     zone = find_zone(given.get("timezone", "UTC"))
     for key in ("starts_at", "ends_at"):
@@ -143,7 +113,7 @@ def _given(options: dict[str, Any], params: Callable[[], Any]) -> dict[str, Any]
 def _typed(console: Console, reference: str, options: dict[str, Any]) -> dict[str, Any]:
     from cloacina_core.cli.params import gather_params  # noqa: PLC0415 - not needed for --help
 
-    definition = _schedules(console).definition(reference)
+    definition = schedules_of(console).definition(reference)
     return gather_params(definition, options["params"], options["file"])
 
 
@@ -162,7 +132,7 @@ def enable_schedules(
     REFERENCE is PACKAGE@CHANNEL, or PACKAGE with versions. When it means another release, that
     says when they are due; PACKAGE==VERSION never changes.
     """
-    found = _schedules(console)
+    found = schedules_of(console)
     kept = found.enable(reference, name, stored_as=stored_as, paused=paused)
     console.emit(
         [{**state.to_json(), "new": is_new} for state, is_new in kept],
@@ -183,7 +153,7 @@ def disable_schedules(console: Console, *, reference: str, name: str | None) -> 
 
     Their histories go with them, and runs that they started go on. To keep them, pause them.
     """
-    names = _schedules(console).disable(reference, name)
+    names = schedules_of(console).disable(reference, name)
     console.emit([{"name": one} for one in names])
     for one in names:
         console.say(f"schedule {one!r} is disabled")
@@ -194,7 +164,7 @@ def disable_schedules(console: Console, *, reference: str, name: str | None) -> 
 @pass_console
 def list_schedules(console: Console) -> None:
     """List schedules, and when they are due next."""
-    states = _schedules(console).all()
+    states = schedules_of(console).all()
     rows = [
         (
             state.schedule.name,
@@ -203,10 +173,11 @@ def list_schedules(console: Console) -> None:
             state.schedule.timezone,
             _next(state),
             state.started,
+            _lag(state),
         )
         for state in states
     ]
-    headers = ("name", "reference", "cron", "timezone", "next", "started")
+    headers = ("name", "reference", "cron", "timezone", "next", "started", "lag")
     table = console.table(headers, rows)
     console.emit([state.to_json() for state in states], table if rows else "no schedules")
 
@@ -217,7 +188,7 @@ def list_schedules(console: Console) -> None:
 @pass_console
 def show_schedule(console: Console, *, name: str) -> None:
     """Show a schedule."""
-    state = _schedules(console).get(name)
+    state = schedules_of(console).get(name)
     console.emit(state.to_json(), _text(state))
 
 
@@ -225,13 +196,13 @@ def show_schedule(console: Console, *, name: str) -> None:
 @click.argument("name")
 @click.option("--reference", help="What to run.")
 @click.option("--cron", metavar="EXPR", help="When: a cron expression.")
-@_with(_TIMING)
-@_with(_POLICIES)
+@with_options(TIMING)
+@with_options(_POLICIES)
 @command_options
 @pass_console
 def update_schedule(console: Console, *, name: str, **options: Any) -> None:
     """Change a schedule. It goes on from now: what isn't decided yet isn't made up for."""
-    found = _schedules(console)
+    found = schedules_of(console)
     now = found.get(name).schedule
     reference = options["reference"] or now.reference
     options["timezone"] = options["timezone"] or now.timezone
@@ -245,47 +216,69 @@ def update_schedule(console: Console, *, name: str, **options: Any) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return int(value.total_seconds())
+    if isinstance(value, tuple):
+        return [text for text in value if text]  # one that is empty: there are none any more
     return value.isoformat() if isinstance(value, datetime) else value
 
 
+def _choice(function: F) -> F:
+    """Add the options that choose schedules, to a command that takes `names` and filters."""
+    options = (
+        click.argument("names", nargs=-1),
+        click.option("--all", "everything", is_flag=True, help="All schedules."),
+        click.option("--package", help="All schedules of this package."),
+        click.option("--dry-run", is_flag=True, help="Only say which would be touched."),
+    )
+    return with_options(options)(function)
+
+
 @schedule.command("pause")
-@click.argument("names", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All schedules.")
+@_choice
 @command_options
 @pass_console
-def pause_schedules(console: Console, *, names: tuple[str, ...], everything: bool) -> None:
+def pause_schedules(console: Console, *, dry_run: bool, **choice: Any) -> None:
     """Have nothing of schedules be due until they are resumed. Runs go on."""
-    found = _schedules(console)
-    _each(console, found, names, everything=everything, act=found.pause, told="paused")
+    found = schedules_of(console)
+    _each(console, found, dry_run=dry_run, act=found.pause, told="paused", **choice)
 
 
 @schedule.command("resume")
-@click.argument("names", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All schedules.")
+@_choice
 @command_options
 @pass_console
-def resume_schedules(console: Console, *, names: tuple[str, ...], everything: bool) -> None:
+def resume_schedules(console: Console, *, dry_run: bool, **choice: Any) -> None:
     """Have schedules go on from now. What would have been due meanwhile isn't made up for."""
-    found = _schedules(console)
-    _each(console, found, names, everything=everything, act=found.resume, told="on again")
+    found = schedules_of(console)
+    _each(console, found, dry_run=dry_run, act=found.resume, told="on again", **choice)
 
 
 def _each(
     console: Console,
     found: "Schedules",
-    names: tuple[str, ...],
     *,
+    names: tuple[str, ...],
     everything: bool,
+    package: str | None,
+    dry_run: bool,
     act: Callable[[str], ScheduleState],
     told: str,
 ) -> None:
-    if bool(names) == everything:
-        raise InputError("name schedules, or say --all")
-    chosen = [state.schedule.name for state in found.all()] if everything else names
-    states = [act(name) for name in chosen]
-    console.emit([state.to_json() for state in states])
-    for name in chosen:
-        console.say(f"schedule {name!r} is {told}")
+    if sum((bool(names), everything, package is not None)) != 1:
+        raise InputError("name schedules, or say --all or --package")
+    if names:
+        chosen = [found.get(name) for name in names]
+    else:
+        wanted = None if package is None else normalized_package(package)
+        chosen = [state for state in found.all() if wanted in (None, _package_of(state))]
+    if not dry_run:
+        chosen = [act(state.schedule.name) for state in chosen]
+    console.emit([state.to_json() for state in chosen])
+    for state in chosen:
+        console.say(f"schedule {state.schedule.name!r} {'would be' if dry_run else 'is'} {told}")
+
+
+def _package_of(state: ScheduleState) -> str:
+    return Reference.parse(state.schedule.reference).package
 
 
 @schedule.command("delete")
@@ -294,157 +287,23 @@ def _each(
 @pass_console
 def delete_schedule(console: Console, *, name: str) -> None:
     """Forget a schedule and its history. Runs that it started go on."""
-    _schedules(console).delete(name)
+    schedules_of(console).delete(name)
     console.emit({"name": name})
     console.say(f"schedule {name!r} is deleted")
-
-
-@schedule.command("history")
-@click.argument("name")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option("--before", type=WallMoment(), help="Only firings before this moment; UTC.")
-@command_options
-@pass_console
-def history(console: Console, *, name: str, limit: int, before: datetime | None) -> None:
-    """Show what became of firings, newest first: runs that were started, and why others weren't."""
-    if before is not None and before.tzinfo is None:
-        before = before.replace(tzinfo=find_zone("UTC"))
-    records = _schedules(console).history(name, before=before, limit=limit)
-    rows = [
-        (f"{one.at:%Y-%m-%d %H:%M:%S}Z", one.state.value, one.run_id or "", one.reason or "")
-        for one in records
-    ]
-    table = console.table(("at", "state", "run", "reason"), rows)
-    console.emit([one.to_json() for one in records], table if rows else "nothing was due yet")
-
-
-@schedule.command("backfill")
-@click.argument("name")
-@click.option("--from", "begins", type=WallMoment(), help="The first moment that counts.")
-@click.option("--to", "ends", type=WallMoment(), help="The first that doesn't.  [default: now]")
-@click.option("--parallel", type=int, default=1, show_default=True, help="Runs live at a time.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be started.")
-@click.option("--cancel", is_flag=True, help="Start no more of what was asked for before.")
-@command_options
-@pass_console
-def backfill(
-    console: Console,
-    *,
-    name: str,
-    begins: datetime | None,
-    ends: datetime | None,
-    parallel: int,
-    dry_run: bool,
-    cancel: bool,
-) -> None:
-    """Start the runs of firings in the past that have none, a few at a time.
-
-    Moments are in the schedule's time zone, unless they name an offset.
-    """
-    found = _schedules(console)
-    if cancel:
-        count = found.cancel_backfills(name)
-        console.emit({"schedule": name, "cancelled": count})
-        console.say(f"{count} firings start no runs any more; runs that began go on")
-        return
-    if begins is None:
-        raise InputError("say from when on, with --from")
-    zone = find_zone(found.get(name).schedule.timezone)
-    begins, ends = (
-        moment if moment.tzinfo else moment.replace(tzinfo=zone)
-        for moment in (begins, ends or console.clock.now())
-    )
-    planned = found.backfill(name, begins, ends, parallel=parallel, dry_run=True)
-    first = f", the first {planned.firings[0].local}" if planned.firings else ""
-    console.say(
-        f"{len(planned.firings)} firings, {parallel} at a time{first}; "
-        f"{planned.started_before} had their runs already"
-    )
-    if not dry_run:
-        planned = found.backfill(name, begins, ends, parallel=parallel)
-    rows = [_row(firing) for firing in planned.firings]
-    table = console.table(("local", "utc", ""), rows) if rows else "nothing to start"
-    console.emit({**planned.to_json(), "dry_run": dry_run}, table)
-
-
-@schedule.command("next")
-@click.argument("name", required=False)
-@click.option("--cron", metavar="EXPR", help="A cron expression, in place of a schedule.")
-@_with(_TIMING)
-@click.option(
-    "--from",
-    "after",
-    type=WallMoment(),
-    help="Tell what is due behind this moment; in the time zone, unless it names an offset."
-    "  [default: now]",
-)
-@click.option(
-    "--count",
-    type=click.IntRange(1, _MOST_FIRINGS),
-    default=5,
-    show_default=True,
-    help="How many to tell.",
-)
-@command_options
-@pass_console
-def next_firings(
-    console: Console,
-    *,
-    name: str | None,
-    cron: str | None,
-    timezone: str | None,
-    gap: str | None,
-    fold: str | None,
-    after: datetime | None,
-    count: int,
-) -> None:
-    """Tell when a schedule, or a cron expression, is due next."""
-    if (name is None) == (cron is None):
-        raise InputError("name a schedule, or give --cron")
-    if name is not None:
-        if timezone or gap or fold:
-            raise InputError("a schedule has a time zone and policies of its own")
-        found = _schedules(console)
-        known = found.get(name).schedule
-        timing, zone = known.timing, find_zone(known.timezone)
-    else:
-        zone = find_zone(timezone or "UTC")
-        timing = Timing(
-            CronExpression.parse(cron or ""),
-            zone,
-            gap=None if gap is None else GapPolicy(gap),
-            fold=None if fold is None else FoldPolicy(fold),
-        )
-    moment = after or console.clock.now()
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone)
-    if name is None:
-        firings = list(itertools.islice(timing.firings(moment), count))
-    else:
-        firings = list(found.next(name, count=count, after=moment))
-    console.emit(
-        {
-            "cron": str(timing.expression),
-            "timezone": zone.key,
-            "firings": [firing.to_json() for firing in firings],
-        },
-        console.table(("local", "utc", ""), [_row(firing) for firing in firings]),
-    )
-
-
-def _row(firing: Firing) -> tuple[str, str, str]:
-    told = "" if firing.note is None else _TOLD[firing.note].format(wanted=firing.wanted)
-    return (
-        f"{firing.local:%a %Y-%m-%d %H:%M:%S %z}",
-        f"{firing.utc:%Y-%m-%d %H:%M:%S}Z",
-        told,
-    )
 
 
 def _next(state: ScheduleState) -> str:
     if state.is_paused:
         return f"paused: {state.pause_reason}" if state.pause_reason else "paused"
+    if state.due_since is not None:
+        return f"due since {state.due_since:%Y-%m-%d %H:%M:%S}Z"
+    if state.resting_until is not None:
+        return f"rests until {state.resting_until:%Y-%m-%d %H:%M:%S}Z"
     return "never again" if state.next_at is None else f"{state.next_at:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _lag(state: ScheduleState) -> str:
+    return "-" if state.lag is None else f"{state.lag.total_seconds():.1f}s"
 
 
 def _text(state: ScheduleState) -> str:
@@ -456,8 +315,10 @@ def _text(state: ScheduleState) -> str:
         ("cron", f"{known.timing.expression} ({known.timezone})"),
         ("next", _next(state)),
         ("started", f"{state.started} runs"),
+        ("lag", _lag(state)),
         ("catch-up", catch_up),
         ("overlap", known.overlap.value),
+        *(("windows", f"{window}: {known.in_window}") for window in known.not_during),
     )
     return "\n".join(f"{label:<10}{value}" for label, value in (*lines, *_following_lines(state)))
 

@@ -9,6 +9,7 @@ from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.schedule.firing import Firing
 from cloacina_core.model.schedule.schedule import Backfill, FiringRecord
 from cloacina_core.model.schedule.state import ScheduleState
+from cloacina_core.model.schedule.window import CommonWindow
 from cloacina_core.runtime.schedules import Schedules
 
 
@@ -75,6 +76,20 @@ class AsyncSchedules:
     async def cancel_backfills(self, name: str) -> int:
         """Start no more runs of backfills, see `Schedules.cancel_backfills`."""
         return await asyncio.to_thread(self._schedules.cancel_backfills, name)
+
+    async def add_window(
+        self, name: str, when: str, *, timezone: str = "UTC"
+    ) -> tuple[CommonWindow, bool]:
+        """Have no schedule start anything at some times, see `Schedules.add_window`."""
+        return await asyncio.to_thread(self._schedules.add_window, name, when, timezone=timezone)
+
+    async def windows(self) -> Sequence[CommonWindow]:
+        """Return the windows that hold for all schedules, by name."""
+        return await asyncio.to_thread(self._schedules.windows)
+
+    async def remove_window(self, name: str) -> None:
+        """Forget a window, see `Schedules.remove_window`."""
+        await asyncio.to_thread(self._schedules.remove_window, name)
 
     async def definition(self, reference: str) -> WorkflowDefinition:
         """Return what a reference means now, see `Schedules.definition`."""

@@ -18,6 +18,7 @@ from cloacina_core.model.schedule.schedule import (
     Schedule,
 )
 from cloacina_core.model.schedule.state import ScheduleState
+from cloacina_core.model.schedule.window import CommonWindow
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.wanted import definition_of
 from cloacina_core.services.following import (
@@ -31,6 +32,7 @@ from cloacina_core.store.database import Database
 from cloacina_core.store.following import FollowingStore
 from cloacina_core.store.schedule_rows import UnknownScheduleError
 from cloacina_core.store.schedules import OpenFiring, ScheduleStore
+from cloacina_core.store.windows import WindowStore
 
 
 class Schedules:
@@ -58,7 +60,7 @@ class Schedules:
             paused: whether nothing is due until it is resumed.
             **options: the other fields of `Schedule.checked`: timezone, params, gap, fold,
                 catch_up, catch_up_limit, catch_up_window, overlap, jitter, starts_at, ends_at,
-                max_runs, priority.
+                max_runs, priority, not_during, in_window.
 
         Returns:
             The schedule as it is kept, and whether it is new.
@@ -256,6 +258,39 @@ class Schedules:
             UnknownScheduleError: there is none of this name.
         """
         return BackfillStore(self._database()).cancel(name)
+
+    def add_window(
+        self, name: str, when: str, *, timezone: str = "UTC"
+    ) -> tuple[CommonWindow, bool]:
+        """Have no schedule of the store start anything at some times; again changes nothing.
+
+        Args:
+            name: unique in the store.
+            when: a cron expression that says when it opens, and for how long:
+                `0 22 * * SAT for 6h`.
+            timezone: on whose clock.
+
+        Returns:
+            The window as it is kept, and whether it is new.
+
+        Raises:
+            InputError: a part can't be used.
+            WindowExistsError: another window has the name.
+        """
+        window = CommonWindow.checked(name, when, timezone)
+        return window, WindowStore(self._database()).add(window)
+
+    def windows(self) -> Sequence[CommonWindow]:
+        """Return the windows that hold for all schedules, by name."""
+        return WindowStore(self._database()).all()
+
+    def remove_window(self, name: str) -> None:
+        """Forget a window that holds for all; schedules that rest in it go on at once.
+
+        Raises:
+            UnknownWindowError: there is none of this name.
+        """
+        WindowStore(self._database()).remove(name)
 
     def definition(self, reference: str) -> WorkflowDefinition:
         """Return what the workflow looks like that a reference means now."""

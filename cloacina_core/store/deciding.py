@@ -1,34 +1,30 @@
 """Decides on the firings of a schedule that are due, within a transaction that has locked it."""
 
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.ids import RunId
-from cloacina_core.model.schedule.decisions import Decision, Earlier, decide
+from cloacina_core.model.schedule.decisions import Decided, Decision, Earlier, decide
 from cloacina_core.model.schedule.schedule import FiringState, Schedule
 from cloacina_core.store import schema
 from cloacina_core.store.schedule_rows import next_at
+from cloacina_core.store.windows import common_windows
 
 _schedules, _firings, _runs = schema.schedules, schema.firings, schema.runs
 
 _RECENT = 50
 """Of how many firings the runs are looked at, to see whether one is live."""
-_MICROSECOND = timedelta(microseconds=1)
 
 
-def decide_due(connection: Connection, row: Row[Any], now: int) -> int:
+def decide_due(connection: Connection, row: Row[Any], now: int) -> None:
     """Write what becomes of the firings of a schedule that are due, and how far it is then.
 
     Args:
         connection: in a write transaction.
         row: of the schedule, locked.
         now: by the database's clock, in microseconds.
-
-    Returns:
-        Up to which moment all of its firings are decided on, in microseconds.
     """
     schedule = Schedule.from_text(row.body)
     open_states = _open_states(connection, row.name)
@@ -38,24 +34,33 @@ def decide_due(connection: Connection, row: Row[Any], now: int) -> int:
         live=FiringState.DUE in open_states or bool(live_runs(connection, row.name)),
         waiting=FiringState.WAITING in open_states,
     )
-    decisions = decide(schedule, earlier, from_micros(now))
-    if decisions:
-        rows = [firing_row(row.name, decision, now) for decision in decisions]
+    decided = decide(schedule, earlier, from_micros(now), common_windows(connection))
+    if decided.decisions:
+        rows = [firing_row(row.name, decision, now) for decision in decided.decisions]
         connection.execute(insert(_firings), rows)
-    until: int = max(now - schedule.delay // _MICROSECOND, row.decided_until)
     is_to_start = {FiringState.DUE, FiringState.WAITING}
-    started = row.started + sum(decision.state in is_to_start for decision in decisions)
-    is_over = schedule.max_runs is not None and started >= schedule.max_runs
+    started = row.started + sum(decision.state in is_to_start for decision in decided.decisions)
     connection.execute(
         update(_schedules)
         .where(_schedules.c.name == row.name)
         .values(
-            decided_until=until,
-            next_at=None if is_over else next_at(schedule, until),
+            decided_until=to_micros(decided.until),
+            next_at=_next_look(schedule, decided, started),
+            resting_until=None
+            if decided.resting_until is None
+            else to_micros(decided.resting_until),
             started=started,
         )
     )
-    return until
+
+
+def _next_look(schedule: Schedule, decided: Decided, started: int) -> int | None:
+    """Return when a schedule is to be looked at next, in microseconds; None: never again."""
+    if decided.resting_until is not None:
+        return to_micros(decided.resting_until)
+    if schedule.max_runs is not None and started >= schedule.max_runs:
+        return None
+    return next_at(schedule, to_micros(decided.until))
 
 
 def firing_row(name: str, decision: Decision, now: int) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Rows of schedules: found, read, and changed within a transaction that somebody else has."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, Select, select, update
 
 from cloacina_core.errors import ConflictError, NotFoundError
 from cloacina_core.foundation.clock import from_micros, to_micros
@@ -14,7 +15,7 @@ from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.store import schema
 from cloacina_core.store.watching import announce
 
-_schedules = schema.schedules
+_schedules, _firings = schema.schedules, schema.firings
 
 
 class UnknownScheduleError(NotFoundError):
@@ -63,9 +64,9 @@ def get(connection: Connection, name: str, *, lock: bool = False) -> Row[Any]:
 
 
 def change(connection: Connection, name: str, now: int, **values: Any) -> None:
-    """Change a schedule, and have engines look at it."""
-    place = _schedules.c.name == name
-    connection.execute(update(_schedules).where(place).values(updated_at=now, **values))
+    """Change a schedule, and have engines look at it; then it is seen whether it is to rest."""
+    changed = {"updated_at": now, "resting_until": None, **values}
+    connection.execute(update(_schedules).where(_schedules.c.name == name).values(**changed))
     announce(connection)
 
 
@@ -75,19 +76,49 @@ def next_at(schedule: Schedule, after: int) -> int | None:
     return None if firing is None else to_micros(firing.utc + schedule.delay)
 
 
-def state(connection: Connection, name: str) -> ScheduleState:
+def state(connection: Connection, name: str, now: int | None = None) -> ScheduleState:
     """Return a schedule, and how far it is.
+
+    Args:
+        connection: in any transaction.
+        name: of the schedule.
+        now: the current moment, in microseconds; None: whether it is overdue isn't asked.
 
     Raises:
         UnknownScheduleError: there is none of this name.
     """
-    return state_of(get(connection, name))
+    query = _with_lag().where(_schedules.c.name == name)
+    row = connection.execute(query).one_or_none()
+    return state_of(row or get(connection, name), now)
 
 
-def state_of(row: Row[Any]) -> ScheduleState:
-    """Return what a row tells."""
+def states(connection: Connection, now: int) -> list[ScheduleState]:
+    """Return all schedules, by name."""
+    rows = connection.execute(_with_lag().order_by(_schedules.c.name))
+    return [state_of(row, now) for row in rows]
+
+
+def _with_lag() -> Select[Any]:
+    """Return a query for schedules, and how late each started the last of its runs."""
+    last = (
+        select(_firings.c.started_at - _firings.c.at)
+        .where(
+            _firings.c.schedule == _schedules.c.name,
+            _firings.c.started_at.is_not(None),
+            _firings.c.backfill.is_(None),
+        )
+        .order_by(_firings.c.at.desc())
+        .limit(1)
+    )
+    return select(_schedules, last.scalar_subquery().label("lag"))
+
+
+def state_of(row: Row[Any], now: int | None = None) -> ScheduleState:
+    """Return what a row tells; without the lag, when it wasn't asked for."""
     schedule = Schedule.from_text(row.body)
     due = None if row.next_at is None else from_micros(row.next_at)
+    is_overdue = now is not None and row.next_at is not None and row.next_at <= now
+    lag = getattr(row, "lag", None)
     return ScheduleState(
         schedule=schedule,
         is_paused=row.paused,
@@ -95,6 +126,9 @@ def state_of(row: Row[Any]) -> ScheduleState:
         following=None if row.declared is None else Following.from_text(row.declared),
         started=row.started,
         next_at=None if due is None else due - schedule.delay,
+        resting_until=None if row.resting_until is None else from_micros(row.resting_until),
+        due_since=due if is_overdue else None,
+        lag=None if lag is None else timedelta(microseconds=lag),
         created_at=from_micros(row.created_at),
         updated_at=from_micros(row.updated_at),
     )

@@ -24,6 +24,7 @@ from cloacina_core.model.schedule.schedule import (
     Schedule,
 )
 from cloacina_core.model.schedule.state import ScheduleState
+from cloacina_core.model.schedule.window import Window, open_until
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.deciding import decide_due, live_runs
@@ -35,8 +36,10 @@ from cloacina_core.store.schedule_rows import (
     next_at,
     state,
     state_of,
+    states,
 )
 from cloacina_core.store.watching import announce
+from cloacina_core.store.windows import common_windows
 
 _schedules, _firings, _runs = schema.schedules, schema.firings, schema.runs
 _backfills = schema.backfills
@@ -186,13 +189,12 @@ class ScheduleStore:
             UnknownScheduleError: there is none of this name.
         """
         with self._database.read() as connection:
-            return state(connection, name)
+            return state(connection, name, self._database.now_micros(connection))
 
     def all(self) -> list[ScheduleState]:
         """Return all schedules, by name."""
         with self._database.read() as connection:
-            rows = connection.execute(select(_schedules).order_by(_schedules.c.name))
-            return [state_of(row) for row in rows]
+            return states(connection, self._database.now_micros(connection))
 
     def history(
         self, name: str, *, before: datetime | None = None, limit: int = 50
@@ -249,7 +251,9 @@ class ScheduleStore:
                 room = backfill.parallel - self._live_of(connection, backfill.id, now)
                 wanted = schema.OPEN_FIRING, _firings.c.backfill == backfill.id
                 rows += self._free(connection, now, *wanted, limit=max(0, room))
-            return [taken for row in rows if (taken := self._claim(connection, row, now))]
+            windows = common_windows(connection) if rows else ()
+            claims = (self._claim(connection, row, now, windows) for row in rows)
+            return [claim for claim in claims if claim is not None]
 
     def _free(
         self, connection: Connection, now: int, *where: Any, limit: int = _PAGE
@@ -273,11 +277,15 @@ class ScheduleStore:
         counts = [connection.execute(query).scalar_one() for query in (live, begun)]
         return sum(counts)
 
-    def _claim(self, connection: Connection, row: Row[Any], now: int) -> OpenFiring | None:
+    def _claim(
+        self, connection: Connection, row: Row[Any], now: int, windows: Sequence[Window]
+    ) -> OpenFiring | None:
         found = find(connection, row.schedule)
         if found is None:
             return None
         schedule = Schedule.from_text(found.body)
+        if open_until((*schedule.not_during, *windows), from_micros(now)) is not None:
+            return None  # it was decided on before the maintenance window opened
         live = [] if row.backfill else live_runs(connection, row.schedule)
         if row.state == FiringState.WAITING and live:
             return None
@@ -303,6 +311,8 @@ class ScheduleStore:
     def _close(self, firing: OpenFiring, **values: Any) -> None:
         with self._database.begin() as connection:
             place = _of(firing.schedule.name, to_micros(firing.at))
+            if values["state"] is FiringState.STARTED:
+                values["started_at"] = self._database.now_micros(connection)
             closed = update(_firings).where(*place, schema.OPEN_FIRING)
             connection.execute(closed.values(**values))
 
@@ -335,4 +345,5 @@ def _record(row: Row[Any]) -> FiringRecord:
         reason=row.reason,
         run_id=row.run_id,
         decided_at=from_micros(row.decided_at),
+        started_at=None if row.started_at is None else from_micros(row.started_at),
     )

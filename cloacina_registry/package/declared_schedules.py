@@ -11,11 +11,11 @@ from cloacina_core.model.schedule.declared import DeclaredSchedule
 from cloacina_core.model.schedule.zone import find_zone
 from cloacina_core.model.typed import to_json
 
-_TEXTS = ("workflow", "cron", "timezone", "gap", "fold", "catch_up", "overlap")
+_TEXTS = ("workflow", "cron", "timezone", "gap", "fold", "catch_up", "overlap", "in_window")
 _NUMBERS = ("catch_up_limit", "max_runs", "priority")
 _LENGTHS = ("catch_up_window", "jitter")
 _MOMENTS = ("starts_at", "ends_at")
-KEYS = (*_TEXTS, *_NUMBERS, *_LENGTHS, *_MOMENTS, "params")
+KEYS = (*_TEXTS, *_NUMBERS, *_LENGTHS, *_MOMENTS, "not_during", "params")
 
 _NEVER_WRONG = {"name": "schedule", "workflow": "workflow", "cron": "@daily"}
 
@@ -75,6 +75,8 @@ def _type_problem(key: str, value: Any) -> str | None:
         return f"{key} must be a length such as '12h' or '90m'"
     if key in _MOMENTS and not isinstance(value, datetime):
         return f"{key} must be a date with a time, as 2026-01-31T06:00:00"
+    if key == "not_during" and not isinstance(value, list):
+        return "not_during must be a list of texts such as '0 22 * * SAT for 6h'"
     if key == "params" and not isinstance(value, dict):
         return "params must be a table"
     return None

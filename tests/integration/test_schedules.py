@@ -26,6 +26,7 @@ from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.store.schedule_rows import ScheduleExistsError, UnknownScheduleError
 from cloacina_core.store.schedules import ScheduleStore
+from cloacina_core.store.windows import UnknownWindowError, WindowExistsError
 from cloacina_registry.registry import Registry
 
 WAITING = {
@@ -345,6 +346,79 @@ def test_a_backfill_that_makes_no_sense_is_refused(schedules: Schedules, paralle
         schedules.backfill("job", now - timedelta(days=1), now)
     with pytest.raises(InputError, match="past"):
         schedules.backfill("job", now, now + timedelta(days=1))
+
+
+ALWAYS = "* * * * * for 1h"
+
+
+def test_in_a_maintenance_window_schedules_rest_until_it_is_closed_or_removed(
+    view: StoreView, schedules: Schedules, store: ScheduleStore
+) -> None:
+    schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND, catch_up="all")
+    window, is_new = schedules.add_window("move", ALWAYS, timezone="Europe/Berlin")
+    set_back(view, "job", timedelta(seconds=5))
+
+    store.decide()
+
+    assert is_new
+    assert schedules.windows() == [window]
+    assert schedules.history("job") == []
+    resting = schedules.get("job").resting_until
+    assert resting is not None
+    assert resting > datetime.now(UTC) + timedelta(minutes=50)
+    next_look = store.next_look()
+    assert next_look is not None
+    assert next_look > timedelta(minutes=50), "it sleeps meanwhile"
+
+    schedules.remove_window("move")
+    store.decide()
+
+    assert FiringState.DUE in states(schedules)
+    assert schedules.get("job").resting_until is None
+
+
+def test_what_was_decided_on_before_a_window_opened_starts_when_it_is_closed(
+    view: StoreView, schedules: Schedules, store: ScheduleStore
+) -> None:
+    schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND, max_runs=1)
+    set_back(view, "job", timedelta(seconds=5))
+    store.decide()
+
+    schedules.update("job", not_during=[ALWAYS])
+    assert store.claim() == []
+    schedules.update("job", not_during=[])
+
+    assert len(store.claim()) == 1
+
+
+def test_windows_are_idempotent_by_name(schedules: Schedules) -> None:
+    schedules.add_window("move", ALWAYS)
+
+    assert schedules.add_window("move", ALWAYS)[1] is False
+    with pytest.raises(WindowExistsError):
+        schedules.add_window("move", "0 22 * * * for 1h")
+    with pytest.raises(UnknownWindowError, match="no maintenance window 'mvoe'") as caught:
+        schedules.remove_window("mvoe")
+    assert caught.value.hint == "did you mean move?"
+
+
+def test_how_late_it_is_can_be_seen(
+    view: StoreView, schedules: Schedules, start: Callable[[], Runtime]
+) -> None:
+    schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND, max_runs=1)
+    assert schedules.get("job").lag is None
+    set_back(view, "job", timedelta(seconds=30))
+    due_since = schedules.get("job").due_since
+
+    start()
+    (record,) = finished(schedules, 1)
+
+    assert due_since is not None
+    assert record.started_at is not None
+    assert record.at <= record.decided_at <= record.started_at
+    (state,) = schedules.all()
+    assert state.lag == record.started_at - record.at
+    assert state.due_since is None
 
 
 @contextmanager

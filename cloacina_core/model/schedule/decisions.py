@@ -1,5 +1,6 @@
 """Which firings of a schedule start a run, and which are skipped, and why: pure."""
 
+import bisect
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,10 +8,18 @@ from datetime import datetime, timedelta
 
 from cloacina_core.foundation.period import Period
 from cloacina_core.model.schedule.firing import Firing
-from cloacina_core.model.schedule.schedule import CatchUp, FiringState, Overlap, Schedule
+from cloacina_core.model.schedule.schedule import (
+    CatchUp,
+    FiringState,
+    InWindow,
+    Overlap,
+    Schedule,
+)
+from cloacina_core.model.schedule.window import Span, Window, spans_of
 
 ON_TIME = timedelta(minutes=1)
 """A firing that is decided on later than that was missed."""
+_AN_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +50,39 @@ class Earlier:
     """Whether a firing waits for that."""
 
 
-def decide(schedule: Schedule, earlier: Earlier, now: datetime) -> list[Decision]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What is to become of firings, and how far that goes."""
+
+    decisions: Sequence[Decision]
+    until: datetime
+    """All firings up to this moment are decided on."""
+    resting_until: datetime | None = None
+    """When the maintenance window closes that is open; nothing is decided before."""
+
+
+def decide(
+    schedule: Schedule, earlier: Earlier, now: datetime, windows: Sequence[Window] = ()
+) -> Decided:
     """Return what is to become of the firings that are due.
+
+    While a maintenance window is open, nothing is decided. When it is closed, the firings that
+    would have started in it are skipped or put off, and those before it were missed, if any.
 
     Args:
         schedule: the schedule.
         earlier: what it did before.
         now: the current moment.
+        windows: those that hold for all schedules.
     """
-    decisions: list[Decision] = []
     horizon = now - schedule.delay - schedule.catch_up_window
+    spans = spans_of((*schedule.not_during, *windows), horizon, now)
+    if spans and now < spans[-1].ends:
+        resting = spans[-1].ends
+        return Decided(decisions=(), until=earlier.decided_until, resting_until=resting)
+    if spans:  # what is put off is as old as its window is long
+        horizon = min(horizon, spans[0].begins - schedule.delay - _AN_INSTANT)
+    decisions: list[Decision] = []
     since = earlier.decided_until
     if since < horizon:
         first = schedule.next_firing(since)
@@ -60,16 +92,55 @@ def decide(schedule: Schedule, earlier: Earlier, now: datetime) -> list[Decision
             decisions += _skipped([first], reason)
         since = horizon
     until = now - schedule.delay
-    due = list(itertools.takewhile(lambda one: one.utc <= until, schedule.firings(since)))
-    late = [one for one in due if until - one.utc > ON_TIME]
-    wanted = due[len(late) :]
-    caught_up = _caught_up(schedule, late, has_newer=bool(wanted))
-    missed = late[: len(late) - len(caught_up)]
+    due = itertools.takewhile(lambda one: one.utc <= until, schedule.firings(since))
+    begun = _outside_of(spans, schedule, due, decisions)
+    late = [one for one in begun if now - one.start > ON_TIME]
+    wanted = [one.firing for one in begun[len(late) :]]
+    were_late = [one.firing for one in late]
+    caught_up = _caught_up(schedule, were_late, has_newer=bool(wanted))
+    missed = were_late[: len(late) - len(caught_up)]
     decisions += _skipped(missed, "missed: no engine was there")
     wanted = [*caught_up, *wanted]
     if schedule.max_runs is not None:  # behind the last one, nothing is due
         wanted = wanted[: max(0, schedule.max_runs - earlier.started)]
-    return decisions + _overlapping(schedule.overlap, wanted, earlier)
+    decisions += _overlapping(schedule.overlap, wanted, earlier)
+    return Decided(decisions=decisions, until=max(until, earlier.decided_until))
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A firing, and when its run is to start."""
+
+    firing: Firing
+    start: datetime
+
+
+def _outside_of(
+    spans: Sequence[Span],
+    schedule: Schedule,
+    due: Iterable[Firing],
+    decisions: list[Decision],
+) -> list[_Begun]:
+    """Return the firings that no maintenance window keeps from starting; decide on the others."""
+    begun: list[_Begun] = []
+    places = ((_span_at(spans, one.utc + schedule.delay), one) for one in due)
+    for span, group in itertools.groupby(places, key=lambda place: place[0]):
+        firings = [firing for _, firing in group]
+        if span is None:
+            begun += [_Begun(firing, firing.utc + schedule.delay) for firing in firings]
+        elif schedule.in_window is InWindow.PUT_OFF:
+            later = f"{span.what}: a later firing was put off to its end"
+            decisions += _skipped(firings[:-1], later)
+            begun.append(_Begun(firings[-1], span.ends))
+        else:
+            decisions += _skipped(firings, span.what)
+    return begun
+
+
+def _span_at(spans: Sequence[Span], moment: datetime) -> Span | None:
+    """Return the one of some spans, which are in order and apart, that a moment is in."""
+    place = bisect.bisect_right(spans, moment, key=lambda span: span.begins) - 1
+    return spans[place] if place >= 0 and moment < spans[place].ends else None
 
 
 def _caught_up(schedule: Schedule, late: Sequence[Firing], *, has_newer: bool) -> Sequence[Firing]:

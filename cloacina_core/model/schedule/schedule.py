@@ -1,7 +1,7 @@
 """What is to run when, and what becomes of firings that were missed or come too soon."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -14,6 +14,7 @@ from cloacina_core.foundation.names import name_problem
 from cloacina_core.foundation.period import Period
 from cloacina_core.model.schedule.cron import CronExpression
 from cloacina_core.model.schedule.firing import Firing, FoldPolicy, GapPolicy, Timing
+from cloacina_core.model.schedule.window import Window
 from cloacina_core.model.schedule.zone import find_zone
 
 W = TypeVar("W", bound=StrEnum)
@@ -21,6 +22,7 @@ W = TypeVar("W", bound=StrEnum)
 MOST_CAUGHT_UP: Final = 1000
 MOST_BACKFILLED: Final = 10_000
 MOST_PARALLEL: Final = 1000
+MOST_WINDOWS: Final = 20
 LONGEST_WINDOW: Final = timedelta(days=31)
 LONGEST_JITTER: Final = timedelta(hours=12)
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,6 +54,15 @@ class Overlap(StrEnum):
     """It starts, and that is cancelled."""
 
 
+class InWindow(StrEnum):
+    """What becomes of firings in a maintenance window."""
+
+    SKIP = "skip"
+    """They are skipped."""
+    PUT_OFF = "put-off"
+    """The last one in it starts when it closes, and those before are skipped."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """A rule that says when runs of a reference are to be started. `checked` makes it."""
@@ -78,6 +89,10 @@ class Schedule:
     """How many runs it starts at all."""
     priority: int = 0
     """Of the runs."""
+    not_during: tuple[Window, ...] = ()
+    """Windows in which it starts nothing, on the clock of its time zone."""
+    in_window: InWindow = InWindow.SKIP
+    """What becomes of firings in these, and in those that hold for all schedules."""
 
     @classmethod
     def checked(
@@ -89,6 +104,7 @@ class Schedule:
         timezone: str = "UTC",
         gap: str | None = None,
         fold: str | None = None,
+        not_during: Iterable[str] = (),
         **others: Any,
     ) -> "Schedule":
         """Return a schedule whose every part can be used.
@@ -100,6 +116,7 @@ class Schedule:
             timezone: the name of a time zone, as `Europe/Berlin`.
             gap: what becomes of times that the clock skips; None: see `Timing`.
             fold: what becomes of times that the clock shows twice; None: see `Timing`.
+            not_during: maintenance windows, as `Window.parse` reads them.
             **others: the other fields of a schedule.
 
         Raises:
@@ -111,10 +128,18 @@ class Schedule:
             gap=None if gap is None else _word(GapPolicy, gap, "gap"),
             fold=None if fold is None else _word(FoldPolicy, fold, "fold"),
         )
-        for field, policy in (("catch_up", CatchUp), ("overlap", Overlap)):
+        for field, policy in _POLICIES.items():
             if field in others:
                 others[field] = _word(policy, others[field], field)
-        schedule = cls(name=name, reference=reference, timing=timing, timezone=timezone, **others)
+        windows = tuple(Window.parse(text, timing.zone) for text in _listed(not_during))
+        schedule = cls(
+            name=name,
+            reference=reference,
+            timing=timing,
+            timezone=timezone,
+            not_during=windows,
+            **others,
+        )
         schedule._check()
         return schedule
 
@@ -186,6 +211,8 @@ class Schedule:
             "ends_at": None if self.ends_at is None else iso(self.ends_at),
             "max_runs": self.max_runs,
             "priority": self.priority,
+            "not_during": [str(window) for window in self.not_during],
+            "in_window": self.in_window.value,
         }
 
     @classmethod
@@ -214,6 +241,18 @@ class Schedule:
 
 
 _AN_INSTANT = timedelta(microseconds=1)
+_POLICIES: Final[Mapping[str, type[StrEnum]]] = {
+    "catch_up": CatchUp,
+    "overlap": Overlap,
+    "in_window": InWindow,
+}
+
+
+def _listed(windows: Iterable[str]) -> list[str]:
+    texts = [windows] if isinstance(windows, str) else list(windows)
+    if len(texts) > MOST_WINDOWS:
+        raise InputError(f"{len(texts)} maintenance windows are too many; {MOST_WINDOWS} fit")
+    return texts
 
 
 def _word(policy: type[W], value: str, field: str) -> W:
@@ -253,6 +292,8 @@ class FiringRecord:
     reason: str | None
     run_id: str | None
     decided_at: datetime
+    started_at: datetime | None
+    """When its run was accepted."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the record as a JSON object."""
@@ -265,6 +306,7 @@ class FiringRecord:
             "reason": self.reason,
             "run_id": self.run_id,
             "decided_at": iso(self.decided_at),
+            "started_at": None if self.started_at is None else iso(self.started_at),
         }
 
 

@@ -1,7 +1,7 @@
 """A schedule as a store has it: how far it is, and what it follows."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.json_value import JsonValue
@@ -22,7 +22,13 @@ class ScheduleState:
     started: int
     """How many runs it has started."""
     next_at: datetime | None
-    """When it is due next; None: never again, or it is paused."""
+    """When it is looked at next; None: never again, or it is paused."""
+    resting_until: datetime | None
+    """When the maintenance window closes that it rests in, as far as an engine has seen."""
+    due_since: datetime | None
+    """Since when it should have been looked at, its jitter included; None: it is in time."""
+    lag: timedelta | None
+    """How much later than due the last of its runs was accepted, jitter and windows included."""
     created_at: datetime
     updated_at: datetime
 
@@ -35,6 +41,9 @@ class ScheduleState:
             "declared_by": None if self.following is None else self.following.to_json(),
             "started": self.started,
             "next_at": None if self.next_at is None else iso(self.next_at),
+            "resting_until": None if self.resting_until is None else iso(self.resting_until),
+            "due_since": None if self.due_since is None else iso(self.due_since),
+            "lag_seconds": None if self.lag is None else self.lag.total_seconds(),
             "created_at": iso(self.created_at),
             "updated_at": iso(self.updated_at),
         }

@@ -7,6 +7,7 @@ import pytest
 
 from cloacina_core.model.schedule.decisions import Earlier, decide
 from cloacina_core.model.schedule.schedule import Schedule
+from cloacina_core.model.schedule.window import Window
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -26,7 +27,7 @@ def decisions(
     earlier = Earlier(decided_until=since, started=started, live=live, waiting=waiting)
     return [
         f"{one.firing.utc:%d %H:%M} {one.state}{f': {one.reason}' if one.reason else ''}"
-        for one in decide(schedule, earlier, now)
+        for one in decide(schedule, earlier, now).decisions
     ]
 
 
@@ -159,3 +160,66 @@ def test_firings_that_overlap(overlap: str, live: bool, waiting: bool, expected:
     )
 
     assert found == expected
+
+
+AT_NOON = "30 11 * * * for 1h"
+IN_WINDOW = f"maintenance window {AT_NOON}"
+
+
+def test_while_a_window_is_open_nothing_is_decided() -> None:
+    schedule = Schedule.checked("job", "acme-etl", cron="@hourly", not_during=[AT_NOON])
+    earlier = Earlier(decided_until=NOON - HOUR, started=0, live=False, waiting=False)
+
+    decided = decide(schedule, earlier, NOON + MINUTE)
+
+    assert decided.decisions == ()
+    assert decided.until == NOON - HOUR
+    assert decided.resting_until == NOON + 30 * MINUTE
+
+
+def test_what_was_due_in_a_window_is_skipped_when_it_is_closed() -> None:
+    found = decisions(NOON + 30 * MINUTE, since=NOON - 30 * MINUTE, not_during=[AT_NOON])
+
+    assert found == [f"15 12:00 skipped: {IN_WINDOW}"]
+
+
+def test_the_last_that_was_due_in_a_window_is_put_off_to_its_end() -> None:
+    put_off = {"not_during": [AT_NOON], "in_window": "put-off", "cron": "*/20 * * * *"}
+
+    in_time = decisions(NOON + 30 * MINUTE, since=NOON - 30 * MINUTE, **put_off)
+    too_late = decisions(NOON + 35 * MINUTE, since=NOON - 30 * MINUTE, catch_up="skip", **put_off)
+
+    skipped = [
+        f"15 {clock} skipped: {IN_WINDOW}: a later firing was put off to its end"
+        for clock in ("11:40", "12:00")
+    ]
+    assert in_time == [*skipped, "15 12:20 due"]
+    assert too_late == [*skipped, "15 12:20 skipped: missed: no engine was there"]
+
+
+def test_a_window_that_is_longer_than_what_is_caught_up_loses_nothing() -> None:
+    found = decisions(
+        NOON + 30 * MINUTE,
+        since=NOON - 90 * MINUTE,
+        cron="0 11 * * *",
+        not_during=["30 10 * * * for 2h"],
+        in_window="put-off",
+        catch_up_window=timedelta(minutes=10),
+    )
+
+    assert found == ["15 11:00 due"]
+
+
+def test_jitter_into_a_window_counts_as_within_it() -> None:
+    schedule = Schedule.checked("job", "acme-etl", cron="@hourly", jitter=HOUR)
+    delay = schedule.delay
+    assert timedelta(0) < delay < HOUR
+    windows = [Window.parse("0 12 * * * for 1h", UTC, "noon")]
+    earlier = Earlier(decided_until=NOON - MINUTE, started=0, live=False, waiting=False)
+
+    decided = decide(schedule, earlier, NOON + HOUR + delay, windows)
+
+    assert [(one.firing.utc, one.reason) for one in decided.decisions] == [
+        (NOON, "maintenance window noon"),
+        (NOON + HOUR, None),
+    ]

@@ -1,0 +1,164 @@
+"""`cloacina schedule history | backfill | next`: single firings, past and to come."""
+
+import itertools
+from datetime import datetime
+
+import click
+
+from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.cli.moments import WallMoment
+from cloacina_core.cli.scheduling import TIMING, schedules_of, with_options
+from cloacina_core.errors import InputError
+from cloacina_core.model.schedule.cron import CronExpression
+from cloacina_core.model.schedule.firing import Firing, FoldPolicy, GapPolicy, Note, Timing
+from cloacina_core.model.schedule.zone import find_zone
+
+_MOST_FIRINGS = 10_000
+
+_TOLD = {
+    Note.MOVED: "moved: the clock skips {wanted:%H:%M}",
+    Note.FIRST_PASS: "the first time that the clock shows it",
+    Note.SECOND_PASS: "the second time that the clock shows it",
+}
+
+
+@click.command("history")
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option("--before", type=WallMoment(), help="Only firings before this moment; UTC.")
+@command_options
+@pass_console
+def history(console: Console, *, name: str, limit: int, before: datetime | None) -> None:
+    """Show what became of firings, newest first: runs that were started, and why others weren't."""
+    if before is not None and before.tzinfo is None:
+        before = before.replace(tzinfo=find_zone("UTC"))
+    records = schedules_of(console).history(name, before=before, limit=limit)
+    rows = [
+        (f"{one.at:%Y-%m-%d %H:%M:%S}Z", one.state.value, one.run_id or "", one.reason or "")
+        for one in records
+    ]
+    table = console.table(("at", "state", "run", "reason"), rows)
+    console.emit([one.to_json() for one in records], table if rows else "nothing was due yet")
+
+
+@click.command("backfill")
+@click.argument("name")
+@click.option("--from", "begins", type=WallMoment(), help="The first moment that counts.")
+@click.option("--to", "ends", type=WallMoment(), help="The first that doesn't.  [default: now]")
+@click.option("--parallel", type=int, default=1, show_default=True, help="Runs live at a time.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be started.")
+@click.option("--cancel", is_flag=True, help="Start no more of what was asked for before.")
+@command_options
+@pass_console
+def backfill(
+    console: Console,
+    *,
+    name: str,
+    begins: datetime | None,
+    ends: datetime | None,
+    parallel: int,
+    dry_run: bool,
+    cancel: bool,
+) -> None:
+    """Start the runs of firings in the past that have none, a few at a time.
+
+    Moments are in the schedule's time zone, unless they name an offset.
+    """
+    found = schedules_of(console)
+    if cancel:
+        count = found.cancel_backfills(name)
+        console.emit({"schedule": name, "cancelled": count})
+        console.say(f"{count} firings start no runs any more; runs that began go on")
+        return
+    if begins is None:
+        raise InputError("say from when on, with --from")
+    zone = find_zone(found.get(name).schedule.timezone)
+    begins, ends = (
+        moment if moment.tzinfo else moment.replace(tzinfo=zone)
+        for moment in (begins, ends or console.clock.now())
+    )
+    planned = found.backfill(name, begins, ends, parallel=parallel, dry_run=True)
+    first = f", the first {planned.firings[0].local}" if planned.firings else ""
+    console.say(
+        f"{len(planned.firings)} firings, {parallel} at a time{first}; "
+        f"{planned.started_before} had their runs already"
+    )
+    if not dry_run:
+        planned = found.backfill(name, begins, ends, parallel=parallel)
+    rows = [_row(firing) for firing in planned.firings]
+    table = console.table(("local", "utc", ""), rows) if rows else "nothing to start"
+    console.emit({**planned.to_json(), "dry_run": dry_run}, table)
+
+
+@click.command("next")
+@click.argument("name", required=False)
+@click.option("--cron", metavar="EXPR", help="A cron expression, in place of a schedule.")
+@with_options(TIMING)
+@click.option(
+    "--from",
+    "after",
+    type=WallMoment(),
+    help="Tell what is due behind this moment; in the time zone, unless it names an offset."
+    "  [default: now]",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1, _MOST_FIRINGS),
+    default=5,
+    show_default=True,
+    help="How many to tell.",
+)
+@command_options
+@pass_console
+def next_firings(
+    console: Console,
+    *,
+    name: str | None,
+    cron: str | None,
+    timezone: str | None,
+    gap: str | None,
+    fold: str | None,
+    after: datetime | None,
+    count: int,
+) -> None:
+    """Tell when a schedule, or a cron expression, is due next."""
+    if (name is None) == (cron is None):
+        raise InputError("name a schedule, or give --cron")
+    if name is not None:
+        if timezone or gap or fold:
+            raise InputError("a schedule has a time zone and policies of its own")
+        found = schedules_of(console)
+        known = found.get(name).schedule
+        timing, zone = known.timing, find_zone(known.timezone)
+    else:
+        zone = find_zone(timezone or "UTC")
+        timing = Timing(
+            CronExpression.parse(cron or ""),
+            zone,
+            gap=None if gap is None else GapPolicy(gap),
+            fold=None if fold is None else FoldPolicy(fold),
+        )
+    moment = after or console.clock.now()
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    if name is None:
+        firings = list(itertools.islice(timing.firings(moment), count))
+    else:
+        firings = list(found.next(name, count=count, after=moment))
+    console.emit(
+        {
+            "cron": str(timing.expression),
+            "timezone": zone.key,
+            "firings": [firing.to_json() for firing in firings],
+        },
+        console.table(("local", "utc", ""), [_row(firing) for firing in firings]),
+    )
+
+
+def _row(firing: Firing) -> tuple[str, str, str]:
+    told = "" if firing.note is None else _TOLD[firing.note].format(wanted=firing.wanted)
+    return (
+        f"{firing.local:%a %Y-%m-%d %H:%M:%S %z}",
+        f"{firing.utc:%Y-%m-%d %H:%M:%S}Z",
+        told,
+    )

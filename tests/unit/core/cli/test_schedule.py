@@ -1,0 +1,107 @@
+"""`cloacina schedule` and `doctor`, as they are typed, where a page of the docs doesn't show it."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import text
+from support.registry import StoreView, flows_returning, open_home, signed_wheel
+
+from cloacina_core.cli.doctor import doctor
+from cloacina_core.cli.schedule import schedule
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_registry.registry import Registry
+
+OTHER = {
+    path.replace("acme_etl", "other"): data.replace(b"acme_etl", b"other")
+    for path, data in flows_returning("x").items()
+}
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> Iterator[StoreView]:
+    for view in open_home(tmp_path / "home", SystemClock()):
+        registry = Registry.of(view)
+        signed_wheel(sources=flows_returning("x")).upload_to(registry)
+        other = {"nightly": "other.flows:nightly"}
+        signed_wheel(name="other", sources=OTHER, workflows=other).upload_to(registry)
+        yield view
+
+
+@pytest.fixture
+def run(view: StoreView, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("CLOACINA_HOME", str(view.home))
+    monkeypatch.setenv("CLOACINA_DATABASE_URL", view.settings.database_url)
+    monkeypatch.setenv("CLOACINA_BLOB_STORE", "file")
+
+    def run(*words: str, command: Any = schedule) -> Result:
+        return CliRunner().invoke(command, words, catch_exceptions=False)
+
+    return run
+
+
+@pytest.fixture
+def three(run: Run) -> None:
+    """Keep three schedules, of two packages."""
+    for name, package in (("one", "acme-etl"), ("two", "acme_etl/nightly"), ("odd", "other")):
+        assert run("add", name, package, "--cron", "@daily").exit_code == 0
+
+
+def names(result: Result) -> dict[str, bool]:
+    return {one["name"]: one["paused"] for one in json.loads(result.stdout)}
+
+
+@pytest.mark.usefixtures("three")
+def test_all_schedules_of_a_package_are_paused_after_it_was_seen_which(run: Run) -> None:
+    seen = run("pause", "--package", "ACME_etl", "--dry-run", "--json")
+    before = names(run("list", "--json"))
+    paused = run("pause", "--package", "acme-etl", "--json")
+
+    assert names(seen) == {"one": False, "two": False}
+    assert "schedule 'one' would be paused" in seen.stderr
+    assert before == {"odd": False, "one": False, "two": False}
+    assert names(paused) == {"one": True, "two": True}
+    assert names(run("resume", "--all", "--json")) == {"odd": False, "one": False, "two": False}
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("words", [(), ("one", "--all"), ("--all", "--package", "other")])
+def test_which_schedules_are_meant_is_said_once(run: Run, words: tuple[str, ...]) -> None:
+    result = run("pause", *words)
+
+    assert result.exit_code == 2
+    assert "name schedules, or say --all or --package" in result.stderr
+
+
+def test_windows_of_a_schedule_are_given_and_taken_away(run: Run) -> None:
+    window = "0 22 * * SAT for 6h"
+    added = run(
+        "add", "job", "acme-etl", "--cron", "@daily", "--not-during", window,
+        "--in-window", "put-off",
+    )  # fmt: skip
+
+    taken = run("update", "job", "--not-during", "", "--json")
+
+    assert f"{window}: put-off" in added.stdout
+    assert json.loads(taken.stdout)["not_during"] == []
+
+
+@pytest.mark.usefixtures("three")
+def test_doctor_tells_of_schedules_that_nobody_looks_after(run: Run, view: StoreView) -> None:
+    an_hour = timedelta(hours=1) // timedelta(microseconds=1)
+    with view.begin() as connection:
+        statement = "update schedules set next_at = created_at - :micros where name = 'one'"
+        connection.execute(text(statement), {"micros": an_hour})
+
+    findings = {one["what"]: one for one in json.loads(run("--json", command=doctor).stdout)}
+    shown = run("list")
+
+    assert findings["schedules"]["verdict"] == "warn"
+    assert "1 of 3 are overdue" in findings["schedules"]["detail"]
+    assert "due since" in shown.stdout
