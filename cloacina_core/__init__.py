@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from cloacina_core.model import rules
 from cloacina_core.model.child import ChildResult, ChildRunError
 from cloacina_core.model.context import Context
+from cloacina_core.model.polling.result import Fire, Poll, Skip, fire, skip
+from cloacina_core.model.polling.trigger import Trigger
 from cloacina_core.model.retry import RetryPolicy, TransientError
 from cloacina_core.model.task import Task, task
 from cloacina_core.model.wait import WaitTimeoutError
@@ -30,16 +32,22 @@ __all__ = [
     "ChildRunError",
     "Context",
     "DatabaseAdmin",
+    "Fire",
+    "Poll",
     "Quotas",
     "RetryPolicy",
     "RunHandle",
     "RunResult",
     "Runtime",
+    "Skip",
     "Task",
     "TransientError",
+    "Trigger",
     "WaitTimeoutError",
     "Workflow",
+    "fire",
     "rules",
+    "skip",
     "task",
 ]
 

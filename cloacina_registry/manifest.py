@@ -26,6 +26,13 @@ from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode_
 from cloacina_core.foundation.names import name_problem, nearest
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
 from cloacina_core.model.graph import find_cycle
+from cloacina_core.model.polling.definition import (
+    MOST_TRIGGERS,
+    DeclaredTrigger,
+    OverlapPolicy,
+    TriggerDefinition,
+    triggers_problems,
+)
 from cloacina_core.model.rules import rule_from_json
 from cloacina_core.model.schedule.declared import (
     DeclaredSchedule,
@@ -83,10 +90,16 @@ class ManifestWorkflow:
     entry_point: str
     """`module:attribute` of the `Workflow` object."""
     definition: WorkflowDefinition
+    triggers: tuple[TriggerDefinition, ...] = ()
+    """Those that start its runs, in the order of their names."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the workflow as a JSON object."""
-        return {"entry_point": self.entry_point, "definition": self.definition.to_json()}
+        return {
+            "entry_point": self.entry_point,
+            "definition": self.definition.to_json(),
+            "triggers": [trigger.to_json() for trigger in self.triggers],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +133,17 @@ class Manifest:
     @property
     def starts(self) -> Starts:
         """What starts the workflows, once it is switched on."""
-        return Starts(schedules=self.schedules)
+        return Starts(schedules=self.schedules, triggers=self.triggers)
+
+    @property
+    def triggers(self) -> tuple[DeclaredTrigger, ...]:
+        """The triggers of all workflows, in the order of their names."""
+        found = [
+            DeclaredTrigger(workflow.definition.name, trigger)
+            for workflow in self.workflows
+            for trigger in workflow.triggers
+        ]
+        return tuple(sorted(found, key=lambda one: one.name))
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON object."""
@@ -172,6 +195,7 @@ class Manifest:
                 ManifestWorkflow(
                     entry_point=workflow["entry_point"],
                     definition=WorkflowDefinition.from_json(workflow["definition"]),
+                    triggers=tuple(map(TriggerDefinition.from_json, workflow["triggers"])),
                 )
                 for workflow in data["workflows"]
             ),
@@ -270,6 +294,20 @@ _WORKFLOW: Final = _object(
     tasks={**_list_of(_TASK), "minItems": 1},
     fingerprint=_TEXT,
 )
+_POLL_SECONDS: Final = {
+    "type": "number",
+    "minimum": _SHORTEST_TIMEOUT,
+    "maximum": _LONGEST_SECONDS,
+}
+_TRIGGER: Final = _object(
+    name=_TEXT,
+    every=_POLL_SECONDS,
+    timeout=_POLL_SECONDS,
+    overlap={"enum": list(get_args(OverlapPolicy))},
+    key_window=_SECONDS_OR_NULL,
+    longest_pause=_POLL_SECONDS,
+    description=_TEXT,
+)
 _LENGTH: Final = {"type": "integer", "minimum": 0, "maximum": _LONGEST_SECONDS}
 _SCHEDULE: Final = _object(
     name=_TEXT,
@@ -304,7 +342,13 @@ SCHEMA: Final[Mapping[str, JsonValue]] = {
         capabilities={"type": ["array", "null"], "items": _TEXT},
         lock=_TEXT_OR_NULL,
         workflows={
-            **_list_of(_object(entry_point=_TEXT, definition=_WORKFLOW)),
+            **_list_of(
+                _object(
+                    entry_point=_TEXT,
+                    definition=_WORKFLOW,
+                    triggers={**_list_of(_TRIGGER), "maxItems": MOST_TRIGGERS},
+                )
+            ),
             "minItems": 1,
         },
         schedules={**_list_of(_SCHEDULE), "maxItems": MAX_SCHEDULES},
@@ -362,6 +406,11 @@ def _manifest_problems(manifest: Manifest) -> Iterator[Problem]:
             message = f"{workflow.entry_point[:80]!r} isn't written 'module:attribute'"
             yield _problem(message, f"{where}.entry_point")
         yield from _definition_problems(workflow.definition, f"{where}.definition")
+        for number, trigger in enumerate(workflow.triggers):
+            for message in trigger.problems():
+                yield _problem(message, f"{where}.triggers[{number}]")
+    for message in triggers_problems(manifest.triggers):
+        yield _problem(message, "$.workflows")
     for problem in _starting_problems(manifest):
         yield _problem(str(problem), "$.schedules")
 

@@ -24,6 +24,7 @@ _OWN = (
     CommandSpec("workflow", "cloacina_core.cli.workflow:workflow", "List and show workflows."),
     CommandSpec("limits", "cloacina_core.cli.limits:limits", "Limit how much runs at a time."),
     CommandSpec("schedule", "cloacina_core.cli.schedule:schedule", "Start runs when due."),
+    CommandSpec("trigger", "cloacina_core.cli.trigger:trigger", "Start runs when polls say so."),
     CommandSpec("event", "cloacina_core.cli.event:event", "Tell of what happened elsewhere."),
     CommandSpec("secret", "cloacina_core.cli.secret:secret", "Keep what tasks ask for by name."),
     CommandSpec("tenant", "cloacina_core.cli.tenant:tenant", "Make, limit and delete tenants."),

@@ -136,18 +136,14 @@ class WorkflowLibrary:
                     f"workflow {call.workflow!r} isn't packaged, and its code isn't here",
                     hint="open the runtime with workflows=[...], with the code unchanged",
                 )
-            return TaskCode(workflow, call.task)
+            return TaskCode(_holding(workflow, call), call.task)
         source = self._source(call.release)
         shelf, hold = self._take(call.release)
         loaded = shelf.workflows.get(call.workflow)
         if loaded is None:
             loaded = self._load(source, shelf, hold, call.workflow)
-        if call.task not in loaded.workflow.tasks:
-            raise MissingCodeError(
-                f"{call.release}/{call.workflow} has no task {call.task!r} any more",
-                hint="its code was changed since the run began; start a new run",
-            )
-        return TaskCode(loaded.workflow, call.task, loaded.plain, loaded.isolation, hold=hold)
+        workflow = _holding(loaded.workflow, call)
+        return TaskCode(workflow, call.task, loaded.plain, loaded.isolation, hold=hold)
 
     def run_began(self, run_id: RunId, release: Release | None) -> None:
         """Take note that the engine here has a run."""
@@ -258,6 +254,17 @@ class WorkflowLibrary:
     def _forget_if_empty(self, shelf: _Shelf) -> None:
         if not (shelf.workflows or shelf.holds or shelf.runs):
             self._shelves.pop(_key(shelf.release), None)
+
+
+def _holding(workflow: Workflow, call: TaskCall) -> Workflow:
+    """Return the workflow that has a call's task."""
+    found = workflow.holding(call.task)
+    if found is None:
+        raise MissingCodeError(
+            f"{call.release or 'workflow'}/{call.workflow} has no task {call.task!r} any more",
+            hint="its code was changed since the run began; start a new run",
+        )
+    return found
 
 
 def _key(release: Release) -> _Key:

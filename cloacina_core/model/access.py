@@ -212,6 +212,16 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "subscriptions.all": reads(),
         "subscriptions.history": reads("name"),
         "subscriptions.definition": reads("reference"),
+        # Of triggers.
+        "triggers.enable": changes(_RUN, "reference", "name"),
+        "triggers.disable": changes(_RUN, "reference", "name"),
+        "triggers.pause": changes(_RUN, "name", at_once=True),
+        "triggers.resume": changes(_RUN, "name", at_once=True),
+        "triggers.poll_now": changes(_RUN, "name", at_once=True),
+        "triggers.delete": changes(_RUN, "name", at_once=True),
+        "triggers.get": reads("name"),
+        "triggers.all": reads(),
+        "triggers.history": reads("name"),
         # Of secrets; values are no facts.
         "secrets.set": changes(_ADMIN, "name"),
         "secrets.delete": changes(_ADMIN, "name", at_once=True),

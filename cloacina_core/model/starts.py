@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # who only runs tasks needs neither cron expressions nor time zones
+    from cloacina_core.model.polling.definition import DeclaredTrigger
     from cloacina_core.model.schedule.declared import DeclaredSchedule
 
 
@@ -15,4 +16,6 @@ class Starts:
     """
 
     schedules: tuple["DeclaredSchedule", ...] = ()
+    """Sorted by name."""
+    triggers: tuple["DeclaredTrigger", ...] = ()
     """Sorted by name."""

@@ -8,6 +8,7 @@ from cloacina_core.errors import DefinitionError, Problem
 from cloacina_core.foundation.json_value import canonical
 from cloacina_core.model import fingerprint
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
+from cloacina_core.model.polling.trigger import Trigger, trigger_problems
 from cloacina_core.model.task import P, R, Task, TaskDecorator, task_of
 from cloacina_core.model.typed import Schema, params_schema
 from cloacina_core.model.validation import find_problems
@@ -61,6 +62,7 @@ class Workflow:
         self.max_live_per_key = max_live_per_key
         self.secrets = secrets if isinstance(secrets, str) else tuple(secrets)
         self._tasks: list[Task[..., Any]] = []
+        self._triggers: list[Trigger] = []
         self._by_name: dict[str, Task[..., Any]] | None = None
         self._definition: WorkflowDefinition | None = None
         for one in tasks:
@@ -97,6 +99,46 @@ class Workflow:
             return TaskDecorator(options, self.add)
         return self.add(task_of(function))
 
+    def trigger(
+        self, *, every: str | timedelta, **options: Any
+    ) -> Callable[[Callable[..., object]], Trigger]:
+        """Make a function a trigger: it is polled, and says when runs of this workflow are started.
+
+        It takes a `Poll`, or nothing, and returns `skip()`, `fire()` or a list of `fire()`; it may
+        be `async def`. Nothing is polled before an operator enables the trigger.
+
+        Args:
+            every: how long from the beginning of a poll to the next, as `"30s"` or a timedelta.
+            **options: `name` (default: the function's; unique in the package); `timeout` of a poll
+                (default: 30 seconds); `overlap` (`"allow"`, the default, or `"skip"`: not polled
+                while a run that it started is live); `key_window` (for how long a key that was
+                fired isn't fired again; default: for ever); `longest_pause` (failures in a row
+                double the time to the next poll, up to this; default: 10 minutes).
+        """
+
+        def add(function: Callable[..., object]) -> Trigger:
+            made = Trigger(function, every=every, **options)
+            self._triggers.append(made)
+            self._definition = None
+            return made
+
+        return add
+
+    @property
+    def triggers(self) -> Mapping[str, Trigger]:
+        """The triggers by name, in the order in which they were added."""
+        return {one.name: one for one in self._triggers}
+
+    def holding(self, name: str) -> "Workflow | None":
+        """Return the workflow that has the task of a name; None when none has.
+
+        That is this one, or one that has nothing but the poll of a trigger.
+        """
+        if name in self.tasks:
+            return self
+        polls = [one.task for one in self._triggers if one.task.name == name]
+        return Workflow(self.name, tasks=polls) if polls else None
+
     def add(self, added: Task[P, R]) -> Task[P, R]:
         """Add a task made with `task`, and return it."""
         if not isinstance(added, Task):
@@ -115,7 +157,7 @@ class Workflow:
 
     def problems(self) -> list[Problem]:
         """Return everything that is wrong with the definition."""
-        return list(find_problems(self, self._tasks))
+        return [*find_problems(self, self._tasks), *trigger_problems(self._triggers)]
 
     def definition(self) -> WorkflowDefinition:
         """Return the workflow as data.

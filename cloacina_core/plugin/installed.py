@@ -14,6 +14,7 @@ from cloacina_core.foundation.names import nearest
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
+from cloacina_core.model.polling.definition import DeclaredTrigger
 from cloacina_core.model.release import Release, normalized_package
 from cloacina_core.model.starts import Starts
 from cloacina_core.model.workflow import Workflow
@@ -69,9 +70,14 @@ class InstalledSource:
         """Return what a workflow looks like; imports it."""
         return self._workflow(release, workflow).definition()
 
-    def starts(self, release: Release) -> Starts:  # noqa: ARG002 - nowhere can it be declared
-        """Return nothing: what is declared stands in a manifest, which only packages have."""
-        return Starts()
+    def starts(self, release: Release) -> Starts:
+        """Return the triggers of its workflows; what else is declared, only packages have."""
+        found = [
+            DeclaredTrigger(name, trigger.definition())
+            for name in release.workflows
+            for trigger in self._workflow(release, name).triggers.values()
+        ]
+        return Starts(triggers=tuple(sorted(found, key=lambda one: one.name)))
 
     def load(self, release: Release, workflow: str) -> LoadedWorkflow:
         """Return a workflow with its code; imports it.

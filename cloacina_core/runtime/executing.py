@@ -13,6 +13,7 @@ from cloacina_core.errors import ConfinementError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.child import ChildResult
+from cloacina_core.model.context import no_child
 from cloacina_core.model.isolation import WorkerEnvironment
 from cloacina_core.settings import Settings
 from cloacina_core.worker.confinement import Limits, missing
@@ -36,10 +37,10 @@ def make_runner(  # noqa: PLR0913 - all that they work with, by name
     pool: Pool,
     clock: Clock,
     wrap: Wrap,
-    spill: Spill,
-    child: Callable[[RunId], ChildResult],
-    live: LiveLogs,
     secrets: ReadSecret,
+    spill: Spill | None = None,
+    child: Callable[[RunId], ChildResult] = no_child,
+    live: LiveLogs | None = None,
 ) -> PlacedRunner:
     """Return what runs each attempt where its release is placed.
 
@@ -49,10 +50,10 @@ def make_runner(  # noqa: PLR0913 - all that they work with, by name
         pool: lends processes.
         clock: tells the time.
         wrap: stands around each attempt.
-        spill: where large values go.
+        spill: where large values go; None leaves them in the outcomes.
         child: reads a run that a task asked for.
-        live: takes lines while attempts run.
         secrets: returns the values of secrets.
+        live: takes lines while attempts run; None leaves them in the outcomes.
     """
     limits = Limits.of(settings)
 
@@ -63,7 +64,9 @@ def make_runner(  # noqa: PLR0913 - all that they work with, by name
 
     def sink(call: TaskCall) -> LogSink:
         # Of an attempt that is over, no more lines are taken while it runs: it doesn't.
-        return LogSink(clock) if call.timed_out is not None else live.sink(call.key)
+        if live is None or call.timed_out is not None:
+            return LogSink(clock)
+        return live.sink(call.key)
 
     return PlacedRunner(
         library.isolation,

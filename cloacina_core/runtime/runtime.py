@@ -57,12 +57,14 @@ from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.plugin_services import PluginServices
 from cloacina_core.runtime.schedules import Schedules, context_of
 from cloacina_core.runtime.secrets import OpenedOnce, Secrets
-from cloacina_core.runtime.sent_events import open_events
+from cloacina_core.runtime.sent_events import SentEvents, Subscriptions, open_events
 from cloacina_core.runtime.sources import Sources
+from cloacina_core.runtime.triggers import Triggers, open_triggers
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.runtime.wanted import What, definition_of, find_wanted
 from cloacina_core.services.following import Follower
 from cloacina_core.services.incarnations import Incarnations
+from cloacina_core.services.looking import LookingService
 from cloacina_core.services.recovery import RecoveryService, RunTaker
 from cloacina_core.services.retention import RetentionService, expiries
 from cloacina_core.services.scheduling import ScheduleService
@@ -96,6 +98,14 @@ class Runtime:
     """Who may come in from outside."""
     audit: Audit
     """Who asked for which change."""
+    secrets: Secrets
+    """What tasks ask for by name."""
+    sent_events: SentEvents
+    """What happened elsewhere."""
+    subscriptions: Subscriptions
+    """What is to be started for that."""
+    triggers: Triggers
+    """What is polled, to see what is to be started."""
 
     def __init__(
         self,
@@ -198,8 +208,24 @@ class Runtime:
             engine=lambda: self._engines.engine.id,
             submit=self.submit if recover else None,
         )
+        self.triggers, self._polling = open_triggers(
+            database,
+            clock,
+            self._sources,
+            ThreadExecutor(
+                make_runner(
+                    settings,
+                    library=self._library,
+                    pool=self._workers,
+                    clock=clock,
+                    wrap=direct,
+                    secrets=OpenedOnce(self._view).read,
+                )
+            ),
+            max_bytes=settings.max_value_bytes,
+            submit=self.submit if recover else None,
+        )
         self.secrets = Secrets.of(self._view)
-        """What tasks ask for by name."""
         self._taker = RunTaker(
             self._ownership,
             Claims(database, CodeHere(self._library.sources, self._has_code)),
@@ -285,10 +311,13 @@ class Runtime:
         self._live.start()
         self._recovery.start()
         self._watcher.start()
-        for service in (self._retention, self._scheduling, self._delivering):
-            if service is not None:
-                service.start()
+        for service in self._services():
+            service.start()
         self._plugin_services.start()
+
+    def _services(self) -> Sequence[LookingService]:
+        found = (self._retention, self._scheduling, self._delivering, self._polling)
+        return [service for service in found if service is not None]
 
     def drain(self, timeout: float) -> bool:
         """Take no more runs and start no more attempts, and wait for those that run.
@@ -300,9 +329,9 @@ class Runtime:
             False when some attempts still run; `close` gives them up.
         """
         self._recovery.stop()  # takes no more runs
-        if self._scheduling is not None:
-            self._scheduling.stop()
-        self._delivering.stop()
+        for service in (self._scheduling, self._delivering, self._polling):
+            if service is not None:
+                service.stop()
         return self._engines.engine.drain(timeout)
 
     def close(self) -> None:
@@ -318,9 +347,8 @@ class Runtime:
     def _stop(self) -> None:
         self._recovery.stop()
         self._watcher.stop()
-        for service in (self._retention, self._scheduling, self._delivering):
-            if service is not None:
-                service.stop()
+        for service in self._services():
+            service.stop()
         self._engines.stop()
         self._executor.stop()
         self._live.stop()
@@ -827,9 +855,9 @@ class Runtime:
         self._look_for_commands()
         self._engines.engine.look_for_ends()
         self._recovery.wake()
-        if self._scheduling is not None:
-            self._scheduling.wake()
-        self._delivering.wake()
+        for service in (self._scheduling, self._delivering, self._polling):
+            if service is not None:
+                service.wake()
 
     def _look_for_commands(self) -> None:
         self._engines.engine.look()
@@ -851,9 +879,8 @@ class Runtime:
 
     def is_idle(self) -> bool:
         """Whether nothing is due, and the engine has no runs, and finds none that it could take."""
-        if self._scheduling is not None and not self._scheduling.is_idle():
-            return False
-        if not self._delivering.is_idle():
+        starting = (self._scheduling, self._delivering, self._polling)
+        if not all(service.is_idle() for service in starting if service is not None):
             return False
         engine = self._engines.engine
         return not self._taker.look(engine) and not engine.live_runs()

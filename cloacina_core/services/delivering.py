@@ -4,13 +4,22 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from cloacina_core.errors import CloacinaError, IdempotencyConflictError, StoreUnavailableError
+from cloacina_core.errors import (
+    CloacinaError,
+    IdempotencyConflictError,
+    OverQuotaError,
+    StoreUnavailableError,
+    TenantSuspendedError,
+)
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.services.looking import LookingService, Pauses
 from cloacina_core.store.event_waits import EventWaits
 from cloacina_core.store.subscriptions import OpenDelivery, SubscriptionStore
 
 _log = logging.getLogger(__name__)
+
+_PASSING = (StoreUnavailableError, OverQuotaError, TenantSuspendedError)
+"""Why a run isn't accepted now, and may be later."""
 
 _PAUSES = Pauses(shortest=0.2, longest=30.0, after_failure=1.0)
 """Each write to SQLite looks like one who asks for a look."""
@@ -81,7 +90,7 @@ class DeliveryService(LookingService):
             self._subscriptions.started(delivery, start(delivery))
         except IdempotencyConflictError as error:  # what its reference means has changed since
             self._subscriptions.started(delivery, RunId(error.run_id))
-        except StoreUnavailableError as error:  # the event stays due
+        except _PASSING as error:  # the event stays due
             _log.warning("a run of subscription %r can't be accepted now: %s", name, error)
             return False
         except CloacinaError as error:

@@ -65,7 +65,7 @@ def package_reference(text: str) -> Reference:
     reference = Reference.parse(text)
     if reference.workflow is not None:
         raise InputError(
-            f"{text[:100]!r} names a workflow; the package says which one each schedule starts",
+            f"{text[:100]!r} names a workflow; the package says which one is started",
             hint="write PACKAGE@CHANNEL, or PACKAGE with versions as PACKAGE==1.2",
         )
     return reference

@@ -603,3 +603,72 @@ admissions = Table(
 # Has no rows: it is locked by whoever chooses among runs whose number is limited. An advisory lock
 # would be the whole database's, for every tenant to take.
 turns = Table("turns", metadata, Column("number", Integer, primary_key=True, autoincrement=False))
+
+# Triggers that are polled: see `model.polling`. The body is what was enabled.
+triggers = Table(
+    "triggers",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    # What the last poll left for the next one.
+    Column("cursor", Text),
+    Column("failures", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False),
+    # The number of the last entry of its history.
+    Column("polls", BigInteger, nullable=False),
+    # The poll that has it, and until when.
+    Column("claimed_by", String(26)),
+    Column("claimed_until", BigInteger, nullable=False, server_default="0"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("ix_triggers_next_at", "next_at"),
+)
+
+# What polls came to. Polls in a row that came to nothing are one row.
+polls = Table(
+    "polls",
+    metadata,
+    Column("trigger", String(100), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("state", String(20), nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("reason", Text),
+    Column("output", Text),
+    CheckConstraint("state in ('skipped', 'fired', 'failed')", name="state"),
+    sqlite_with_rowid=False,
+)
+
+# The runs that triggers ask for. The row is there before its run is.
+trigger_firings = Table(
+    "trigger_firings",
+    metadata,
+    Column("trigger", String(100), primary_key=True),
+    Column("poll", BigInteger, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("poll_id", String(26), nullable=False),
+    Column("key", String(200)),
+    Column("params", Text),
+    Column("state", String(20), nullable=False),
+    Column("reason", Text),
+    Column("run_id", String(26)),
+    Column("decided_at", BigInteger, nullable=False),
+    # Until when the one who starts the run has it.
+    Column("claimed_until", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("state in ('due', 'started', 'repeated', 'failed')", name="state"),
+    Index("ix_trigger_firings_due", "trigger", "poll", sqlite_where=DUE, postgresql_where=DUE),
+    Index("ix_trigger_firings_run_id", "run_id"),
+    sqlite_with_rowid=False,
+)
+
+# What triggers have fired for, and when last.
+trigger_keys = Table(
+    "trigger_keys",
+    metadata,
+    Column("trigger", String(100), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("fired_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

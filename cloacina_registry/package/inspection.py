@@ -103,7 +103,9 @@ def lock_of(wheel: CheckedWheel) -> Lock | None:
 
 
 def _workflow_json(workflow: ManifestWorkflow) -> Mapping[str, Any]:
-    return {"entry_point": workflow.entry_point, **workflow.definition.to_json()}
+    triggers = [trigger.to_json() for trigger in workflow.triggers]
+    entry_point = workflow.entry_point
+    return {"entry_point": entry_point, **workflow.definition.to_json(), "triggers": triggers}
 
 
 def _lock_json(lock: Lock | None) -> list[dict[str, str]] | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from cloacina_core.errors import Problem
 from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.polling.definition import TriggerDefinition
 from cloacina_registry.errors import PackageBuildError
 from cloacina_registry.manifest import ManifestWorkflow
 from cloacina_registry.package import reader_child
@@ -71,6 +72,7 @@ def read_workflows(
             ManifestWorkflow(
                 entry_point=wheel.entry_points[finding["entry_point"]],
                 definition=WorkflowDefinition.from_json(finding["definition"]),
+                triggers=tuple(map(TriggerDefinition.from_json, finding["triggers"])),
             )
             for finding in sorted(findings, key=lambda finding: finding["entry_point"])
         ),

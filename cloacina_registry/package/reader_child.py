@@ -86,10 +86,16 @@ def _described(name: str, target: str, thing: object, root: str) -> Answer:
     if thing.name != name:
         return _problem("name-mismatch", found=thing.name)
     try:
-        return {"definition": thing.definition().to_json()}
+        triggers = sorted(thing.triggers.items())
+        return {
+            "definition": thing.definition().to_json(),
+            "triggers": [trigger.definition().to_json() for _, trigger in triggers],
+        }
     except DefinitionError as error:
         lines = {
-            f"task {task.name}": _line_of(task.function, root) for task in thing.tasks.values()
+            f"{kind} {one.name}": _line_of(one.function, root)
+            for kind, found in (("task", thing.tasks), ("trigger", thing.triggers))
+            for one in found.values()
         }
         return {
             "problems": [

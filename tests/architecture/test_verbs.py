@@ -11,6 +11,7 @@ from cloacina_core.runtime import RunHandle, Runtime
 from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.runtime.secrets import Secrets
 from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
+from cloacina_core.runtime.triggers import Triggers
 from cloacina_core.store.api_keys import ApiKeyStore
 from cloacina_core.store.audit import Audit
 from cloacina_registry.access import VERBS as REGISTRY_VERBS
@@ -26,6 +27,7 @@ PARTS: Mapping[str, type] = {
     "schedules": Schedules,
     "sent_events": SentEvents,
     "subscriptions": Subscriptions,
+    "triggers": Triggers,
     "secrets": Secrets,
 }
 """What a runtime has beside verbs of its own."""

@@ -10,6 +10,7 @@ from support import isolated
 from support.runs import PATIENCE, open_runtime
 from support.workers import Bench, Descendants, FolderSource, environ_with_tests, plugins_with
 
+from cloacina_core.model.polling.enabled import PollRecord
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.runtime import Runtime
 
@@ -54,6 +55,27 @@ def test_a_task_waits_for_an_event(runtime: Runtime):
     runtime.sent_events.send("orders.paid", {"order": 17})
 
     assert handle.result(PATIENCE).context["paid"] == {"order": 17}
+
+
+def test_triggers_are_polled_in_processes(runtime: Runtime):
+    runtime.triggers.enable("isolated")
+
+    def came_to(name: str) -> PollRecord | None:
+        return next(iter(runtime.triggers.history(f"isolated.{name}")), None)
+
+    Bench.until(lambda: all(came_to(name) for name in ("asks", "dies", "hangs")))
+    for name in ("asks", "dies", "hangs"):
+        runtime.triggers.pause(f"isolated.{name}")
+    asked = runtime.triggers.history("isolated.asks")[-1]
+    died, hung = came_to("dies"), came_to("hangs")
+
+    assert asked.output == "asked\n"
+    assert [one.key for one in asked.fired] == ["once"]
+    assert runtime.triggers.get("isolated.asks").cursor == {"asked": True}
+    assert died is not None
+    assert "worker-crashed" in str(died.reason)
+    assert hung is not None
+    assert "timeout" in str(hung.reason)
 
 
 def test_a_task_is_killed_at_its_deadline(runtime: Runtime):

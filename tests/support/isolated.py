@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
 
-from cloacina_core import Context, RetryPolicy, Workflow
+from cloacina_core import Context, Fire, Poll, RetryPolicy, Workflow, fire
 
 SHORT = 0.005
 SOON = RetryPolicy(max_attempts=3, first_delay=timedelta(milliseconds=10), jitter=0.0)
@@ -119,3 +120,22 @@ waiting = Workflow("waiting")
 @waiting.task
 def wait(context: Context) -> dict[str, object]:
     return {"paid": context.wait_for_event("orders.paid", where={"order": context["order"]})}
+
+
+@answering.trigger(every="1s")
+def asks(poll: Poll) -> Fire:
+    sys.stdout.write("asked\n")
+    poll.cursor = {"asked": True}
+    return fire(key="once")
+
+
+@answering.trigger(every="1s")
+async def dies() -> Fire:
+    await asyncio.sleep(0)
+    os._exit(3)
+
+
+@answering.trigger(every="1h", timeout=timedelta(seconds=0.5))
+def hangs() -> Fire:
+    time.sleep(1000)
+    return fire()

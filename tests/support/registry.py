@@ -186,10 +186,16 @@ def honest_manifest(
     with NamespaceLoader() as loader:
         namespace = loader.load(contents)
         described = tuple(
-            ManifestWorkflow(target, cast(Workflow, namespace.resolve(target)).definition())
+            described_at(target, cast(Workflow, namespace.resolve(target)))
             for target in workflows.values()
         )
     return replace(make_manifest(name, version, workflows), workflows=described)
+
+
+def described_at(target: str, workflow: Workflow) -> ManifestWorkflow:
+    """Return what a manifest says of a workflow."""
+    triggers = (trigger.definition() for _, trigger in sorted(workflow.triggers.items()))
+    return ManifestWorkflow(target, workflow.definition(), tuple(triggers))
 
 
 def flows_returning(value: str) -> dict[str, bytes]:

@@ -27,6 +27,7 @@ from cloacina_core.foundation.json_value import JsonValue, decode, encode
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
+from cloacina_core.model.polling.definition import DeclaredTrigger
 from cloacina_core.model.release import Release
 from cloacina_core.model.starts import Starts
 from cloacina_core.model.workflow import Workflow
@@ -273,7 +274,13 @@ class FolderSource:
         return self._workflows[workflow].definition()
 
     def starts(self, release: Release) -> Starts:
-        return Starts()
+        return Starts(
+            triggers=tuple(
+                DeclaredTrigger(name, trigger.definition())
+                for name, workflow in self._workflows.items()
+                for trigger in workflow.triggers.values()
+            )
+        )
 
     def load(self, release: Release, workflow: str) -> LoadedWorkflow:
         raise AssertionError("the code of this release is for workers alone")

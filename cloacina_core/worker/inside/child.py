@@ -106,8 +106,8 @@ def _imported(code: Imported | Code, workflow: str, link: EngineLink) -> Importe
 
 def _run(call: TaskCall, imported: Imported, link: EngineLink, spill: Spill | None) -> Outcome:
     def find(call: TaskCall) -> TaskCode:
-        workflow = imported.workflows[call.workflow]
-        if call.task not in workflow.tasks:
+        workflow = imported.workflows[call.workflow].holding(call.task)
+        if workflow is None:
             raise MissingCodeError(f"{call.workflow} has no task {call.task!r} any more")
         return TaskCode(workflow, call.task, str)
 

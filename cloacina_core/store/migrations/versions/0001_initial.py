@@ -264,6 +264,7 @@ def _create_schedules() -> None:
     )
     op.create_index("ix_backfills_schedule", "backfills", ["schedule"])
     _create_sent_events()
+    _create_triggers()
     _create_secrets()
 
 
@@ -523,4 +524,72 @@ def _create_sent_events() -> None:
         ["run_id"],
         sqlite_where=NOT_LOOKED,
         postgresql_where=NOT_LOOKED,
+    )
+
+
+def _create_triggers() -> None:
+    op.create_table(
+        "triggers",
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("paused", sa.Boolean, nullable=False),
+        sa.Column("cursor", sa.Text),
+        sa.Column("failures", sa.Integer, nullable=False),
+        sa.Column("next_at", sa.BigInteger, nullable=False),
+        sa.Column("polls", sa.BigInteger, nullable=False),
+        sa.Column("claimed_by", sa.String(26)),
+        sa.Column("claimed_until", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_triggers"),
+    )
+    op.create_index("ix_triggers_next_at", "triggers", ["next_at"])
+    op.create_table(
+        "polls",
+        sa.Column("trigger", sa.String(100), nullable=False),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("first_at", sa.BigInteger, nullable=False),
+        sa.Column("last_at", sa.BigInteger, nullable=False),
+        sa.Column("times", sa.Integer, nullable=False),
+        sa.Column("reason", sa.Text),
+        sa.Column("output", sa.Text),
+        sa.PrimaryKeyConstraint("trigger", "number", name="pk_polls"),
+        sa.CheckConstraint("state in ('skipped', 'fired', 'failed')", name="ck_polls_state"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "trigger_firings",
+        sa.Column("trigger", sa.String(100), nullable=False),
+        sa.Column("poll", sa.BigInteger, nullable=False),
+        sa.Column("position", sa.Integer, nullable=False),
+        sa.Column("poll_id", sa.String(26), nullable=False),
+        sa.Column("key", sa.String(200)),
+        sa.Column("params", sa.Text),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("reason", sa.Text),
+        sa.Column("run_id", sa.String(26)),
+        sa.Column("decided_at", sa.BigInteger, nullable=False),
+        sa.Column("claimed_until", sa.BigInteger, nullable=False, server_default="0"),
+        sa.PrimaryKeyConstraint("trigger", "poll", "position", name="pk_trigger_firings"),
+        sa.CheckConstraint(
+            "state in ('due', 'started', 'repeated', 'failed')", name="ck_trigger_firings_state"
+        ),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_trigger_firings_due",
+        "trigger_firings",
+        ["trigger", "poll"],
+        sqlite_where=DUE,
+        postgresql_where=DUE,
+    )
+    op.create_index("ix_trigger_firings_run_id", "trigger_firings", ["run_id"])
+    op.create_table(
+        "trigger_keys",
+        sa.Column("trigger", sa.String(100), nullable=False),
+        sa.Column("key", sa.String(200), nullable=False),
+        sa.Column("fired_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("trigger", "key", name="pk_trigger_keys"),
+        sqlite_with_rowid=False,
     )

@@ -1,0 +1,176 @@
+"""`cloacina trigger`: functions of packages that are polled, and start runs."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.model.polling.enabled import PollRecord, TriggerState
+
+if TYPE_CHECKING:
+    from cloacina_core.runtime.triggers import Triggers
+
+
+@click.group()
+def trigger() -> None:
+    """Start runs when functions of packages say so. Engines poll: cloacina engine run."""
+
+
+def _triggers(console: Console) -> "Triggers":
+    from cloacina_core.plugin.manager import Plugins  # noqa: PLC0415 - not needed for --help
+    from cloacina_core.runtime.sources import Sources  # noqa: PLC0415
+    from cloacina_core.runtime.triggers import Triggers  # noqa: PLC0415
+    from cloacina_core.store.triggers import TriggerStore  # noqa: PLC0415
+
+    plugins = Plugins.of_environment(console.settings.blocked_plugins)
+    view = console.view
+    return Triggers(lambda: TriggerStore(view.database), Sources(view, plugins))
+
+
+@trigger.command("enable")
+@click.argument("reference")
+@click.argument("name", required=False)
+@click.option("--as", "stored_as", metavar="STORED_NAME", help="[default: PACKAGE.NAME]")
+@click.option("--paused", is_flag=True, help="Nothing is polled until they are resumed.")
+@command_options
+@pass_console
+def enable_triggers(
+    console: Console, *, reference: str, name: str | None, stored_as: str | None, paused: bool
+) -> None:
+    """Have triggers polled that a package declares: NAME, or all. Again changes nothing.
+
+    REFERENCE is PACKAGE@CHANNEL, or PACKAGE with versions. Each poll calls the release that it
+    means then.
+    """
+    kept = _triggers(console).enable(reference, name, stored_as=stored_as, paused=paused)
+    console.emit(
+        [{**state.to_json(), "new": is_new} for state, is_new in kept],
+        "\n\n".join(_text(state) for state, _ in kept),
+    )
+    for state, is_new in kept:
+        word = "enabled" if is_new else "there already"
+        console.say(f"trigger {state.trigger.name!r} is {word}")
+
+
+@trigger.command("disable")
+@click.argument("reference")
+@click.argument("name", required=False)
+@command_options
+@pass_console
+def disable_triggers(console: Console, *, reference: str, name: str | None) -> None:
+    """Forget triggers that were enabled by REFERENCE: NAME of the package, or all.
+
+    Their cursors and histories go with them, and runs that they started go on. To keep them, pause
+    them.
+    """
+    names = _triggers(console).disable(reference, name)
+    console.emit([{"name": one} for one in names])
+    for one in names:
+        console.say(f"trigger {one!r} is disabled")
+
+
+@trigger.command("list")
+@command_options
+@pass_console
+def list_triggers(console: Console) -> None:
+    """List triggers, and when they are polled next."""
+    states = _triggers(console).all()
+    rows = [
+        (
+            state.trigger.name,
+            state.trigger.reference,
+            f"{state.trigger.definition.every.total_seconds():g} s",
+            "paused" if state.next_at is None else f"{state.next_at:%Y-%m-%d %H:%M:%S}Z",
+            state.failures,
+        )
+        for state in states
+    ]
+    table = console.table(("name", "reference", "every", "next", "failures"), rows)
+    console.emit([state.to_json() for state in states], table if rows else "no triggers")
+
+
+@trigger.command("show")
+@click.argument("name")
+@command_options
+@pass_console
+def show_trigger(console: Console, *, name: str) -> None:
+    """Show a trigger."""
+    state = _triggers(console).get(name)
+    console.emit(state.to_json(), _text(state))
+
+
+@trigger.command("pause")
+@click.argument("name")
+@command_options
+@pass_console
+def pause_trigger(console: Console, *, name: str) -> None:
+    """Have a trigger not be polled until it is resumed. Runs go on."""
+    _changed(console, _triggers(console).pause, name, "paused")
+
+
+@trigger.command("resume")
+@click.argument("name")
+@command_options
+@pass_console
+def resume_trigger(console: Console, *, name: str) -> None:
+    """Have a trigger polled again, at once."""
+    _changed(console, _triggers(console).resume, name, "on again")
+
+
+@trigger.command("poll-now")
+@click.argument("name")
+@command_options
+@pass_console
+def poll_now(console: Console, *, name: str) -> None:
+    """Have a trigger polled at once, however often it failed."""
+    _changed(console, _triggers(console).poll_now, name, "polled by the next engine that looks")
+
+
+def _changed(console: Console, act: Callable[[str], TriggerState], name: str, told: str) -> None:
+    state = act(name)
+    console.emit(state.to_json(), _text(state))
+    console.say(f"trigger {name!r} is {told}")
+
+
+@trigger.command("delete")
+@click.argument("name")
+@command_options
+@pass_console
+def delete_trigger(console: Console, *, name: str) -> None:
+    """Forget a trigger, its cursor and history. Runs that it started go on."""
+    _triggers(console).delete(name)
+    console.emit({"name": name})
+    console.say(f"trigger {name!r} is deleted")
+
+
+@trigger.command("history")
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option("--before", metavar="NUMBER", type=int, help="Only polls with a lower number.")
+@command_options
+@pass_console
+def history(console: Console, *, name: str, limit: int, before: int | None) -> None:
+    """Show what polls came to, newest first; those that came to the same nothing in one line."""
+    records = _triggers(console).history(name, before=before, limit=limit)
+    rows = [
+        (
+            one.number,
+            f"{one.last_at:%Y-%m-%d %H:%M:%S}Z",
+            one.state.value if one.count == 1 else f"{one.state.value} {one.count} times",
+            _runs(one),
+            one.reason or "",
+        )
+        for one in records
+    ]
+    table = console.table(("number", "at", "state", "runs", "reason"), rows)
+    console.emit([one.to_json() for one in records], table if rows else "it wasn't polled yet")
+
+
+def _runs(record: PollRecord) -> str:
+    return " ".join(one.run_id or one.state.value for one in record.fired)
+
+
+def _text(state: TriggerState) -> str:
+    facts: dict[str, Any] = state.to_json()
+    return "\n".join(f"{key}: {value}" for key, value in facts.items() if value is not None)

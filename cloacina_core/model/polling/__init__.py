@@ -1,0 +1,1 @@
+"""Triggers: functions of packages that are polled, and say when runs are to be started."""

@@ -1,0 +1,555 @@
+"""Triggers, their polls and what they fired, as the store has them.
+
+A trigger is claimed for as long as a poll may take, and a little longer; then another engine may
+poll it. What a poll came to is written in one transaction, if it has the trigger still: an entry of
+the history, the cursor, when it is polled next, and the runs that it asks for. So a poll whose
+engine died leaves nothing, and is made again. Runs are then started as those of firings are:
+claimed, submitted with a key that names the poll and a place in it, and noted.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
+
+from cloacina_core.errors import ConflictError, NotFoundError
+from cloacina_core.foundation.clock import from_micros
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.foundation.json_value import JsonValue, canonical, decode
+from cloacina_core.foundation.names import nearest
+from cloacina_core.model.polling.definition import TriggerDefinition
+from cloacina_core.model.polling.enabled import (
+    EnabledTrigger,
+    FiredRecord,
+    FiredState,
+    PollRecord,
+    PollState,
+    TriggerState,
+)
+from cloacina_core.model.polling.result import Fire
+from cloacina_core.store import schema
+from cloacina_core.store.database import Database
+from cloacina_core.store.watching import announce
+
+_triggers, _polls, _fired = schema.triggers, schema.polls, schema.trigger_firings
+_keys, _runs = schema.trigger_keys, schema.runs
+
+MARGIN = timedelta(seconds=15)
+"""How much longer than its timeout a poll has its trigger."""
+CLAIM = timedelta(seconds=30)
+"""How long one who starts a run has it, before others try."""
+KEPT_POLLS = 1000
+"""How many entries of each trigger's history are kept."""
+
+_RECENT = 50
+"""Of how many runs it is looked at whether one is live."""
+_AT_A_TIME = 50
+_MICROSECOND = timedelta(microseconds=1)
+_OVERLAP = "a run that it started is live"
+
+
+class UnknownTriggerError(NotFoundError):
+    """There is no trigger of this name."""
+
+    code = "unknown-trigger"
+
+    def __init__(self, name: str, near: Sequence[str]) -> None:
+        hint = f"did you mean {' or '.join(near)}?" if near else "see: cloacina trigger list"
+        super().__init__(f"there is no trigger {name[:100]!r}", hint=hint)
+
+
+class TriggerExistsError(ConflictError):
+    """There is another trigger of this name."""
+
+    code = "trigger-exists"
+
+    def __init__(self, there: EnabledTrigger) -> None:
+        super().__init__(
+            f"trigger {there.name!r} is there already, and follows {there.followed}",
+            hint=f"forget it with: cloacina trigger delete {there.name}",
+        )
+
+
+class TriggerPausedError(ConflictError):
+    """A trigger isn't polled before it is resumed."""
+
+    code = "trigger-paused"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"trigger {name!r} is paused", hint=f"resume it with: cloacina trigger resume {name}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PollClaim:
+    """A poll that is to be made."""
+
+    id: str
+    trigger: EnabledTrigger
+    cursor: str | None
+    """As JSON text; None: there was no poll before."""
+    began: int
+    """In microseconds, on the database's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollOutcome:
+    """What a poll came to."""
+
+    state: PollState
+    reason: str | None = None
+    fired: Sequence[Fire] = ()
+    cursor: str | None = None
+    """As JSON text; None: what it was."""
+    output: str | None = None
+    definition: TriggerDefinition | None = None
+    """As the release declares it that was polled; None: what it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFired:
+    """A run that a trigger asks for, and that is to be started."""
+
+    trigger: EnabledTrigger
+    poll: int
+    poll_id: str
+    position: int
+    key: str | None
+    params: Mapping[str, JsonValue] | None
+    at: datetime
+
+    @property
+    def run_key(self) -> str:
+        """The idempotency key of the run."""
+        return f"trigger/{self.trigger.name}/{self.poll_id}/{self.position}"
+
+
+class TriggerStore:
+    """Keeps triggers, and decides who polls them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, trigger: EnabledTrigger, *, is_paused: bool = False) -> tuple[TriggerState, bool]:
+        """Keep a trigger; return it, and whether it is new. The same one again changes nothing.
+
+        Raises:
+            TriggerExistsError: another one has the name.
+        """
+        with self._database.begin() as connection:
+            found = self._find(connection, trigger.name, lock=True)
+            if found is not None:
+                there = EnabledTrigger.from_text(found.body)
+                if (there.followed, there.reference) != (trigger.followed, trigger.reference):
+                    raise TriggerExistsError(there)
+                return self._state(connection, trigger.name), False
+            now = self._database.now_micros(connection)
+            values = {
+                "name": trigger.name,
+                "body": trigger.to_text(),
+                "paused": is_paused,
+                "failures": 0,
+                "next_at": now,
+                "polls": 0,
+                "created_at": now,
+                "updated_at": now,
+            }
+            connection.execute(insert(_triggers).values(**values))
+            announce(connection)
+            return self._state(connection, trigger.name), True
+
+    def pause(self, name: str, *, is_paused: bool) -> TriggerState:
+        """Have a trigger not be polled, or again, at once. A poll that runs comes to its end.
+
+        Raises:
+            UnknownTriggerError: there is none of this name.
+        """
+        with self._database.begin() as connection:
+            row = self._get(connection, name, lock=True)
+            if row.paused != is_paused:
+                now = self._database.now_micros(connection)
+                self._set(connection, name, updated_at=now, paused=is_paused, next_at=now)
+                announce(connection)
+            return self._state(connection, name)
+
+    def poll_now(self, name: str) -> TriggerState:
+        """Have a trigger polled at once, however long it failed.
+
+        Raises:
+            UnknownTriggerError: there is none of this name.
+            TriggerPausedError: it is paused.
+        """
+        with self._database.begin() as connection:
+            if self._get(connection, name, lock=True).paused:
+                raise TriggerPausedError(name)
+            self._set(connection, name, next_at=self._database.now_micros(connection))
+            announce(connection)
+            return self._state(connection, name)
+
+    def delete(self, name: str) -> None:
+        """Forget a trigger, its cursor, keys and history. Runs that it started go on.
+
+        Raises:
+            UnknownTriggerError: there is none of this name.
+        """
+        with self._database.begin() as connection:
+            self._get(connection, name, lock=True)
+            for table in (_fired, _polls, _keys):
+                connection.execute(delete(table).where(table.c.trigger == name))
+            connection.execute(delete(_triggers).where(_triggers.c.name == name))
+
+    def get(self, name: str) -> TriggerState:
+        """Return a trigger.
+
+        Raises:
+            UnknownTriggerError: there is none of this name.
+        """
+        with self._database.read() as connection:
+            return self._state(connection, name)
+
+    def all(self) -> list[TriggerState]:
+        """Return all triggers, by name."""
+        query = select(_triggers).order_by(_triggers.c.name)
+        with self._database.read() as connection:
+            due = _due(connection)
+            return [_state(row, due.get(row.name, 0)) for row in connection.execute(query)]
+
+    def history(self, name: str, *, before: int | None = None, limit: int = 50) -> list[PollRecord]:
+        """Return polls of a trigger, newest first; those that came to the same nothing as one.
+
+        Args:
+            name: of the trigger.
+            before: only those with a lower number.
+            limit: how many at most.
+
+        Raises:
+            UnknownTriggerError: there is none of this name.
+        """
+        query = select(_polls).where(_polls.c.trigger == name)
+        if before is not None:
+            query = query.where(_polls.c.number < before)
+        with self._database.read() as connection:
+            self._get(connection, name)
+            query = query.order_by(_polls.c.number.desc()).limit(limit)
+            rows = connection.execute(query).all()
+            numbers = [row.number for row in rows]
+            of_them = _fired.c.trigger == name, _fired.c.poll.in_(numbers)
+            fired = select(_fired).where(*of_them).order_by(_fired.c.poll, _fired.c.position)
+            by_poll: dict[int, list[FiredRecord]] = {number: [] for number in numbers}
+            for row in connection.execute(fired):
+                by_poll[row.poll].append(_fired_record(row))
+            return [_poll_record(row, by_poll[row.number]) for row in rows]
+
+    def next_look(self) -> timedelta | None:
+        """Return in how long one is to be polled, by the database's clock; None: never."""
+        claimed = _triggers.c.claimed_until > _triggers.c.next_at
+        free_at = case((claimed, _triggers.c.claimed_until), else_=_triggers.c.next_at)
+        with self._database.read() as connection:
+            query = select(func.min(free_at)).where(_triggers.c.paused.is_(False))
+            due = connection.execute(query).scalar()
+            if due is None:
+                return None
+            return timedelta(microseconds=due - self._database.now_micros(connection))
+
+    def claim(
+        self, new_id: Callable[[], str], most: int, *, without: Collection[str] = ()
+    ) -> list[PollClaim]:
+        """Take triggers that are to be polled now, those first that waited longest.
+
+        Args:
+            new_id: makes an id for each poll.
+            most: how many.
+            without: names of triggers to leave to others.
+        """
+        with self._database.read() as connection:  # as good as always there is nothing to do
+            now = self._database.now_micros(connection)
+            query = self._to_poll(now, without).limit(1)
+            if most <= 0 or connection.execute(query).first() is None:
+                return []
+        with self._database.begin() as connection:
+            now = self._database.now_micros(connection)
+            query = self._to_poll(now, without).order_by(_triggers.c.next_at).limit(most)
+            rows = connection.execute(query.with_for_update(skip_locked=True)).all()
+            return [
+                claim
+                for row in rows
+                if (claim := self._claim(connection, row, new_id(), now)) is not None
+            ]
+
+    def _to_poll(self, now: int, without: Collection[str]) -> Any:
+        return select(_triggers).where(
+            _triggers.c.paused.is_(False),
+            _triggers.c.next_at <= now,
+            _triggers.c.claimed_until <= now,
+            _triggers.c.name.not_in(sorted(without)),
+        )
+
+    def _claim(
+        self, connection: Connection, row: Row[Any], poll_id: str, now: int
+    ) -> PollClaim | None:
+        trigger = EnabledTrigger.from_text(row.body)
+        definition = trigger.definition
+        if definition.overlap == "skip" and self._is_live(connection, row.name):
+            number = self._note(connection, row, _OVERLAPPED, now)
+            next_at = now + definition.every // _MICROSECOND
+            self._set(connection, row.name, polls=number, next_at=next_at)
+            return None
+        until = now + (definition.timeout + MARGIN) // _MICROSECOND
+        self._set(connection, row.name, claimed_by=poll_id, claimed_until=until)
+        return PollClaim(poll_id, trigger, row.cursor, now)
+
+    def _is_live(self, connection: Connection, name: str) -> bool:
+        of_it = _fired.c.trigger == name
+        due = select(_fired.c.poll).where(of_it, schema.DUE).limit(1)
+        if connection.execute(due).first() is not None:
+            return True
+        recent = select(_fired.c.run_id).where(of_it, _fired.c.run_id.is_not(None))
+        recent = recent.order_by(_fired.c.poll.desc(), _fired.c.position.desc()).limit(_RECENT)
+        ids = list(connection.execute(recent).scalars())
+        live = select(_runs.c.id).where(_runs.c.id.in_(ids), schema.LIVE).limit(1)
+        return connection.execute(live).first() is not None
+
+    def let_go(self, claim: PollClaim) -> None:
+        """Leave a trigger that was claimed to whoever comes first."""
+        with self._database.begin() as connection:
+            place = _triggers.c.name == claim.trigger.name, _triggers.c.claimed_by == claim.id
+            freed = update(_triggers).where(*place)
+            connection.execute(freed.values(claimed_by=None, claimed_until=0))
+            announce(connection)
+
+    def finish(self, claim: PollClaim, outcome: PollOutcome) -> bool:
+        """Write what a poll came to; False when it doesn't have its trigger any more."""
+        name = claim.trigger.name
+        with self._database.begin() as connection:
+            row = self._find(connection, name, lock=True)
+            if row is None or row.claimed_by != claim.id:
+                return False
+            now = self._database.now_micros(connection)
+            has_failed = outcome.state is PollState.FAILED
+            failures = row.failures + 1 if has_failed else 0
+            definition = outcome.definition or claim.trigger.definition
+            followed = EnabledTrigger(
+                name=name,
+                followed=claim.trigger.followed,
+                reference=claim.trigger.reference,
+                definition=definition,
+            )
+            pause = definition.pause_after(failures) // _MICROSECOND
+            number = self._note(connection, row, outcome, now)
+            if outcome.fired:
+                self._fire(connection, claim, number, outcome.fired, definition, now)
+            self._set(
+                connection,
+                name,
+                body=followed.to_text(),
+                cursor=row.cursor if outcome.cursor is None else outcome.cursor,
+                failures=failures,
+                polls=number,
+                next_at=now + pause if has_failed else max(now, claim.began + pause),
+                claimed_by=None,
+                claimed_until=0,
+            )
+            return True
+
+    def _note(self, connection: Connection, row: Row[Any], outcome: PollOutcome, now: int) -> int:
+        """Write an entry of the history, or count one more; return its number."""
+        name, number = row.name, row.polls
+        if outcome.state is PollState.SKIPPED and not outcome.output:
+            same = update(_polls).where(
+                _polls.c.trigger == name,
+                _polls.c.number == number,
+                _polls.c.state == PollState.SKIPPED.value,
+                _polls.c.output.is_(None),
+                func.coalesce(_polls.c.reason, "") == (outcome.reason or ""),
+            )
+            counted = same.values(last_at=now, times=_polls.c.times + 1)
+            if connection.execute(counted).rowcount:
+                return int(number)
+        values = {
+            "trigger": name,
+            "number": number + 1,
+            "state": outcome.state.value,
+            "first_at": now,
+            "last_at": now,
+            "times": 1,
+            "reason": outcome.reason,
+            "output": outcome.output,
+        }
+        connection.execute(insert(_polls).values(**values))
+        old = number + 1 - KEPT_POLLS
+        connection.execute(delete(_polls).where(_polls.c.trigger == name, _polls.c.number <= old))
+        of_old = _fired.c.trigger == name, _fired.c.poll <= old
+        is_over = _fired.c.state != FiredState.DUE.value
+        connection.execute(delete(_fired).where(*of_old, is_over))
+        return int(number) + 1
+
+    def _fire(
+        self,
+        connection: Connection,
+        claim: PollClaim,
+        number: int,
+        fired: Sequence[Fire],
+        definition: TriggerDefinition,
+        now: int,
+    ) -> None:
+        rows = []
+        for position, one in enumerate(fired):
+            is_new = one.key is None or self._take_key(
+                connection, claim.trigger.name, one.key, definition, now
+            )
+            rows.append(
+                {
+                    "trigger": claim.trigger.name,
+                    "poll": number,
+                    "position": position,
+                    "poll_id": claim.id,
+                    "key": one.key,
+                    "params": None if one.params is None else canonical(dict(one.params)),
+                    "state": (FiredState.DUE if is_new else FiredState.REPEATED).value,
+                    "decided_at": now,
+                }
+            )
+        connection.execute(insert(_fired), rows)
+        announce(connection)
+
+    def _take_key(
+        self,
+        connection: Connection,
+        name: str,
+        key: str,
+        definition: TriggerDefinition,
+        now: int,
+    ) -> bool:
+        """Note that a key is fired; False when it was already, in its time."""
+        place = _keys.c.trigger == name, _keys.c.key == key
+        fired_at = connection.execute(select(_keys.c.fired_at).where(*place)).scalar()
+        if fired_at is not None:
+            window = definition.key_window
+            if window is None or fired_at > now - window // _MICROSECOND:
+                return False
+            connection.execute(update(_keys).where(*place).values(fired_at=now))
+            return True
+        connection.execute(insert(_keys).values(trigger=name, key=key, fired_at=now))
+        return True
+
+    def waits(self) -> bool:
+        """Whether runs are to be started."""
+        with self._database.read() as connection:
+            query = select(_fired.c.poll).where(schema.DUE).limit(1)
+            return connection.execute(query).first() is not None
+
+    def claim_fired(self) -> list[OpenFired]:
+        """Take runs that are to be started, oldest first, for a while."""
+        if not self.waits():  # which is almost always: nobody should wait for our transaction
+            return []
+        with self._database.begin() as connection:
+            now = self._database.now_micros(connection)
+            query = select(_fired).where(schema.DUE, _fired.c.claimed_until <= now)
+            query = query.order_by(_fired.c.trigger, _fired.c.poll, _fired.c.position)
+            query = query.limit(_AT_A_TIME).with_for_update(skip_locked=True)
+            rows = connection.execute(query).all()
+            found = [self._claim_one(connection, row, now) for row in rows]
+            return [one for one in found if one is not None]
+
+    def _claim_one(self, connection: Connection, row: Row[Any], now: int) -> OpenFired | None:
+        trigger = self._find(connection, row.trigger)
+        if trigger is None:
+            return None
+        until = now + CLAIM // _MICROSECOND
+        place = _place(row.trigger, row.poll, row.position)
+        connection.execute(update(_fired).where(*place).values(claimed_until=until))
+        return OpenFired(
+            EnabledTrigger.from_text(trigger.body),
+            row.poll,
+            row.poll_id,
+            row.position,
+            row.key,
+            None if row.params is None else decode(row.params),
+            from_micros(row.decided_at),
+        )
+
+    def started(self, fired: OpenFired, run_id: RunId) -> None:
+        """Note that a run was accepted."""
+        self._close(fired, state=FiredState.STARTED.value, run_id=run_id)
+
+    def failed(self, fired: OpenFired, reason: str) -> None:
+        """Note that a run can't be started."""
+        self._close(fired, state=FiredState.FAILED.value, reason=reason)
+
+    def _close(self, fired: OpenFired, **values: Any) -> None:
+        with self._database.begin() as connection:
+            place = _place(fired.trigger.name, fired.poll, fired.position)
+            now = self._database.now_micros(connection)
+            closed = update(_fired).where(*place, schema.DUE)
+            connection.execute(closed.values(decided_at=now, **values))
+
+    def _set(self, connection: Connection, name: str, **values: Any) -> None:
+        connection.execute(update(_triggers).where(_triggers.c.name == name).values(**values))
+
+    def _find(self, connection: Connection, name: str, *, lock: bool = False) -> Row[Any] | None:
+        query = select(_triggers).where(_triggers.c.name == name)
+        return connection.execute(query.with_for_update() if lock else query).one_or_none()
+
+    def _get(self, connection: Connection, name: str, *, lock: bool = False) -> Row[Any]:
+        row = self._find(connection, name, lock=lock)
+        if row is None:
+            names = list(connection.execute(select(_triggers.c.name)).scalars())
+            raise UnknownTriggerError(name, nearest(name, names))
+        return row
+
+    def _state(self, connection: Connection, name: str) -> TriggerState:
+        return _state(self._get(connection, name), _due(connection).get(name, 0))
+
+
+_OVERLAPPED = PollOutcome(state=PollState.SKIPPED, reason=_OVERLAP)
+
+
+def _place(trigger: str, poll: int, position: int) -> tuple[Any, ...]:
+    return _fired.c.trigger == trigger, _fired.c.poll == poll, _fired.c.position == position
+
+
+def _due(connection: Connection) -> dict[str, int]:
+    query = select(_fired.c.trigger, func.count().label("due")).where(schema.DUE)
+    return {row.trigger: row.due for row in connection.execute(query.group_by(_fired.c.trigger))}
+
+
+def _state(row: Row[Any], due: int) -> TriggerState:
+    return TriggerState(
+        trigger=EnabledTrigger.from_text(row.body),
+        is_paused=row.paused,
+        failures=row.failures,
+        cursor=None if row.cursor is None else decode(row.cursor),
+        due=due,
+        next_at=None if row.paused else from_micros(row.next_at),
+        created_at=from_micros(row.created_at),
+        updated_at=from_micros(row.updated_at),
+    )
+
+
+def _poll_record(row: Row[Any], fired: Sequence[FiredRecord]) -> PollRecord:
+    return PollRecord(
+        trigger=row.trigger,
+        number=row.number,
+        state=PollState(row.state),
+        first_at=from_micros(row.first_at),
+        last_at=from_micros(row.last_at),
+        count=row.times,
+        reason=row.reason,
+        output=row.output,
+        fired=tuple(fired),
+    )
+
+
+def _fired_record(row: Row[Any]) -> FiredRecord:
+    return FiredRecord(
+        id=f"{row.poll_id}/{row.position}",
+        key=row.key,
+        params=None if row.params is None else decode(row.params),
+        state=FiredState(row.state),
+        reason=row.reason,
+        run_id=row.run_id,
+        decided_at=from_micros(row.decided_at),
+    )

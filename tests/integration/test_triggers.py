@@ -1,0 +1,402 @@
+"""Triggers are polled by one engine at a time, and each run that they ask for starts once."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from support.registry import StoreView, open_home, signed_wheel
+from support.runs import PATIENCE, open_runtime
+
+import cloacina_registry.hooks
+from cloacina_core.errors import InputError
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.foundation.ids import IdFactory
+from cloacina_core.model.polling.enabled import FiredState, PollRecord, PollState
+from cloacina_core.model.polling.result import Fire
+from cloacina_core.model.status import RunStatus
+from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime import Runtime
+from cloacina_core.runtime.sources import Sources
+from cloacina_core.runtime.triggers import Triggers, UndeclaredTriggerError
+from cloacina_core.store.triggers import (
+    PollOutcome,
+    TriggerExistsError,
+    TriggerPausedError,
+    TriggerStore,
+    UnknownTriggerError,
+)
+from cloacina_registry.registry import Registry
+from cloacina_registry.rollout.channels import Channels
+
+FLOWS = """
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from cloacina_core import Context, Poll, Workflow, fire, skip
+
+SOON = timedelta(milliseconds=100)
+LATE = timedelta(hours=1)
+nightly = Workflow("nightly")
+
+
+@nightly.task
+def load(context: Context) -> dict[str, object]:
+    if "wait" in context.params:
+        context.wait_for("go")
+    return {"loaded": context.params.get("file")}
+
+
+@nightly.trigger(every=SOON)
+def files(poll: Poll) -> object:
+    folder = Path(FOLDER)
+    names = sorted(path.name for path in folder.iterdir())
+    seen = poll.cursor or []
+    poll.cursor = sorted({*seen, *names})
+    print("saw", len(names))
+    new = [name for name in names if name not in seen]
+    return [fire({"file": name}, key=name) for name in new] or skip("nothing new")
+
+
+@nightly.trigger(every=SOON)
+def quiet() -> object:
+    return skip("nothing there")
+
+
+@nightly.trigger(every=SOON, longest_pause="1h")
+def broken() -> object:
+    raise ConnectionError("nobody answers")
+
+
+@nightly.trigger(every=LATE, timeout=timedelta(milliseconds=200))
+def hangs() -> object:
+    time.sleep(3)
+    return fire()
+
+
+@nightly.trigger(every=SOON, overlap="skip")
+def one_at_a_time() -> object:
+    return fire({"wait": True})
+
+
+@nightly.trigger(every=LATE)
+def repeats() -> object:
+    return [fire(key="a"), fire(key="a"), fire(key="b")]
+"""
+PACKAGE = "acme-etl==1.0"
+
+
+def plugins() -> Plugins:
+    found = Plugins()
+    found.add(cloacina_registry.hooks, "registry")
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def view(tmp_path: Path, folder: Path, store_url: str) -> Iterator[StoreView]:
+    source = FLOWS.replace("FOLDER", repr(str(folder))).encode()
+    sources = {"acme_etl/__init__.py": b"", "acme_etl/flows.py": source}
+    changed = {**sources, "acme_etl/flows.py": source.replace(b'"nothing there"', b'"two"')}
+    for view in open_home(tmp_path / "home", SystemClock(), url=store_url):
+        registry = Registry.of(view)
+        signed_wheel("1.0", sources=sources).upload_to(registry)
+        signed_wheel("2.0", sources=changed).upload_to(registry)
+        yield view
+
+
+@pytest.fixture
+def store(view: StoreView) -> TriggerStore:
+    return TriggerStore(view.database)
+
+
+@pytest.fixture
+def triggers(view: StoreView, store: TriggerStore) -> Triggers:
+    return Triggers(lambda: store, Sources(view, plugins()))
+
+
+@pytest.fixture
+def start(view: StoreView) -> Iterator[Callable[[], Runtime]]:
+    """Return what starts an engine on the store."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(
+            open_runtime(view.home, view.settings.database_url, plugins=plugins())
+        )
+
+
+new_id = IdFactory(SystemClock()).command_id
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end, "it didn't become so"
+        time.sleep(0.02)
+
+
+def polled(triggers: Triggers, name: str, count: int = 1) -> list[PollRecord]:
+    """Wait until the history of a trigger has so many entries; return them, oldest first."""
+    found: list[PollRecord] = []
+
+    def are_there() -> bool:
+        found[:] = reversed(triggers.history(f"acme-etl.{name}", limit=1000))
+        return len(found) >= count
+
+    wait_until(are_there)
+    return found
+
+
+def started(triggers: Triggers, name: str, count: int) -> list[str]:
+    """Wait until so many runs were started; return their ids, oldest first."""
+    found: list[str] = []
+
+    def are_there() -> bool:
+        records = reversed(triggers.history(f"acme-etl.{name}", limit=1000))
+        found[:] = [one.run_id for record in records for one in record.fired if one.run_id]
+        return len(found) >= count
+
+    wait_until(are_there)
+    return found
+
+
+def test_each_file_of_a_folder_starts_one_run(
+    triggers: Triggers, folder: Path, start: Callable[[], Runtime]
+) -> None:
+    ((state, is_new),) = triggers.enable(PACKAGE, "files")
+    one, _ = start(), start()
+    (folder / "a.csv").touch()
+    started(triggers, "files", 1)
+    for name in ("b.csv", "c.csv"):
+        (folder / name).touch()
+
+    runs = started(triggers, "files", 3)
+
+    assert is_new
+    assert state.trigger.reference == "acme-etl/nightly==1.0"
+    loaded = [one.attach(run).result(PATIENCE) for run in runs]
+    assert [run.context["loaded"] for run in loaded] == ["a.csv", "b.csv", "c.csv"]
+    assert loaded[0].context["trigger"]["name"] == "acme-etl.files"
+    assert loaded[0].context["trigger"]["key"] == "a.csv"
+    assert triggers.get("acme-etl.files").cursor == ["a.csv", "b.csv", "c.csv"]
+    assert len(one.list()) == 3
+    fired = [record for record in triggers.history("acme-etl.files") if record.fired]
+    assert fired[0].output is not None
+    assert "saw" in fired[0].output
+
+
+def test_polls_that_come_to_nothing_are_one_entry(
+    triggers: Triggers, start: Callable[[], Runtime]
+) -> None:
+    triggers.enable(PACKAGE, "quiet")
+    start()
+
+    wait_until(lambda: polled(triggers, "quiet")[0].count >= 3)
+
+    (record,) = triggers.history("acme-etl.quiet")
+    assert (record.state, record.reason) == (PollState.SKIPPED, "nothing there")
+    assert record.first_at < record.last_at
+
+
+def test_one_that_fails_is_polled_less_and_less_and_harms_no_other(
+    triggers: Triggers, start: Callable[[], Runtime]
+) -> None:
+    triggers.enable(PACKAGE, "broken")
+    triggers.enable(PACKAGE, "quiet")
+    start()
+
+    records = polled(triggers, "broken", 4)
+    triggers.pause("acme-etl.broken")
+
+    assert {record.state for record in records} == {PollState.FAILED}
+    assert records[0].reason == "ConnectionError: nobody answers"
+    assert 'raise ConnectionError("nobody answers")' in str(records[0].output)
+    pauses = [later.first_at - earlier.first_at for earlier, later in itertools.pairwise(records)]
+    assert pauses[1] >= timedelta(seconds=0.4)
+    assert pauses[2] >= timedelta(seconds=0.8)
+    assert triggers.get("acme-etl.broken").failures >= 4
+    assert polled(triggers, "quiet")
+
+
+def test_one_that_hangs_is_given_up_and_harms_no_other(
+    triggers: Triggers, folder: Path, start: Callable[[], Runtime]
+) -> None:
+    triggers.enable(PACKAGE, "hangs")
+    triggers.enable(PACKAGE, "files")
+    runtime = start()
+    (folder / "a.csv").touch()
+
+    (record,) = polled(triggers, "hangs")
+    (run,) = started(triggers, "files", 1)
+
+    assert record.state is PollState.FAILED
+    assert "timeout" in str(record.reason)
+    assert runtime.attach(run).result(PATIENCE).status is RunStatus.SUCCEEDED
+    triggers.poll_now("acme-etl.hangs")  # and yet it isn't, as long as it hangs here
+    assert len(triggers.history("acme-etl.hangs")) == 1
+
+
+def test_of_one_key_one_run_starts(
+    view: StoreView, triggers: Triggers, start: Callable[[], Runtime]
+) -> None:
+    triggers.enable(PACKAGE, "repeats")
+    start()
+
+    started(triggers, "repeats", 2)
+    triggers.poll_now("acme-etl.repeats")
+    first, second = polled(triggers, "repeats", 2)
+
+    assert [one.state for one in first.fired] == [
+        FiredState.STARTED,
+        FiredState.REPEATED,
+        FiredState.STARTED,
+    ]
+    assert {one.state for one in second.fired} == {FiredState.REPEATED}
+
+
+def test_it_isnt_polled_while_its_run_is_live(
+    triggers: Triggers, start: Callable[[], Runtime]
+) -> None:
+    triggers.enable(PACKAGE, "one_at_a_time")
+    runtime = start()
+    (first,) = started(triggers, "one_at_a_time", 1)
+    records = polled(triggers, "one_at_a_time", 2)
+    assert records[1].reason == "a run that it started is live"
+    assert len(runtime.list()) == 1
+
+    runtime.signal(first, "go")
+
+    second = started(triggers, "one_at_a_time", 2)[1]
+    triggers.pause("acme-etl.one_at_a_time")
+    runtime.cancel(second)
+
+
+def test_a_poll_whose_engine_died_is_made_again(
+    view: StoreView, triggers: Triggers, store: TriggerStore, start: Callable[[], Runtime]
+) -> None:
+    triggers.enable(PACKAGE, "repeats")
+    (claim,) = store.claim(new_id, 10)  # and then its engine died
+    assert store.claim(new_id, 10) == [], "it was claimed a moment ago"
+    with view.begin() as connection:
+        connection.execute(text("update triggers set claimed_until = 0"))
+    start()
+    started(triggers, "repeats", 2)
+
+    late = PollOutcome(state=PollState.FIRED, fired=[Fire(key="late")], cursor="1")
+
+    assert not store.finish(claim, late), "another engine has polled it meanwhile"
+    assert triggers.get("acme-etl.repeats").cursor is None
+    assert len(triggers.history("acme-etl.repeats")) == 1
+
+
+def test_what_was_fired_is_started_by_who_comes_next(
+    view: StoreView, triggers: Triggers, store: TriggerStore, start: Callable[[], Runtime]
+) -> None:
+    triggers.enable(PACKAGE, "repeats")
+    (claim,) = store.claim(new_id, 10)
+    fired = PollOutcome(state=PollState.FIRED, fired=[Fire({"file": "x"}, "x")], cursor="7")
+    assert store.finish(claim, fired)
+    assert triggers.get("acme-etl.repeats").cursor == 7
+    (open_one,) = store.claim_fired()
+    begin = open_runtime(view.home, view.settings.database_url, plugins=plugins(), recover=False)
+    with begin as other:
+        accepted = other.submit(
+            open_one.trigger.reference, open_one.params, idempotency_key=open_one.run_key
+        ).id  # and then its engine died
+    assert store.claim_fired() == [], "it was claimed a moment ago"
+    with view.begin() as connection:
+        connection.execute(text("update trigger_firings set claimed_until = 0"))
+
+    runtime = start()
+
+    assert started(triggers, "repeats", 1) == [accepted]
+    assert len(runtime.list()) == 1
+
+
+def test_a_key_is_fired_again_behind_its_window(triggers: Triggers, store: TriggerStore) -> None:
+    triggers.enable(PACKAGE, "repeats")
+    states = []
+    for window in (None, timedelta(days=1), timedelta(microseconds=1)):
+        triggers.poll_now("acme-etl.repeats")
+        (claim,) = store.claim(new_id, 1)
+        definition = claim.trigger.definition.from_json(
+            {
+                **claim.trigger.definition.to_json(),
+                "key_window": window and window.total_seconds(),
+            }
+        )
+        fired = PollOutcome(state=PollState.FIRED, fired=[Fire(key="a")], definition=definition)
+        store.finish(claim, fired)
+        states.append(triggers.history("acme-etl.repeats")[0].fired[0].state)
+
+    assert states == [FiredState.DUE, FiredState.REPEATED, FiredState.DUE]
+
+
+def test_the_release_of_the_channel_is_polled(
+    view: StoreView, triggers: Triggers, start: Callable[[], Runtime]
+) -> None:
+    channels = Channels.of(view, Registry.of(view))
+    channels.promote("acme-etl", "1.0", "stable", tried=False)
+    triggers.enable("acme-etl@stable", "quiet")
+    start()
+    assert polled(triggers, "quiet")[0].reason == "nothing there"
+
+    channels.promote("acme-etl", "2.0", "stable", tried=False)
+
+    assert polled(triggers, "quiet", 2)[1].reason == "two"
+
+
+def test_a_release_that_is_gone_fails_the_poll(
+    view: StoreView, triggers: Triggers, start: Callable[[], Runtime]
+) -> None:
+    triggers.enable(PACKAGE, "quiet")
+    Registry.of(view).delete("acme-etl", "1.0")
+    start()
+
+    (record, *_) = polled(triggers, "quiet")
+
+    assert record.state is PollState.FAILED
+    assert "unknown-release" in str(record.reason)
+
+
+def test_triggers_are_enabled_listed_paused_and_forgotten(triggers: Triggers) -> None:
+    kept = triggers.enable(PACKAGE)
+    again = triggers.enable(PACKAGE)
+
+    assert len(kept) == 6
+    assert {is_new for _, is_new in again} == {False}
+    with pytest.raises(TriggerExistsError, match=r"follows acme-etl==1\.0"):
+        triggers.enable("acme-etl", "quiet")
+    triggers.enable("acme-etl", "quiet", stored_as="other")
+    assert triggers.pause("other").next_at is None
+    with pytest.raises(TriggerPausedError):
+        triggers.poll_now("other")
+    assert triggers.resume("other").next_at is not None
+    assert triggers.disable("acme-etl") == ["other"]
+    assert len(triggers.disable(PACKAGE)) == 6
+    assert triggers.all() == []
+    for act in (triggers.get, triggers.delete, triggers.pause, triggers.history):
+        with pytest.raises(UnknownTriggerError):
+            act("other")
+    with pytest.raises(UnknownTriggerError):
+        triggers.disable("acme-etl")
+
+
+def test_what_isnt_declared_is_refused(triggers: Triggers) -> None:
+    with pytest.raises(UndeclaredTriggerError, match="no trigger 'quite'") as caught:
+        triggers.enable(PACKAGE, "quite")
+    assert "quiet" in str(caught.value.hint)
+    with pytest.raises(InputError, match="names a workflow"):
+        triggers.enable("acme-etl/nightly", "quiet")
+    with pytest.raises(InputError, match="goes with the name"):
+        triggers.enable(PACKAGE, stored_as="mine")
