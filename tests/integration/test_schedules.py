@@ -1,16 +1,19 @@
 """Schedules start runs once, on both databases, whoever is there and whoever dies."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from support import killed_schedules
+from support.killed_schedules import STEPS
 from support.registry import StoreView, flows_returning, open_home, signed_wheel
 from support.runs import PATIENCE, open_runtime
 
@@ -421,48 +424,35 @@ def test_how_late_it_is_can_be_seen(
     assert state.due_since is None
 
 
-@contextmanager
-def engine_process(view: StoreView) -> Iterator["subprocess.Popen[str]"]:
-    """Yield an engine in a process of its own; kill it in the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cloacina_core", "engine", "run"],
-        env={
-            **os.environ,
-            "CLOACINA_HOME": str(view.home),
-            "CLOACINA_DATABASE_URL": view.settings.database_url,
-            "CLOACINA_BLOB_STORE": "file",  # where the view has them
-            "CLOACINA_LEASE": "1",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        sys.stdout.write(process.communicate()[0])  # pytest shows it when the test fails
-
-
 @pytest.mark.slow
 def test_engines_that_are_killed_lose_no_firing_and_start_none_twice(
-    view: StoreView, schedules: Schedules
+    view: StoreView, schedules: Schedules, start: Callable[[], Runtime]
 ) -> None:
     schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND, catch_up="all")
-    started = 0
-    for pause in (0.3, 0.9, 0.1, 0.6):
-        with engine_process(view):
-            started = len(finished(schedules, started + 1))
-            time.sleep(pause)  # anywhere in its work
-    with engine_process(view):
-        finished(schedules, started + 2)
-        schedules.pause("job")
-        wait_until(lambda: set(states(schedules)) == {FiringState.STARTED})
+    set_back(view, "job", timedelta(seconds=5))
+    for step in STEPS:
+        command = [sys.executable, "-m", killed_schedules.__name__, str(view.home)]
+        ended = subprocess.run(
+            [*command, view.settings.database_url, step],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert ended.returncode == -signal.SIGKILL, step
+        with view.begin() as connection:  # what the dead had claimed is free after a while
+            connection.execute(text("update firings set claimed_until = 0"))
+
+    runtime = start()
+    wait_until(lambda: FiringState.DUE not in states(schedules))
+    schedules.pause("job")
+    wait_until(lambda: set(states(schedules)) == {FiringState.STARTED})
 
     records = list(reversed(schedules.history("job", limit=1000)))
     times = [record.at for record in records]
     assert times == [times[0] + timedelta(seconds=n) for n in range(len(times))]
-    with view.read() as connection:
-        keys = connection.execute(text("select id, idempotency_key from runs")).all()
-    assert len(keys) == len(records)
-    assert {run for run, _ in keys} == {record.run_id for record in records}
+    assert len(times) > len(STEPS)
+    runs = runtime.list(limit=1000)
+    assert sorted(run.run_id for run in runs) == sorted(str(one.run_id) for one in records)
+    assert {run.idempotency_key for run in runs} == {
+        f"schedule/job/{at:%Y%m%dT%H%M%SZ}" for at in times
+    }
