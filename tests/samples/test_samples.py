@@ -44,6 +44,7 @@ def test_all_samples_are_found() -> None:
     names = {project.relative_to(SAMPLES).as_posix() for project in PROJECTS}
 
     assert names == {
+        "cron_reports",
         "hello_workflow",
         "native_stack/v1",
         "native_stack/v2",

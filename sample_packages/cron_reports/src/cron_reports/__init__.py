@@ -1,0 +1,1 @@
+"""An almanac that is reported on a schedule."""
