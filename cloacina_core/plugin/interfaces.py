@@ -22,6 +22,7 @@ from cloacina_core.model.starts import Starts
 from cloacina_core.model.status import RunStatus
 
 if TYPE_CHECKING:
+    from cloacina_core.model.schedule.state import ScheduleState
     from cloacina_core.model.workflow import Workflow
     from cloacina_core.settings import Settings
 
@@ -133,6 +134,15 @@ class RuntimeView(Protocol):
 
         Args:
             connection: what `begin` or `read` yielded.
+        """
+        ...
+
+    def schedules_on(self, package: str, channel: str) -> "Sequence[ScheduleState]":
+        """Return the schedules whose runs get what a channel points to, by name.
+
+        Args:
+            package: normalised.
+            channel: the name of the channel.
         """
         ...
 

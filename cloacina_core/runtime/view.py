@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cloacina_core.errors import ConfigurationError
 from cloacina_core.foundation.clock import Clock, SystemClock, from_micros
 from cloacina_core.foundation.user import who_asks
+from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.plugin.interfaces import BlobStore, RuntimeView, SecretKeyKind, SecretKeys
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.limited_blobs import LimitedBlobStore
@@ -18,6 +20,7 @@ from cloacina_core.settings import Settings
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.history import StoredHistory
+from cloacina_core.store.schedules import ScheduleStore
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -65,6 +68,10 @@ class StoreView:
     def database_now(self, connection: "Connection") -> datetime:
         """Return the time on the database's clock."""
         return from_micros(self.database.now_micros(connection))
+
+    def schedules_on(self, package: str, channel: str) -> Sequence[ScheduleState]:
+        """Return the schedules whose runs get what a channel points to, by name."""
+        return ScheduleStore(self.database).on_channel(package, channel)
 
     def begin(self) -> "AbstractContextManager[Connection]":
         """Open a write transaction on the store."""

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, canonical
+from cloacina_core.model.release import Reference
 from cloacina_core.model.schedule.following import Following
 from cloacina_core.model.schedule.schedule import (
     FiringRecord,
@@ -195,6 +196,15 @@ class ScheduleStore:
         """Return all schedules, by name."""
         with self._database.read() as connection:
             return states(connection, self._database.now_micros(connection))
+
+    def on_channel(self, package: str, channel: str) -> list[ScheduleState]:
+        """Return the schedules that start what a channel of a package points to, by name."""
+
+        def is_on(state: ScheduleState) -> bool:
+            reference = Reference.parse(state.schedule.reference)
+            return (reference.package, reference.channel) == (package, channel)
+
+        return [state for state in self.all() if is_on(state)]
 
     def history(
         self, name: str, *, before: datetime | None = None, limit: int = 50

@@ -13,6 +13,7 @@ from cloacina_registry.package.comparison import Comparison, Side, compare
 from cloacina_registry.placement import at_least
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.params import params_problems
+from cloacina_registry.rollout.schedules import schedule_problems
 from cloacina_registry.rollout.trial import try_release
 from cloacina_registry.storage.catalog import ReleaseStatus, StoredRelease
 from cloacina_registry.storage.channels import ChannelMoves, Move
@@ -76,13 +77,17 @@ def check_promotion(
         obstacles += _loading_problems(view, registry, release, new)
     old = None if current is None else _before(registry, current)
     both = None if old is None or new is None else (old, new)
+    warnings = list(_warnings(*both)) if both else []
+    if new is not None:
+        states = view.schedules_on(release.package, channel)
+        warnings += schedule_problems(states, new.wheel.manifest)
     return PromotionReport(
         channel=f"{release.package}@{channel}",
         release=release,
         placement=at_least(release.placement, view.settings.isolation),
         current=current,
         obstacles=tuple(obstacles),
-        warnings=tuple(_warnings(*both)) if both else (),
+        warnings=tuple(warnings),
         comparison=compare(*map(_side, both)) if both else None,
         live_runs=0 if current is None else view.runs.live(current.digest),
     )

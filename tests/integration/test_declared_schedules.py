@@ -29,6 +29,7 @@ from cloacina_core.store.schedule_rows import ScheduleExistsError, UnknownSchedu
 from cloacina_core.store.schedules import ScheduleStore
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.channels import Channels
+from cloacina_registry.rollout.check import check_promotion
 
 NAME = "acme-etl.early"
 
@@ -359,6 +360,22 @@ def test_an_engine_follows_and_starts_what_the_channel_says(
         records = schedules.history(NAME, limit=1000)
         assert {one.state for one in records} <= {FiringState.STARTED, FiringState.DUE}
         assert {run.release.version for run in runtime.list() if run.release} == {"4.0"}
+
+
+def test_a_check_before_a_promotion_tells_of_schedules_that_it_would_pause(
+    view: StoreView, schedules: Schedules, promote: Callable[[str], object]
+) -> None:
+    promote("1.0")
+    schedules.enable("acme-etl@stable")
+    registry = Registry.of(view)
+    RELEASES["3.0"].upload_to(registry)
+
+    report = check_promotion(view, registry, "acme-etl", "3.0", "stable")
+    elsewhere = check_promotion(view, registry, "acme-etl", "3.0", "candidate")
+
+    told = [str(one) for one in report.warnings if one.kind == "schedule"]
+    assert told == [f"schedule {NAME}: would be paused: this release declares no schedule 'early'"]
+    assert elsewhere.warnings == ()
 
 
 def test_schedules_are_awaited_too(view: StoreView, promote: Callable[[str], object]) -> None:

@@ -12,12 +12,14 @@ from support.wheels import PURE, SOURCES, WORKFLOWS, build_wheel, make_manifest,
 
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import digest_of
+from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin import BlobStore, RuntimeView
 from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
+from cloacina_core.store.schedules import ScheduleStore
 from cloacina_registry import hooks
 from cloacina_registry.audit.signed import RegistryKey
 from cloacina_registry.dependencies.gathering import Provision
@@ -67,6 +69,10 @@ class StoreView:
         self.database = Database(self.settings.database_url, self.clock, hooks.cloacina_tables())
         self.runs = StoredReleaseRuns(lambda: self.database, self.clock)
         self.user = "ann@here"
+
+    def schedules_on(self, package: str, channel: str) -> list[ScheduleState]:
+        """Return the schedules on a channel."""
+        return ScheduleStore(self.database).on_channel(package, channel)
 
     def begin(self) -> AbstractContextManager[Connection]:
         """Open a write transaction."""
