@@ -12,8 +12,10 @@ from types import FrameType
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.errors import InputError
 from cloacina_core.plugin.manager import Plugins
-from cloacina_core.runtime import Runtime
+from cloacina_core.runtime import DatabaseAdmin, Runtime
+from cloacina_core.runtime.shared_engines import SharedEngines, environment_of_engines
 
 _SIGNALLED = 128
 """What the status of a process that a signal ended begins at."""
@@ -43,10 +45,18 @@ def engine() -> None:
     help="How long running attempts may take to end after a signal.",
 )
 @click.option("--until-idle", is_flag=True, help="Stop when nothing is left to do.")
+@click.option("--until-closed", is_flag=True, help="Stop also when the standard input is closed.")
+@click.option("--tenants", is_flag=True, help="Serve all tenants: an engine for each of them.")
 @command_options
 @pass_console
 def run(
-    console: Console, *, ready_file: Path | None, drain_timeout: float, until_idle: bool
+    console: Console,
+    *,
+    ready_file: Path | None,
+    drain_timeout: float,
+    until_idle: bool,
+    until_closed: bool,
+    tenants: bool,
 ) -> None:
     """Take up recorded and orphaned runs, until SIGTERM or Ctrl-C.
 
@@ -55,12 +65,22 @@ def run(
 
     A second signal ends the process at once, with 143 after SIGTERM and 130 after Ctrl-C; other
     engines take its runs as those of a dead one.
+
+    With --tenants, it needs the URL of the database's administrator. Tenants are found and dropped
+    while it runs.
     """
     stopping = _stopped_by_signals()
+    if until_closed:
+        _stop_with_input(stopping)
+    if tenants:
+        if until_idle:
+            raise InputError("engines of tenants are never idle for good: leave --until-idle out")
+        _serve_tenants(console, stopping, ready_file, drain_timeout)
+        return
     plugins = Plugins.of_environment(console.settings.blocked_plugins)
     with (
         Runtime(console.settings, plugins, pass_output_on=False) as runtime,
-        _told_ready(ready_file, runtime),
+        _told_ready(ready_file, engine=runtime.engine_id),
     ):
         console.emit(
             {"engine": runtime.engine_id, "status": "ready"}, f"ready: {runtime.engine_id}"
@@ -88,14 +108,43 @@ def _stopped_by_signals() -> threading.Event:
     return stopping
 
 
+def _stop_with_input(stopping: threading.Event) -> None:
+    """Set an event when the standard input is over, as it is when who started us is gone."""
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        stopping.set()
+
+    threading.Thread(target=wait, name="cloacina-input", daemon=True).start()
+
+
+def _serve_tenants(
+    console: Console, stopping: threading.Event, ready_file: Path | None, drain_timeout: float
+) -> None:
+    settings = console.settings
+    plugins = Plugins.of_environment(settings.blocked_plugins)
+    with DatabaseAdmin(settings, plugins) as admin, _told_ready(ready_file):
+        console.emit({"status": "ready"}, "ready")
+        console.say("serves tenants; stop it with SIGTERM or Ctrl-C")
+        engines = SharedEngines(
+            admin,
+            settings.home,
+            environment_of_engines(os.environ, settings),
+            drain_seconds=drain_timeout,
+            told=console.say,
+        )
+        engines.run(stopping)
+
+
 @contextmanager
-def _told_ready(path: Path | None, runtime: Runtime) -> Iterator[None]:
-    """Have a file tell that the engine works, whole from the first moment."""
+def _told_ready(path: Path | None, **facts: str) -> Iterator[None]:
+    """Have a file tell that we work, whole from the first moment."""
     if path is None:
         yield
         return
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps({"engine": runtime.engine_id, "pid": os.getpid()}) + "\n")
+    draft.write_text(json.dumps({**facts, "pid": os.getpid()}) + "\n")
     draft.replace(path)
     try:
         yield

@@ -79,13 +79,20 @@ def enter_tenant_schema(connection: Any, before: TenantSchema | None = None) -> 
     if not role.startswith(TENANT_PREFIX):
         connection.rollback()
         return None
+    usable = connection.execute(
+        "SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = current_user"
+    ).fetchone()
+    if usable is None:
+        raise TenantSchemaError("it isn't there")
+    if not usable[0]:
+        raise TenantSchemaError("it may not be used")
     path = "SELECT set_config('search_path', quote_ident(current_user) || ', pg_temp', false)"
     connection.execute(path)
     entered, is_ours = connection.execute(
         "SELECT current_schema(), to_regclass(quote_ident(current_user) || '.tenancy') IS NOT NULL"
     ).fetchone()
     if entered != role:
-        raise TenantSchemaError("it isn't there")
+        raise TenantSchemaError("the search path can't be set to it")
     if not is_ours:
         raise TenantSchemaError("it isn't the store of a tenant")
     found = connection.execute("SELECT channel FROM tenancy").fetchall()

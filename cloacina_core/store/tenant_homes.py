@@ -189,6 +189,9 @@ class SqliteTenants:
     def take_role_back(self, lent: str) -> None:
         """Do nothing: nothing was made."""
 
+    def sweep_lent_roles(self) -> None:
+        """Do nothing: nothing was made."""
+
     def upgrade(self, name: str, *, plan: bool = False) -> Sequence[str]:
         """Give a tenant's store what this version has more; return what that is."""
         with self._of(name) as database:

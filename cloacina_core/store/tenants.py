@@ -57,6 +57,10 @@ ADMINISTRATION = "cloacina_admin"
 LENT_PREFIX = "cloacina_e_"
 """What the names of the roles of engines begin with that serve several tenants."""
 
+_SETTLED_SECONDS = 600
+"""For how long an engine with a role of its own may take to connect for the first time."""
+
+_MICROS = 1_000_000
 _KEPT_OPTIONS = frozenset(
     {"host", "hostaddr", "port", "sslmode", "sslrootcert", "target_session_attrs"}
 )
@@ -219,10 +223,17 @@ class PostgresqlTenants:
         Raises:
             ConflictError: the tenant is being deleted.
         """
-        lent, password = f"{LENT_PREFIX}{self._random(16)}", self._random(32)
+        password = self._random(32)
         with self._of(name) as (connection, row):
             tenancy.refuse_deleted(row.name, TenantState(row.state))
-            rights.make_role(connection, lent, password, f"INHERIT IN ROLE {row.role}")
+            second = self._database.now_micros(connection) // _MICROS
+            lent = f"{LENT_PREFIX}{second:x}_{self._random(16)}"
+            rights.make_role(
+                connection,
+                lent,
+                password,
+                f"INHERIT CONNECTION LIMIT {rights.CONNECTIONS} IN ROLE {row.role}",
+            )
             connection.exec_driver_sql(f"ALTER ROLE {lent} SET role = {row.role}")
         return lent, self._url(lent, password)
 
@@ -230,6 +241,21 @@ class PostgresqlTenants:
         """Remove the role of an engine, and end what it still does."""
         with self._database.begin() as connection:
             rights.drop_roles(connection, [lent])
+
+    def sweep_lent_roles(self) -> None:
+        """Remove roles of engines that were never taken back, and that nobody uses."""
+        with self._database.begin() as connection:
+            if not _has_list(connection):
+                return
+            settled = self._database.now_micros(connection) // _MICROS - _SETTLED_SECONDS
+            roles = connection.execute(select(_tenants.c.role)).scalars().all()
+            lent = [one for role in roles for one in _lent_roles(connection, role)]
+            unused = connection.exec_driver_sql(
+                "SELECT name FROM unnest(%(lent)s::text[]) AS name WHERE NOT EXISTS "
+                "(SELECT 1 FROM pg_stat_activity WHERE usename = name)",
+                {"lent": [one for one in lent if _made_at(one) < settled]},
+            ).scalars()
+            rights.drop_roles(connection, list(unused))
 
     def upgrade(self, name: str, *, plan: bool = False) -> Sequence[str]:
         """Give a tenant's schema what this version has more; return what that is.
@@ -389,6 +415,11 @@ def _has_list(connection: Connection) -> bool:
 def _enter(connection: Connection, role: str) -> None:
     """Have the rest of a transaction see the tables of a tenant."""
     connection.exec_driver_sql(f"SET LOCAL search_path = {role}, pg_temp")
+
+
+def _made_at(lent: str) -> int:
+    """Return when a role was made for an engine, in seconds: its name tells."""
+    return int(lent.removeprefix(LENT_PREFIX).partition("_")[0], 16)
 
 
 def _lent_roles(connection: Connection, role: str) -> list[str]:
