@@ -17,6 +17,7 @@ from cloacina_core.model.limit import LimitUse
 from cloacina_core.model.run import LogLine, RunResult, RunSummary
 from cloacina_core.model.status import RunStatus
 from cloacina_core.runtime.asynchronous_schedules import AsyncSchedules
+from cloacina_core.runtime.asynchronous_secrets import AsyncSecrets
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.runtime import Runtime
 from cloacina_core.runtime.wanted import What
@@ -78,6 +79,8 @@ class AsyncRuntime:
         self._runtime = runtime
         self.schedules = AsyncSchedules(runtime.schedules)
         """What is to be started when."""
+        self.secrets = AsyncSecrets(runtime.secrets)
+        """What tasks ask for by name."""
 
     @classmethod
     async def open(

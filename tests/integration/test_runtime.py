@@ -52,7 +52,9 @@ from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import AsyncRuntime, RunHandle, Runtime
 from cloacina_core.runtime.asynchronous import AsyncRunHandle
 from cloacina_core.runtime.asynchronous_schedules import AsyncSchedules
+from cloacina_core.runtime.asynchronous_secrets import AsyncSecrets
 from cloacina_core.runtime.schedules import Schedules
+from cloacina_core.runtime.secrets import Secrets
 from cloacina_core.store import schema
 from cloacina_core.store.ownership import ProcessIdentity
 
@@ -845,9 +847,10 @@ class TestAsync:
             (Runtime, AsyncRuntime),
             (RunHandle, AsyncRunHandle),
             (Schedules, AsyncSchedules),
+            (Secrets, AsyncSecrets),
         ):
             waits = {name for name in vars(thread) if not name.startswith("_")} - quick
-            assert waits - vars(loop).keys() - {"local", "on_end"} == set()
+            assert waits - vars(loop).keys() - {"local", "of", "on_end"} == set()
             for name in waits & vars(loop).keys() - {"id", "open"}:
                 awaits = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
                 assert any(is_one(vars(loop)[name]) for is_one in awaits), name

@@ -45,6 +45,7 @@ def test_all_samples_are_found() -> None:
 
     assert names == {
         "cron_reports",
+        "customer_list",
         "hello_workflow",
         "native_stack/v1",
         "native_stack/v2",

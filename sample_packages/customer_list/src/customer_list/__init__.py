@@ -1,0 +1,1 @@
+"""Fetches the customers of a service that asks who is there."""
