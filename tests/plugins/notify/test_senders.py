@@ -280,7 +280,7 @@ class TestAddresses:
         answer_with(monkeypatch, "93.184.216.34", "10.0.0.1")
 
         with pytest.raises(notify("sending").SendError, match=r"10\.0\.0\.1"):
-            notify("addresses").addresses_of("hooks.test", 443, allow_private=False)
+            notify("addresses").addresses_of("hooks.test", 443, 30, allow_private=False)
 
     def test_a_name_is_resolved_once_for_each_try(
         self, notify: Any, receiver: Receiver, message: Any, monkeypatch: pytest.MonkeyPatch
@@ -292,6 +292,16 @@ class TestAddresses:
 
         assert receiver.received.get().headers["host"].startswith("hooks.test:")
         assert asked.count("hooks.test") == 1
+
+    def test_a_resolver_that_doesnt_answer_is_given_up_in_time(
+        self, notify: Any, message: Any, monkeypatch: pytest.MonkeyPatch
+    ):
+        over = threading.Event()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait() and [])
+
+        with pytest.raises(notify("sending").SendError, match=r"longer than 0\.2 s"):
+            webhook(notify, "https://hooks.test", timeout=0.2).send(message, NOW)
+        over.set()
 
 
 class TestCommands:

@@ -13,8 +13,9 @@ whoever reaches them: a cloud's metadata at 169.254.169.254, a database, the eng
 """
 
 import socket
+import threading
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from cloacina_notify.sending import SendError
 
@@ -45,16 +46,20 @@ def _inner(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped
 
 
-def addresses_of(host: str, port: int, *, allow_private: bool) -> list[Address]:
+def addresses_of(host: str, port: int, seconds: float, *, allow_private: bool) -> list[Address]:
     """Return the addresses of a host, in the order in which to try them.
+
+    Args:
+        host: a name or an address.
+        port: where to connect to.
+        seconds: how long it may take.
+        allow_private: whether they need not be public.
 
     Raises:
         SendError: it has none, or one that isn't public.
+        TimeoutError: nobody knows in time.
     """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise SendError(f"its host can't be found: {error}") from error
+    found = _resolve(host, port, seconds)
     addresses = [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
     if not allow_private:
         for address in addresses:
@@ -64,3 +69,23 @@ def addresses_of(host: str, port: int, *, allow_private: bool) -> list[Address]:
                     "if that is right, say allow-private = true"
                 )
     return list(dict.fromkeys(addresses))
+
+
+def _resolve(host: str, port: int, seconds: float) -> list[tuple[Any, ...]]:
+    """Ask the system's resolver, which knows no time limit, in a thread that is left behind."""
+    answers: list[list[tuple[Any, ...]] | Exception] = []
+
+    def ask() -> None:
+        try:
+            answers.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=ask, name="cloacina-notify-resolver", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not answers:
+        raise TimeoutError
+    if isinstance(answers[0], Exception):
+        raise SendError(f"its host can't be found: {answers[0]}") from answers[0]
+    return answers[0]

@@ -36,25 +36,19 @@ def notify() -> None:
 def list_destinations(console: Console) -> int:
     """List destinations, and how they stand; ends with 2 when the file has a fault."""
     found = _configuration(console)
-    standings = Outbox(console.view).standings()
-    stands = [(one, standings.get(one.name, Standing())) for one in found.destinations]
-    rows = [
-        (
-            one.name,
-            one.kind_name,
-            ", ".join(sorted(one.on)),
-            _state(standing),
-            standing.due,
-            standing.given_up,
-        )
-        for one, standing in stands
-    ]
-    table = console.table(("name", "kind", "on", "state", "due", "given up"), rows)
+    standings = dict(Outbox(console.view).standings())
+    stands = [(one, standings.pop(one.name, Standing())) for one in found.destinations]
+    unknown = {name: standing.due for name, standing in standings.items() if standing.due}
     value: dict[str, Any] = {
         "destinations": [_json(one, standing) for one, standing in stands],
+        "due_elsewhere": unknown,
         "problems": [problem.to_json() for problem in found.problems],
     }
-    console.emit(value, table if rows else "no destinations")
+    headers = ("name", "kind", "on", "state", "due", "given up")
+    table = console.table(headers, [_listed(one, standing) for one, standing in stands])
+    console.emit(value, table if stands else "no destinations")
+    for name, due in unknown.items():
+        console.warn(f"{due} messages are due to {name!r}, which isn't in {FILE} here")
     for problem in found.problems:
         console.warn(f"{problem}; nobody is told by it")
     return 2 if found.problems else 0
@@ -148,6 +142,17 @@ def _destination(console: Console, name: str) -> Destination:
     names = ", ".join(one.name for one in found.destinations) or "none"
     raise NotFoundError(
         f"there is no destination {name!r} in {FILE}", hint=f"destinations are: {names}"
+    )
+
+
+def _listed(destination: Destination, standing: Standing) -> tuple[object, ...]:
+    return (
+        destination.name,
+        destination.kind_name,
+        ", ".join(sorted(destination.on)),
+        _state(standing),
+        standing.due,
+        standing.given_up,
     )
 
 

@@ -164,35 +164,36 @@ class Lane:
         self._thread.join(max(0.0, deadline - self._clock.monotonic()))
 
     def _run(self) -> None:
-        while True:
+        is_last = False
+        while not is_last:
             is_last = self._deadline is not None
             self._woken.clear()
             pause = _ERROR_PAUSE
             try:
                 pause = self._round(is_last=is_last)
-            except CloacinaError as error:
-                if not is_last:
-                    _log.warning("destination %r: trying again: %s", self._name, error)
-            except Exception:  # noqa: BLE001 - the next round may do better than none
-                _log.exception("destination %r: trying again", self._name)
-            if is_last:
-                return
-            self._woken.wait(max(pause, _SHORTEST_PAUSE))
+            except Exception as error:  # noqa: BLE001 - the next round may do better than none
+                self._look_at = self._clock.monotonic()  # what was heard, and lost, is there
+                self._tell(error)
+            if not is_last:
+                self._woken.wait(max(pause, _SHORTEST_PAUSE))
+
+    def _tell(self, error: Exception) -> None:
+        if self._deadline is not None:  # the store is closed by now; the next engine goes on
+            return
+        if isinstance(error, CloacinaError):
+            _log.warning("destination %r: trying again: %s", self._name, error)
+        else:
+            _log.error("destination %r: trying again", self._name, exc_info=error)
 
     def _round(self, *, is_last: bool) -> float:
         """Do what is to be done; return in how many seconds there may be more."""
-        self._note_heard()
+        if heard := [self._heard.popleft() for _ in range(len(self._heard))]:
+            self._finder.note_heard(heard)
         if not is_last and self._clock.monotonic() >= self._look_at:
             self._finder.look()
             self._tidy()
             self._look_at = self._clock.monotonic() + _LOOK_SECONDS
         return min(self._send(), self._look_at - self._clock.monotonic())
-
-    def _note_heard(self) -> None:
-        if heard := [self._heard.popleft() for _ in range(len(self._heard))]:
-            self._look_at, look_at = self._clock.monotonic(), self._look_at
-            self._finder.note_heard(heard)
-            self._look_at = look_at  # unless it failed: then it is looked for at once
 
     def _tidy(self) -> None:
         self._outbox.give_up_old(self._name, self._destination.give_up_after)

@@ -149,8 +149,8 @@ class WebhookSender:
 
     def _connected(self, host: str, port: int, deadline: float) -> socket.socket:
         """Return a connection to the first address of a host that takes one."""
-        addresses = addresses_of(host, port, allow_private=self.kind.allow_private)
-        *others, last = addresses
+        left, allow_private = self._left(deadline), self.kind.allow_private
+        *others, last = addresses_of(host, port, left, allow_private=allow_private)
         for address in others:
             try:
                 return socket.create_connection((str(address), port), self._left(deadline))
