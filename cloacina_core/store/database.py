@@ -202,6 +202,7 @@ class Database:
                 connection.execute(version_table.insert().values(version_num=head))
             elif version != head:
                 self._migrations.upgrade(connection)
+            schema.make_indexes_partial(extra_tables, connection)
             for table in extra_tables:
                 table.create(connection, checkfirst=True)
 

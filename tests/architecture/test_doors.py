@@ -102,3 +102,15 @@ def test_the_core_runs_workflows_without_the_registry(tmp_path: Path) -> None:
     done = python(RUN_WITHOUT_REGISTRY, tmp_path)
 
     assert done.stdout == "3\n"
+
+
+def test_a_store_on_sqlite_imports_no_other_dialect(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom cloacina_core import Runtime\n"
+        "with Runtime.open('sqlite:///store.db'): pass\n"
+        "print([name for name in sys.modules if 'dialects.postgresql' in name])"
+    )
+
+    done = python(code, tmp_path)
+
+    assert done.stdout == "[]\n"

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from cloacina_core.errors import NotFoundError
 from cloacina_core.plugin import RuntimeView
@@ -365,8 +364,12 @@ class Outbox:
 
 def _add(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, but for those that are there: another engine may be faster."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+    insert: Any
+    if connection.dialect.name == "postgresql":  # each dialect is slow to import: only one is
+        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # noqa: PLC0415
+    connection.execute(insert(table).on_conflict_do_nothing(), rows)
 
 
 def _new(destination: str, notification: Notification, now: int) -> dict[str, Any]:

@@ -49,9 +49,8 @@ messages = Table(
         "destination",
         "next_at",
         sqlite_where=_DUE,
-        postgresql_where=_DUE,
     ),
-    Index("ix_notify_messages_ended", "ended_at", sqlite_where=_ENDED, postgresql_where=_ENDED),
+    Index("ix_notify_messages_ended", "ended_at", sqlite_where=_ENDED),
 )
 
 TABLES = (destinations, messages)
