@@ -232,7 +232,7 @@ class Runtime:
             self._reader,
             self._recovery.wake,
         )
-        self._watcher = StoreWatcher(database, self._on_change)
+        self._watcher = StoreWatcher(database, self._on_change, on_poll=self._on_poll)
         self._plugin_services = PluginServices(plugins.services(self._view), self._notifier)
         self._closing = threading.Lock()
         self._closed = False
@@ -852,10 +852,16 @@ class Runtime:
 
     def _on_change(self) -> None:
         """Follow what another process changed: it asked something of a run, left or ended one."""
+        self._on_poll()
+        if self._scheduling is not None:  # which knows when it is due, and needs no poll
+            self._scheduling.wake()
+
+    def _on_poll(self) -> None:
+        """Look all the same: it may be that nobody was heard."""
         self._look_for_commands()
         self._engines.engine.look_for_ends()
         self._recovery.wake()
-        for service in (self._scheduling, self._delivering, self._polling):
+        for service in (self._delivering, self._polling):
             if service is not None:
                 service.wake()
 

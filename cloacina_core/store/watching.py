@@ -69,9 +69,20 @@ class StoreWatcher:
         on_change: Callable[[], object],
         *changes: Change,
         poll: timedelta = POLL,
+        on_poll: Callable[[], object] | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            database: the store.
+            on_change: called when something may have changed.
+            *changes: what; by default, what is work for engines.
+            poll: how long it takes, without a change, until it is called all the same.
+            on_poll: called then, in place of the other.
+        """
         self._database = database
         self._on_change = on_change
+        self._on_poll = on_poll or on_change
         self._changes = frozenset(changes or {Change.WORK})
         self._poll = poll.total_seconds()
         self._chance = random.Random()  # noqa: S311 - not the common one, which tasks may seed
@@ -101,15 +112,16 @@ class StoreWatcher:
         if not self._changes.isdisjoint(announced) and not self._stopping.is_set():
             self._tell()
 
-    def _tell(self) -> None:
+    def _tell(self, *, is_poll: bool = False) -> None:
         try:
-            self._on_change()
+            (self._on_poll if is_poll else self._on_change)()
         except Exception:  # noqa: BLE001 - the next change may do better
             _log.exception("a change of the store couldn't be followed")
 
     def _run(self, watch: Callable[[Any], None]) -> None:
         pause = _SHORTEST_PAUSE
         while not self._is_over():
+            is_quiet = True
             try:
                 if self._database.is_shared:  # in memory: nobody else can write it
                     self._wait_for(self._poll)
@@ -124,8 +136,9 @@ class StoreWatcher:
                 # Many engines that lost one server must not come back in step.
                 self._wait_for(pause * self._chance.uniform(0.5, 1.5))
                 pause = min(pause * 2, _LONGEST_PAUSE)
+                is_quiet = False
             if not self._is_over():
-                self._tell()
+                self._tell(is_poll=is_quiet)
 
     def _is_over(self) -> bool:
         return self._stopping.is_set() or self._database.is_closed
@@ -155,9 +168,11 @@ class StoreWatcher:
         connection.autocommit = True
         for change in sorted(self._changes):
             connection.execute(f"LISTEN {_channel(change, self._database.channel)}")
+        is_told = True  # what was told before, nobody heard
         while not self._is_over():
-            self._tell()
-            if not self._wait_for(self._poll, connection):
+            self._tell(is_poll=not is_told)
+            is_told = self._wait_for(self._poll, connection)
+            if not is_told:
                 connection.execute("SELECT 1")  # a silent network is found out by asking
             list(connection.notifies(timeout=0))
 

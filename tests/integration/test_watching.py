@@ -149,6 +149,21 @@ def test_it_is_told_without_a_change_now_and_then(database: Database):
     watcher.stop()
 
 
+def test_a_poll_is_told_apart_from_a_change(database: Database):
+    listener, polls = Listener(), Listener()
+    watcher = StoreWatcher(database, listener, poll=timedelta(milliseconds=200), on_poll=polls)
+    watcher.start()
+    if not database.is_sqlite:
+        assert listener.is_told(), "as soon as it listens"
+
+    assert all(polls.is_told() for _ in range(3))
+    assert not listener.is_told(0)
+    write(database)
+
+    assert listener.is_told()
+    watcher.stop()
+
+
 def test_a_rollback_journal_tells_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     affected = sqlite.SqliteLibrary(sqlite3)
     monkeypatch.setattr(sqlite, "choose_library", lambda: affected)
