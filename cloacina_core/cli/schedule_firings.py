@@ -1,7 +1,9 @@
 """`cloacina schedule history | backfill | next`: single firings, past and to come."""
 
 import itertools
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import click
 
@@ -11,9 +13,12 @@ from cloacina_core.cli.scheduling import TIMING, schedules_of, with_options
 from cloacina_core.errors import InputError
 from cloacina_core.model.schedule.cron import CronExpression
 from cloacina_core.model.schedule.firing import Firing, FoldPolicy, GapPolicy, Note, Timing
+from cloacina_core.model.schedule.schedule import Schedule
+from cloacina_core.model.schedule.window import Window, span_at, spans_of
 from cloacina_core.model.schedule.zone import find_zone
 
 _MOST_FIRINGS = 10_000
+_NOWHERE: Mapping[datetime, str] = MappingProxyType({})
 
 _TOLD = {
     Note.MOVED: "moved: the clock skips {wanted:%H:%M}",
@@ -141,22 +146,39 @@ def next_firings(
     moment = after or console.clock.now()
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
+    kept_from = _NOWHERE
     if name is None:
         firings = list(itertools.islice(timing.firings(moment), count))
     else:
         firings = list(found.next(name, count=count, after=moment))
+        kept_from = _kept_from(known, [one.window for one in found.windows()], firings)
     console.emit(
         {
             "cron": str(timing.expression),
             "timezone": zone.key,
-            "firings": [firing.to_json() for firing in firings],
+            "firings": [
+                {**firing.to_json(), "window": kept_from.get(firing.utc)} for firing in firings
+            ],
         },
-        console.table(("local", "utc", ""), [_row(firing) for firing in firings]),
+        console.table(("local", "utc", ""), [_row(firing, kept_from) for firing in firings]),
     )
 
 
-def _row(firing: Firing) -> tuple[str, str, str]:
+def _kept_from(
+    schedule: Schedule, common: Sequence[Window], firings: Sequence[Firing]
+) -> Mapping[datetime, str]:
+    """Return which firings a maintenance window keeps from starting in time, and which window."""
+    if not firings:
+        return {}
+    first, last = (one.utc + schedule.delay for one in (firings[0], firings[-1]))
+    spans = spans_of((*schedule.not_during, *common), first, last)
+    found = {one.utc: span_at(spans, one.utc + schedule.delay) for one in firings}
+    return {moment: span.what for moment, span in found.items() if span is not None}
+
+
+def _row(firing: Firing, kept_from: Mapping[datetime, str] = _NOWHERE) -> tuple[str, str, str]:
     told = "" if firing.note is None else _TOLD[firing.note].format(wanted=firing.wanted)
+    told = "; ".join(filter(None, (told, kept_from.get(firing.utc))))
     return (
         f"{firing.local:%a %Y-%m-%d %H:%M:%S %z}",
         f"{firing.utc:%Y-%m-%d %H:%M:%S}Z",

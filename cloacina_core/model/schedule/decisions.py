@@ -1,6 +1,5 @@
 """Which firings of a schedule start a run, and which are skipped, and why: pure."""
 
-import bisect
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from cloacina_core.model.schedule.schedule import (
     Overlap,
     Schedule,
 )
-from cloacina_core.model.schedule.window import Span, Window, spans_of
+from cloacina_core.model.schedule.window import Span, Window, span_at, spans_of
 
 ON_TIME = timedelta(minutes=1)
 """A firing that is decided on later than that was missed."""
@@ -123,7 +122,7 @@ def _outside_of(
 ) -> list[_Begun]:
     """Return the firings that no maintenance window keeps from starting; decide on the others."""
     begun: list[_Begun] = []
-    places = ((_span_at(spans, one.utc + schedule.delay), one) for one in due)
+    places = ((span_at(spans, one.utc + schedule.delay), one) for one in due)
     for span, group in itertools.groupby(places, key=lambda place: place[0]):
         firings = [firing for _, firing in group]
         if span is None:
@@ -135,12 +134,6 @@ def _outside_of(
         else:
             decisions += _skipped(firings, span.what)
     return begun
-
-
-def _span_at(spans: Sequence[Span], moment: datetime) -> Span | None:
-    """Return the one of some spans, which are in order and apart, that a moment is in."""
-    place = bisect.bisect_right(spans, moment, key=lambda span: span.begins) - 1
-    return spans[place] if place >= 0 and moment < spans[place].ends else None
 
 
 def _caught_up(schedule: Schedule, late: Sequence[Firing], *, has_newer: bool) -> Sequence[Firing]:

@@ -1,5 +1,6 @@
 """Maintenance windows: times that come again, in which schedules start nothing. Pure."""
 
+import bisect
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -91,6 +92,12 @@ def spans_of(windows: Iterable[Window], since: datetime, until: datetime) -> Seq
         else:
             apart.append(span)
     return apart
+
+
+def span_at(spans: Sequence[Span], moment: datetime) -> Span | None:
+    """Return the one of some spans, which are in order and apart, that a moment is in."""
+    place = bisect.bisect_right(spans, moment, key=lambda span: span.begins) - 1
+    return spans[place] if place >= 0 and moment < spans[place].ends else None
 
 
 def open_until(windows: Iterable[Window], moment: datetime) -> datetime | None:

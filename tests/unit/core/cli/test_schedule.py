@@ -93,6 +93,20 @@ def test_windows_of_a_schedule_are_given_and_taken_away(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("three")
+def test_firings_that_a_window_keeps_from_starting_are_marked(run: Run) -> None:
+    run("window", "add", "backups", "30 23 * * SAT for 1h")
+
+    told = json.loads(run("next", "one", "--from", "2026-01-02", "--count", "3", "--json").stdout)
+
+    marks = [(one["utc"][:10], one["window"]) for one in told["firings"]]
+    assert marks == [
+        ("2026-01-03", None),
+        ("2026-01-04", "maintenance window backups"),
+        ("2026-01-05", None),
+    ]
+
+
+@pytest.mark.usefixtures("three")
 def test_doctor_tells_of_schedules_that_nobody_looks_after(run: Run, view: StoreView) -> None:
     an_hour = timedelta(hours=1) // timedelta(microseconds=1)
     with view.begin() as connection:
