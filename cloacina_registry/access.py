@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from cloacina_core.model.access import WITHHELD, Role, Rule, changes, reads
+from cloacina_core.model.access import WITHHELD, Act, Role, Rule, act, changes, reads
 
 _PUBLISH, _ADMIN = Role.PUBLISH, Role.ADMIN
 
@@ -68,3 +68,71 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
     }
 )
 """What can be done to a registry, its parts, the channels and the releases."""
+
+
+def _of(verb: str, target: str | None = None) -> Act:
+    return act(verb, target, rule=VERBS[verb])
+
+
+def _trust(command: str, target: str | None = None) -> Act:
+    return Act(f"trust.{command}", changes(_ADMIN), target)
+
+
+ACTS: Mapping[str, Act | None] = MappingProxyType(
+    {
+        "registry upload": _of("registry.upload", "wheels"),
+        "registry fetch": _of("registry.fetch", "release"),
+        "registry import": _of("registry.publish", "file"),
+        "registry list": _of("registry.page", "package"),
+        "registry show": _of("registry.show", "release"),
+        "registry download": _of("registry.download", "release"),
+        "registry export": _of("registry.download", "releases"),
+        "registry check": _of("registry.check"),
+        "registry gc": _of("registry.collect_garbage"),
+        "registry transfer": _of("registry.transfer", "package"),
+        "registry yank": _of("registry.yank", "release"),
+        "registry quarantine": _of("withdrawals.quarantine", "release"),
+        "registry kill": _of("withdrawals.kill", "release"),
+        "registry retire": _of("withdrawals.retire", "release"),
+        "registry restore": _of("withdrawals.restore", "release"),
+        "registry delete": _of("withdrawals.delete", "release"),
+        "registry promote": _of("channels.promote", "release"),
+        "registry rollback": _of("channels.rollback", "target"),
+        "registry pin": _of("channels.pin", "target"),
+        "registry channels": _of("channels.current", "target"),
+        "registry audit list": _of("registry.evidence.log"),
+        "registry audit verify": _of("registry.evidence.audit"),
+        "registry audit checkpoint": _of("registry.evidence.checkpoint"),
+        "registry audit prove": _of("registry.evidence.receipt", "release"),
+        "registry audit check-receipt": None,  # of a file
+        "trust add": _trust("add", "name"),
+        "trust apply": _trust("apply", "paths"),
+        "trust expires": _trust("expires"),
+        "trust grant": _trust("grant", "pattern"),
+        "trust remove": _trust("remove", "name"),
+        "trust reserve": _trust("reserve", "pattern"),
+        "trust retire": _trust("retire", "name"),
+        "trust revoke": _trust("revoke", "name"),
+        "trust rotate": _trust("rotate"),
+        "trust policy": _trust("policy"),
+        "trust ungrant": _trust("ungrant", "pattern"),
+        "trust unreserve": _trust("unreserve", "pattern"),
+        # What touches files of the caller alone: keys, packages that aren't uploaded, documents.
+        "trust list": None,
+        "trust show": None,
+        "trust sign": None,
+        "trust verify": None,
+        "key list": None,
+        "key new": None,
+        "key show": None,
+        "package build": None,
+        "package diff": None,
+        "package inspect": None,
+        "package new": None,
+        "package seal": None,
+        "package sign": None,
+        "package verify": None,
+        "demo": None,
+    }
+)
+"""What each command of the registry does; None: whoever can call it may."""

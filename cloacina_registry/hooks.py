@@ -16,6 +16,7 @@ from cloacina_core.plugin import (
     WorkflowSource,
     hookimpl,
 )
+from cloacina_registry.access import ACTS
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -33,7 +34,7 @@ _COMMANDS = {
 def cloacina_commands() -> Sequence[CommandSpec]:
     """Contribute the nouns of packages."""
     return [
-        CommandSpec(name, f"cloacina_registry.cli.{name}:{name}", text)
+        CommandSpec(name, f"cloacina_registry.cli.{name}:{name}", text, ACTS)
         for name, text in _COMMANDS.items()
     ]
 

@@ -23,9 +23,13 @@ import click
 import cloacina_core
 import cloacina_registry
 from cloacina_core.cli import main
+from cloacina_core.cli.acts import ACTS
 from cloacina_core.cli.console import command_options
 from cloacina_core.errors import CloacinaError
+from cloacina_core.model.access import VERBS, Rule
 from cloacina_core.settings import ENVIRONMENT_PREFIX, UNLIMITED, Settings
+from cloacina_registry.access import ACTS as REGISTRY_ACTS
+from cloacina_registry.access import VERBS as REGISTRY_VERBS
 
 PAGES = Path(__file__).parent / "reference"
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -177,6 +181,29 @@ def _default(value: Any) -> str:
     return "none" if value == () else f"`{value}`"
 
 
+def verbs() -> str:
+    """Return every verb with its role, and whether it is a change."""
+    rows = [
+        (f"`{verb}`", "withheld" if rule.role is None else f"`{rule.role.value}`", _told(rule))
+        for verb, rule in sorted({**VERBS, **REGISTRY_VERBS}.items())
+    ]
+    return table(("Verb", "Role", "Audit"), rows)
+
+
+def _told(rule: Rule) -> str:
+    return "told" if rule.changes else ""
+
+
+def acts() -> str:
+    """Return every command that needs a role."""
+    rows = [
+        (f"`{words}`", f"`{act.verb}`", f"`{act.rule.role}`", _told(act.rule))
+        for words, act in sorted({**ACTS, **REGISTRY_ACTS}.items())
+        if act is not None
+    ]
+    return table(("Command", "Verb", "Role", "Audit"), rows)
+
+
 def attribute_docs(cls: type) -> dict[str, str]:
     """Return the strings that stand under the attributes of a class."""
     body = ast.parse(inspect.cleandoc(inspect.getsource(cls))).body[0]
@@ -194,6 +221,8 @@ def attribute_docs(cls: type) -> dict[str, str]:
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
+    "acts": acts,
+    "verbs": verbs,
     "commands": commands,
     "common_options": common_options,
     "errors": errors,

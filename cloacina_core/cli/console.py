@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cloacina_core.cli.entitlement import perform
 from cloacina_core.errors import CloacinaError
 from cloacina_core.foundation.clock import Clock, SystemClock
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.settings import ResolvedSettings, Settings, read_settings
 
 if TYPE_CHECKING:
+    from cloacina_core.model.access import Act, Principal
     from cloacina_core.runtime.view import StoreView
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,6 +56,8 @@ class Console:
         self.as_json = as_json
         self.quiet = quiet
         self.debug = debug
+        self.acts_for: str | None = None
+        """Whose API key was given; None: nobody's, and it is for the user of this process."""
         self._flags = dict(flags or {})
 
     @cached_property
@@ -76,7 +80,7 @@ class Console:
         """The view that plugins have of the runtime; the store is opened when it is first used."""
         from cloacina_core.runtime import open_view  # noqa: PLC0415 - most commands don't need it
 
-        return open_view(self.settings)
+        return open_view(self.settings, user=self.acts_for)
 
     def close(self) -> None:
         """Close the store, if it was opened."""
@@ -217,14 +221,33 @@ def pass_console(function: Callable[..., Any]) -> Callable[..., None]:
             debug=options.pop("debug"),
             flags={"home": options.pop("home"), "database_url": options.pop("database_url")},
         )
-        click.get_current_context().exit(_call(console, function, options))
+        context = click.get_current_context()
+        context.exit(_call(console, context, function, options))
 
     return command
 
 
-def _call(console: Console, function: Callable[..., Any], options: dict[str, Any]) -> int:
-    try:
+def _act(context: click.Context) -> "Act | None":
+    """Return what calling a command does, as the tree says that it hangs on."""
+    tree: Any = context.find_root().command
+    if not hasattr(tree, "act"):
+        return None  # it is called by itself, as a piece of Python
+    act: Act | None = tree.act(context)
+    return act
+
+
+def _call(
+    console: Console,
+    context: click.Context,
+    function: Callable[..., Any],
+    options: dict[str, Any],
+) -> int:
+    def call(principal: "Principal | None") -> int:
+        console.acts_for = None if principal is None else principal.name
         return function(console, **options) or 0
+
+    try:
+        return perform(_act(context), context, lambda: console.settings, call)
     except CloacinaError as error:
         return console.report(error)
     except (KeyboardInterrupt, click.Abort):

@@ -10,7 +10,9 @@ import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import CloacinaError
+from cloacina_core.model.api_key import WORTH_A_WORD
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.store.api_keys import ApiKeyStore
 from cloacina_core.store.disk import Disk
 from cloacina_core.store.facts import StoreFacts, facts_of
 from cloacina_core.store.schedules import ScheduleStore
@@ -98,6 +100,19 @@ def _store(console: Console) -> Iterator[Finding]:
         yield _disk(facts.disk)
     yield _oldest(console, facts)
     yield _schedules(console)
+    yield from _admin_keys(console)
+
+
+def _admin_keys(console: Console) -> Iterator[Finding]:
+    ends = ApiKeyStore(console.view.database).last_admin_until()
+    if ends is None:
+        return
+    detail = f"the last one with the role admin works until {ends:%Y-%m-%d %H:%M}Z"
+    if ends - console.clock.now() > WORTH_A_WORD:
+        yield Finding("api keys", "ok", detail)
+    else:
+        mend = "cloacina api-key rotate NAME"
+        yield Finding("api keys", "warn", detail, mend)
 
 
 def _durability(facts: StoreFacts) -> Finding:

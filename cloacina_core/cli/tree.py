@@ -2,15 +2,17 @@
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from importlib_metadata import version
 
+from cloacina_core.cli.acts import ACTS, unlisted
 from cloacina_core.cli.console import EXIT_INTERRUPTED
 from cloacina_core.errors import CloacinaError
+from cloacina_core.model.access import Act
 from cloacina_core.plugin.interfaces import CommandSpec
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.settings import read_settings
@@ -28,6 +30,8 @@ _OWN = (
     CommandSpec("event", "cloacina_core.cli.event:event", "Tell of what happened elsewhere."),
     CommandSpec("secret", "cloacina_core.cli.secret:secret", "Keep what tasks ask for by name."),
     CommandSpec("tenant", "cloacina_core.cli.tenant:tenant", "Make, limit and delete tenants."),
+    CommandSpec("api-key", "cloacina_core.cli.api_key:api_key", "Give out API keys."),
+    CommandSpec("audit", "cloacina_core.cli.audit:audit", "See who asked for which change."),
     CommandSpec("engine", "cloacina_core.cli.engine:engine", "Run an engine until it is stopped."),
     CommandSpec("db", "cloacina_core.cli.db:db", "Back up, check, upgrade and prune a store."),
     CommandSpec("engines", "cloacina_core.cli.engines:engines", "List the engines at work."),
@@ -62,6 +66,17 @@ class CommandTree(click.Group):
         spec = own.get(cmd_name) or self._contributed(ctx).get(cmd_name)
         return None if spec is None else _load(spec)
 
+    def act(self, ctx: click.Context) -> Act | None:
+        """Return what calling a command does; None: whoever can call it may.
+
+        A command that nobody has thought of counts as a change that needs the role admin.
+        """
+        words = _words(ctx)
+        text = " ".join(words)
+        own = words[0] in self._own()
+        acts = ACTS if own else self._contributed(ctx.find_root())[words[0]].acts
+        return acts[text] if text in acts else unlisted(text)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
         specs = [*self._own().values()]
@@ -92,6 +107,15 @@ class CommandTree(click.Group):
             ctx.meta["cloacina.commands"] = {spec.name: spec for spec in specs}
         commands: Mapping[str, CommandSpec] = ctx.meta["cloacina.commands"]
         return commands
+
+
+def _words(ctx: click.Context) -> Sequence[str]:
+    """Return the words of a command, without that of the program."""
+    words: list[str] = []
+    while ctx.parent is not None:
+        words.insert(0, ctx.info_name or "")
+        ctx = ctx.parent
+    return words
 
 
 def _environment_plugins() -> Plugins:

@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -43,8 +43,6 @@ class Principal:
     """Of the API key, or `USER@HOST` for one who needs none."""
     role: Role
     """What they may do."""
-    tenant: str | None = None
-    """The team whose store it is; None where a store has no teams."""
     api_key: str | None = None
     """The public part of their API key; None for one who needs none."""
     origin: str
@@ -65,6 +63,27 @@ class Rule:
     """The other arguments that the audit tells."""
     at_once: bool = False
     """Whether all it does is one transaction of the thread that does it, which the audit joins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What calling a command does."""
+
+    verb: str
+    rule: Rule
+    target: str | None = None
+    """The parameter of the command that names what it is done to."""
+
+
+def act(verb: str, target: str | None = None, *, rule: Rule) -> Act:
+    """Return what calling a command does.
+
+    Args:
+        verb: the row.
+        target: the parameter of the command that names what it is done to.
+        rule: of the row. Commands open the store by themselves, so nothing is told at once with it.
+    """
+    return Act(verb, replace(rule, at_once=False), target)
 
 
 class RoleTooLowError(NotAllowedError):
@@ -173,6 +192,22 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "audit.end": WITHHELD,
         "audit.one_transaction": WITHHELD,
         "audit.forget": WITHHELD,  # for retention
+        # Of the command line alone.
+        "engine.run": changes(_ADMIN),
+        "engines.list": reads(),
+        "tenants.create": changes(_ADMIN, "name"),
+        "tenants.quota": changes(_ADMIN, "name"),
+        "tenants.suspend": changes(_ADMIN, "name"),
+        "tenants.resume": changes(_ADMIN, "name"),
+        "tenants.rotate_password": changes(_ADMIN, "name"),
+        "tenants.delete": changes(_ADMIN, "name"),
+        "tenants.upgrade": changes(_ADMIN, "name"),
+        "tenants.list": reads(role=_ADMIN),
+        "tenants.show": reads("name", role=_ADMIN),
+        "db.backup": changes(_ADMIN, "path"),  # it takes everything away
+        "db.check": reads(role=_ADMIN),
+        "db.info": reads(),
+        "db.prune": changes(_ADMIN),
         # Of a run that was submitted.
         "handle.id": reads(),
         "handle.status": reads("id"),

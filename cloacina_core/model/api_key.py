@@ -14,7 +14,7 @@ import zlib
 from base64 import b32encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
@@ -26,6 +26,9 @@ from cloacina_core.model.access import Role
 _ID_BYTES = 5
 _SECRET_BYTES = 32
 _TEXT = re.compile(r"(clk_(?P<id>[a-z2-7]{8})_[a-z2-7]{52})(?P<checksum>[0-9a-f]{8})")
+
+WORTH_A_WORD = timedelta(days=14)
+"""How long before the last key with the role admin expires that is told."""
 
 MALFORMED = "malformed"
 """What stands for the id of a text that is no API key."""

@@ -2,6 +2,7 @@
 
 from cloacina_core.foundation.digest import Digest, digest_of, parse_digest
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.access import Act, Role, changes, reads
 from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.model.observed import DescribedRun, SignalWait
@@ -24,6 +25,7 @@ from cloacina_core.plugin.interfaces import (
 from cloacina_core.plugin.markers import hookimpl
 
 __all__ = [
+    "Act",
     "AttemptCall",
     "BlobStore",
     "BlobStoreKind",
@@ -34,6 +36,7 @@ __all__ = [
     "EventType",
     "HomeReport",
     "LoadedWorkflow",
+    "Role",
     "RunEvent",
     "RunHistory",
     "RunId",
@@ -45,7 +48,9 @@ __all__ = [
     "SignalWait",
     "StoredBlob",
     "WorkflowSource",
+    "changes",
     "digest_of",
     "hookimpl",
     "parse_digest",
+    "reads",
 ]

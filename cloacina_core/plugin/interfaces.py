@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.access import Act
 from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
@@ -435,6 +436,9 @@ class CommandSpec:
     """`module:attribute` of a `click.Command`."""
     help: str
     """One line for `cloacina --help`."""
+    acts: Mapping[str, Act | None] = field(default_factory=dict)
+    """What it does, or each of its commands, by the words that call it: `registry upload`. None:
+    whoever can call it may. One that isn't named counts as a change that needs the role admin."""
 
 
 @dataclass(frozen=True, slots=True)

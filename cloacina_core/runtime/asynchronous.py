@@ -10,6 +10,7 @@ from typing import Any, Self
 from cloacina_core.errors import ResultTimeoutError
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.access import Principal
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import RunEvent
 from cloacina_core.model.explanation import Explanation
@@ -93,6 +94,10 @@ class AsyncRuntime:
     def runtime(self) -> Runtime:
         """The runtime that does the work."""
         return self._runtime
+
+    def acting_as(self, who: Principal | str) -> "AsyncRuntime":
+        """Return this runtime as somebody sees it, see `Runtime.acting_as`."""
+        return AsyncRuntime(self._runtime.acting_as(who))
 
     async def submit(
         self, what: What, params: Mapping[str, Any] | None = None, **options: Any

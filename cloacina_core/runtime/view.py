@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 class StoreView:
     """Settings, clock, and the store, which is opened when it is first used."""
 
-    def __init__(self, settings: Settings, clock: Clock, plugins: Plugins) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, plugins: Plugins, user: str | None = None
+    ) -> None:
+        """Prepare; `user` is for whom things are done, None: the user of this process."""
+        self._user = user
         self.settings = settings
         self.clock = clock
         self._plugins = plugins
@@ -52,8 +56,8 @@ class StoreView:
 
     @property
     def user(self) -> str:
-        """Who uses this process, as `USER@HOST`."""
-        return who_asks()
+        """Who uses this process, as `USER@HOST`, or for whose API key it works."""
+        return self._user or who_asks()
 
     @property
     def runs(self) -> StoredReleaseRuns:
@@ -136,7 +140,9 @@ def _key_variable(_view: RuntimeView, name: str) -> SecretKeys:
     return KeyVariable(os.environ, name)
 
 
-def open_view(settings: Settings, plugins: Plugins | None = None) -> StoreView:
+def open_view(
+    settings: Settings, plugins: Plugins | None = None, *, user: str | None = None
+) -> StoreView:
     """Return a view for commands that need the store, but no engine."""
     plugins = plugins or Plugins.of_environment(settings.blocked_plugins)
-    return StoreView(settings, SystemClock(), plugins)
+    return StoreView(settings, SystemClock(), plugins, user)

@@ -38,6 +38,7 @@ DOORS = {
     },
     "cloacina_core.cli": {"main"},
     "cloacina_core.plugin": {
+        "Act",
         "AttemptCall",
         "BlobStore",
         "BlobStoreKind",
@@ -48,6 +49,7 @@ DOORS = {
         "EventType",
         "HomeReport",
         "LoadedWorkflow",
+        "Role",
         "RunEvent",
         "RunHistory",
         "RunId",
@@ -59,9 +61,11 @@ DOORS = {
         "SignalWait",
         "StoredBlob",
         "WorkflowSource",
+        "changes",
         "digest_of",
         "hookimpl",
         "parse_digest",
+        "reads",
     },
     "cloacina_core.runtime": {
         "AsyncRuntime",

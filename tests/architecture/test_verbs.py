@@ -4,8 +4,11 @@ import inspect
 import typing
 from collections.abc import Iterator, Mapping
 
+import click
 import pytest
 
+from cloacina_core.cli import main
+from cloacina_core.cli.acts import ACTS
 from cloacina_core.model.access import VERBS, Rule
 from cloacina_core.runtime import RunHandle, Runtime
 from cloacina_core.runtime.schedules import Schedules
@@ -14,6 +17,7 @@ from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
 from cloacina_core.runtime.triggers import Triggers
 from cloacina_core.store.api_keys import ApiKeyStore
 from cloacina_core.store.audit import Audit
+from cloacina_registry.access import ACTS as REGISTRY_ACTS
 from cloacina_registry.access import VERBS as REGISTRY_VERBS
 from cloacina_registry.dependencies.dependencies import Dependencies
 from cloacina_registry.evidence import Evidence
@@ -111,3 +115,42 @@ def test_a_row_tells_arguments_that_the_verb_has(verb: str, rule: Rule) -> None:
     has = parameters(verb)
 
     assert {name for name in named if name not in has} <= {"id"}
+
+
+def every_command(group: click.Group, context: click.Context, words: str = "") -> set[str]:
+    """Return the words of all commands that there are."""
+    found = set()
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        path = f"{words} {name}".strip()
+        inner = click.Context(command, info_name=name, parent=context)
+        found |= every_command(command, inner, path) if isinstance(command, click.Group) else {path}
+    return found
+
+
+def test_every_command_has_a_row_and_every_row_a_command() -> None:
+    there = every_command(main, click.Context(main, info_name="cloacina"))
+
+    assert there == {**ACTS, **REGISTRY_ACTS}.keys()
+
+
+def test_every_row_names_a_parameter_that_the_command_has() -> None:
+    context = click.Context(main, info_name="cloacina")
+    wrong = []
+    for words, act in {**ACTS, **REGISTRY_ACTS}.items():
+        command: typing.Any = main
+        for word in words.split():
+            command = command.get_command(context, word)
+        parameters = {parameter.name for parameter in command.params}
+        if act is not None and act.target not in {None, *parameters}:
+            wrong.append(words)
+
+    assert wrong == []
+
+
+def test_every_row_is_of_a_verb_that_is_known() -> None:
+    verbs = {act.verb for act in {**ACTS, **REGISTRY_ACTS}.values() if act is not None}
+
+    unknown = verbs - {**VERBS, **REGISTRY_VERBS}.keys()
+    assert {verb.partition(".")[0] for verb in unknown} <= {"trust"}

@@ -1,0 +1,125 @@
+"""Whether who calls a command may, found out in one place for all of them.
+
+Who gives an API key has the role of the key. Who gives none is the user of this process, who could
+read and write the store's files without us as well, and may do everything; unless the setting
+`require_api_key` says that nobody comes in without.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from cloacina_core.model.access import Act, Principal
+
+if TYPE_CHECKING:
+    from cloacina_core.foundation.json_value import JsonValue
+    from cloacina_core.runtime.gate import Gate, Request, Who
+    from cloacina_core.settings import Settings
+    from cloacina_core.store.database import Database
+
+T = TypeVar("T")
+
+VARIABLE = "CLOACINA_API_KEY"
+"""The environment variable with the API key. There is no option: others can read arguments."""
+
+
+def take_api_key() -> str | None:
+    """Return the API key of this process, which those that it starts don't get."""
+    return os.environ.pop(VARIABLE, "").strip() or None
+
+
+def perform(
+    act: Act | None,
+    context: click.Context,
+    settings: Callable[[], "Settings"],
+    call: Callable[[Principal | None], T],
+) -> T:
+    """Call a command, if who calls it may; tell it in the audit, if it changes something.
+
+    Args:
+        act: what the command does; None: whoever can call it may.
+        context: what was given to it.
+        settings: reads the settings.
+        call: the command; it is told for whom it is called, if that isn't this process's user.
+
+    Raises:
+        NotAllowedError: they may not.
+        StoreError: that can't be found out, or can't be told; nothing was done.
+    """
+    api_key = take_api_key()
+    if act is None:
+        return call(None)
+    known = settings()
+    if api_key is None and not known.require_api_key and not act.rule.changes:
+        return call(None)  # as good as always there is nothing to look up, nor to tell
+    holder: list[Principal] = []
+    with _gate(known, api_key, holder.append) as gate:
+        return gate.perform(
+            _request(act, context), lambda: call(holder[-1] if api_key is not None else None)
+        )
+
+
+@contextmanager
+def _gate(
+    settings: "Settings", api_key: str | None, tell: Callable[[Principal], object]
+) -> "Iterator[Gate]":
+    """Open the store beside the command, without any plugin, when it is needed."""
+    from cloacina_core.foundation.clock import SystemClock  # noqa: PLC0415 - not needed for --help
+    from cloacina_core.foundation.ids import IdFactory  # noqa: PLC0415
+    from cloacina_core.runtime.gate import Gate  # noqa: PLC0415
+    from cloacina_core.store.audit import Audit  # noqa: PLC0415
+    from cloacina_core.store.database import Database  # noqa: PLC0415
+
+    clock = SystemClock()
+    ids = IdFactory(clock)
+    opened: list[Database] = []
+    with ExitStack() as stack:
+
+        def database() -> Database:
+            if not opened:
+                opened.append(Database(settings.database_url, clock))
+                stack.callback(opened[0].close)
+            return opened[0]
+
+        who = _who(settings, api_key, database)
+
+        def told() -> Principal:
+            principal = who()
+            tell(principal)
+            return principal
+
+        yield Gate(told, lambda: Audit(database(), ids))
+
+
+def _who(settings: "Settings", api_key: str | None, database: "Callable[[], Database]") -> "Who":
+    from cloacina_core.model.api_key import ApiKeyNeededError  # noqa: PLC0415 - see `_gate`
+    from cloacina_core.runtime.gate import holder, local_user  # noqa: PLC0415
+    from cloacina_core.store.api_keys import ApiKeyStore  # noqa: PLC0415
+
+    def who() -> Principal:
+        if api_key is not None:
+            found = holder(ApiKeyStore(database()), api_key)
+            return found()
+        if settings.require_api_key:
+            raise ApiKeyNeededError
+        return local_user()
+
+    return who
+
+
+def _request(act: Act, context: click.Context) -> "Request":
+    """Return what is asked for: what it is done to, and which options were given, but no values."""
+    from cloacina_core.runtime.gate import Request  # noqa: PLC0415 - see `_gate`
+    from cloacina_core.runtime.guarded import told  # noqa: PLC0415
+
+    target = None if act.target is None else told(context.params.get(act.target))
+    options: list[JsonValue] = [
+        name
+        for name in context.params
+        if name != act.target
+        and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    return Request(act.verb, act.rule, target, {"options": options} if options else {})
