@@ -17,6 +17,7 @@ def draw_workflow(definition: WorkflowDefinition) -> str:
     """Return a workflow's params and its tasks in rows, each below all that come before it."""
     title = f"{definition.name}: {definition.description}".removesuffix(": ")
     lines = [title, *(f"  {line}" for line in _param_lines(definition.params_schema))]
+    lines += [f"  secret {name}" for name in definition.secrets]
     rows = levels({task.name: task.after for task in definition.tasks})
     boxes = {task.name: _box(task) for task in definition.tasks}
     width = max(map(len, boxes.values()))

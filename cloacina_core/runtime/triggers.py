@@ -248,6 +248,7 @@ def _call_of(sources: Sources, clock: Clock, max_bytes: int, claim: PollClaim) -
         deadline=clock.now() + trigger.definition.timeout,
         is_last=True,
         max_value_bytes=max_bytes,
+        secrets=definition.secrets,
     )
     return PollCall(call, found.definition)
 

@@ -42,7 +42,7 @@ from cloacina_core import Context, Poll, Workflow, fire, skip
 
 SOON = timedelta(milliseconds=100)
 LATE = timedelta(hours=1)
-nightly = Workflow("nightly")
+nightly = Workflow("nightly", secrets=["crm-token"])
 
 
 @nightly.task
@@ -61,6 +61,17 @@ def files(poll: Poll) -> object:
     print("saw", len(names))
     new = [name for name in names if name not in seen]
     return [fire({"file": name}, key=name) for name in new] or skip("nothing new")
+
+
+@nightly.trigger(every=LATE)
+def signs_in(poll: Poll) -> object:
+    print("with", poll.secret("crm-token"))
+    return fire({"file": str(len(poll.secret("crm-token")))}, key="a")
+
+
+@nightly.trigger(every=LATE)
+def tells(poll: Poll) -> object:
+    return fire({"file": poll.secret("crm-token")})
 
 
 @nightly.trigger(every=SOON)
@@ -193,6 +204,26 @@ def test_each_file_of_a_folder_starts_one_run(
     fired = [record for record in triggers.history("acme-etl.files") if record.fired]
     assert fired[0].output is not None
     assert "saw" in fired[0].output
+
+
+def test_a_trigger_asks_for_what_its_workflow_declares_and_hands_none_of_it_on(
+    triggers: Triggers, start: Callable[[], Runtime]
+) -> None:
+    engine = start()
+    engine.secrets.set("crm-token", "a token for triggers")
+    triggers.enable(PACKAGE, "signs_in")
+    triggers.enable(PACKAGE, "tells")
+
+    (run,) = started(triggers, "signs_in", 1)
+    (refused,) = polled(triggers, "tells")
+
+    assert engine.attach(run).result(PATIENCE).context["loaded"] == "20"
+    (told,) = polled(triggers, "signs_in")
+    assert told.output is not None
+    assert "with [secret crm-token]" in told.output
+    assert refused.state is PollState.FAILED
+    assert "SecretInContextError" in str(refused.reason)
+    assert "a token for" not in repr(refused)
 
 
 def test_polls_that_come_to_nothing_are_one_entry(
@@ -373,7 +404,7 @@ def test_triggers_are_enabled_listed_paused_and_forgotten(triggers: Triggers) ->
     kept = triggers.enable(PACKAGE)
     again = triggers.enable(PACKAGE)
 
-    assert len(kept) == 6
+    assert len(kept) == 8
     assert {is_new for _, is_new in again} == {False}
     with pytest.raises(TriggerExistsError, match=r"follows acme-etl==1\.0"):
         triggers.enable("acme-etl", "quiet")
@@ -383,7 +414,7 @@ def test_triggers_are_enabled_listed_paused_and_forgotten(triggers: Triggers) ->
         triggers.poll_now("other")
     assert triggers.resume("other").next_at is not None
     assert triggers.disable("acme-etl") == ["other"]
-    assert len(triggers.disable(PACKAGE)) == 6
+    assert len(triggers.disable(PACKAGE)) == 8
     assert triggers.all() == []
     for act in (triggers.get, triggers.delete, triggers.pause, triggers.history):
         with pytest.raises(UnknownTriggerError):

@@ -1,10 +1,11 @@
 """What a trigger says when it is polled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from cloacina_core.foundation.json_value import JsonValue, canonical
+from cloacina_core.model.context import no_secret
 
 MOST_FIRED: Final = 1000
 """How many runs one poll starts at most."""
@@ -57,9 +58,27 @@ class Poll:
             to is stored together with the runs that it starts, or neither is.
     """
 
-    def __init__(self, trigger: str, cursor: JsonValue = None) -> None:
+    def __init__(
+        self,
+        trigger: str,
+        cursor: JsonValue = None,
+        *,
+        secret: Callable[[str], str] = no_secret,
+    ) -> None:
+        """Make one, as tests do.
+
+        Args:
+            trigger: the name of the trigger.
+            cursor: what the poll before left.
+            secret: returns the value of a secret.
+        """
         self.trigger = trigger
         self.cursor = cursor
+        self._secret = secret
+
+    def secret(self, name: str) -> str:
+        """Return the value of a secret that the workflow declares; see `Context.secret`."""
+        return self._secret(name)
 
 
 class PollResultError(TypeError):

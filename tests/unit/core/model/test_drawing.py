@@ -78,6 +78,18 @@ def test_a_mapped_task_is_drawn_as_many():
     assert draw_workflow(flow.definition()) == MAPPED
 
 
+def test_secrets_stand_below_the_params():
+    flow = Workflow("nightly", secrets=["crm-password"])
+
+    @flow.task
+    def load(context: Context) -> None: ...
+
+    assert draw_workflow(flow.definition()).splitlines()[1:3] == [
+        "  params: any",
+        "  secret crm-password",
+    ]
+
+
 @pytest.mark.parametrize(
     ("schema", "text"),
     [
