@@ -16,7 +16,7 @@ from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.ownership import WAITING, hold
-from cloacina_core.store.tenancy import is_suspended
+from cloacina_core.store.tenancy import is_on_hold
 from cloacina_core.store.turns import IS_ANY_LIMITED, Turns
 
 _runs, _definitions = schema.runs, schema.definitions
@@ -83,7 +83,7 @@ class Claims:
         these = () if only is None else (_runs.c.id.in_(only),)
         query = select(_runs.c.id, IS_ANY_LIMITED.label("is_any_limited")).where(*WAITING, *these)
         with self._database.read() as connection:
-            if self._database.is_tenant and is_suspended(connection):
+            if is_on_hold(self._database, connection):
                 return None
             return connection.execute(query.limit(1)).first()
 

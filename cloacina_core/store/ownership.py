@@ -43,7 +43,7 @@ from cloacina_core.model.engine import EngineState, EngineSummary
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
-from cloacina_core.store.tenancy import is_suspended
+from cloacina_core.store.tenancy import is_on_hold
 from cloacina_core.store.turns import Turns
 from cloacina_core.store.watching import announce
 
@@ -220,7 +220,7 @@ class Ownership:
         """
         with self._database.read() as connection:
             owner = _owner(connection, run_id)
-            if self._database.is_tenant and is_suspended(connection):
+            if is_on_hold(self._database, connection):
                 raise TenantSuspendedError
         if owner is not None and not self.bury(EngineId(owner)):
             raise RunOwnedElsewhereError(run_id, owner)

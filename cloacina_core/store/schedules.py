@@ -39,6 +39,7 @@ from cloacina_core.store.schedule_rows import (
     state_of,
     states,
 )
+from cloacina_core.store.tenancy import is_on_hold
 from cloacina_core.store.watching import announce
 from cloacina_core.store.windows import common_windows
 
@@ -230,6 +231,8 @@ class ScheduleStore:
     def next_look(self) -> timedelta | None:
         """Return in how long something is due, by the database's clock; None: never."""
         with self._database.read() as connection:
+            if is_on_hold(self._database, connection):
+                return None
             due = connection.execute(select(func.min(_schedules.c.next_at))).scalar()
             if due is None:
                 return None
@@ -238,6 +241,8 @@ class ScheduleStore:
     def decide(self) -> int:
         """Decide on all firings that are due; return how many schedules were looked at."""
         with self._database.read() as connection:
+            if is_on_hold(self._database, connection):
+                return 0
             now = self._database.now_micros(connection)
             query = select(_schedules.c.name).where(_schedules.c.next_at <= now)
             names = list(connection.execute(query.limit(_PAGE)).scalars())
@@ -316,7 +321,8 @@ class ScheduleStore:
         """Whether there are firings whose runs are to be started, now or later."""
         with self._database.read() as connection:
             query = select(_firings.c.at).where(schema.OPEN_FIRING).limit(1)
-            return connection.execute(query).scalar() is not None
+            waits = connection.execute(query).scalar() is not None
+            return waits and not is_on_hold(self._database, connection)
 
     def _close(self, firing: OpenFiring, **values: Any) -> None:
         with self._database.begin() as connection:

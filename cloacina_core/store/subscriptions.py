@@ -29,6 +29,7 @@ from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.event_order import hold
 from cloacina_core.store.event_rows import event_of
+from cloacina_core.store.tenancy import is_on_hold
 from cloacina_core.store.watching import announce
 
 _subscriptions, _deliveries = schema.subscriptions, schema.deliveries
@@ -180,7 +181,8 @@ class SubscriptionStore:
         """Whether runs are to be started."""
         with self._database.read() as connection:
             query = select(_deliveries.c.number).where(schema.DUE).limit(1)
-            return connection.execute(query).scalar() is not None
+            waits = connection.execute(query).scalar() is not None
+            return waits and not is_on_hold(self._database, connection)
 
     def claim(self) -> list[list[OpenDelivery]]:
         """Take subscriptions whose runs are to be started, for a while.

@@ -28,8 +28,9 @@ from cloacina_core.errors import (
 from cloacina_core.model.tenant import Quotas, TenantState
 from cloacina_core.store import postgresql, schema
 from cloacina_core.store.batch import Row
-from cloacina_core.store.database import Database, insert_unless_there
+from cloacina_core.store.database import CHANNEL, Database, insert_unless_there
 from cloacina_core.store.direct import DirectConnection
+from cloacina_core.store.watching import announce
 
 Random: TypeAlias = Callable[[int], str]
 """Returns so many random bytes as hexadecimal letters."""
@@ -80,6 +81,21 @@ def quotas_of(connection: Connection) -> Quotas:
 def is_suspended(connection: Connection) -> bool:
     """Whether nothing new may start."""
     return bool(connection.execute(select(_tenancy.c.suspended)).scalar())
+
+
+def is_on_hold(database: Database, connection: Connection) -> bool:
+    """Whether a store is that of a suspended tenant; others aren't asked."""
+    return database.is_tenant and is_suspended(connection)
+
+
+def wake_engines(connection: Connection) -> None:
+    """Tell the engines of a tenant, once this transaction is committed, that there may be work."""
+    channel = connection.execute(select(_tenancy.c.channel)).scalar()
+    connection.info[CHANNEL] = channel
+    try:
+        announce(connection)
+    finally:
+        del connection.info[CHANNEL]
 
 
 def owned_runs(connection: Connection, now: int) -> int:

@@ -202,6 +202,7 @@ class PostgresqlTenants:
             tenancy.change_tenancy(connection, suspended=suspended)
             state = TenantState.SUSPENDED if suspended else TenantState.ACTIVE
             self._set_state(connection, name, state)
+            tenancy.wake_engines(connection)
 
     def rotate_password(self, name: str) -> TenantCredentials:
         """Give a tenant another password; connections that are open stay.

@@ -31,6 +31,7 @@ from cloacina_core.model.polling.enabled import (
 from cloacina_core.model.polling.result import Fire
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
+from cloacina_core.store.tenancy import is_on_hold
 from cloacina_core.store.watching import announce
 
 _triggers, _polls, _fired = schema.triggers, schema.polls, schema.trigger_firings
@@ -248,6 +249,8 @@ class TriggerStore:
         claimed = _triggers.c.claimed_until > _triggers.c.next_at
         free_at = case((claimed, _triggers.c.claimed_until), else_=_triggers.c.next_at)
         with self._database.read() as connection:
+            if is_on_hold(self._database, connection):
+                return None
             query = select(func.min(free_at)).where(_triggers.c.paused.is_(False))
             due = connection.execute(query).scalar()
             if due is None:
@@ -268,6 +271,8 @@ class TriggerStore:
             now = self._database.now_micros(connection)
             query = self._to_poll(now, without).limit(1)
             if most <= 0 or connection.execute(query).first() is None:
+                return []
+            if is_on_hold(self._database, connection):
                 return []
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
@@ -439,7 +444,8 @@ class TriggerStore:
         """Whether runs are to be started."""
         with self._database.read() as connection:
             query = select(_fired.c.poll).where(schema.DUE).limit(1)
-            return connection.execute(query).first() is not None
+            waits = connection.execute(query).first() is not None
+            return waits and not is_on_hold(self._database, connection)
 
     def claim_fired(self) -> list[OpenFired]:
         """Take runs that are to be started, oldest first, for a while."""

@@ -7,10 +7,11 @@ import stat
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, make_url
+from sqlalchemy import Column, Integer, MetaData, Table, make_url, update
 from support.runs import PATIENCE, open_runtime, workflow_of
 from support.stores import SPAWN
 from support.tenants import admin_of, connected, delete_and_die, made, names
@@ -30,6 +31,7 @@ from cloacina_core.errors import (
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of
 from cloacina_core.model.context import Context
+from cloacina_core.model.schedule.schedule import Schedule
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.tenant import Quotas, TenantState
 from cloacina_core.plugin import hookimpl
@@ -37,9 +39,12 @@ from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import DatabaseAdmin, Runtime
 from cloacina_core.runtime.limited_blobs import LimitedBlobStore
 from cloacina_core.settings import Settings
+from cloacina_core.store import schema
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.reading import RunFilter
+from cloacina_core.store.schedules import ScheduleStore
+from cloacina_core.store.watching import StoreWatcher
 
 FLOW = workflow_of({"only": []})
 
@@ -306,6 +311,44 @@ def test_what_waits_when_a_tenant_is_suspended_goes_on_when_it_may(
 
     assert suspended is RunStatus.QUEUED
     assert end.summary.status is RunStatus.SUCCEEDED
+
+
+def test_what_is_due_of_a_suspended_tenant_isnt_decided_before_it_is_resumed(
+    admin: DatabaseAdmin,
+) -> None:
+    team = made(admin, "acme")
+    database = Database(team.url, SystemClock())
+    store = ScheduleStore(database)
+    store.add(Schedule.checked("tick", "acme-etl", cron="* * * * * *"))
+    with database.begin() as connection:
+        connection.execute(update(schema.schedules).values(next_at=0))
+
+    admin.suspend_tenant("acme")
+    suspended = (store.next_look(), store.decide())
+    admin.resume_tenant("acme")
+    due = store.next_look()
+
+    assert suspended == (None, 0)
+    assert due is not None
+    assert due < timedelta(0)
+    assert store.decide() == 1
+    database.close()
+
+
+def test_engines_are_told_when_a_tenant_may_go_on(postgresql_url: str, tmp_path: Path) -> None:
+    with admin_of(tmp_path, postgresql_url) as admin:
+        team = made(admin, "acme")
+        admin.suspend_tenant("acme")
+        database = Database(team.url, SystemClock())
+        told = threading.Semaphore(0)
+        watcher = StoreWatcher(database, told.release, poll=timedelta(hours=1))
+        watcher.start()
+        told.acquire(timeout=PATIENCE)  # it begins with a look
+        admin.resume_tenant("acme")
+
+        assert told.acquire(timeout=PATIENCE)
+        watcher.stop()
+        database.close()
 
 
 def test_a_deleted_tenant_leaves_a_file_with_its_rows(admin: DatabaseAdmin, tmp_path: Path) -> None:

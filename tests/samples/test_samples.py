@@ -49,6 +49,7 @@ def test_all_samples_are_found() -> None:
         "hello_workflow",
         "native_stack/v1",
         "native_stack/v2",
+        "team_ledger",
         "two_versions/v1",
         "two_versions/v2",
         "weather_report",
