@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support.commands import command_server
+
 SAMPLES = Path(__file__).parents[2] / "sample_packages"
 SECONDS = 120
 
@@ -49,6 +51,23 @@ class Shell:
         return [sys.executable, "-P", "-m", "cloacina_core", *map(str, arguments)]
 
     def run(self, *arguments: str, stdin: str | None = None) -> Done:
+        """Run a command to its end, in a fork of a process that has imported it already.
+
+        With variables that count when Python starts, it is started anew.
+        """
+        if any(name.startswith("PYTHON") for name in self.variables):
+            return self._run_anew(arguments, stdin)
+        return Done(
+            *command_server().run(
+                [str(argument) for argument in arguments],
+                folder=self.folder,
+                environment=self.environment,
+                stdin=stdin,
+                seconds=SECONDS,
+            )
+        )
+
+    def _run_anew(self, arguments: tuple[str, ...], stdin: str | None) -> Done:
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
