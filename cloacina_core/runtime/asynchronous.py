@@ -17,8 +17,10 @@ from cloacina_core.model.explanation import Explanation
 from cloacina_core.model.limit import LimitUse
 from cloacina_core.model.run import LogLine, RunResult, RunSummary
 from cloacina_core.model.status import RunStatus
+from cloacina_core.runtime.asynchronous_events import AsyncSentEvents, AsyncSubscriptions
 from cloacina_core.runtime.asynchronous_schedules import AsyncSchedules
 from cloacina_core.runtime.asynchronous_secrets import AsyncSecrets
+from cloacina_core.runtime.asynchronous_triggers import AsyncTriggers
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.runtime import Runtime
 from cloacina_core.runtime.wanted import What
@@ -82,6 +84,12 @@ class AsyncRuntime:
         """What is to be started when."""
         self.secrets = AsyncSecrets(runtime.secrets)
         """What tasks ask for by name."""
+        self.sent_events = AsyncSentEvents(runtime.sent_events)
+        """What happened elsewhere."""
+        self.subscriptions = AsyncSubscriptions(runtime.subscriptions)
+        """What is to be started for that."""
+        self.triggers = AsyncTriggers(runtime.triggers)
+        """What is polled, to see what is to be started."""
 
     @classmethod
     async def open(

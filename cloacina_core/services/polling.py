@@ -98,6 +98,9 @@ class PollService(LookingService):
         self._running: dict[AttemptKey, _Running] = {}
         self._given_up: dict[AttemptKey, str] = {}
         """Polls that were given up and still run, and their triggers."""
+        self._is_looking = False
+        self._ending: set[AttemptKey] = set()
+        """Polls that have ended, and what they came to is being written."""
 
     def start(self) -> None:
         """Begin to poll."""
@@ -119,15 +122,24 @@ class PollService(LookingService):
         """Whether nothing is to be polled now, no poll runs, and no run is to be started."""
         due = self._store.next_look()
         is_due = due is not None and due <= timedelta(0)
-        return not (is_due or self._running or self._store.waits())
+        # In this order: what isn't due any more was claimed, and is one of the following by now.
+        is_beginning = self._is_looking
+        with self._lock:
+            is_polling = bool(self._running or self._ending)
+        return not (is_due or is_beginning or is_polling or self._store.waits())
 
     def look(self) -> float:
         """Do what is due; return in how many seconds something may be due again."""
         self._give_up_late()
-        room = MOST_POLLS - len(self._running)
-        without = set(self._given_up.values())
-        for claim in self._store.claim(self._new_id, room, without=without):
-            self._begin(claim)
+        with self._lock:
+            room = MOST_POLLS - len(self._running)
+            without = set(self._given_up.values())
+        self._is_looking = True
+        try:
+            for claim in self._store.claim(self._new_id, room, without=without):
+                self._begin(claim)
+        finally:
+            self._is_looking = False
         for fired in self._store.claim_fired():
             if self.is_stopping:
                 return 0
@@ -173,29 +185,35 @@ class PollService(LookingService):
             late = {key: one for key, one in self._running.items() if one.deadline <= now}
             for key, one in late.items():
                 del self._running[key]
+                self._ending.add(key)
                 self._given_up[key] = one.claim.trigger.name
         for key, one in late.items():
             self._executor.abandon(key)
             reason = f"timeout: it took longer than {one.claim.trigger.definition.timeout}"
             failed = PollOutcome(state=PollState.FAILED, reason=reason, definition=one.definition)
-            self._finish(one, failed)
+            self._finish(key, one, failed)
 
     def _report(self, outcome: Outcome) -> None:
         """Take how a poll ended, from any thread."""
         with self._lock:
             running = self._running.pop(outcome.key, None)
             self._given_up.pop(outcome.key, None)
+            if running is not None:
+                self._ending.add(outcome.key)
         if running is not None:
-            self._finish(running, _came_to(outcome, running))
+            self._finish(outcome.key, running, _came_to(outcome, running))
         self.wake()
 
-    def _finish(self, running: _Running, outcome: PollOutcome) -> None:
+    def _finish(self, key: AttemptKey, running: _Running, outcome: PollOutcome) -> None:
         name = running.claim.trigger.name
         try:
             if not self._store.finish(running.claim, outcome):
                 _log.warning("a poll of trigger %r came to its end too late", name)
         except CloacinaError as error:  # it is polled again when the claim is over
             _log.warning("what a poll of trigger %r came to can't be stored: %s", name, error)
+        finally:
+            with self._lock:
+                self._ending.discard(key)
         if outcome.state is PollState.FAILED:
             _log.warning("a poll of trigger %r failed: %s", name, outcome.reason)
 

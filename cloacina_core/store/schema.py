@@ -619,6 +619,8 @@ triggers = Table(
     Column("cursor", Text),
     Column("failures", Integer, nullable=False),
     Column("next_at", BigInteger, nullable=False),
+    # How long after the moment that it was said in `next_at` was, at most.
+    Column("pause", BigInteger, nullable=False),
     # The number of the last entry of its history.
     Column("polls", BigInteger, nullable=False),
     # The poll that has it, and until when.

@@ -26,6 +26,7 @@ from cloacina_core.model.sending.subscription import (
     SubscriptionState,
 )
 from cloacina_core.store import schema
+from cloacina_core.store.claimed import is_free
 from cloacina_core.store.database import Database
 from cloacina_core.store.event_order import hold
 from cloacina_core.store.event_rows import event_of
@@ -196,7 +197,8 @@ class SubscriptionStore:
             now = self._database.now_micros(connection)
             wanted = select(_deliveries.c.subscription).where(schema.DUE).distinct()
             free = select(_subscriptions).where(
-                _subscriptions.c.name.in_(wanted), _subscriptions.c.claimed_until <= now
+                _subscriptions.c.name.in_(wanted),
+                is_free(_subscriptions.c.claimed_until, now, CLAIM),
             )
             free = free.order_by(_subscriptions.c.name).limit(_AT_A_TIME)
             rows = connection.execute(free.with_for_update(skip_locked=True)).all()

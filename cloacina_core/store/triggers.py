@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, case, delete, func, insert, or_, select, update
 
 from cloacina_core.errors import ConflictError, NotFoundError
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, canonical, decode
 from cloacina_core.foundation.names import nearest
-from cloacina_core.model.polling.definition import TriggerDefinition
+from cloacina_core.model.polling.definition import LONGEST_POLL, TriggerDefinition
 from cloacina_core.model.polling.enabled import (
     EnabledTrigger,
     FiredRecord,
@@ -30,6 +30,7 @@ from cloacina_core.model.polling.enabled import (
 )
 from cloacina_core.model.polling.result import Fire
 from cloacina_core.store import schema
+from cloacina_core.store.claimed import is_free
 from cloacina_core.store.database import Database
 from cloacina_core.store.tenancy import is_on_hold
 from cloacina_core.store.watching import announce
@@ -154,6 +155,7 @@ class TriggerStore:
                 "paused": is_paused,
                 "failures": 0,
                 "next_at": now,
+                "pause": 0,
                 "polls": 0,
                 "created_at": now,
                 "updated_at": now,
@@ -287,8 +289,9 @@ class TriggerStore:
     def _to_poll(self, now: int, without: Collection[str]) -> Any:
         return select(_triggers).where(
             _triggers.c.paused.is_(False),
-            _triggers.c.next_at <= now,
-            _triggers.c.claimed_until <= now,
+            # Or the clock was put back since it was said when it is polled next.
+            or_(_triggers.c.next_at <= now, _triggers.c.next_at - _triggers.c.pause > now),
+            is_free(_triggers.c.claimed_until, now, LONGEST_POLL + MARGIN),
             _triggers.c.name.not_in(sorted(without)),
         )
 
@@ -299,8 +302,8 @@ class TriggerStore:
         definition = trigger.definition
         if definition.overlap == "skip" and self._is_live(connection, row.name):
             number = self._note(connection, row, _OVERLAPPED, now)
-            next_at = now + definition.every // _MICROSECOND
-            self._set(connection, row.name, polls=number, next_at=next_at)
+            pause = definition.every // _MICROSECOND
+            self._set(connection, row.name, polls=number, next_at=now + pause, pause=pause)
             return None
         until = now + (definition.timeout + MARGIN) // _MICROSECOND
         self._set(connection, row.name, claimed_by=poll_id, claimed_until=until)
@@ -354,6 +357,7 @@ class TriggerStore:
                 failures=failures,
                 polls=number,
                 next_at=now + pause if has_failed else max(now, claim.began + pause),
+                pause=pause,
                 claimed_by=None,
                 claimed_until=0,
             )
@@ -453,7 +457,7 @@ class TriggerStore:
             return []
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
-            query = select(_fired).where(schema.DUE, _fired.c.claimed_until <= now)
+            query = select(_fired).where(schema.DUE, is_free(_fired.c.claimed_until, now, CLAIM))
             query = query.order_by(_fired.c.trigger, _fired.c.poll, _fired.c.position)
             query = query.limit(_AT_A_TIME).with_for_update(skip_locked=True)
             rows = connection.execute(query).all()

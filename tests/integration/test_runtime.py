@@ -51,10 +51,14 @@ from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import AsyncRuntime, RunHandle, Runtime
 from cloacina_core.runtime.asynchronous import AsyncRunHandle
+from cloacina_core.runtime.asynchronous_events import AsyncSentEvents, AsyncSubscriptions
 from cloacina_core.runtime.asynchronous_schedules import AsyncSchedules
 from cloacina_core.runtime.asynchronous_secrets import AsyncSecrets
+from cloacina_core.runtime.asynchronous_triggers import AsyncTriggers
 from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.runtime.secrets import Secrets
+from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
+from cloacina_core.runtime.triggers import Triggers
 from cloacina_core.store import schema
 from cloacina_core.store.ownership import ProcessIdentity
 
@@ -848,6 +852,9 @@ class TestAsync:
             (RunHandle, AsyncRunHandle),
             (Schedules, AsyncSchedules),
             (Secrets, AsyncSecrets),
+            (SentEvents, AsyncSentEvents),
+            (Subscriptions, AsyncSubscriptions),
+            (Triggers, AsyncTriggers),
         ):
             waits = {name for name in vars(thread) if not name.startswith("_")} - quick
             assert waits - vars(loop).keys() - {"local", "of", "on_end"} == set()

@@ -220,7 +220,9 @@ def test_what_was_sent_is_started_by_who_comes_next(
     assert subscriptions.get("sub").due == 1
     ((claimed,),) = store.claim()  # and then its engine died
     assert store.claim() == [], "it was claimed a moment ago"
-    free_all(view)
+    with view.begin() as connection:  # the clock was put back since
+        statement = "update subscriptions set claimed_until = claimed_until + 86400000000"
+        connection.execute(text(statement))
 
     start()
 

@@ -1,10 +1,14 @@
 """Triggers are polled by one engine at a time, and each run that they ask for starts once."""
 
 import itertools
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,8 +25,11 @@ from cloacina_core.model.polling.result import Fire
 from cloacina_core.model.status import RunStatus
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import Runtime
+from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.triggers import Triggers, UndeclaredTriggerError
+from cloacina_core.store.sent_events import SentEventStore
+from cloacina_core.store.subscriptions import SubscriptionStore
 from cloacina_core.store.triggers import (
     PollOutcome,
     TriggerExistsError,
@@ -354,6 +361,26 @@ def test_what_was_fired_is_started_by_who_comes_next(
     assert len(runtime.list()) == 1
 
 
+def test_a_clock_that_is_put_back_silences_no_trigger(
+    view: StoreView, triggers: Triggers, store: TriggerStore
+) -> None:
+    triggers.enable(PACKAGE, "quiet")
+    skipped = PollOutcome(state=PollState.SKIPPED)
+    (claim,) = store.claim(new_id, 1)
+    store.finish(claim, skipped)
+    assert store.claim(new_id, 1) == []
+    with view.begin() as connection:  # as if it were yesterday again
+        connection.execute(text("update triggers set next_at = next_at + 86400000000"))
+
+    (claim,) = store.claim(new_id, 1)
+    with view.begin() as connection:
+        connection.execute(text("update triggers set claimed_until = claimed_until + 86400000000"))
+
+    (again,) = store.claim(new_id, 1)
+    assert not store.finish(claim, skipped)
+    assert store.finish(again, skipped)
+
+
 def test_a_key_is_fired_again_behind_its_window(triggers: Triggers, store: TriggerStore) -> None:
     triggers.enable(PACKAGE, "repeats")
     states = []
@@ -431,3 +458,70 @@ def test_what_isnt_declared_is_refused(triggers: Triggers) -> None:
         triggers.enable("acme-etl/nightly", "quiet")
     with pytest.raises(InputError, match="goes with the name"):
         triggers.enable(PACKAGE, stored_as="mine")
+
+
+@contextmanager
+def engine_process(view: StoreView) -> Iterator["subprocess.Popen[str]"]:
+    """Yield an engine in a process of its own; kill it in the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cloacina_core", "engine", "run"],
+        env={
+            **os.environ,
+            "CLOACINA_HOME": str(view.home),
+            "CLOACINA_DATABASE_URL": view.settings.database_url,
+            "CLOACINA_BLOB_STORE": "file",  # where the view has them
+            "CLOACINA_LEASE": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        sys.stdout.write(process.communicate()[0])  # pytest shows it when the test fails
+
+
+@pytest.mark.slow
+def test_engines_that_are_killed_lose_no_file_and_no_event(
+    view: StoreView, triggers: Triggers, folder: Path
+) -> None:
+    events = SentEvents(lambda: SentEventStore(view.database), SystemClock(), max_bytes=1000)
+    subscriptions = Subscriptions(
+        lambda: SubscriptionStore(view.database), Sources(view, plugins())
+    )
+    subscriptions.add("paid", "acme-etl/nightly==1.0", event="paid")
+    triggers.enable(PACKAGE, "files")
+
+    def has_begun(count: int) -> bool:
+        with view.read() as connection:
+            found = connection.execute(text("select count(*) from runs")).scalar_one()
+        return int(found) >= count
+
+    def free_all() -> None:  # what the dead have claimed, at once and not after half a minute
+        with view.begin() as connection:
+            for table in ("triggers", "trigger_firings", "subscriptions"):
+                connection.execute(text(f"update {table} set claimed_until = 0"))
+
+    for number, pause in enumerate((0.3, 0.0, 0.15)):
+        with engine_process(view):
+            for part in range(5):
+                (folder / f"{number}-{part}.csv").touch()
+                events.send("paid", {"number": number, "part": part})
+            wait_until(partial(has_begun, 10 * number + 3))
+            time.sleep(pause)  # anywhere in its work
+        free_all()
+    with engine_process(view):
+        wait_until(lambda: has_begun(30) and not subscriptions.get("paid").due)
+        started(triggers, "files", 15)
+
+    with view.read() as connection:
+        keys = connection.execute(text("select id, idempotency_key from runs")).all()
+    fired = [one for poll in triggers.history("acme-etl.files", limit=100) for one in poll.fired]
+    names = [one.key for one in fired if one.state is FiredState.STARTED]
+    assert sorted(names) == sorted(path.name for path in folder.iterdir())
+    delivered = subscriptions.history("paid", limit=100)
+    assert [one.number for one in delivered] == list(range(15, 0, -1))
+    assert {one.run_id for one in (*delivered, *fired)} == {run for run, _ in keys}
+    assert len(keys) == 30

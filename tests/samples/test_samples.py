@@ -46,6 +46,7 @@ def test_all_samples_are_found() -> None:
     assert names == {
         "cron_reports",
         "customer_list",
+        "drop_folder",
         "hello_workflow",
         "native_stack/v1",
         "native_stack/v2",

@@ -536,6 +536,7 @@ def _create_triggers() -> None:
         sa.Column("cursor", sa.Text),
         sa.Column("failures", sa.Integer, nullable=False),
         sa.Column("next_at", sa.BigInteger, nullable=False),
+        sa.Column("pause", sa.BigInteger, nullable=False),
         sa.Column("polls", sa.BigInteger, nullable=False),
         sa.Column("claimed_by", sa.String(26)),
         sa.Column("claimed_until", sa.BigInteger, nullable=False, server_default="0"),

@@ -1,0 +1,1 @@
+"""Files that are dropped into a folder start runs, and so do events."""
