@@ -39,6 +39,7 @@ ACTS: Mapping[str, Act | None] = MappingProxyType(
         "schedule list": _of("schedules.all"),
         "schedule show": _of("schedules.get", "name"),
         "schedule update": _of("schedules.update", "name"),
+        "schedule restore": _of("schedules.restore", "name"),
         "schedule pause": _of("schedules.pause", "names"),
         "schedule resume": _of("schedules.resume", "names"),
         "schedule delete": _of("schedules.delete", "name"),

@@ -143,6 +143,17 @@ def enable_schedules(
         console.say(f"schedule {state.schedule.name!r} is {word}")
 
 
+@schedule.command("restore")
+@click.argument("name")
+@command_options
+@pass_console
+def restore_schedule(console: Console, *, name: str) -> None:
+    """Undo all changes of a schedule that a package declared: as it is declared now."""
+    state = schedules_of(console).restore(name)
+    console.emit(state.to_json(), _text(state))
+    console.say(f"schedule {name!r} is as it is declared")
+
+
 @schedule.command("disable")
 @click.argument("reference")
 @click.argument("name", required=False)

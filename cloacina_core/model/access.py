@@ -221,6 +221,7 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "schedules.add": changes(_RUN, "name", "reference", "cron"),
         "schedules.update": changes(_RUN, "name"),
         "schedules.enable": changes(_RUN, "reference", "name", "stored_as"),
+        "schedules.restore": changes(_RUN, "name"),
         "schedules.disable": changes(_RUN, "reference", "name"),
         "schedules.pause": changes(_RUN, "name", at_once=True),
         "schedules.resume": changes(_RUN, "name", at_once=True),

@@ -35,6 +35,10 @@ class AsyncSchedules:
         """Keep what a package declares; arguments are those of `Schedules.enable`."""
         return await asyncio.to_thread(self._schedules.enable, reference, name, **options)
 
+    async def restore(self, name: str) -> ScheduleState:
+        """Undo what was changed of a declared schedule, see `Schedules.restore`."""
+        return await asyncio.to_thread(self._schedules.restore, name)
+
     async def disable(self, reference: str, name: str | None = None) -> Sequence[str]:
         """Forget what was enabled, see `Schedules.disable`."""
         return await asyncio.to_thread(self._schedules.disable, reference, name)

@@ -5,12 +5,14 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from cloacina_core.errors import InputError
+from cloacina_core.errors import ConflictError, InputError
 from cloacina_core.foundation.clock import Clock, iso
 from cloacina_core.foundation.ids import IdFactory
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.release import Reference
 from cloacina_core.model.schedule.firing import Firing
+from cloacina_core.model.schedule.following import Followed
 from cloacina_core.model.schedule.schedule import (
     MOST_PARALLEL,
     Backfill,
@@ -125,6 +127,29 @@ class Schedules:
         ]
         return [self._store.add(*one, is_paused=paused) for one in wanted]
 
+    def restore(self, name: str) -> ScheduleState:
+        """Have a schedule be again what its package declares, without what `update` changed.
+
+        It goes on from now, if it is due at other moments then.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+            InputError: no package declared it.
+            NotFoundError: what it follows isn't there any more, or declares it no more.
+            ConflictError: somebody else changed it at this moment.
+        """
+        following = self._store.get(name).following
+        if following is None:
+            raise InputError(f"no package declared schedule {name!r}; people made it")
+        chosen = self._sources.choose(following.reference)
+        (declared,) = declared_by(chosen, following.schedule)
+        reference = Reference.parse(following.reference)
+        schedule, anew = followed_anew(declared, name, reference, chosen)
+        followed = Followed(following=anew, schedule=schedule)
+        if not FollowingStore(self._database()).follow(name, following, followed):
+            raise ConflictError(f"schedule {name!r} was changed meanwhile; look at it again")
+        return self._store.get(name)
+
     def disable(self, reference: str, name: str | None = None) -> Sequence[str]:
         """Forget schedules that were enabled, with their history; runs that they started go on.
 
@@ -141,11 +166,9 @@ class Schedules:
         """
         followed = str(package_reference(reference))
         names = [
-            state.schedule.name
-            for state in FollowingStore(self._database()).followers()
-            if state.following is not None
-            and state.following.reference == followed
-            and name in (None, state.following.schedule)
+            kept_as
+            for kept_as, following in FollowingStore(self._database()).followers().items()
+            if following.reference == followed and name in (None, following.schedule)
         ]
         if not names:
             raise UnknownScheduleError(f"{followed} {name or ''}".strip(), [])

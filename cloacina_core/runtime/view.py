@@ -2,8 +2,8 @@
 
 import os
 import threading
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.history import StoredHistory
 from cloacina_core.store.schedules import ScheduleStore
+from cloacina_core.store.watching import announce
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -77,9 +78,12 @@ class StoreView:
         """Return the schedules whose runs get what a channel points to, by name."""
         return ScheduleStore(self.database).on_channel(package, channel)
 
-    def begin(self) -> "AbstractContextManager[Connection]":
-        """Open a write transaction on the store."""
-        return self.database.begin()
+    @contextmanager
+    def begin(self) -> "Iterator[Connection]":
+        """Open a write transaction on the store; engines may have to look at what it writes."""
+        with self.database.begin() as connection:
+            yield connection
+            announce(connection)
 
     def read(self) -> "AbstractContextManager[Connection]":
         """Open a read-only transaction on the store."""

@@ -1,9 +1,8 @@
 """Has schedules that packages declared follow their channels from release to release."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 
 from cloacina_core.engine.acceptance import RunRequest, Wanted
 from cloacina_core.errors import (
@@ -18,7 +17,6 @@ from cloacina_core.model.release import Reference, ResolvedBy
 from cloacina_core.model.schedule.declared import DeclaredSchedule
 from cloacina_core.model.schedule.following import Followed, Following
 from cloacina_core.model.schedule.schedule import Schedule
-from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.plugin.resolution import ChosenRelease
 from cloacina_core.store.following import FollowingStore
 
@@ -129,12 +127,12 @@ class Follower:
         Raises:
             StoreError: the store failed.
         """
-        for reference, states in _by_reference(self._store.followers()).items():
+        for reference, followers in _by_reference(self._store.followers()).items():
             try:
                 chosen = self._choose(reference)
-                for state, following in states:
+                for name, following in followers:
                     if following.digest != chosen.release.digest:
-                        self._store.follow(state, followed(state, following, chosen))
+                        self._store.follow(name, following, followed(name, following, chosen))
                 self._told.pop(reference, None)
             except StoreError:
                 raise
@@ -144,8 +142,13 @@ class Follower:
                     self._told[reference] = error.message
 
 
-def followed(state: ScheduleState, following: Following, chosen: ChosenRelease) -> Followed:
+def followed(name: str, following: Following, chosen: ChosenRelease) -> Followed:
     """Return what is to become of a stored schedule, now that it follows a release.
+
+    Args:
+        name: of the schedule.
+        following: what it followed.
+        chosen: the release.
 
     Raises:
         CloacinaError: the release is refused.
@@ -154,7 +157,7 @@ def followed(state: ScheduleState, following: Following, chosen: ChosenRelease) 
     following = replace(following, version=release.version, digest=release.digest)
     try:
         (declaration,) = declared_by(chosen, following.schedule)
-        schedule = following.applied(state.schedule.name, declaration)
+        schedule = following.applied(name, declaration)
         require_fit(schedule, chosen.definition(declaration.workflow))
     except UnknownDeclarationError as error:
         return Followed(following=following, schedule=None, reason=error.message)
@@ -165,15 +168,11 @@ def followed(state: ScheduleState, following: Following, chosen: ChosenRelease) 
 
 
 def _by_reference(
-    states: Iterable[ScheduleState],
-) -> Mapping[str, Sequence[tuple[ScheduleState, Following]]]:
+    followers: Mapping[str, Following],
+) -> Mapping[str, Sequence[tuple[str, Following]]]:
     """Return the schedules that may have to move, by what they follow."""
-    found = [
-        (state, state.following)
-        for state in states
-        if state.following is not None and not state.following.is_pinned
-    ]
-    found.sort(key=lambda one: one[1].reference)
-    return {
-        reference: list(group) for reference, group in groupby(found, lambda one: one[1].reference)
-    }
+    found: dict[str, list[tuple[str, Following]]] = {}
+    for name, following in followers.items():
+        if not following.is_pinned:
+            found.setdefault(following.reference, []).append((name, following))
+    return found

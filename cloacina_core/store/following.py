@@ -1,15 +1,16 @@
 """Moves schedules that a package declared on to what its next release declares."""
 
+from collections.abc import Mapping
+
 from sqlalchemy import Connection, select
 
 from cloacina_core.foundation.json_value import canonical
-from cloacina_core.model.schedule.following import Followed
+from cloacina_core.model.schedule.following import Followed, Following
 from cloacina_core.model.schedule.schedule import Schedule
-from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.deciding import decide_due
-from cloacina_core.store.schedule_rows import change, find, get, next_at, state_of
+from cloacina_core.store.schedule_rows import change, find, get, next_at
 
 _schedules = schema.schedules
 _MOMENTS = ("cron", "timezone", "gap", "fold", "jitter", "starts_at", "ends_at")
@@ -21,33 +22,34 @@ class FollowingStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def followers(self) -> list[ScheduleState]:
-        """Return the schedules that were declared by a package, by name."""
-        query = select(_schedules).where(_schedules.c.declared.is_not(None))
+    def followers(self) -> Mapping[str, Following]:
+        """Return what each schedule that was declared by a package follows, by its name."""
+        query = select(_schedules.c.name, _schedules.c.declared)
+        query = query.where(_schedules.c.declared.is_not(None)).order_by(_schedules.c.name)
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(_schedules.c.name))
-            return [state_of(row) for row in rows]
+            rows = connection.execute(query)
+            return {row.name: Following.from_text(row.declared) for row in rows}
 
-    def follow(self, before: ScheduleState, followed: Followed) -> bool:
+    def follow(self, name: str, before: Following, followed: Followed) -> bool:
         """Let a schedule be what is declared now; False when another engine was faster.
 
         What was due up to now is decided on by what was declared before. From now on the new
         declaration holds: its past isn't made up for, and no firing is met twice.
 
         Args:
-            before: the schedule, as it was when it was asked what is declared.
+            name: of the schedule.
+            before: what it followed when it was asked what is declared.
             followed: what is to become of it.
         """
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
-            row = find(connection, before.schedule.name, lock=True, skip_locked=True)
-            known = None if before.following is None else before.following.to_text()
-            if row is None or row.declared != known:
+            row = find(connection, name, lock=True, skip_locked=True)
+            if row is None or row.declared != before.to_text():
                 return False
             if row.next_at is not None and row.next_at <= now:
                 decide_due(connection, row, now)
             if followed.schedule is None:
-                self._rest(connection, followed, row.name, now)
+                self._rest(connection, followed, name, now)
             else:
                 self._go_on(connection, followed, followed.schedule, now)
             return True

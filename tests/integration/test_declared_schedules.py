@@ -220,6 +220,26 @@ def test_what_an_operator_changed_stays_changed(
         schedules.update(NAME, reference="acme-etl/nightly==1.0")
 
 
+def test_what_was_changed_is_given_back(
+    schedules: Schedules, promote: Callable[[str], object], follow: Callable[[], None]
+) -> None:
+    promote("1.0")
+    schedules.enable("acme-etl@stable")
+    schedules.update(NAME, cron="0 5 * * *")
+    promote("2.0")
+    follow()
+    assert cron_of(schedules.get(NAME)) == "0 5 * * *"
+
+    restored = schedules.restore(NAME)
+
+    assert cron_of(restored) == "@hourly"
+    assert restored.following is not None
+    assert restored.following.overridden == {}
+    schedules.add("job", "acme-etl/nightly", cron="@daily")
+    with pytest.raises(InputError, match="people made it"):
+        schedules.restore("job")
+
+
 def test_what_was_changed_and_no_longer_fits_pauses_it(
     view: StoreView,
     schedules: Schedules,
@@ -388,6 +408,7 @@ def test_schedules_are_awaited_too(view: StoreView, promote: Callable[[str], obj
         assert (await found.update("job", priority=1)).schedule.priority == 1
         assert (await found.pause(NAME)).is_paused
         assert not (await found.resume(NAME)).is_paused
+        assert (await found.restore(NAME)).following is not None
         assert await found.get(NAME) != kept[0]
         assert len(await found.next("job", count=3)) == 3
         assert await found.history("job") == []

@@ -1,7 +1,7 @@
 """A registry with real storage, real signatures and packages that can be run, for tests."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from cloacina_core.settings import Settings
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.schedules import ScheduleStore
+from cloacina_core.store.watching import announce
 from cloacina_registry import hooks
 from cloacina_registry.audit.signed import RegistryKey
 from cloacina_registry.dependencies.gathering import Provision
@@ -74,9 +75,12 @@ class StoreView:
         """Return the schedules on a channel."""
         return ScheduleStore(self.database).on_channel(package, channel)
 
-    def begin(self) -> AbstractContextManager[Connection]:
-        """Open a write transaction."""
-        return self.database.begin()
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Open a write transaction, and tell engines of it."""
+        with self.database.begin() as connection:
+            yield connection
+            announce(connection)
 
     def read(self) -> AbstractContextManager[Connection]:
         """Open a read-only transaction."""
