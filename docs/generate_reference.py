@@ -26,7 +26,7 @@ from cloacina_core.cli import main
 from cloacina_core.cli.acts import ACTS
 from cloacina_core.cli.console import command_options
 from cloacina_core.errors import CloacinaError
-from cloacina_core.model.access import VERBS, Rule
+from cloacina_core.model.access import COMMAND_VERBS, VERBS, Rule
 from cloacina_core.settings import ENVIRONMENT_PREFIX, UNLIMITED, Settings
 from cloacina_registry.access import ACTS as REGISTRY_ACTS
 from cloacina_registry.access import VERBS as REGISTRY_VERBS
@@ -185,7 +185,7 @@ def verbs() -> str:
     """Return every verb with its role, and whether it is a change."""
     rows = [
         (f"`{verb}`", "withheld" if rule.role is None else f"`{rule.role.value}`", _told(rule))
-        for verb, rule in sorted({**VERBS, **REGISTRY_VERBS}.items())
+        for verb, rule in sorted({**VERBS, **COMMAND_VERBS, **REGISTRY_VERBS}.items())
     ]
     return table(("Verb", "Role", "Audit"), rows)
 

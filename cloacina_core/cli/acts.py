@@ -6,11 +6,12 @@ Whoever adds a command adds its row. Until then it counts as a change that needs
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from cloacina_core.model.access import VERBS, Act, Role, act, changes
+from cloacina_core.model.access import COMMAND_VERBS, VERBS, Act, Role, act, changes
 
 
 def _of(verb: str, target: str | None = None) -> Act:
-    return act(verb, target, rule=VERBS[verb])
+    rule = VERBS[verb] if verb in VERBS else COMMAND_VERBS[verb]
+    return act(verb, target, rule=rule)
 
 
 ACTS: Mapping[str, Act | None] = MappingProxyType(

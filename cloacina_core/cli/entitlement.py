@@ -1,8 +1,12 @@
 """Whether who calls a command may, found out in one place for all of them.
 
-Who gives an API key has the role of the key. Who gives none is the user of this process, who could
-read and write the store's files without us as well, and may do everything; unless the setting
-`require_api_key` says that nobody comes in without.
+1. Who gives an API key has the role of the key, whoever they are on this host.
+2. Who gives none is the user of this process, who could read and write the store's files without us
+   as well, and may do everything; unless the setting `require_api_key` is on.
+3. The key comes from the environment alone: others can read the arguments of a process. It is taken
+   out of there, so that no task, build or other program that the command starts has it.
+4. Nothing of the command runs before the gate has let it through.
+5. Of options, their names are told, never what was given for them.
 """
 
 import os

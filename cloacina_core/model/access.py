@@ -37,7 +37,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who asks."""
+    """Who asks.
+
+    No tenant is named: it is the one whose store was opened, and nothing could say otherwise.
+    """
 
     name: str
     """Of the API key, or `USER@HOST` for one who needs none."""
@@ -192,22 +195,6 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "audit.end": WITHHELD,
         "audit.one_transaction": WITHHELD,
         "audit.forget": WITHHELD,  # for retention
-        # Of the command line alone.
-        "engine.run": changes(_ADMIN),
-        "engines.list": reads(),
-        "tenants.create": changes(_ADMIN, "name"),
-        "tenants.quota": changes(_ADMIN, "name"),
-        "tenants.suspend": changes(_ADMIN, "name"),
-        "tenants.resume": changes(_ADMIN, "name"),
-        "tenants.rotate_password": changes(_ADMIN, "name"),
-        "tenants.delete": changes(_ADMIN, "name"),
-        "tenants.upgrade": changes(_ADMIN, "name"),
-        "tenants.list": reads(role=_ADMIN),
-        "tenants.show": reads("name", role=_ADMIN),
-        "db.backup": changes(_ADMIN, "path"),  # it takes everything away
-        "db.check": reads(role=_ADMIN),
-        "db.info": reads(),
-        "db.prune": changes(_ADMIN),
         # Of a run that was submitted.
         "handle.id": reads(),
         "handle.status": reads("id"),
@@ -271,3 +258,24 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
 
 Whoever adds a verb adds its row. What plugins can do stands in tables of their own.
 """
+
+COMMAND_VERBS: Mapping[str, Rule] = MappingProxyType(
+    {
+        "engine.run": changes(_ADMIN),
+        "engines.list": reads(),
+        "tenants.create": changes(_ADMIN, "name"),
+        "tenants.quota": changes(_ADMIN, "name"),
+        "tenants.suspend": changes(_ADMIN, "name"),
+        "tenants.resume": changes(_ADMIN, "name"),
+        "tenants.rotate_password": changes(_ADMIN, "name"),
+        "tenants.delete": changes(_ADMIN, "name"),
+        "tenants.upgrade": changes(_ADMIN, "name"),
+        "tenants.list": reads(role=_ADMIN),
+        "tenants.show": reads("name", role=_ADMIN),
+        "db.backup": changes(_ADMIN, "path"),  # it takes everything away
+        "db.check": reads(role=_ADMIN),
+        "db.info": reads(),
+        "db.prune": changes(_ADMIN),
+    }
+)
+"""What can be done from the command line alone."""

@@ -1,8 +1,12 @@
 """A runtime, a part of it, or a plugin's part, as somebody sees it whose acts are checked.
 
-It stands in for the thing itself and has the same verbs. Each goes through the gate, by its row in
-the table: whatever has no row there is refused, be it added tomorrow. Runs that come out of it are
-guarded like it, and what yields one thing after the other looks at the key before each.
+It stands in for the thing itself and has the same verbs.
+
+1. Each verb goes through the gate, by its row in the table. What has no row is refused, be it added
+   tomorrow; so is what begins with an underscore.
+2. A part of the thing, and a run that comes out of it, are guarded like it.
+3. What yields one thing after the other looks at the key before each.
+4. Of the arguments, those are told that the row names, and only as plain short text or numbers.
 
 It keeps those who come from outside, through a server that holds it, from what they may not do. It
 is no wall between pieces of Python in one process: nothing is.
