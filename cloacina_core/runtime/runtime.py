@@ -1,36 +1,23 @@
 """The runtime: an engine on a store, with plugins and sources of workflows. It only delegates."""
 
 import os
-import random
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from importlib_metadata import version
-
 from cloacina_core.engine.acceptance import RunRequest, Wanted
-from cloacina_core.engine.attempt import direct
-from cloacina_core.engine.capture import Capture
-from cloacina_core.engine.children import ChildStarter
-from cloacina_core.engine.engine import Engine, EngineLimits
-from cloacina_core.engine.executors.threads import ThreadExecutor
-from cloacina_core.engine.late import LateResults
-from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
-from cloacina_core.engine.live_logs import LiveLogs
-from cloacina_core.engine.notifier import Notifier, Observer
+from cloacina_core.engine.engine import Engine
+from cloacina_core.engine.notifier import Observer
 from cloacina_core.engine.requests import Completion, Submission
-from cloacina_core.engine.spilling import Spill
 from cloacina_core.errors import (
     IllegalTransitionError,
     InputError,
     RunOwnedElsewhereError,
     StoreError,
-    TenantSuspendedError,
 )
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
@@ -46,9 +33,8 @@ from cloacina_core.model.status import RunStatus
 from cloacina_core.model.stored import StoredRun
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin.manager import Plugins
-from cloacina_core.runtime.children import ChildResolver, read_child
 from cloacina_core.runtime.control import RunControl, repeated, take_outcomes
-from cloacina_core.runtime.executing import make_pool, make_runner
+from cloacina_core.runtime.engine_host import EngineHost
 from cloacina_core.runtime.explainer import Explainer
 from cloacina_core.runtime.following import RunFollower
 from cloacina_core.runtime.guarded import act_as
@@ -56,36 +42,26 @@ from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.plugin_services import PluginServices
 from cloacina_core.runtime.schedules import Schedules, context_of
-from cloacina_core.runtime.secrets import OpenedOnce, Secrets
+from cloacina_core.runtime.secrets import Secrets
 from cloacina_core.runtime.sent_events import SentEvents, Subscriptions, open_events
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.triggers import Triggers, open_triggers
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.runtime.wanted import What, definition_of, find_wanted
 from cloacina_core.services.following import Follower
-from cloacina_core.services.incarnations import Incarnations
 from cloacina_core.services.looking import LookingService
-from cloacina_core.services.recovery import RecoveryService, RunTaker
 from cloacina_core.services.retention import RetentionService, expiries
 from cloacina_core.services.scheduling import ScheduleService
 from cloacina_core.settings import Settings, read_settings
 from cloacina_core.store.api_keys import ApiKeyStore
 from cloacina_core.store.audit import Audit
-from cloacina_core.store.blobs import DatabaseBlobStore
-from cloacina_core.store.claiming import Claims, CodeHere
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.following import FollowingStore
-from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.permits import Permits
 from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Retention
 from cloacina_core.store.schedules import OpenFiring, ScheduleStore
-from cloacina_core.store.tenancy import refusal_of, slots_of
 from cloacina_core.store.watching import StoreWatcher
-from cloacina_core.store.writing import RunWriter
-
-_PAGE = 100
-"""How many of the runs that a run asked for are looked at at a time."""
 
 
 class Runtime:
@@ -125,69 +101,29 @@ class Runtime:
         self._view = StoreView(settings, clock, plugins)
         database = self._view.database
         self._reader = RunReader(database)
-        self._ownership = Ownership(database, settings.lease)
-        self._commands = CommandStore(database)
         self._permits = Permits(database)
         self._explainer = Explainer(database)
         self._follower = RunFollower(database, self._reader)
         self._sources = Sources(self._view, plugins)
-        self._library = WorkflowLibrary(self._sources.all, max_loaded=settings.loaded_releases)
-        for workflow in workflows:
-            self._library.register(workflow)
-        self._notifier = Notifier()
-        if (observer := plugins.observer()) is not None:
-            self._notifier.add(observer)
-        self._capture = Capture(pass_on=pass_output_on)
-        self._spill = Spill(
-            DatabaseBlobStore(database),
-            spill_bytes=settings.spill_bytes,
-            max_spilled_bytes=settings.max_spilled_bytes,
-        )
-        self._live = LiveLogs(clock)
-        self._workers = make_pool(settings, clock, os.environ)
-        runner = make_runner(
-            settings,
-            library=self._library,
-            pool=self._workers,
-            clock=clock,
-            wrap=plugins.wrapper() or direct,
-            spill=self._spill,
-            child=partial(read_child, self._reader),
-            live=self._live,
-            secrets=OpenedOnce(self._view).read,
-        )
-        self._resolving = ThreadPoolExecutor(max_workers=2, thread_name_prefix="cloacina-children")
-        self._children = ChildStarter(
-            resolver=ChildResolver(self._sources, self._library),
-            ids=self._ids,
-            clock=clock,
-            ended=self._reader.ended,
-            max_depth=settings.max_run_depth,
-            spill=self._spill,
-            elsewhere=self._resolving.submit,
-            on_queued=self._await_turn,
-            refusal=refusal_of(database),
-        )
-        self._executor = ThreadExecutor(runner)
-        self._recover = recover
-        self._awaited: set[RunId] = set()
-        self._late = LateResults()
-        self._recovery = RecoveryService(self._look, settings.lease)
-        self._engines = Incarnations(
-            self._make_engine,
-            ownership=self._ownership,
-            version=version("cloacina"),
-            lease=settings.lease,
-            clock=clock,
-            on_lost=database.interrupt,
-            on_new=self._recovery.wake,
-        )
-        self._control = RunControl(
-            look=self._look_for_commands,
+        self._host = EngineHost(
+            self._view,
+            plugins,
+            self._sources,
             reader=self._reader,
-            commands=self._commands,
+            clock=clock,
             ids=self._ids,
-            go_on=self._go_on,
+            recover=recover,
+            pass_output_on=pass_output_on,
+            on_taken=self._on_taken,
+        )
+        for workflow in workflows:
+            self._host.library.register(workflow)
+        self._control = RunControl(
+            look=self._host.look_for_commands,
+            reader=self._reader,
+            commands=CommandStore(database),
+            ids=self._ids,
+            go_on=self._host.go_on,
         )
         self.api_keys = ApiKeyStore(database)
         self.audit = Audit(database, self._ids)
@@ -205,35 +141,20 @@ class Runtime:
             clock,
             self._sources,
             max_bytes=settings.max_value_bytes,
-            engine=lambda: self._engines.engine.id,
+            engine=lambda: self._host.engine.id,
             submit=self.submit if recover else None,
         )
         self.triggers, self._polling = open_triggers(
             database,
             clock,
             self._sources,
-            ThreadExecutor(
-                make_runner(
-                    settings,
-                    library=self._library,
-                    pool=self._workers,
-                    clock=clock,
-                    wrap=direct,
-                    secrets=OpenedOnce(self._view).read,
-                )
-            ),
+            self._host.poll_executor(),
             max_bytes=settings.max_value_bytes,
             submit=self.submit if recover else None,
         )
         self.secrets = Secrets.of(self._view)
-        self._taker = RunTaker(
-            self._ownership,
-            Claims(database, CodeHere(self._library.sources, self._has_code)),
-            self._reader,
-            self._recovery.wake,
-        )
         self._watcher = StoreWatcher(database, self._on_change, on_poll=self._on_poll)
-        self._plugin_services = PluginServices(plugins.services(self._view), self._notifier)
+        self._plugin_services = PluginServices(plugins.services(self._view), self._host.notifier)
         self._closing = threading.Lock()
         self._closed = False
         self._start()
@@ -266,31 +187,6 @@ class Runtime:
         plugins = Plugins.of_environment(settings.blocked_plugins)
         return cls(settings, plugins, workflows=workflows, recover=recover)
 
-    def _make_engine(self) -> Engine:
-        """Return one more incarnation of this runtime's engine."""
-        settings = self.settings
-        return Engine(
-            self._ids.engine_id(),
-            writer=RunWriter(self._view.database),
-            commands=self._commands,
-            ownership=self._ownership,
-            permits=self._permits,
-            executor=self._executor,
-            notifier=self._notifier,
-            clock=self._clock,
-            chance=random.Random().random,  # noqa: S311 - not the common one: tasks may seed it
-            children=self._children,
-            late=self._late,
-            library=self._library,
-            live=self._live,
-            limits=EngineLimits(
-                slots_of(self._view.database, settings.slots),
-                settings.max_value_bytes,
-                settings.max_live_runs,
-                settings.cancel_grace,
-            ),
-        )
-
     def _make_retention(self) -> RetentionService:
         settings = self.settings
         return RetentionService(
@@ -302,14 +198,10 @@ class Runtime:
 
     def _start(self) -> None:
         try:
-            self._engines.start()
+            self._host.start()
         except StoreError:
-            self._notifier.stop()
             self._view.close()
             raise
-        self._capture.start()
-        self._live.start()
-        self._recovery.start()
         self._watcher.start()
         for service in self._services():
             service.start()
@@ -328,11 +220,11 @@ class Runtime:
         Returns:
             False when some attempts still run; `close` gives them up.
         """
-        self._recovery.stop()  # takes no more runs
+        self._host.take_no_more()
         for service in (self._scheduling, self._delivering, self._polling):
             if service is not None:
                 service.stop()
-        return self._engines.engine.drain(timeout)
+        return self._host.drain(timeout)
 
     def close(self) -> None:
         """Give live runs back and stop. Attempts that run are given up and will be repeated.
@@ -345,19 +237,13 @@ class Runtime:
                 self._stop()
 
     def _stop(self) -> None:
-        self._recovery.stop()
+        self._host.take_no_more()
         self._watcher.stop()
         for service in self._services():
             service.stop()
-        self._engines.stop()
-        self._executor.stop()
-        self._live.stop()
-        self._workers.close()
-        self._resolving.shutdown(cancel_futures=True)
+        self._host.stop()
         self._sources.close()
-        self._notifier.stop()
         self._plugin_services.stop()
-        self._capture.stop()
         self._view.close()
         self._follower.close()
 
@@ -415,7 +301,7 @@ class Runtime:
             priority=priority,
             concurrency_key=concurrency_key,
         )
-        engine = self._engines.ready()
+        engine = self._host.ready()
         return self._accepted(engine, self._hand_in(engine, run_id, request, detach=detach))
 
     def submit_many(
@@ -471,7 +357,7 @@ class Runtime:
                 error.add_note(f"these are the params of run {number}, counted from 0")
                 raise
             requests.append((run_id, request))
-        engine = self._engines.ready()
+        engine = self._host.ready()
         submissions = [
             self._hand_in(engine, run_id, request, detach=detach) for run_id, request in requests
         ]
@@ -487,14 +373,14 @@ class Runtime:
         origin: StoredRun | None = None,
     ) -> Submission:
         """Hand a request to the engine; with an origin, some outcomes of that run go with it."""
-        run = request.spilled(self._spill).begin(
+        run = request.spilled(self._host.spill).begin(
             engine.plan_of(request.definition),
             run_id,
             now=self._clock.now(),
             engine=None if detach or request.is_limited else engine.id,
         )
         if request.is_limited and not detach:
-            self._await_turn(run_id)
+            self._host.await_turn(run_id)
         if origin is not None and request.repeats_from is not None:
             take_outcomes(run, origin, request.repeats_from)
         submission = Submission(run, request.digest)
@@ -531,11 +417,7 @@ class Runtime:
             run_id: the id, or the unique beginning of one.
         """
         found = self._reader.find(run_id)
-        try:
-            return self._go_on(found)
-        except (IllegalTransitionError, RunOwnedElsewhereError, TenantSuspendedError):
-            self._await_turn(found)
-            return self._followed(found)
+        return self._handle(found, self._host.go_on_if_free(found))
 
     def resume(self, run_id: str) -> RunHandle:
         """Let a paused run go on, or go on here with a run that nobody works on.
@@ -551,7 +433,7 @@ class Runtime:
         if was_paused:
             self._control.ask(found, CommandKind.RESUME)
         try:
-            return self._go_on(found)
+            return self._handle(found, self._host.go_on(found))
         except (IllegalTransitionError, RunOwnedElsewhereError):
             if not was_paused:
                 raise
@@ -617,7 +499,7 @@ class Runtime:
         """
         stored = self._reader.load(self._reader.find(run_id))
         if not detach:
-            self._check_code(stored.summary, stored.definition)
+            self._host.check_code(stored.summary, stored.definition)
         self._control.retry(stored, reason)
         found = stored.summary.run_id
         return self._followed(found) if detach else self.attach(found)
@@ -669,42 +551,14 @@ class Runtime:
         request = repeated(stored, **how)
         release = stored.summary.release
         if release is None:
-            self._check_code(stored.summary, stored.definition)
+            self._host.check_code(stored.summary, stored.definition)
         else:
             self._sources.check(release, stored.summary.workflow)
-        engine = self._engines.ready()
+        engine = self._host.ready()
         submission = self._hand_in(
             engine, self._ids.run_id(), request, detach=detach, origin=stored
         )
         return self._accepted(engine, submission)
-
-    def _go_on(self, found: RunId) -> RunHandle:
-        """Go on here with a run that nobody works on."""
-        engine = self._engines.ready()
-        if (completion := engine.completion(found)) is not None:
-            return self._handle(found, completion)
-        stored = self._reader.load(found)
-        if not stored.summary.status.is_final and not self._is_to_end(stored):
-            self._check_code(stored.summary, stored.definition)
-        try:
-            handle = self._handle(found, self._taker.take(found, engine))
-        except RunOwnedElsewhereError as error:
-            if error.engine == engine.id:  # another thread of this process was faster
-                return self._handle(found, engine.completion(found))
-            raise
-        self._go_on_with_children(found)
-        return handle
-
-    def _go_on_with_children(self, run_id: RunId) -> None:
-        """Go on here with what a run waits for and nobody works on."""
-        last: RunId | None = None
-        while page := self._reader.summaries(RunFilter(parent=run_id), before=last, limit=_PAGE):
-            last = page[-1].run_id
-            for child in page:
-                if child.status.is_final:
-                    continue
-                with suppress(MissingCodeError):
-                    self.attach(child.run_id)
 
     def get(self, run_id: str) -> RunResult:
         """Return a run as it stands.
@@ -788,7 +642,7 @@ class Runtime:
     @property
     def engine_id(self) -> EngineId:
         """The id of this runtime's engine."""
-        return self._engines.engine.id
+        return self._host.engine.id
 
     def acting_as(self, who: Principal | str) -> "Runtime":
         """Return this runtime as somebody sees it whose acts are checked, and told in the audit.
@@ -801,7 +655,7 @@ class Runtime:
 
     def observe(self, observer: Observer) -> None:
         """Tell a function of each event of this engine's runs, after it was committed."""
-        self._notifier.add(observer)
+        self._host.notifier.add(observer)
 
     def _start_scheduled(self, firing: OpenFiring) -> RunId:
         """Accept the run of a firing, or find that it was accepted."""
@@ -820,7 +674,7 @@ class Runtime:
         return RunId(handle.id)
 
     def _find(self, what: What, source: str | None) -> Callable[[str], Wanted]:
-        return find_wanted(what, source, sources=self._sources, library=self._library)
+        return find_wanted(what, source, sources=self._sources, library=self._host.library)
 
     def _handle(self, run_id: RunId, completion: Completion | None) -> RunHandle:
         return RunHandle(
@@ -829,26 +683,11 @@ class Runtime:
 
     def _followed(self, run_id: RunId) -> RunHandle:
         """Return a handle on a run, whoever works on it."""
-        return self._handle(run_id, self._engines.engine.completion(run_id))
+        return self._handle(run_id, self._host.engine.completion(run_id))
 
-    def _is_to_end(self, stored: StoredRun) -> bool:
-        """Whether a run ends as soon as it is taken up, for which its code isn't needed."""
-        limit = stored.definition.queue_timeout
-        waited = self._clock.now() - stored.queued_at
-        is_overdue = stored.summary.status is RunStatus.QUEUED and limit and waited > limit
-        asked = (command.kind for command in stored.commands)
-        return bool(is_overdue) or CommandKind.CANCEL in asked
-
-    def _has_code(self, fingerprint: str) -> bool:
-        return self._library.has(fingerprint, None)
-
-    def _check_code(self, summary: RunSummary, definition: WorkflowDefinition) -> None:
-        source = summary.release.source if summary.release else None
-        if not self._library.has(definition.fingerprint, source):
-            raise MissingCodeError(
-                f"the code of run {summary.run_id} ({summary.reference}) isn't here",
-                hint="open the runtime with workflows=[...], with the code unchanged",
-            )
+    def _on_taken(self) -> None:
+        """Look for what came meanwhile for tasks whose runs were taken up."""
+        self._delivering.wake()
 
     def _on_change(self) -> None:
         """Follow what another process changed: it asked something of a run, left or ended one."""
@@ -858,35 +697,14 @@ class Runtime:
 
     def _on_poll(self) -> None:
         """Look all the same: it may be that nobody was heard."""
-        self._look_for_commands()
-        self._engines.engine.look_for_ends()
-        self._recovery.wake()
+        self._host.wake()
         for service in (self._delivering, self._polling):
             if service is not None:
                 service.wake()
-
-    def _look_for_commands(self) -> None:
-        self._engines.engine.look()
-
-    def _await_turn(self, run_id: RunId) -> None:
-        """Take a run up here when its turn comes, also when no others are taken up."""
-        if not self._recover:
-            self._awaited.add(run_id)
-
-    def _look(self) -> None:
-        """Take back what this engine lost, and take what nobody works on."""
-        engine = self._engines.engine
-        self._taker.take_back(engine, self._engines.left_behind())
-        if self._recover:
-            if self._taker.look(engine):
-                self._delivering.wake()  # their tasks may have just begun to wait
-        else:
-            self._taker.look_for(self._awaited, engine)
 
     def is_idle(self) -> bool:
         """Whether nothing is due, and the engine has no runs, and finds none that it could take."""
         starting = (self._scheduling, self._delivering, self._polling)
         if not all(service.is_idle() for service in starting if service is not None):
             return False
-        engine = self._engines.engine
-        return not self._taker.look(engine) and not engine.live_runs()
+        return self._host.is_idle()

@@ -158,10 +158,10 @@ def test_a_run_that_cannot_be_read_is_told_once_and_keeps_no_other_waiting(
         monkeypatch.setattr(recovery, "_LONGEST_PAUSE", 0.02)
         with open_runtime(tmp_path, store_url, workflows=[FLOW]) as runtime:
             assert sound.result(timeout=PATIENCE).status is RunStatus.SUCCEEDED
-            owned = runtime._ownership.owned
+            owned = runtime._host.ownership.owned
             looks: list[int] = []
             monkeypatch.setattr(
-                runtime._ownership, "owned", lambda engine: looks.append(1) or owned(engine)
+                runtime._host.ownership, "owned", lambda engine: looks.append(1) or owned(engine)
             )
             wait_until(lambda: len(looks) > 2)
 
@@ -179,7 +179,7 @@ class TestLostLeases:
             handle = runtime.submit(flow)
             gate.begun.acquire(timeout=PATIENCE)
 
-            runtime._ownership.stop(before)  # as another engine would
+            runtime._host.ownership.stop(before)  # as another engine would
 
             result = handle.result(timeout=PATIENCE)
             gate.is_open.set()
@@ -202,7 +202,7 @@ class TestLostLeases:
         with open_runtime(tmp_path, store_url, workflows=[flow], lease=LEASE) as runtime:
             handle = runtime.submit(flow)
             gate.begun.acquire(timeout=PATIENCE)
-            runtime._ownership.stop(runtime.engine_id)
+            runtime._host.ownership.stop(runtime.engine_id)
             second.begun.acquire(timeout=PATIENCE)
 
             gate.is_open.set()
@@ -228,7 +228,7 @@ def test_what_an_engine_does_for_a_run_that_another_took_is_told_and_not_used(
     ):
         run_id = stale.submit(flow).id
         gate.begun.acquire(timeout=PATIENCE)
-        stale._ownership.stop(stale.engine_id)  # as another engine would
+        stale._host.ownership.stop(stale.engine_id)  # as another engine would
         handle = other.attach(run_id)
         second.begun.acquire(timeout=PATIENCE)
         if is_over:
@@ -269,7 +269,7 @@ class TestNetwork:
             gate.begun.acquire(timeout=PATIENCE)
 
             proxy.silence()
-            wait_until(lambda: not runtime._engines.engine.is_alive())
+            wait_until(lambda: not runtime._host.engine.is_alive())
             gate.is_open.set()
             proxy.heal()
 
@@ -310,7 +310,7 @@ class TestNetwork:
             assert handle.result(timeout=PATIENCE).status is RunStatus.SUCCEEDED
 
             proxy.silence()
-            wait_until(lambda: not runtime._engines.engine.is_alive())
+            wait_until(lambda: not runtime._host.engine.is_alive())
             proxy.heal()
 
             wait_until(lambda: submitted(runtime))

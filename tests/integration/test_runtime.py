@@ -717,7 +717,7 @@ class TestClosing:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda _: runtime.close(), range(4)))
 
-        assert not runtime._engines.engine.is_alive()
+        assert not runtime._host.engine.is_alive()
 
     def test_a_closed_runtime_accepts_nothing(self, tmp_path: Path, store_url: str):
         runtime = open_runtime(tmp_path, store_url)

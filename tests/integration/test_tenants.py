@@ -304,7 +304,7 @@ def test_what_waits_when_a_tenant_is_suspended_goes_on_when_it_may(
     admin.suspend_tenant("acme")
 
     with open_runtime(tmp_path, team.url, workflows=[FLOW]) as runtime:
-        assert runtime._look() is None
+        assert runtime._host.look() is None
         suspended = runtime.get(waiting).summary.status
         admin.resume_tenant("acme")
         end = runtime.attach(waiting).result(PATIENCE)
