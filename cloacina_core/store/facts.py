@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.model.status import RunStatus
-from cloacina_core.store import schema, sqlite
+from cloacina_core.store import postgresql, schema, sqlite
 from cloacina_core.store.database import Database
 from cloacina_core.store.disk import Disk, disk_of
 
@@ -94,5 +94,5 @@ def _postgresql(connection: Connection) -> tuple[str, str, int, int | None]:
         return str(connection.exec_driver_sql(query).scalar_one())
 
     software = f"PostgreSQL {ask('SHOW server_version')}"
-    size = int(ask("SELECT pg_database_size(current_database())"))
+    size = int(ask(postgresql.STORE_BYTES))
     return software, ask("SHOW synchronous_commit"), size, None

@@ -42,6 +42,12 @@ _SERVER_LIMITS: Mapping[str, Any] = {
 NOW_MICROS = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint"
 """Asks for the time on the server's clock, in microseconds since 1970."""
 
+STORE_BYTES = (
+    "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class "
+    "WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'"
+)
+"""Asks for what the tables of a store take on the disk, with their indexes and large values."""
+
 LET_GO_SOON = "idle_in_transaction_session_timeout = 10000"
 """What transactions that write set: their locks must not last as long as a lease does when their
 process is stopped, or nobody could take up its runs."""

@@ -46,11 +46,6 @@ _MICROS = 1_000_000
 _QUOTA_COLUMNS = tuple(_tenancy.c[name] for name, _ in Quotas().items())
 _LIVE = select(func.count()).select_from(_runs).where(schema.LIVE)
 
-# What the tables of a store take on the disk, with their indexes and large values.
-_BYTES_POSTGRESQL = text(
-    "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class "
-    "WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'"
-)
 _BYTES_SQLITE = text(
     "SELECT (page_count - freelist_count) * page_size "
     "FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"
@@ -183,7 +178,7 @@ def require_storage(database: Database, size: int, elsewhere: Callable[[], int])
 
 
 def _used_bytes(is_sqlite: bool) -> Any:
-    return _BYTES_SQLITE if is_sqlite else _BYTES_POSTGRESQL
+    return _BYTES_SQLITE if is_sqlite else text(postgresql.STORE_BYTES)
 
 
 class Admission:

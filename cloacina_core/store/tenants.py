@@ -44,7 +44,7 @@ from cloacina_core.model.tenant import (
     TenantState,
     checked_tenant_name,
 )
-from cloacina_core.store import rights, schema, tenancy
+from cloacina_core.store import postgresql, rights, schema, tenancy
 from cloacina_core.store.database import Database
 from cloacina_core.store.dumping import dump
 from cloacina_core.store.migrations.runner import OURS, version_table
@@ -358,6 +358,8 @@ class PostgresqlTenants:
         )
 
     def _ensure_list(self, connection: Connection) -> None:
+        if not _has_list(connection):
+            postgresql.lock_schema(connection)  # there is no tenant yet who could hold that
         if not _has_list(connection):
             connection.exec_driver_sql(f"CREATE SCHEMA {ADMINISTRATION}")
             _tenants.create(connection, checkfirst=False)
