@@ -126,7 +126,6 @@ def test_a_destination_is_tried_without_a_run(notify_command: Callable[..., Done
             "error[not-taken]: destination 'page' didn't take it: it ended with 3",
         ),
         (["test", "pager"], 3, "destinations are: journal, page"),
-        (["enable", "pager"], 3, "destinations are: journal, page"),
         (["retry"], 2, "which messages?"),
         (["retry", "msg_1"], 3, "there is no message 'msg_1' that was given up"),
     ],

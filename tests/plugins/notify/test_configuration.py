@@ -88,6 +88,18 @@ def test_a_file_that_others_may_write_is_refused(notify: Any, tmp_path: Path):
     assert [problem.kind for problem in found.problems] == ["bad-mode"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_user_is_refused(notify: Any, tmp_path: Path):
+    file = tmp_path / "notify.toml"
+    file.write_text(GOOD)
+    os.chown(file, 12345, -1)
+
+    found = notify("configuration").read_file(file)
+
+    assert not found.destinations
+    assert "belongs to another user" in str(found.problems[0])
+
+
 def test_a_file_that_isnt_toml_is_told_with_its_place(notify: Any, tmp_path: Path):
     (tmp_path / "notify.toml").write_text("[[destination]\n")
 

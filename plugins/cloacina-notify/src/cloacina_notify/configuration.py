@@ -91,10 +91,7 @@ def read_file(path: Path) -> Configuration:
     """Return what a file says; nothing when there is none."""
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if os.name == "posix" and mode & _WRITABLE_BY_OTHERS:
-                # It names commands that engines run.
-                message = f"others may write it; chmod go-w {path}"
+            if os.name == "posix" and (message := _fault_of(os.fstat(file.fileno()))):
                 return Configuration(problems=[Problem("bad-mode", message, str(path))])
             table = tomllib.load(file)
     except FileNotFoundError:
@@ -102,6 +99,15 @@ def read_file(path: Path) -> Configuration:
     except (OSError, ValueError) as error:
         return Configuration(problems=[Problem("unreadable", str(error), str(path))])
     return parse(table, path.parent)
+
+
+def _fault_of(status: os.stat_result) -> str | None:
+    """Return why a file isn't believed: it names commands that engines run as their user."""
+    if status.st_uid not in (0, os.geteuid()):
+        return "it belongs to another user; chown it to the one who runs engines"
+    if status.st_mode & _WRITABLE_BY_OTHERS:
+        return "others may write it; chmod go-w"
+    return None
 
 
 def parse(table: Mapping[str, Any], folder: Path) -> Configuration:
