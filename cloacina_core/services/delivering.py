@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 _PASSING = (StoreUnavailableError, OverQuotaError, TenantSuspendedError)
 """Why a run isn't accepted now, and may be later."""
 
-_PAUSES = Pauses(shortest=0.2, longest=30.0, after_failure=1.0)
+_PAUSES = Pauses(shortest=0.5, longest=30.0, after_failure=1.0)
 """Each write to SQLite looks like one who asks for a look."""
 _CLAIMED_PAUSE = 1.0
 """Seconds between looks whether somebody who has claimed deliveries is gone."""
@@ -59,6 +59,8 @@ class DeliveryService(LookingService):
 
     def look(self) -> float:
         """Do what there is to do; return in how many seconds there may be more."""
+        if not self._waits.is_anything_open():
+            return _PAUSES.longest
         self._waits.look(self._engine())
         if self._start is None:
             return _PAUSES.longest

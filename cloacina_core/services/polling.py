@@ -42,7 +42,8 @@ MOST_POLLS = 32
 MAX_OUTPUT = 10_000
 """How much of what a trigger printed is kept: the last characters."""
 
-_PAUSES = Pauses(shortest=0.05, longest=60.0, after_failure=1.0)
+_PAUSES = Pauses(shortest=1.0, longest=60.0, after_failure=1.0)
+"""Each write to SQLite looks like one who asks for a look."""
 _CLAIMED_PAUSE = 1.0
 """Seconds between looks whether somebody who has claimed runs is gone."""
 
@@ -120,17 +121,21 @@ class PollService(LookingService):
 
     def is_idle(self) -> bool:
         """Whether nothing is to be polled now, no poll runs, and no run is to be started."""
-        due = self._store.next_look()
-        is_due = due is not None and due <= timedelta(0)
+        due, waits = self._store.survey()
+        if waits or (due is not None and due <= timedelta(0)):
+            return False
         # In this order: what isn't due any more was claimed, and is one of the following by now.
         is_beginning = self._is_looking
         with self._lock:
             is_polling = bool(self._running or self._ending)
-        return not (is_due or is_beginning or is_polling or self._store.waits())
+        return not (is_beginning or is_polling or self._store.waits())
 
     def look(self) -> float:
         """Do what is due; return in how many seconds something may be due again."""
         self._give_up_late()
+        due, waits = self._store.survey()
+        if not waits and (due is None or due > timedelta(0)):
+            return self._pause(due, waits=waits)
         with self._lock:
             room = MOST_POLLS - len(self._running)
             without = set(self._given_up.values())
@@ -140,22 +145,29 @@ class PollService(LookingService):
                 self._begin(claim)
         finally:
             self._is_looking = False
+        self._start_fired()
+        due, waits = self._store.survey()
+        return self._pause(due, waits=waits)
+
+    def _start_fired(self) -> None:
+        """Start the runs that triggers ask for."""
         for fired in self._store.claim_fired():
             if self.is_stopping:
-                return 0
+                return
             self._begin_run(fired)
-        return self._pause(has_room=room > 0 and not without)
 
-    def _pause(self, *, has_room: bool) -> float:
+    def _pause(self, due: timedelta | None, *, waits: bool) -> float:
+        """Return in how many seconds something may be due again.
+
+        What is due still is left to others, or to when there is room.
+        """
         pauses = [_PAUSES.longest]
-        due = self._store.next_look()
         if due is not None:
-            least = 0.0 if has_room else _CLAIMED_PAUSE
-            pauses.append(max(due.total_seconds(), least))
+            pauses.append(due.total_seconds() if due > timedelta(0) else _CLAIMED_PAUSE)
         with self._lock:
             now = self._clock.monotonic()
             pauses += [one.deadline - now for one in self._running.values()]
-        if self._store.waits():
+        if waits:
             pauses.append(_CLAIMED_PAUSE)
         return min(pauses)
 
@@ -201,8 +213,18 @@ class PollService(LookingService):
             if running is not None:
                 self._ending.add(outcome.key)
         if running is not None:
-            self._finish(outcome.key, running, _came_to(outcome, running))
+            came_to = _came_to(outcome, running)
+            self._finish(outcome.key, running, came_to)
+            if came_to.fired:
+                self._start_at_once()
         self.wake()
+
+    def _start_at_once(self) -> None:
+        """Start what was just asked for; what can't be now, a later look starts."""
+        try:
+            self._start_fired()
+        except CloacinaError as error:
+            _log.warning("can't start what a trigger asks for: %s", error)
 
     def _finish(self, key: AttemptKey, running: _Running, outcome: PollOutcome) -> None:
         name = running.claim.trigger.name

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
 from cloacina_core.foundation.clock import Clock, to_micros
 from cloacina_core.foundation.digest import digest_of_text
@@ -39,6 +39,16 @@ class EventWaits:
         """
         self._database = database
         self._clock = clock
+
+    def is_anything_open(self) -> bool:
+        """Whether there are new waits, or events for which runs are to be started.
+
+        It is asked often, and almost always in vain: it is one small question.
+        """
+        new = select(_waits.c.run_id).where(schema.NOT_LOOKED).exists()
+        due = select(schema.deliveries.c.number).where(schema.DUE).exists()
+        with self._database.read() as connection:
+            return bool(connection.execute(select(or_(new, due))).scalar())
 
     def look(self, engine: EngineId) -> int:
         """Look for the new waits of an engine's runs; return how many there were."""

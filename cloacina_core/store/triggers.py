@@ -246,18 +246,29 @@ class TriggerStore:
                 by_poll[row.poll].append(_fired_record(row))
             return [_poll_record(row, by_poll[row.number]) for row in rows]
 
-    def next_look(self) -> timedelta | None:
-        """Return in how long one is to be polled, by the database's clock; None: never."""
-        claimed = _triggers.c.claimed_until > _triggers.c.next_at
-        free_at = case((claimed, _triggers.c.claimed_until), else_=_triggers.c.next_at)
+    def survey(self) -> tuple[timedelta | None, bool]:
+        """Return in how long one is to be polled, and whether runs are to be started.
+
+        The length is by the database's clock; None: never. It is asked often, and almost always in
+        vain: it is one small question.
+        """
         with self._database.read() as connection:
             if is_on_hold(self._database, connection):
-                return None
-            query = select(func.min(free_at)).where(_triggers.c.paused.is_(False))
-            due = connection.execute(query).scalar()
-            if due is None:
-                return None
-            return timedelta(microseconds=due - self._database.now_micros(connection))
+                return None, False
+            now = self._database.now_micros(connection)
+            was_put_back = _triggers.c.next_at - _triggers.c.pause > now  # the clock
+            is_claimed = _triggers.c.claimed_until > _triggers.c.next_at
+            free_at = case(
+                (was_put_back, now),
+                (is_claimed, _triggers.c.claimed_until),
+                else_=_triggers.c.next_at,
+            )
+            first = select(func.min(free_at)).where(_triggers.c.paused.is_(False))
+            waits = select(_fired.c.poll).where(schema.DUE).exists()
+            query = select(first.scalar_subquery().label("due"), waits.label("waits"))
+            row = connection.execute(query).one()
+            due = None if row.due is None else timedelta(microseconds=row.due - now)
+            return due, bool(row.waits)
 
     def claim(
         self, new_id: Callable[[], str], most: int, *, without: Collection[str] = ()
