@@ -136,10 +136,16 @@ class Follower:
                 self._told.pop(reference, None)
             except StoreError:
                 raise
-            except CloacinaError as error:  # what was declared last holds
-                if self._told.get(reference) != error.message:
-                    _log.warning("schedules can't follow %s now: %s", reference, error)
-                    self._told[reference] = error.message
+            except Exception as error:  # noqa: BLE001 - a source may be a plugin's; the last one holds
+                self._tell(reference, error)
+
+    def _tell(self, reference: str, error: Exception) -> None:
+        """Say once why a reference can't be followed."""
+        if self._told.get(reference) != str(error):
+            is_fault = not isinstance(error, CloacinaError)
+            told = "schedules can't follow %s now: %s"
+            _log.warning(told, reference, error, exc_info=is_fault)
+            self._told[reference] = str(error)
 
 
 def followed(name: str, following: Following, chosen: ChosenRelease) -> Followed:

@@ -20,6 +20,7 @@ from cloacina_core.model.schedule.declared import DeclaredSchedule
 from cloacina_core.model.schedule.schedule import FiringState
 from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.plugin.resolution import ChosenRelease
 from cloacina_core.runtime import AsyncRuntime, Runtime
 from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.runtime.sources import Sources
@@ -345,6 +346,23 @@ def test_a_channel_that_cannot_be_followed_is_told_once_and_leaves_it(
 
     assert caplog.text.count("schedules can't follow acme-etl@stable now") == 1
     assert not schedules.get(NAME).is_paused
+
+
+def test_a_source_with_a_fault_does_not_keep_others_from_starting(
+    view: StoreView,
+    schedules: Schedules,
+    promote: Callable[[str], object],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    promote("1.0")
+    schedules.enable("acme-etl@stable")
+
+    def choose(reference: str) -> ChosenRelease:
+        raise RuntimeError(f"a fault, at {reference}")
+
+    Follower(FollowingStore(view.database), choose).look()
+
+    assert "can't follow acme-etl@stable now: a fault" in caplog.text
 
 
 def test_what_was_enabled_is_disabled_by_the_same_reference(
