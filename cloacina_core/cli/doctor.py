@@ -12,10 +12,12 @@ from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import CloacinaError
 from cloacina_core.model.api_key import WORTH_A_WORD
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime.secrets import OpenedOnce
 from cloacina_core.store.api_keys import ApiKeyStore
 from cloacina_core.store.disk import Disk
 from cloacina_core.store.facts import StoreFacts, facts_of
 from cloacina_core.store.schedules import ScheduleStore
+from cloacina_core.store.secrets import SecretStore
 from cloacina_core.store.sqlite import choose_library, is_wal_safe
 
 _GIB = 1024**3
@@ -100,6 +102,7 @@ def _store(console: Console) -> Iterator[Finding]:
         yield _disk(facts.disk)
     yield _oldest(console, facts)
     yield _schedules(console)
+    yield from _secrets(console)
     yield from _admin_keys(console)
 
 
@@ -160,6 +163,21 @@ def _schedules(console: Console) -> Finding:
         f"{len(late)} of {len(states)} are overdue, the first since {min(late):%Y-%m-%d %H:%M:%S}Z",
         "start an engine: cloacina engine run; what it makes up for, each schedule says",
     )
+
+
+def _secrets(console: Console) -> Iterator[Finding]:
+    if not (count := len(SecretStore(console.view.database).all())):
+        return
+    try:
+        lost = OpenedOnce(console.view)().lost()
+    except CloacinaError as error:
+        yield Finding("secrets", "fail", error.message, error.hint)
+        return
+    if not lost:
+        yield Finding("secrets", "ok", f"{count}, all of which can be opened")
+        return
+    detail = f"{len(lost)} of {count} can't be opened: {', '.join(lost)}"
+    yield Finding("secrets", "fail", detail, "restore their master key, or set them anew")
 
 
 def _confinement(console: Console) -> Iterator[Finding]:

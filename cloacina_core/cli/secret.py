@@ -29,7 +29,24 @@ def _secrets(console: Console) -> "Secrets":
     return Secrets.of(console.view)
 
 
-@secret.command("set")
+class _Set(click.Command):
+    """A command that quotes nothing that may be a value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read arguments. One more than the name is most likely the value."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "extra argument" not in error.message:
+                raise
+            message = (
+                "a value is no argument: others can see those. Give it on standard input, and "
+                "choose another one if this was it"
+            )
+            raise click.UsageError(message, ctx) from None
+
+
+@secret.command("set", cls=_Set)
 @click.argument("name")
 @click.option(
     "--from-file",

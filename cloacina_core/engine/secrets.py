@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from cloacina_core.engine.call import Outcome, TaskCall
 from cloacina_core.engine.capture import LogSink
-from cloacina_core.errors import SecretInContextError, SecretMissingError, SecretNotDeclaredError
+from cloacina_core.errors import (
+    SecretInContextError,
+    SecretMissingError,
+    SecretNotDeclaredError,
+    SecretUnavailableError,
+)
 from cloacina_core.model.run import Failure
 from cloacina_core.model.spilled import Encoded
 from cloacina_core.model.wait import Wait
@@ -77,8 +82,17 @@ class AttemptSecrets:
             raise SecretNotDeclaredError(_undeclared(self._call.workflow, name, declared))
         with self._asking:
             if name not in self._values:
-                self._keep(name, self._read(name))
+                self._keep(name, self._asked(name))
             return self._values[name]
+
+    def _asked(self, name: str) -> str:
+        try:
+            return self._read(name)
+        except (SecretMissingError, SecretUnavailableError) as error:
+            if error.hint is None:
+                raise
+            # A failure keeps the message only, and who reads it is to know what to do.
+            raise type(error)(f"{error.message}; {error.hint}") from error
 
     def _keep(self, name: str, value: str) -> None:
         """Keep a value, and have it taken out of all that is told from now on."""

@@ -407,7 +407,10 @@ def test_the_command_line_keeps_what_is_in_a_file(cli: Callable[..., Result], tm
 
 
 def test_the_command_line_takes_no_value_as_an_argument(cli: Callable[..., Result]):
-    assert cli("set", "crm", VALUE).exit_code == 2
+    for done in (cli("set", "crm", VALUE), cli("set", "crm", *VALUE.split())):
+        assert done.exit_code == 2
+        assert "a value is no argument" in done.output
+        assert not any(word in done.output for word in VALUE.split())
 
 
 @pytest.mark.parametrize("value", [b"tiny", b"\xff\xfe not text", b"x" * 70_000, b""])
@@ -433,6 +436,31 @@ def test_no_command_prints_a_value(cli: Callable[..., Result]):
     assert json.loads(said[1].stdout)[0]["name"] == "crm"
     assert json.loads(said[3].stdout)["resealed"] == 1
     assert json.loads(said[5].stderr)["error"]["code"] == "secret-missing"
+
+
+def test_the_doctor_finds_secrets_that_can_not_be_opened(
+    cli: Callable[..., Result], tmp_path: Path, store_url: str
+):
+    options = ["--json", "--home", str(tmp_path / "home"), "--database-url", store_url]
+    keys = tmp_path / "home" / "secret.keys"
+
+    def found() -> list[tuple[str, str]]:
+        done = CliRunner().invoke(main, ["doctor", *options])
+        return [
+            (one["verdict"], one["detail"])
+            for one in json.loads(done.stdout)
+            if one["what"] == "secrets"
+        ]
+
+    assert found() == []
+    cli("set", "crm", value=VALUE.encode())
+    assert found() == [("ok", "1, all of which can be opened")]
+    keys.chmod(0o640)
+    ((verdict, detail),) = found()
+    assert verdict == "fail"
+    assert "has mode 0640" in detail
+    keys.unlink()
+    assert found() == [("fail", "1 of 1 can't be opened: crm")]
 
 
 def test_nothing_of_a_value_is_in_the_database(vault: Vault, database: Database):

@@ -258,7 +258,9 @@ def test_a_secret_that_nobody_set_is_missing(open_with: Callable[..., Runtime]):
 
     assert result.error is not None
     assert result.error.type == "cloacina_core.errors.SecretMissingError"
-    assert "there is no secret 'canary'" in result.error.message
+    assert result.error.message == (
+        "there is no secret 'canary'; set it with: cloacina secret set canary"
+    )
 
 
 def test_a_secret_that_the_workflow_does_not_declare_is_refused(open_with: Callable[..., Runtime]):
@@ -282,6 +284,7 @@ def test_a_secret_whose_key_is_gone_is_unavailable(
 
     assert result.error is not None
     assert result.error.type == "cloacina_core.errors.SecretUnavailableError"
+    assert "; restore the key" in result.error.message
 
 
 def test_engines_read_while_the_key_changes(open_with: Callable[..., Runtime]):

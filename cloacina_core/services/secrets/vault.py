@@ -117,6 +117,15 @@ class Vault:
         """
         self._store.delete(name)
 
+    def lost(self) -> Sequence[str]:
+        """Return the names of secrets that can't be opened.
+
+        Raises:
+            SecretUnavailableError: none can: the master keys can't be used.
+        """
+        names = [info.name for info in self._store.all()]
+        return [name for name in names if self._opened(self._store.get(name)) is None]
+
     def rotate(self) -> Rotation:
         """Seal everything with a new key, or go on with a change that wasn't ended.
 
