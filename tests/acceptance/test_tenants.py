@@ -128,6 +128,7 @@ def test_one_command_serves_all_tenants(operator: Shell, postgresql_url: str) ->
 
 
 def test_engines_end_with_the_command_that_started_them(fresh: Shell) -> None:
+    fresh.ok("init")
     fresh.ok("tenant", "create", "acme")
 
     with engines_of(fresh) as engines:
