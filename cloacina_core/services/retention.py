@@ -1,4 +1,4 @@
-"""Deletes what was kept long enough: finished runs, and entries of the audit."""
+"""Deletes what was kept long enough: finished runs, what starts them, and the audit."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +68,7 @@ def sweep(
                 return total
             if progress is not None:
                 progress(total)
-    _forget_events(retention, wanted, pause)
+    _forget_beginnings(retention, wanted, pause)
     if total:
         retention.forget_definitions()
     while retention.forget_blobs():
@@ -76,14 +76,15 @@ def sweep(
     return total
 
 
-def _forget_events(
+def _forget_beginnings(
     retention: Retention, wanted: Sequence[Expiry], pause: Callable[[float], bool]
 ) -> None:
-    """Delete sent events that were kept as long as runs that succeeded."""
+    """Delete sent events and idle firings that were kept as long as runs that succeeded."""
     for expiry in wanted:
         if expiry.status is RunStatus.SUCCEEDED:
-            while retention.forget_events(expiry) and not pause(0):
-                pass
+            for forget in (retention.forget_events, retention.forget_firings):
+                while forget(expiry) and not pause(0):
+                    pass
 
 
 class RetentionService(LookingService):

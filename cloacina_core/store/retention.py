@@ -32,7 +32,7 @@ from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 
 _runs, _discarded, _blobs = schema.runs, schema.discarded_runs, schema.blobs
-_events, _deliveries = schema.sent_events, schema.deliveries
+_events, _deliveries, _firings = schema.sent_events, schema.deliveries, schema.firings
 _MICROS = 1_000_000
 
 _parents = _runs.alias("parents")
@@ -152,6 +152,21 @@ class Retention:
             of_them = _deliveries.c.event_id.in_(found), _deliveries.c.run_id.is_(None)
             connection.execute(delete(_deliveries).where(*of_them))
             return connection.execute(delete(_events).where(_events.c.id.in_(found))).rowcount
+
+    def forget_firings(self, expiry: Expiry) -> int:
+        """Delete some firings without a run that were kept long enough; return how many.
+
+        Those that have a run go with it.
+        """
+        key = tuple_(_firings.c.schedule, _firings.c.at)
+        with self._database.read() as connection:
+            due = schema.IDLE_FIRING, _firings.c.at < self._limit(connection, expiry)
+            query = select(_firings.c.schedule, _firings.c.at).where(*due)
+            if connection.execute(query.limit(1)).first() is None:
+                return 0
+        with self._database.begin() as connection:
+            some = query.limit(ROWS_IN_TRANSACTION)
+            return connection.execute(delete(_firings).where(key.in_(some), *due)).rowcount
 
     def _old_events(
         self, connection: Connection, expiry: Expiry

@@ -44,6 +44,7 @@ UNHANDLED = text("handled_at is null")
 CHILD = text("parent is not null")
 CANARY = text("resolved_by = 'canary'")
 OPEN_FIRING = text("state in ('due', 'waiting')")
+IDLE_FIRING = text("state in ('skipped', 'failed')")
 DUE = text("state = 'due'")
 NOT_LOOKED = text("not looked")
 
@@ -441,6 +442,9 @@ firings = Table(
     CheckConstraint("state in ('due', 'waiting', 'started', 'skipped', 'failed')", name="state"),
     Index("ix_firings_backfill", "backfill", "state"),
     Index("ix_firings_open", "at", sqlite_where=OPEN_FIRING),
+    # What retention looks for: those without a run, and those whose run is gone.
+    Index("ix_firings_idle", "at", sqlite_where=IDLE_FIRING),
+    Index("ix_firings_run_id", "run_id"),
     sqlite_with_rowid=False,
 )
 

@@ -18,7 +18,7 @@ from support.registry import StoreView, flows_returning, open_home, signed_wheel
 from support.runs import PATIENCE, open_runtime
 
 import cloacina_registry.hooks
-from cloacina_core.errors import InputError, UnknownPackageError
+from cloacina_core.errors import InputError, OverQuotaError, UnknownPackageError
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.schedule.schedule import FiringRecord, FiringState
@@ -27,8 +27,10 @@ from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import Runtime
 from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.runtime.sources import Sources
+from cloacina_core.services.scheduling import ScheduleService
+from cloacina_core.store.retention import Expiry, Retention
 from cloacina_core.store.schedule_rows import ScheduleExistsError, UnknownScheduleError
-from cloacina_core.store.schedules import ScheduleStore
+from cloacina_core.store.schedules import OpenFiring, ScheduleStore
 from cloacina_core.store.windows import UnknownWindowError, WindowExistsError
 from cloacina_registry.registry import Registry
 
@@ -336,6 +338,40 @@ def test_the_past_is_backfilled_a_few_runs_at_a_time(
             assert runtime.attach(run.run_id).result(PATIENCE).status is RunStatus.SUCCEEDED
     assert schedules.history("job")[0].reason == "the backfill was cancelled"
     assert len(schedules.backfill("job", begins, ends, dry_run=True).firings) == 1
+
+
+def test_a_firing_for_whose_run_there_is_no_room_stays_due(
+    view: StoreView, schedules: Schedules
+) -> None:
+    schedules.add("job", "acme-etl/nightly==1.0", cron="@daily")
+    set_back(view, "job", timedelta(days=1))
+    refused: list[OpenFiring] = []
+
+    def start(firing: OpenFiring) -> RunId:
+        refused.append(firing)
+        raise OverQuotaError("live_runs", 1, 1, hint="wait")
+
+    ScheduleService(ScheduleStore(view.database), start, lambda: None).look()
+
+    assert len(refused) == 1
+    assert [record.state for record in schedules.history("job")] == [FiringState.DUE]
+
+
+def test_firings_without_runs_are_kept_as_long_as_runs(
+    view: StoreView, schedules: Schedules
+) -> None:
+    schedules.add("job", "acme-etl/nightly==2.0", cron="@hourly", paused=True)
+    ends = datetime.now(UTC).replace(minute=30) - timedelta(hours=1)
+    schedules.backfill("job", ends - timedelta(hours=5), ends)
+    retention = Retention(view.database)
+    expired = Expiry(RunStatus.SUCCEEDED, older_than=timedelta(hours=3))
+
+    assert retention.forget_firings(expired) == 0, "their runs are still to start"
+    schedules.cancel_backfills("job")
+    assert retention.forget_firings(Expiry(RunStatus.SUCCEEDED, older_than=timedelta(days=1))) == 0
+    assert retention.forget_firings(expired) == 3
+    assert retention.forget_firings(expired) == 0
+    assert len(schedules.history("job")) == 2
 
 
 @pytest.mark.parametrize("parallel", [0, True, 1001])

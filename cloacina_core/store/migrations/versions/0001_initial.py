@@ -17,6 +17,7 @@ UNHANDLED = sa.text("handled_at is null")
 CHILD = sa.text("parent is not null")
 CANARY = sa.text("resolved_by = 'canary'")
 OPEN_FIRING = sa.text("state in ('due', 'waiting')")
+IDLE_FIRING = sa.text("state in ('skipped', 'failed')")
 DUE = sa.text("state = 'due'")
 NOT_LOOKED = sa.text("not looked")
 
@@ -245,6 +246,14 @@ def _create_schedules() -> None:
         sqlite_where=OPEN_FIRING,
         postgresql_where=OPEN_FIRING,
     )
+    op.create_index(
+        "ix_firings_idle",
+        "firings",
+        ["at"],
+        sqlite_where=IDLE_FIRING,
+        postgresql_where=IDLE_FIRING,
+    )
+    op.create_index("ix_firings_run_id", "firings", ["run_id"])
     op.create_table(
         "windows",
         sa.Column("name", sa.String(100), nullable=False),
