@@ -9,10 +9,8 @@
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownChannelError · UnknownRunError · UnknownLimitError
     │                         SecretMissingError · UnknownTenantError
-    ├─ NotAllowedError        trust, modes of files, ReleaseWithheldError · RoleTooLowError
+    ├─ NotAllowedError        trust, modes of files, ReleaseWithheldError · TenantSuspendedError
     │                         SecretNotDeclaredError · SecretKeyRefusedError
-    │                         ApiKeyRefusedError · ApiKeyNeededError
-    │                         TenantSuspendedError
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
     │                         IllegalTransitionError · RunOwnedElsewhereError
     ├─ OverQuotaError         a tenant has used what it may use

@@ -385,8 +385,9 @@ class Database:
             with self._turn, self._translated(), self._engine.connect() as connection:
                 yield connection
         finally:
-            if self._closed:  # what went back to the pool just now came too late for `close`
+            if self._closed:  # what went back to a pool just now came too late for `close`
                 pool.dispose()
+                self._engine.dispose()  # which has another pool since
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -552,7 +552,7 @@ class TestTwoRuntimes:
             handle = one.submit(flow)
             gate.wait_until_it_runs()
 
-            two._look()
+            two._host.look()
             with pytest.raises(RunOwnedElsewhereError) as raised:
                 two.resume(handle.id)
             watching = two.attach(handle.id)
@@ -845,7 +845,7 @@ class TestAsync:
         assert {result.status for result in results} == {RunStatus.SUCCEEDED}
 
     def test_all_that_may_take_a_while_can_be_awaited(self):
-        quick = {"engine_id", "observe", "sources"}
+        quick = {"acting_as", "engine_id", "observe", "sources"}
 
         for thread, loop in (
             (Runtime, AsyncRuntime),

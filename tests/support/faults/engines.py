@@ -22,8 +22,7 @@ from support.faults.workload import LONGEST_TASK, SLOTS, approve, submit, workfl
 from support.runs import PATIENCE, open_runtime
 
 from cloacina_core.errors import CloacinaError, StoreError
-from cloacina_core.runtime import Runtime
-from cloacina_core.runtime import runtime as runtime_module
+from cloacina_core.runtime import Runtime, engine_host
 
 FORKS = multiprocessing.get_context("forkserver")
 # Each child imports what the main module of its parent is, too.
@@ -72,8 +71,8 @@ def run_engine(orders: Orders) -> None:
         orders.before()
     if orders.aim is not None:
         killer = Killer(orders.aim, ledger)
-        runtime_module.RunWriter = killer.writer()  # type: ignore[misc]
-        runtime_module.Claims = killer.claims()  # type: ignore[misc]
+        engine_host.RunWriter = killer.writer()  # type: ignore[misc]
+        engine_host.Claims = killer.claims()  # type: ignore[misc]
     flow = workflow(ledger, orders.longest_task)
     try:
         with open_runtime(

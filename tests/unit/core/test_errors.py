@@ -46,7 +46,7 @@ EXIT_STATUS_OF_BRANCH = {
     PluginError: 6,
     ResultTimeoutError: 7,
 }
-MORE_EXACT_STATUSES = {"AmbiguousReferenceError": 2, "OutcomeUnknownError": 7}
+MORE_EXACT_STATUSES = {"AmbiguousReferenceError": 2, "OutcomeUnknownError": 7, "OverQuotaError": 8}
 
 EXAMPLES = [
     DefinitionError("nightly", [Problem("empty", "the workflow has no tasks")]),
