@@ -7,6 +7,8 @@
    out of there, so that no task, build or other program that the command starts has it.
 4. Nothing of the command runs before the gate has let it through.
 5. Of options, their names are told, never what was given for them.
+6. Where a home and the store in it aren't there yet, there is nothing to protect, and nowhere to
+   tell it: what makes them, as `cloacina trust apply` on a new machine, isn't told.
 """
 
 import os
@@ -59,11 +61,19 @@ def perform(
     known = settings()
     if api_key is None and not known.require_api_key and not act.rule.changes:
         return call(None)  # as good as always there is nothing to look up, nor to tell
+    if api_key is None and not known.require_api_key and _is_new(known):
+        return call(None)
     holder: list[Principal] = []
     with _gate(known, api_key, holder.append) as gate:
         return gate.perform(
             _request(act, context), lambda: call(holder[-1] if api_key is not None else None)
         )
+
+
+def _is_new(settings: "Settings") -> bool:
+    """Whether the home isn't there, nor the store, which is to be in it."""
+    store = f"sqlite:///{settings.home / 'cloacina.db'}"
+    return settings.database_url == store and not settings.home.exists()
 
 
 @contextmanager

@@ -104,6 +104,16 @@ def test_what_is_wrong_with_a_key_isnt_told(cli: Cli, keys: Mapping[str, str]) -
     assert len(answers) == 1
 
 
+def test_a_home_that_isnt_there_keeps_nobody_from_making_it(cli: Cli, tmp_path: Path) -> None:
+    home = {"CLOACINA_HOME": str(tmp_path / "new")}
+
+    untold = cli("trust revoke default", **home)
+    refused = cli("trust revoke default", CLOACINA_REQUIRE_API_KEY="true", **home)
+
+    assert untold.exit_code == 3, "it gets as far as to look for the key"
+    assert refused.exit_code == 4
+
+
 def test_commands_of_ones_own_files_need_no_key(cli: Cli, keys: Mapping[str, str]) -> None:
     for words in OPEN:
         done = cli(words, keys["revoked"], CLOACINA_REQUIRE_API_KEY="true")

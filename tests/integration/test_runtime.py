@@ -355,7 +355,7 @@ class TestTimeouts:
         flow = workflow_of(
             {"a": []},
             functions={"a": patient},
-            options={"a": {"timeout": timedelta(milliseconds=50)}},
+            options={"a": {"timeout": timedelta(seconds=1)}},  # it has begun by then
         )
 
         result = runtime.run(flow, timeout=PATIENCE)
