@@ -144,6 +144,11 @@ def default_home(environment: Mapping[str, str]) -> Path:
     return (Path(home) if home else Path.home()) / ".cloacina"
 
 
+def default_database_url(home: Path) -> str:
+    """Return the URL of the store used when none is named: a file in the home."""
+    return f"sqlite:///{home / 'cloacina.db'}"
+
+
 def read_settings(
     environment: Mapping[str, str],
     working_folder: Path,
@@ -170,8 +175,7 @@ def read_settings(
     )
     home = search.find("home", default_home(environment))
     search.add_user_file(home.value)
-    default_url = f"sqlite:///{home.value / 'cloacina.db'}"
-    url = search.find("database_url", default_url)
+    url = search.find("database_url", default_database_url(home.value))
     # Engines that share PostgreSQL may share nothing else; SQLite's file has a disk beside it.
     default_blobs = "file" if url.value.startswith("sqlite") else "database"
     origins = [home, url, search.find("blob_store", default_blobs)]

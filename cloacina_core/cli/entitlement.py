@@ -72,8 +72,10 @@ def perform(
 
 def _is_new(settings: "Settings") -> bool:
     """Whether the home isn't there, nor the store, which is to be in it."""
-    store = f"sqlite:///{settings.home / 'cloacina.db'}"
-    return settings.database_url == store and not settings.home.exists()
+    from cloacina_core.settings import default_database_url  # noqa: PLC0415 - see `_gate`
+
+    is_within = settings.database_url == default_database_url(settings.home)
+    return is_within and not settings.home.exists()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from cloacina_core.model.tenant import (
 )
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.view import open_view
-from cloacina_core.settings import Settings, read_settings
+from cloacina_core.settings import Settings, default_database_url, read_settings
 from cloacina_core.store.dumping import digest_of_file, head_of
 from cloacina_core.store.tenancy import Prepare
 from cloacina_core.store.tenant_homes import SqliteTenants
@@ -123,7 +123,7 @@ class DatabaseAdmin:
         return self._tenants.create(name, quotas or Quotas(), who_asks(), self._prepare)
 
     def _prepare(self, home: Path) -> None:
-        url = f"sqlite:///{home / 'cloacina.db'}"
+        url = default_database_url(home)
         settings = replace(self._settings, home=home, database_url=url)
         view = open_view(settings, self._plugins)
         try:

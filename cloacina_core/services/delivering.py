@@ -4,22 +4,14 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from cloacina_core.errors import (
-    CloacinaError,
-    IdempotencyConflictError,
-    OverQuotaError,
-    StoreUnavailableError,
-    TenantSuspendedError,
-)
+from cloacina_core.errors import CloacinaError
 from cloacina_core.foundation.ids import EngineId, RunId
+from cloacina_core.services.beginning import begin_run
 from cloacina_core.services.looking import LookingService, Pauses
 from cloacina_core.store.event_waits import EventWaits
 from cloacina_core.store.subscriptions import OpenDelivery, SubscriptionStore
 
 _log = logging.getLogger(__name__)
-
-_PASSING = (StoreUnavailableError, OverQuotaError, TenantSuspendedError)
-"""Why a run isn't accepted now, and may be later."""
 
 _PAUSES = Pauses(shortest=0.5, longest=30.0, after_failure=1.0)
 """Each write to SQLite looks like one who asks for a look."""
@@ -87,15 +79,10 @@ class DeliveryService(LookingService):
 
     def _begin(self, delivery: OpenDelivery, start: Callable[[OpenDelivery], RunId]) -> bool:
         """Start one run; False when a later look, or another engine, has to."""
-        name = delivery.subscription.name
-        try:
-            self._subscriptions.started(delivery, start(delivery))
-        except IdempotencyConflictError as error:  # what its reference means has changed since
-            self._subscriptions.started(delivery, RunId(error.run_id))
-        except _PASSING as error:  # the event stays due
-            _log.warning("a run of subscription %r can't be accepted now: %s", name, error)
-            return False
-        except CloacinaError as error:
-            _log.warning("subscription %r can't start a run: %s", name, error)
-            self._subscriptions.failed(delivery, f"{error.code}: {error.message}")
-        return True
+        return begin_run(
+            delivery,
+            start,
+            started=self._subscriptions.started,
+            failed=self._subscriptions.failed,
+            whose=f"subscription {delivery.subscription.name!r}",
+        )

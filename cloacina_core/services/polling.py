@@ -14,13 +14,7 @@ from datetime import timedelta
 
 from cloacina_core.engine.call import AttemptKey, LogEntry, Outcome, TaskCall
 from cloacina_core.engine.executors.interface import Executor
-from cloacina_core.errors import (
-    CloacinaError,
-    IdempotencyConflictError,
-    OverQuotaError,
-    StoreUnavailableError,
-    TenantSuspendedError,
-)
+from cloacina_core.errors import CloacinaError, StoreUnavailableError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, decode
@@ -29,13 +23,11 @@ from cloacina_core.model.polling.enabled import PollState
 from cloacina_core.model.polling.result import checked
 from cloacina_core.model.spilled import Encoded
 from cloacina_core.model.status import AttemptOutcome
+from cloacina_core.services.beginning import begin_run
 from cloacina_core.services.looking import LookingService, Pauses
 from cloacina_core.store.triggers import OpenFired, PollClaim, PollOutcome, TriggerStore
 
 _log = logging.getLogger(__name__)
-
-_PASSING = (StoreUnavailableError, OverQuotaError, TenantSuspendedError)
-"""Why a run isn't accepted now, and may be later."""
 
 MOST_POLLS = 32
 """How many polls are under way in one engine at a time."""
@@ -240,16 +232,13 @@ class PollService(LookingService):
             _log.warning("a poll of trigger %r failed: %s", name, outcome.reason)
 
     def _begin_run(self, fired: OpenFired) -> None:
-        name = fired.trigger.name
-        try:
-            self._store.started(fired, self._start(fired))
-        except IdempotencyConflictError as error:  # what its reference means has changed since
-            self._store.started(fired, RunId(error.run_id))
-        except _PASSING as error:  # it stays due
-            _log.warning("a run of trigger %r can't be accepted now: %s", name, error)
-        except CloacinaError as error:
-            _log.warning("trigger %r can't start a run: %s", name, error)
-            self._store.failed(fired, f"{error.code}: {error.message}")
+        begin_run(
+            fired,
+            self._start,
+            started=self._store.started,
+            failed=self._store.failed,
+            whose=f"trigger {fired.trigger.name!r}",
+        )
 
 
 def _came_to(outcome: Outcome, running: _Running) -> PollOutcome:

@@ -4,14 +4,8 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from cloacina_core.errors import (
-    CloacinaError,
-    IdempotencyConflictError,
-    OverQuotaError,
-    StoreUnavailableError,
-    TenantSuspendedError,
-)
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.services.beginning import begin_run
 from cloacina_core.services.looking import LookingService, Pauses
 from cloacina_core.store.schedules import OpenFiring, ScheduleStore
 
@@ -19,8 +13,6 @@ _log = logging.getLogger(__name__)
 
 _PAUSES = Pauses(shortest=1.0, longest=60.0, after_failure=1.0)
 """Each write to SQLite looks like one who asks for a look."""
-_PASSING = (StoreUnavailableError, OverQuotaError, TenantSuspendedError)
-"""Why a run isn't accepted now, and may be later."""
 _WAITING_PAUSE = 1.0
 """Seconds between looks whether what a firing waits for has ended."""
 
@@ -66,13 +58,10 @@ class ScheduleService(LookingService):
         return min(pause, _WAITING_PAUSE) if self._store.waits() else pause
 
     def _begin(self, firing: OpenFiring) -> None:
-        name = firing.schedule.name
-        try:
-            self._store.started(firing, self._start(firing))
-        except IdempotencyConflictError as error:  # the schedule was changed since it was started
-            self._store.started(firing, RunId(error.run_id))
-        except _PASSING as error:  # it stays as it is, for a later look, or another engine
-            _log.warning("the run of schedule %r can't be accepted now: %s", name, error)
-        except CloacinaError as error:
-            _log.warning("schedule %r can't start a run: %s", name, error)
-            self._store.failed(firing, f"{error.code}: {error.message}")
+        begin_run(
+            firing,
+            self._start,
+            started=self._store.started,
+            failed=self._store.failed,
+            whose=f"schedule {firing.schedule.name!r}",
+        )
