@@ -302,12 +302,19 @@ class ScheduleStore:
         if open_until((*schedule.not_during, *windows), from_micros(now)) is not None:
             return None  # it was decided on before the maintenance window opened
         live = [] if row.backfill else live_runs(connection, row.schedule)
-        if row.state == FiringState.WAITING and live:
+        if row.state == FiringState.WAITING and (live or self._is_behind_another(connection, row)):
             return None
         values = {"claimed_until": now + CLAIM // _MICROSECOND}
         connection.execute(update(_firings).where(*_of(row.schedule, row.at)).values(**values))
         previous = live if schedule.overlap is Overlap.CANCEL_PREVIOUS else ()
         return OpenFiring(schedule, from_micros(row.at), row.local, tuple(previous))
+
+    def _is_behind_another(self, connection: Connection, row: Row[Any]) -> bool:
+        """Whether the run of an earlier firing is still to start, here or elsewhere."""
+        earlier = _firings.c.schedule == row.schedule, _firings.c.at < row.at
+        query = select(_firings.c.at).where(*earlier, schema.OPEN_FIRING)
+        usual = query.where(_firings.c.backfill.is_(None)).limit(1)
+        return connection.execute(usual).first() is not None
 
     def started(self, firing: OpenFiring, run_id: RunId) -> None:
         """Note that the run of a firing was accepted."""

@@ -20,7 +20,7 @@ from support.runs import PATIENCE, open_runtime
 import cloacina_registry.hooks
 from cloacina_core.errors import InputError, OverQuotaError, UnknownPackageError
 from cloacina_core.foundation.clock import SystemClock
-from cloacina_core.foundation.ids import RunId
+from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.model.schedule.schedule import FiringRecord, FiringState
 from cloacina_core.model.status import RunStatus
 from cloacina_core.plugin.manager import Plugins
@@ -257,6 +257,22 @@ def test_one_firing_waits_for_the_run_before_it(
     second = finished(schedules, 2)[1]
     runtime.signal(second.run_id or "", "go")
     assert runtime.attach(second.run_id or "").result(PATIENCE).status is RunStatus.SUCCEEDED
+
+
+def test_a_firing_that_waits_isnt_started_beside_the_one_before_it(
+    view: StoreView, schedules: Schedules, store: ScheduleStore
+) -> None:
+    schedules.add("job", "acme-etl/nightly==2.0", cron="@hourly", overlap="queue", catch_up="all")
+    set_back(view, "job", timedelta(hours=3))
+    store.decide()
+    assert {FiringState.DUE, FiringState.WAITING} <= set(states(schedules))
+
+    (first,) = store.claim()
+    assert store.claim() == [], "the first one's run isn't accepted yet"
+    store.started(first, IdFactory(SystemClock()).run_id())  # which has ended since
+    (second,) = store.claim()
+
+    assert second.at > first.at
 
 
 def test_a_paused_schedule_makes_up_for_nothing(

@@ -364,7 +364,7 @@ def test_what_was_fired_is_started_by_who_comes_next(
 def test_a_clock_that_is_put_back_silences_no_trigger(
     view: StoreView, triggers: Triggers, store: TriggerStore
 ) -> None:
-    triggers.enable(PACKAGE, "quiet")
+    triggers.enable(PACKAGE, "repeats")
     skipped = PollOutcome(state=PollState.SKIPPED)
     (claim,) = store.claim(new_id, 1)
     store.finish(claim, skipped)

@@ -152,7 +152,9 @@ def _overlapping(policy: Overlap, wanted: Sequence[Firing], earlier: Earlier) ->
     if policy is Overlap.CANCEL_PREVIOUS:
         newer = "a newer firing was due with it"
         return [*_skipped(wanted[:-1], newer), Decision(wanted[-1], FiringState.DUE)]
-    begun = [] if earlier.live else [Decision(wanted[0], FiringState.DUE)]
+    # What waits comes first, also when it waits for nothing any more and is about to start.
+    is_held = earlier.live or earlier.waiting
+    begun = [] if is_held else [Decision(wanted[0], FiringState.DUE)]
     rest = wanted[len(begun) :]
     if policy is Overlap.QUEUE and rest and not earlier.waiting:
         begun.append(Decision(rest[0], FiringState.WAITING, "an earlier run is live"))

@@ -145,6 +145,15 @@ def test_no_more_runs_than_it_may_start() -> None:
                 "15 12:00 skipped: another firing waits already",
             ],
         ),
+        (
+            "queue",
+            False,
+            True,
+            [
+                "15 11:00 skipped: another firing waits already",
+                "15 12:00 skipped: another firing waits already",
+            ],
+        ),
         ("queue", False, False, ["15 11:00 due", "15 12:00 waiting: an earlier run is live"]),
         (
             "cancel-previous",
