@@ -2,44 +2,16 @@
 
 import inspect
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-import click
 import pytest
+from support.surface import OF_THE_CORE, OF_THE_REGISTRY, OWNERS, PARTS, commands, public
 
-from cloacina_core.cli import main
 from cloacina_core.cli.acts import ACTS
 from cloacina_core.model.access import COMMAND_VERBS, VERBS, Rule
-from cloacina_core.runtime import RunHandle, Runtime
-from cloacina_core.runtime.schedules import Schedules
-from cloacina_core.runtime.secrets import Secrets
-from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
-from cloacina_core.runtime.triggers import Triggers
-from cloacina_core.store.api_keys import ApiKeyStore
-from cloacina_core.store.audit import Audit
+from cloacina_core.runtime import Runtime
 from cloacina_registry.access import ACTS as REGISTRY_ACTS
 from cloacina_registry.access import VERBS as REGISTRY_VERBS
-from cloacina_registry.dependencies.dependencies import Dependencies
-from cloacina_registry.evidence import Evidence
-from cloacina_registry.registry import Registry
-from cloacina_registry.rollout.channels import Channels
-from cloacina_registry.rollout.withdrawal import Withdrawals
-
-PARTS: Mapping[str, type] = {
-    "api_keys": ApiKeyStore,
-    "audit": Audit,
-    "schedules": Schedules,
-    "sent_events": SentEvents,
-    "subscriptions": Subscriptions,
-    "triggers": Triggers,
-    "secrets": Secrets,
-}
-"""What a runtime has beside verbs of its own."""
-
-
-def public(cls: type, prefix: str = "") -> Iterator[str]:
-    """Yield the verbs of a class: what isn't private, inherited from `object`, or a factory."""
-    yield from (prefix + name for name in dir(cls) if not name.startswith("_"))
 
 
 def instance_attributes(cls: type) -> set[str]:
@@ -50,20 +22,19 @@ def instance_attributes(cls: type) -> set[str]:
     return {name for name in found if name.isidentifier() and not name.startswith("_")}
 
 
+def verbs_of(owners: Mapping[str, type]) -> set[str]:
+    return {
+        verb for name, cls in owners.items() for verb in public(cls, f"{name}." if name else "")
+    }
+
+
 def verbs_of_the_core() -> set[str]:
-    runtime = {*public(Runtime), *instance_attributes(Runtime)} - PARTS.keys()
-    parts = {verb for name, cls in PARTS.items() for verb in public(cls, f"{name}.")}
-    return runtime | parts | {*public(RunHandle, "handle."), "handle.id"}
+    runtime = {*verbs_of(OF_THE_CORE), *instance_attributes(Runtime)} - PARTS.keys()
+    return runtime | {"handle.id"}
 
 
 def verbs_of_the_registry() -> set[str]:
-    return {
-        *public(Registry, "registry."),
-        *public(Evidence, "registry.evidence."),
-        *public(Dependencies, "registry.dependencies."),
-        *public(Channels, "channels."),
-        *public(Withdrawals, "withdrawals."),
-    }
+    return verbs_of(OF_THE_REGISTRY)
 
 
 def test_each_verb_of_a_runtime_has_a_row() -> None:
@@ -90,17 +61,7 @@ def test_each_row_of_a_runtime_is_of_a_verb_that_there_is() -> None:
 
 def parameters(verb: str) -> Mapping[str, object]:
     owner, _, name = verb.rpartition(".")
-    classes: Mapping[str, type] = {
-        "": Runtime,
-        "handle": RunHandle,
-        **PARTS,
-        "registry": Registry,
-        "registry.evidence": Evidence,
-        "registry.dependencies": Dependencies,
-        "channels": Channels,
-        "withdrawals": Withdrawals,
-    }
-    function = getattr(classes[owner], name, None)
+    function = getattr(OWNERS[owner], name, None)
     if not callable(function):
         return {}
     return typing.cast("Mapping[str, object]", inspect.signature(function).parameters)
@@ -121,32 +82,14 @@ def test_a_row_tells_arguments_that_the_verb_has(verb: str, rule: Rule) -> None:
     assert {name for name in named if name not in has} <= {"id"}
 
 
-def every_command(group: click.Group, context: click.Context, words: str = "") -> set[str]:
-    """Return the words of all commands that there are."""
-    found = set()
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        path = f"{words} {name}".strip()
-        inner = click.Context(command, info_name=name, parent=context)
-        found |= every_command(command, inner, path) if isinstance(command, click.Group) else {path}
-    return found
-
-
 def test_every_command_has_a_row_and_every_row_a_command() -> None:
-    there = every_command(main, click.Context(main, info_name="cloacina"))
-
-    assert there == {**ACTS, **REGISTRY_ACTS}.keys()
+    assert commands().keys() == {**ACTS, **REGISTRY_ACTS}.keys()
 
 
 def test_every_row_names_a_parameter_that_the_command_has() -> None:
-    context = click.Context(main, info_name="cloacina")
     wrong = []
     for words, act in {**ACTS, **REGISTRY_ACTS}.items():
-        command: typing.Any = main
-        for word in words.split():
-            command = command.get_command(context, word)
-        parameters = {parameter.name for parameter in command.params}
+        parameters = {parameter.name for parameter in commands()[words].params}
         if act is not None and act.target not in {None, *parameters}:
             wrong.append(words)
 
