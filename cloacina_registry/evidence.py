@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.release import normalized_package
-from cloacina_core.plugin import RuntimeView
+from cloacina_core.plugin import Role, RuntimeView, changes
 from cloacina_registry.audit.auditing import Audited, KeptChannel, KeptRelease, audit
 from cloacina_registry.audit.checkpoint import Checkpoint
 from cloacina_registry.audit.entries import EntryKind, LogEntry
@@ -23,6 +23,8 @@ from cloacina_registry.storage.channels import ChannelMoves
 from cloacina_registry.trust.keys import PrivateKey, PublicKey
 from cloacina_registry.trust.signed import SignedTrust
 from cloacina_registry.trust.statement import Subject
+
+_OF_ADMINS = frozenset({EntryKind.DELETE, EntryKind.TRANSFER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,10 @@ class Evidence:
             trust_version: of the trust document by which it was judged; None: there was none.
 
         Raises:
+            NotAllowedError: whose API key was given may not do that.
             LogTamperedError: the log was damaged.
         """
+        self._require(kind)
         log = AuditLog(connection)
         facts = {**_facts_of(release), "trust_version": trust_version}
         entry = log.append(kind, facts, at=self._view.clock.now(), actor=actor)
@@ -97,10 +101,21 @@ class Evidence:
             actor: who does it.
 
         Raises:
+            NotAllowedError: whose API key was given may not do that.
             InputError: a fact can't be stored.
             LogTamperedError: the log was damaged.
         """
+        self._require(kind)
         AuditLog(connection).append(kind, facts, at=self._view.clock.now(), actor=actor)
+
+    def _require(self, kind: EntryKind) -> None:
+        """Refuse what whoever gave an API key may not have done.
+
+        All that is changed is written into the log. So it is refused whichever way it comes, as
+        from the command of another plugin.
+        """
+        role = Role.ADMIN if kind in _OF_ADMINS else Role.PUBLISH
+        self._view.require(f"write {kind.value!r} into the log", changes(role))
 
     def trust_version(self) -> int:
         """Return the newest version of the trust document that the log tells of; 0: of none."""

@@ -33,6 +33,9 @@ T = TypeVar("T")
 EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 130
 
+_CHECKED = "cloacina_checked"
+"""What marks a function that passes the gate."""
+
 _COMMON = (
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
     click.option("--home", type=click.Path(path_type=Path), help="Use this home folder."),
@@ -56,7 +59,7 @@ class Console:
         self.as_json = as_json
         self.quiet = quiet
         self.debug = debug
-        self.acts_for: str | None = None
+        self.acts_for: Principal | None = None
         """Whose API key was given; None: nobody's, and it is for the user of this process."""
         self._flags = dict(flags or {})
 
@@ -80,7 +83,7 @@ class Console:
         """The view that plugins have of the runtime; the store is opened when it is first used."""
         from cloacina_core.runtime import open_view  # noqa: PLC0415 - most commands don't need it
 
-        return open_view(self.settings, user=self.acts_for)
+        return open_view(self.settings, acts_for=self.acts_for)
 
     def close(self) -> None:
         """Close the store, if it was opened."""
@@ -224,7 +227,23 @@ def pass_console(function: Callable[..., Any]) -> Callable[..., None]:
         context = click.get_current_context()
         context.exit(_call(console, context, function, options))
 
+    vars(command)[_CHECKED] = True
     return command
+
+
+def is_checked(function: Callable[..., Any]) -> bool:
+    """Whether a command's function passes the gate by itself: `pass_console` made it."""
+    return getattr(function, _CHECKED, False)
+
+
+def call_checked(context: click.Context, function: Callable[[], object]) -> None:
+    """Call a command that knows nothing of consoles, if who calls it may."""
+
+    def call(_console: Console) -> None:
+        function()
+
+    if status := _call(Console(), context, call, {}):
+        context.exit(status)
 
 
 def _act(context: click.Context) -> "Act | None":
@@ -243,7 +262,7 @@ def _call(
     options: dict[str, Any],
 ) -> int:
     def call(principal: "Principal | None") -> int:
-        console.acts_for = None if principal is None else principal.name
+        console.acts_for = principal
         return function(console, **options) or 0
 
     try:

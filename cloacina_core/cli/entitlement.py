@@ -32,9 +32,14 @@ VARIABLE = "CLOACINA_API_KEY"
 """The environment variable with the API key. There is no option: others can read arguments."""
 
 
-def take_api_key() -> str | None:
-    """Return the API key of this process, which those that it starts don't get."""
-    return os.environ.pop(VARIABLE, "").strip() or None
+def take_api_key(context: click.Context) -> str | None:
+    """Return the API key of this process, which those that it starts don't get.
+
+    It holds for all commands that are called at once, so it is kept with what they share.
+    """
+    if VARIABLE in os.environ:
+        context.meta[VARIABLE] = os.environ.pop(VARIABLE).strip()
+    return context.meta.get(VARIABLE) or None
 
 
 def perform(
@@ -55,7 +60,7 @@ def perform(
         NotAllowedError: they may not.
         StoreError: that can't be found out, or can't be told; nothing was done.
     """
-    api_key = take_api_key()
+    api_key = take_api_key(context)
     if act is None:
         return call(None)
     known = settings()

@@ -11,6 +11,7 @@ from importlib_metadata import version
 
 from cloacina_core.cli.acts import ACTS, unlisted
 from cloacina_core.cli.console import EXIT_INTERRUPTED
+from cloacina_core.cli.contributed import checked
 from cloacina_core.errors import CloacinaError
 from cloacina_core.model.access import Act
 from cloacina_core.plugin.interfaces import CommandSpec
@@ -62,9 +63,10 @@ class CommandTree(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command."""
-        own = self._own()
-        spec = own.get(cmd_name) or self._contributed(ctx).get(cmd_name)
-        return None if spec is None else _load(spec)
+        if (own := self._own().get(cmd_name)) is not None:
+            return _load(own)
+        spec = self._contributed(ctx).get(cmd_name)
+        return None if spec is None else checked(_load(spec))
 
     def act(self, ctx: click.Context) -> Act | None:
         """Return what calling a command does; None: whoever can call it may.

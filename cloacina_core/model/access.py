@@ -279,3 +279,17 @@ COMMAND_VERBS: Mapping[str, Rule] = MappingProxyType(
     }
 )
 """What can be done from the command line alone."""
+
+VIEW_VERBS: Mapping[str, Rule] = MappingProxyType(
+    {
+        "view.begin": changes(_RUN),
+        "view.cancel_runs": changes(_RUN),
+        "view.put_blob": changes(Role.PUBLISH),
+        "view.delete_blob": changes(_ADMIN),
+    }
+)
+"""What commands of plugins can do through their view of the runtime, for whose key was given.
+
+Who may begin a transaction isn't asked what is written in it: what the registry changes, it asks
+for by itself.
+"""

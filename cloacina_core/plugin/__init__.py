@@ -2,7 +2,7 @@
 
 from cloacina_core.foundation.digest import Digest, digest_of, parse_digest
 from cloacina_core.foundation.ids import RunId
-from cloacina_core.model.access import Act, Role, changes, reads
+from cloacina_core.model.access import Act, Role, Rule, changes, reads
 from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.model.observed import DescribedRun, SignalWait
@@ -37,6 +37,7 @@ __all__ = [
     "HomeReport",
     "LoadedWorkflow",
     "Role",
+    "Rule",
     "RunEvent",
     "RunHistory",
     "RunId",

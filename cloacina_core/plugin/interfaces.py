@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.ids import RunId
-from cloacina_core.model.access import Act
+from cloacina_core.model.access import Act, Rule
 from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
@@ -117,7 +117,24 @@ class RuntimeView(Protocol):
 
     @property
     def user(self) -> str:
-        """Who uses this process, as `USER@HOST`; for histories, it proves nothing."""
+        """Who uses this process, as `USER@HOST`, or has the API key that was given.
+
+        For histories: the first proves nothing.
+        """
+        ...
+
+    def require(self, verb: str, rule: Rule) -> None:
+        """Refuse what whoever gave an API key may not do; without one, everything is allowed.
+
+        Ask it where something is changed, however one comes there.
+
+        Args:
+            verb: what is to be done, as the error names it.
+            rule: says which role may.
+
+        Raises:
+            NotAllowedError: they may not.
+        """
         ...
 
     @property
@@ -155,6 +172,7 @@ class RuntimeView(Protocol):
         its name, and never touches others.
 
         Raises:
+            NotAllowedError: it is for an API key whose role only reads.
             StoreUnavailableError: the database can't be reached or written.
         """
         ...

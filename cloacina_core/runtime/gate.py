@@ -16,7 +16,7 @@ from typing import TypeAlias, TypeVar
 from cloacina_core.errors import CloacinaError, NotAllowedError, StoreError
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.foundation.user import who_asks
-from cloacina_core.model.access import Principal, Role, Rule, require
+from cloacina_core.model.access import Principal, Role, RoleTooLowError, Rule, require
 from cloacina_core.model.api_key import ApiKeyRefusedError
 from cloacina_core.model.audit import AuditOutcome, Deed
 from cloacina_core.store.api_keys import ApiKeyStore
@@ -105,8 +105,16 @@ class Gate:
         """
         deed = _deed(self.require(request), request)
         if request.rule is None or not request.rule.changes:
-            return act()
+            return self._only_reading(deed, act)
         return self._at_once(deed, act) if request.rule.at_once else self._in_steps(deed, act)
+
+    def _only_reading(self, deed: Deed, act: Callable[[], T]) -> T:
+        """Do something that changes nothing, and tell of it when it tried to."""
+        try:
+            return act()
+        except RoleTooLowError as error:
+            self._audit.enter(deed, AuditOutcome.REFUSED, error.code)
+            raise
 
     def _at_once(self, deed: Deed, act: Callable[[], T]) -> T:
         """Do something in one transaction with its entry: both are there, or neither is."""

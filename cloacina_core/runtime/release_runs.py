@@ -6,7 +6,6 @@ from cloacina_core.errors import IllegalTransitionError, UnknownRunError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.ids import IdFactory, RunId
-from cloacina_core.foundation.user import who_asks
 from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.run import RunCounts
 from cloacina_core.store.commands import CommandStore
@@ -19,9 +18,26 @@ _PAGE = 500
 class StoredReleaseRuns:
     """A `ReleaseRuns` (see `cloacina_core.plugin`) of a store, which is opened when it is asked."""
 
-    def __init__(self, database: Callable[[], Database], clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Callable[[], Database],
+        clock: Clock,
+        *,
+        user: str,
+        check: Callable[[], object],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            database: opens the store.
+            clock: makes ids.
+            user: for whom runs are cancelled.
+            check: raises `RoleTooLowError` when they may not be.
+        """
         self._database = database
         self._ids = IdFactory(clock)
+        self._user = user
+        self._check = check
 
     def live(self, digest: Digest) -> int:
         """Return how many runs of a release haven't ended."""
@@ -36,6 +52,7 @@ class StoredReleaseRuns:
 
         Engines that have them obey at once, others when they take them.
         """
+        self._check()
         usage, commands = ReleaseUsage(self._database()), CommandStore(self._database())
         count = 0
         last: RunId | None = None
@@ -52,7 +69,7 @@ class StoredReleaseRuns:
             name=None,
             payload=None,
             reason=reason,
-            asked_by=who_asks(),
+            asked_by=self._user,
         )
         try:
             commands.ask(command)

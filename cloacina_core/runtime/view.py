@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from cloacina_core.errors import ConfigurationError
 from cloacina_core.foundation.clock import Clock, SystemClock, from_micros
 from cloacina_core.foundation.user import who_asks
+from cloacina_core.model.access import VIEW_VERBS, Principal, Rule, require
 from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.plugin.interfaces import BlobStore, RuntimeView, SecretKeyKind, SecretKeys
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime.checked_blobs import CheckedBlobStore
 from cloacina_core.runtime.limited_blobs import LimitedBlobStore
 from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
@@ -31,10 +33,21 @@ class StoreView:
     """Settings, clock, and the store, which is opened when it is first used."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, plugins: Plugins, user: str | None = None
+        self,
+        settings: Settings,
+        clock: Clock,
+        plugins: Plugins,
+        acts_for: Principal | None = None,
     ) -> None:
-        """Prepare; `user` is for whom things are done, None: the user of this process."""
-        self._user = user
+        """Prepare.
+
+        Args:
+            settings: in force.
+            clock: to ask for the time.
+            plugins: contribute tables and places for files.
+            acts_for: whose acts are checked; None: nobody's, it is for the user of this process.
+        """
+        self._acts_for = acts_for
         self.settings = settings
         self.clock = clock
         self._plugins = plugins
@@ -58,12 +71,29 @@ class StoreView:
     @property
     def user(self) -> str:
         """Who uses this process, as `USER@HOST`, or for whose API key it works."""
-        return self._user or who_asks()
+        return who_asks() if self._acts_for is None else self._acts_for.name
+
+    def require(self, verb: str, rule: Rule) -> None:
+        """Refuse what whoever the view is for may not do.
+
+        Raises:
+            RoleTooLowError: they may not.
+        """
+        if self._acts_for is not None:
+            require(self._acts_for, verb, rule)
+
+    def _require(self, verb: str) -> None:
+        self.require(verb, VIEW_VERBS[verb])
 
     @property
     def runs(self) -> StoredReleaseRuns:
         """The runs of releases."""
-        return StoredReleaseRuns(lambda: self.database, self.clock)
+        return StoredReleaseRuns(
+            lambda: self.database,
+            self.clock,
+            user=self.user,
+            check=lambda: self._require("view.cancel_runs"),
+        )
 
     @property
     def history(self) -> StoredHistory:
@@ -81,6 +111,7 @@ class StoreView:
     @contextmanager
     def begin(self) -> "Iterator[Connection]":
         """Open a write transaction on the store; engines may have to look at what it writes."""
+        self._require("view.begin")
         with self.database.begin() as connection:
             yield connection
             announce(connection)
@@ -101,7 +132,8 @@ class StoreView:
             )
         store = kinds[name].open(self, rest)
         is_in_database = name == "database"
-        return LimitedBlobStore(store, lambda: self.database, is_in_database=is_in_database)
+        limited = LimitedBlobStore(store, lambda: self.database, is_in_database=is_in_database)
+        return limited if self._acts_for is None else CheckedBlobStore(limited, self._require)
 
     def secret_keys(self) -> SecretKeys:
         """Return the master keys that the setting `secret_key` names."""
@@ -119,7 +151,10 @@ class StoreView:
 
     def blobs_in(self, table: Any) -> BlobStore:
         """Return a store of blobs in a table of the store."""
-        return DatabaseBlobStore(self.database, table=table)
+        store = DatabaseBlobStore(self.database, table=table)
+        if self._acts_for is None:
+            return store
+        return CheckedBlobStore(store, lambda _verb: self._require("view.begin"))
 
     def close(self) -> None:
         """Close the store, if it was opened."""
@@ -145,8 +180,15 @@ def _key_variable(_view: RuntimeView, name: str) -> SecretKeys:
 
 
 def open_view(
-    settings: Settings, plugins: Plugins | None = None, *, user: str | None = None
+    settings: Settings, plugins: Plugins | None = None, *, acts_for: Principal | None = None
 ) -> StoreView:
-    """Return a view for commands that need the store, but no engine."""
+    """Return a view for commands that need the store, but no engine.
+
+    Args:
+        settings: in force.
+        plugins: None: those of the environment.
+        acts_for: who may do no more through it than their role says; None: the user of this
+            process, who may do everything.
+    """
     plugins = plugins or Plugins.of_environment(settings.blocked_plugins)
-    return StoreView(settings, SystemClock(), plugins, user)
+    return StoreView(settings, SystemClock(), plugins, acts_for)

@@ -21,6 +21,7 @@ from cloacina_core.errors import (
     ReleaseWithheldError,
     UnknownChannelError,
 )
+from cloacina_core.model.access import RoleTooLowError
 from cloacina_core.model.channel import HUNDREDTHS, Channel, is_channel_name
 from cloacina_core.model.release import normalized_package
 from cloacina_core.model.run import RunCounts
@@ -362,7 +363,7 @@ class Channels:
                 *(move.package, move.channel, step, verdict.reason, move.revision),
                 when_pinned=when_pinned,
             )
-        except (ChannelMovedError, ChannelPinnedError):  # others judge, too
+        except (ChannelMovedError, ChannelPinnedError, RoleTooLowError):  # others judge, too
             return self.get(move.package, move.channel)
 
     def _promotable(self, package: str, version: str, *, tried: bool) -> StoredRelease:

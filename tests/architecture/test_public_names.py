@@ -50,6 +50,7 @@ DOORS = {
         "HomeReport",
         "LoadedWorkflow",
         "Role",
+        "Rule",
         "RunEvent",
         "RunHistory",
         "RunId",

@@ -5,12 +5,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from support.access import keys_of_every_sort
 from support.receivers import receiving
+
+from cloacina_core.cli import main
+from cloacina_core.cli.entitlement import VARIABLE
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.foundation.ids import IdFactory
+from cloacina_core.store.audit import Audit
+from cloacina_core.store.database import Database
 
 FILE = """
 [[destination]]
@@ -172,3 +182,31 @@ def test_no_secret_is_printed(notify_command: Callable[..., Done], home: Path):
     for one in done:
         assert "T0K3N" not in one.out + one.err
         assert "c2VjcmV0" not in one.out + one.err
+
+
+def test_each_command_says_who_may(notify: Any):
+    commands = {f"notify {name}": one for name, one in notify("cli").notify.commands.items()}
+    acts = notify("access").ACTS
+
+    assert acts.keys() == commands.keys()
+    for words, act in acts.items():
+        assert act.target in {None, *(parameter.name for parameter in commands[words].params)}
+
+
+def test_what_is_changed_takes_a_role_and_is_told(
+    notify: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CLOACINA_HOME", str(home))
+    with closing(Database(f"sqlite:///{home / 'cloacina.db'}", SystemClock())) as database:
+        keys = keys_of_every_sort(database)
+        audit = Audit(database, IdFactory(SystemClock()))
+
+        def call(words: str, role: str) -> int:
+            return CliRunner().invoke(main, words.split(), env={VARIABLE: keys[role]}).exit_code
+
+        statuses = [call("notify list", "read"), call("notify test journal", "read")]
+        statuses += [call("notify test journal", "run")]
+        told = [(one.deed.who, one.deed.verb, one.outcome.value) for one in audit.entries()]
+
+    assert statuses == [0, 4, 0]
+    assert told == [("run", "notify.test", "done"), ("read", "notify.test", "refused")]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cloacina_core.plugin import CommandSpec, EngineService, RuntimeView, hookimpl
+from cloacina_notify.access import ACTS
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -21,7 +22,7 @@ _log = logging.getLogger(__name__)
 def cloacina_commands() -> Sequence[CommandSpec]:
     """Contribute `cloacina notify`."""
     text = "Tell people and programs how runs end: list, test, history, retry."
-    return [CommandSpec("notify", "cloacina_notify.cli:notify", text)]
+    return [CommandSpec("notify", "cloacina_notify.cli:notify", text, ACTS)]
 
 
 @hookimpl
