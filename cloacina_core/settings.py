@@ -55,7 +55,7 @@ class Settings:
     own."""
 
     slots: int = 16
-    """How many tasks one engine runs at a time."""
+    """How many tasks one engine runs at a time; all that `engine run --tenants` has, together."""
 
     max_live_runs: int = 1000
     """How many runs one engine has at a time before it takes no more of those that wait."""

@@ -16,6 +16,7 @@ from cloacina_core.errors import InputError
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import DatabaseAdmin, Runtime
 from cloacina_core.runtime.shared_engines import SharedEngines, environment_of_engines
+from cloacina_core.runtime.slot_sharing import SharedSlots
 
 _SIGNALLED = 128
 """What the status of a process that a signal ended begins at."""
@@ -46,6 +47,7 @@ def engine() -> None:
 )
 @click.option("--until-idle", is_flag=True, help="Stop when nothing is left to do.")
 @click.option("--until-closed", is_flag=True, help="Stop also when the standard input is closed.")
+@click.option("--shared-slots", is_flag=True, hidden=True, help="Be told slots on standard input.")
 @click.option("--tenants", is_flag=True, help="Serve all tenants: an engine for each of them.")
 @command_options
 @pass_console
@@ -56,6 +58,7 @@ def run(
     drain_timeout: float,
     until_idle: bool,
     until_closed: bool,
+    shared_slots: bool,
     tenants: bool,
 ) -> None:
     """Take up recorded and orphaned runs, until SIGTERM or Ctrl-C.
@@ -77,9 +80,11 @@ def run(
             raise InputError("engines of tenants are never idle for good: leave --until-idle out")
         _serve_tenants(console, stopping, ready_file, drain_timeout)
         return
-    plugins = Plugins.of_environment(console.settings.blocked_plugins)
+    settings = console.settings
+    plugins = Plugins.of_environment(settings.blocked_plugins)
+    shared = SharedSlots(settings.slots, stopping.set) if shared_slots else None
     with (
-        Runtime(console.settings, plugins, pass_output_on=False) as runtime,
+        Runtime(settings, plugins, pass_output_on=False, shared_slots=shared) as runtime,
         _told_ready(ready_file, engine=runtime.engine_id),
     ):
         console.emit(
@@ -131,6 +136,7 @@ def _serve_tenants(
             admin,
             settings.home,
             environment_of_engines(os.environ, settings),
+            slots=settings.slots,
             drain_seconds=drain_timeout,
             told=console.say,
         )

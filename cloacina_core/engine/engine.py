@@ -34,6 +34,7 @@ from cloacina_core.engine.requests import (
     EngineStoppedError,
     Look,
     LookForEnds,
+    Resize,
     RunEnded,
     Stimulus,
     Stop,
@@ -51,6 +52,7 @@ from cloacina_core.model.command import CommandKind
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import EventType
 from cloacina_core.model.run import Failure, Parent, RunSummary
+from cloacina_core.model.slot_ledger import Demand
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun
 from cloacina_core.model.wait import awaited
@@ -73,7 +75,7 @@ class EngineLimits:
     """How much an engine takes on."""
 
     slots: int
-    """How many tasks run at a time."""
+    """How many tasks run at a time, unless it is told another number."""
     max_value_bytes: int
     """How many bytes one task's changes to the context may have, encoded."""
     max_live_runs: int = 1000
@@ -102,6 +104,7 @@ class Engine:
         late: LateResults | None = None,
         library: WorkflowLibrary | None = None,
         live: LiveLogs | None = None,
+        on_demand: Callable[[Demand], object] | None = None,
     ) -> None:
         self.id = engine_id
         self._commands = commands
@@ -113,6 +116,8 @@ class Engine:
         self._late = late or LateResults()
         self._library = library or WorkflowLibrary(())
         self._live = live
+        self._on_demand = on_demand
+        """Told after each step what the slots are needed for, where they are shared with others."""
         self._unwritten: list[tuple[Outcome, str | None]] = []
         """The outcomes of the batch that isn't written yet, with the names of their tasks."""
         self._inbox: SimpleQueue[Stimulus] = SimpleQueue()
@@ -278,12 +283,13 @@ class Engine:
 
     def room(self) -> int:
         """Return how many more runs the engine can do with now."""
-        enough = WAITING_PER_SLOT * self._limits.slots - self._slots.waiting
+        # One without slots takes some, too: so it is seen that it needs any, and may be given them.
+        enough = WAITING_PER_SLOT * max(1, self._slots.size) - self._slots.waiting
         return min(self._limits.max_live_runs - len(self._runs), enough)
 
     def load(self) -> Load:
         """Return how busy the engine is."""
-        return Load(self._limits.slots, len(self._slots.running), self._executor.lost)
+        return Load(self._slots.size, len(self._slots.running), self._executor.lost)
 
     def live_runs(self) -> list[RunId]:
         """Return the runs that the engine has; once it has stopped, those that it had."""
@@ -338,6 +344,9 @@ class Engine:
         is_to_start = not (self._stopping.is_set() or self._draining.is_set())
         started = is_to_start and self._dispatcher.fill()
         self._flush()
+        if self._on_demand is not None:
+            lost = self._executor.lost
+            self._on_demand(self._slots.demand(lost=lost, may_start=is_to_start))
         if self._draining.is_set() and not self._slots.running:
             self._idle.set()
         return bool(stimuli) or fired or started
@@ -380,6 +389,8 @@ class Engine:
                 self._slots.reopen()
             case Stop():
                 self._on_stop(stimulus)
+            case Resize(slots):
+                self._slots.size = slots
             case Drain():
                 pass  # what it is for is done at the end of the step
 
@@ -391,7 +402,7 @@ class Engine:
                 self._flusher.give_up(stimulus.run.run_id, error)
             case Outcome(key=key) | Births(outcome=Outcome(key=key)) | Told(key=key):
                 self._flusher.give_up(key[0], error)
-            case Look() | LookForEnds() | RunEnded() | Stop() | Drain():
+            case Look() | LookForEnds() | RunEnded() | Stop() | Drain() | Resize():
                 raise error
 
     def _free(self, run_id: RunId) -> None:

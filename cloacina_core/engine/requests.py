@@ -174,7 +174,24 @@ class Drain:
     """See whether any attempt still runs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """Have another number of slots."""
+
+    slots: int
+
+
 Stimulus: TypeAlias = (
-    Submission | TakeUp | Look | LookForEnds | Stop | Drain | Outcome | Births | RunEnded | Told
+    Submission
+    | TakeUp
+    | Look
+    | LookForEnds
+    | Stop
+    | Drain
+    | Resize
+    | Outcome
+    | Births
+    | RunEnded
+    | Told
 )
 """All that can happen to an engine, but for time going by."""

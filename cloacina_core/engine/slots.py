@@ -9,6 +9,7 @@ from cloacina_core.engine.call import AttemptKey
 from cloacina_core.engine.queued import Limits, Queued
 from cloacina_core.engine.suspects import Suspects
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.slot_ledger import Demand
 
 
 class Slots:
@@ -19,7 +20,8 @@ class Slots:
     """
 
     def __init__(self, size: int, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._size = size
+        self.size = size
+        """How many there are. When it falls, what runs goes on, and nothing starts meanwhile."""
         self._unlimited: list[Queued] = []
         self._ready: dict[Limits, list[Queued]] = {(): self._unlimited}
         self._aside: dict[Limits, list[Queued]] = {}
@@ -56,7 +58,7 @@ class Slots:
         Args:
             lost: how many slots are taken by calls that were given up but still run.
         """
-        if len(self._running) + lost >= self._size:
+        if len(self._running) + lost >= self.size:
             return None
         suspect = self._suspects.next(is_alone=not self._running and not lost)
         if suspect is not None or self._suspects.seconds_held() is not None:
@@ -105,6 +107,16 @@ class Slots:
     def waiting(self) -> int:
         """How many tasks wait for a slot; those that wait for a limit don't."""
         return sum(map(len, list(self._ready.values()))) + len(self._suspects)
+
+    def demand(self, *, lost: int, may_start: bool) -> Demand:
+        """Return how many slots are taken, and how many could be.
+
+        Args:
+            lost: as `next` has it.
+            may_start: whether what waits would start.
+        """
+        held = len(self._running) + lost
+        return Demand(self.size, held, held + (self.waiting if may_start else 0))
 
     def take(self, key: AttemptKey) -> None:
         """Give an attempt a slot."""

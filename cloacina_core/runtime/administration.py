@@ -144,7 +144,9 @@ class DatabaseAdmin:
         return self._tenants.list()
 
     def set_quotas(self, name: str, changes: Mapping[str, int | None]) -> Tenant:
-        """Change some quotas of a tenant, from now on; engines see that of slots when they start.
+        """Change some quotas of a tenant, from now on.
+
+        That of slots counts for engines that start, and for those that share slots with others.
 
         Args:
             name: of the tenant.

@@ -18,7 +18,7 @@ from cloacina_core.engine.late import LateResults
 from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
 from cloacina_core.engine.live_logs import LiveLogs
 from cloacina_core.engine.notifier import Notifier
-from cloacina_core.engine.requests import Completion
+from cloacina_core.engine.requests import Completion, Resize
 from cloacina_core.engine.spilling import Spill
 from cloacina_core.errors import IllegalTransitionError, RunOwnedElsewhereError, StoreError
 from cloacina_core.foundation.clock import Clock
@@ -32,6 +32,7 @@ from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.children import ChildResolver, read_child
 from cloacina_core.runtime.executing import make_pool, make_runner
 from cloacina_core.runtime.secrets import OpenedOnce
+from cloacina_core.runtime.slot_sharing import SharedSlots
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.services.incarnations import Incarnations
@@ -64,6 +65,7 @@ class EngineHost:
         recover: bool,
         pass_output_on: bool,
         on_taken: Callable[[], None],
+        shared_slots: SharedSlots | None = None,
     ) -> None:
         """Prepare.
 
@@ -77,6 +79,7 @@ class EngineHost:
             recover: whether runs are taken up that nobody works on.
             pass_output_on: whether what tasks print is printed, too.
             on_taken: called when such runs were taken up.
+            shared_slots: tells how many slots there are; None: as many as is set.
         """
         settings, database = view.settings, view.database
         self._view = view
@@ -85,6 +88,8 @@ class EngineHost:
         self._ids = ids
         self._recover = recover
         self._on_taken = on_taken
+        self._shared_slots = shared_slots
+        self._slots = 0 if shared_slots is not None else slots_of(database, settings.slots)
         self.ownership = Ownership(database, settings.lease)
         self.library = WorkflowLibrary(sources.all, max_loaded=settings.loaded_releases)
         """The code that is here."""
@@ -162,8 +167,9 @@ class EngineHost:
             late=self._late,
             library=self.library,
             live=self._live,
+            on_demand=None if self._shared_slots is None else self._shared_slots.need,
             limits=EngineLimits(
-                slots_of(database, settings.slots),
+                self._slots,
                 settings.max_value_bytes,
                 settings.max_live_runs,
                 settings.cancel_grace,
@@ -206,6 +212,14 @@ class EngineHost:
         self._capture.start()
         self._live.start()
         self._recovery.start()
+        if self._shared_slots is not None:
+            self._shared_slots.start(self._resize)
+
+    def _resize(self, slots: int) -> None:
+        """Have another number of slots, and take runs up for them."""
+        self._slots = slots
+        self.engine.post(Resize(slots))
+        self._recovery.wake()
 
     def take_no_more(self) -> None:
         """Take no more runs up."""
@@ -218,6 +232,8 @@ class EngineHost:
     def stop(self) -> None:
         """Give live runs back. Attempts that run are given up."""
         self._engines.stop()
+        if self._shared_slots is not None:
+            self._shared_slots.close()
         self._executor.stop()
         self._live.stop()
         self._workers.close()

@@ -44,6 +44,7 @@ from cloacina_core.runtime.plugin_services import PluginServices
 from cloacina_core.runtime.schedules import Schedules, context_of
 from cloacina_core.runtime.secrets import Secrets
 from cloacina_core.runtime.sent_events import SentEvents, Subscriptions, open_events
+from cloacina_core.runtime.slot_sharing import SharedSlots
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.triggers import Triggers, open_triggers
 from cloacina_core.runtime.view import StoreView
@@ -91,6 +92,7 @@ class Runtime:
         workflows: Iterable[Workflow] = (),
         recover: bool = True,
         pass_output_on: bool = True,
+        shared_slots: SharedSlots | None = None,
     ) -> None:
         """Start an engine; see `open` for the usual way."""
         clock = SystemClock()
@@ -115,6 +117,7 @@ class Runtime:
             recover=recover,
             pass_output_on=pass_output_on,
             on_taken=self._on_taken,
+            shared_slots=shared_slots,
         )
         for workflow in workflows:
             self._host.library.register(workflow)

@@ -1,8 +1,8 @@
 """One command that serves all tenants: an engine each, with a process and credentials of its own.
 
 What tenants share is this process, which runs no code of theirs, and the host. An engine is given
-the environment without the administrator's URL, and a role that can do what the tenant can. Each
-has its own slots, so a tenant that floods its own store takes none of another's.
+the environment without the administrator's URL, and a role that can do what the tenant can. They
+share one number of slots, evenly between those that want any: see `slot_sharing`.
 """
 
 import logging
@@ -17,6 +17,7 @@ from pathlib import Path
 from cloacina_core.errors import CloacinaError
 from cloacina_core.model.tenant import Tenant, TenantState
 from cloacina_core.runtime.administration import DatabaseAdmin
+from cloacina_core.runtime.slot_sharing import SlotSharing
 from cloacina_core.settings import ENVIRONMENT_PREFIX, Settings
 
 _log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class SharedEngines:
         home: Path,
         environment: Mapping[str, str],
         *,
+        slots: int,
         drain_seconds: float,
         told: Callable[[str], object],
     ) -> None:
@@ -79,12 +81,15 @@ class SharedEngines:
             admin: of the tenants.
             home: of the installation; a tenant of a database has its home in `tenants` below.
             environment: what engines get besides: see `environment_of_engines`.
+            slots: how many tasks run at a time, of all tenants together.
             drain_seconds: how long attempts of an engine that is to end may take.
             told: told what is started and what ended.
         """
         self._admin = admin
         self._home = home
         self._environment = environment
+        self._slots = slots
+        self._sharing = SlotSharing(slots)
         self._drain_seconds = drain_seconds
         self._told = told
         self._served: dict[str, _Served] = {}
@@ -127,9 +132,11 @@ class SharedEngines:
                 served.tenant = tenant
                 self._start(served)
             return
-        has_other_slots = tenant is not None and tenant.quotas.slots != served.tenant.quotas.slots
-        if tenant is None or not is_same or tenant.state not in _SERVED or has_other_slots:
+        if tenant is None or not is_same or tenant.state not in _SERVED:
             self._end(served)
+        elif tenant.quotas.slots != served.tenant.quotas.slots:
+            self._sharing.limit(name, tenant.quotas.slots)
+            served.tenant = tenant
 
     def _start(self, served: _Served) -> None:
         name = served.tenant.name
@@ -140,20 +147,22 @@ class SharedEngines:
             **self._environment,
             f"{ENVIRONMENT_PREFIX}DATABASE_URL": url,
             f"{ENVIRONMENT_PREFIX}HOME": str(home),
+            f"{ENVIRONMENT_PREFIX}SLOTS": str(self._slots),
         }
         # Where nothing else is said, code of tenants runs in processes that are kept from files.
         variables.setdefault(f"{ENVIRONMENT_PREFIX}ISOLATION", "worker")
         drain = f"--drain-timeout={self._drain_seconds:g}"
         command = [sys.executable, "-P", "-m", "cloacina_core", "engine", "run", "--quiet", drain]
         # It ends with us, however we end: what it reads from us is over then.
-        served.process = subprocess.Popen(  # noqa: S603 - our own program
-            [*command, "--until-closed"],
-            env=variables,
-            cwd=home,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us; we tell engines to end, once
-        )
+        with self._sharing.join(name, served.tenant.quotas.slots) as line:
+            served.process = subprocess.Popen(  # noqa: S603 - our own program
+                [*command, "--shared-slots"],
+                env=variables,
+                cwd=home,
+                stdin=line.fileno(),
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for us; we tell engines to end, once
+            )
         served.started, served.ends_by = time.monotonic(), None
         self._told(f"tenant {name}: engine started, process {served.process.pid}")
 
@@ -166,9 +175,8 @@ class SharedEngines:
             if served.ends_by is not None and time.monotonic() > served.ends_by:
                 process.kill()
             return
-        if process.stdin is not None:
-            process.stdin.close()
         served.process = None
+        self._sharing.leave(served.tenant.name)
         self._told(f"tenant {served.tenant.name}: engine ended with {process.returncode}")
         if served.ends_by is None:  # by itself
             lasted = time.monotonic() - served.started

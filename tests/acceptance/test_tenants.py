@@ -2,16 +2,27 @@
 
 import os
 import re
+import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from support.shell import Shell
 from support.tenants import connected, names
+
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.status import RunStatus, TaskStatus
+from cloacina_core.runtime import Runtime
+from cloacina_core.store import schema
+from cloacina_core.store.database import Database
+from cloacina_core.store.reading import RunFilter
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,6 +38,18 @@ flow = Workflow("flow")
 @flow.task
 def tell(context):
     return {"team": "acme"}
+"""
+
+GATED = """
+import time
+from pathlib import Path
+from cloacina_core import Workflow
+flow = Workflow("flow")
+
+@flow.task
+def work(context):
+    while not Path(context.params["gate"]).exists():
+        time.sleep(0.01)
 """
 
 
@@ -85,16 +108,73 @@ def engines_of(shell: Shell) -> Iterator[Engines]:
         engines.stop()
 
 
-def team(operator: Shell, name: str, flows: str) -> Shell:
-    """Make a tenant; return a shell of its people, who published a package `job` of theirs."""
+def team(operator: Shell, name: str, like: Shell | None = None) -> Shell:
+    """Make a tenant; return a shell of its people, with a home like that of others if need be."""
     environment = operator.ok("tenant", "create", name, "--json").json["environment"]
     folder = operator.folder / f"people-of-{name}"
     folder.mkdir()
     home = Path(environment.get("CLOACINA_HOME", operator.home / "tenants" / name))
     shell = Shell(folder, home, environment)
-    shell.ok("init", "--quiet")
-    shell.publish(shell.project("job", flows))
+    if like is None:
+        shell.ok("init", "--quiet")
+    else:
+        shutil.copytree(like.home, home)
     return shell
+
+
+def submitting(shell: Shell) -> Runtime:
+    """Return a runtime of a team that submits and looks, and leaves the work to others."""
+    url = shell.variables["CLOACINA_DATABASE_URL"]
+    return Runtime.open(url, shell.home, recover=False)
+
+
+def submitted(runtime: Runtime, *gates: Path) -> list[RunId]:
+    """Submit runs that end once there is a file."""
+    all_params = [{"gate": str(gate)} for gate in gates]
+    return [one.id for one in runtime.submit_many("job", all_params, detach=True)]
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for something that will be so."""
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_at_work(runtime: Runtime, run_id: RunId) -> bool:
+    """Whether the task of a run runs."""
+    return runtime.get(run_id).tasks["work"].status is TaskStatus.RUNNING
+
+
+def ended(runtime: Runtime) -> list[RunId]:
+    """Return the runs that succeeded, oldest first."""
+    found = runtime.list(RunFilter(status=RunStatus.SUCCEEDED), limit=1000)
+    return [run.run_id for run in reversed(found)]
+
+
+def attempts_of(shell: Shell) -> list[tuple[int, int | None]]:
+    """Return when each attempt of a team began, and when it ended, oldest first."""
+    database = Database(shell.variables["CLOACINA_DATABASE_URL"], SystemClock())
+    table = schema.attempts.c
+    with database.read() as connection:
+        query = select(table.started_at, table.finished_at).order_by(table.started_at)
+        found = [(row[0], row[1]) for row in connection.execute(query)]
+    database.close()
+    return found
+
+
+def slots_of(shell: Shell, pid: int) -> int:
+    """Return how many slots an engine of a team says that it has."""
+    found = shell.ok("engines", "list", "--json").json
+    return int(next(one["slots"] for one in found if one["pid"] == pid))
+
+
+def most_at_once(attempts: Sequence[tuple[int, int | None]]) -> int:
+    """Return how many attempts there were at a time at most."""
+    changes = [(began, 1) for began, _ in attempts]
+    changes += [(ended, -1) for _, ended in attempts if ended is not None]
+    return max(accumulate(change for _, change in sorted(changes)))
 
 
 @pytest.fixture
@@ -104,7 +184,8 @@ def operator(fresh: Shell, postgresql_url: str) -> Shell:
 
 
 def test_one_command_serves_all_tenants(operator: Shell, postgresql_url: str) -> None:
-    acme = team(operator, "acme", FLOWS)
+    acme = team(operator, "acme")
+    acme.publish(acme.project("job", FLOWS))
 
     with engines_of(operator) as engines:
         (first,) = engines.told(r"tenant acme: engine started, process (\d+)")
@@ -125,6 +206,36 @@ def test_one_command_serves_all_tenants(operator: Shell, postgresql_url: str) ->
     with connected(postgresql_url) as connection:
         lent = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'cloacina_e_')"
         assert names(connection, lent) == []
+
+
+def test_a_tenant_that_floods_leaves_others_their_share(operator: Shell, tmp_path: Path) -> None:
+    slots, flood = 2, 100
+    operator.variables |= {"CLOACINA_SLOTS": str(slots), "CLOACINA_LEASE": "2"}
+    operator.variables["CLOACINA_ISOLATION"] = "auto"  # in threads, where tasks see the gates
+    acme = team(operator, "acme")
+    zenith = team(operator, "zenith", like=acme)
+    wheel = acme.publish(acme.project("job", GATED))["file"]
+    zenith.ok("registry", "upload", wheel)
+    gates = [tmp_path / gate for gate in ("first", "second", *["rest"] * flood)]
+
+    with engines_of(operator) as engines, submitting(acme) as floods, submitting(zenith) as asks:
+        pid = int(engines.told(r"tenant acme: engine started, process (\d+)")[0])
+        ids = submitted(floods, *gates)
+        # As long as nobody else wants any, all slots are the flood's.
+        until(lambda: all(is_at_work(floods, run_id) for run_id in ids[:slots]))
+        small = submitted(asks, tmp_path / "small")
+        # What runs isn't cancelled, but one of the two slots will not be used again.
+        until(lambda: slots_of(acme, pid) == 1)
+        (tmp_path / "small").touch()
+        (tmp_path / "first").touch()
+        until(lambda: ended(asks) == small)
+        ended_before = ended(floods)
+        (tmp_path / "second").touch()
+        (tmp_path / "rest").touch()
+        until(lambda: ended(floods) == ids)
+
+    assert ended_before == ids[:1]
+    assert most_at_once([*attempts_of(acme), *attempts_of(zenith)]) == slots
 
 
 def test_engines_end_with_the_command_that_started_them(fresh: Shell) -> None:

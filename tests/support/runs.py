@@ -25,6 +25,7 @@ from cloacina_core.model.context import Context
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.rules import Rule, all_succeeded
 from cloacina_core.model.run import Failure, RunResult, RunSummary
+from cloacina_core.model.slot_ledger import Demand
 from cloacina_core.model.spilled import Spilled
 from cloacina_core.model.status import AttemptOutcome, RunStatus
 from cloacina_core.model.task import Task
@@ -224,6 +225,7 @@ class EngineBench:
         children: Iterable[Workflow] = (),
         max_run_depth: int = 20,
         lease: timedelta = LEASE,
+        on_demand: Callable[[Demand], object] | None = None,
     ) -> None:
         self.clock = clock
         self.database = database
@@ -255,6 +257,7 @@ class EngineBench:
                 ),
             ),
             limits=EngineLimits(slots=slots, max_value_bytes=1_000_000),
+            on_demand=on_demand,
         )
         self.ownership.register(self.engine.id, "test")
         self.executor.start(self.engine.report)
