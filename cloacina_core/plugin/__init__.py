@@ -5,7 +5,7 @@ from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.access import Act, Role, Rule, changes, reads
 from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.event import EventType, RunEvent
-from cloacina_core.model.observed import DescribedRun, SignalWait
+from cloacina_core.model.observed import DescribedRun, FailedStart, SignalWait, Starter
 from cloacina_core.model.run import RunSummary
 from cloacina_core.model.status import RunStatus
 from cloacina_core.plugin.interfaces import (
@@ -34,6 +34,7 @@ __all__ = [
     "Digest",
     "EngineService",
     "EventType",
+    "FailedStart",
     "HomeReport",
     "LoadedWorkflow",
     "Role",
@@ -47,6 +48,7 @@ __all__ = [
     "SecretKeyKind",
     "SecretKeys",
     "SignalWait",
+    "Starter",
     "StoredBlob",
     "WorkflowSource",
     "changes",

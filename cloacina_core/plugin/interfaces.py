@@ -16,7 +16,7 @@ from cloacina_core.model.channel import Channel
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.event import RunEvent
 from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironment
-from cloacina_core.model.observed import DescribedRun, SignalWait
+from cloacina_core.model.observed import DescribedRun, FailedStart, SignalWait, Starter
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import RunCounts
 from cloacina_core.model.starts import Starts
@@ -90,6 +90,26 @@ class RunHistory(Protocol):
 
     def signal_waits_of(self, run_id: RunId) -> Sequence[SignalWait]:
         """Return the tasks of one run that wait for a signal now."""
+        ...
+
+    def failed_starts(
+        self,
+        starter: Starter,
+        after: datetime,
+        last: FailedStart | None = None,
+        limit: int = 500,
+    ) -> Sequence[FailedStart]:
+        """Return what was due and can't be started, what failed first first.
+
+        What is due and waits, as for a store, a quota or a tenant that is suspended, hasn't failed.
+        No observer is told of these. As with `ends`, look again at what is younger than `lease`.
+
+        Args:
+            starter: what should have started it.
+            after: the moment behind which it failed, on the database's clock.
+            last: the last one of the page before, where `after` is its moment.
+            limit: how many at most.
+        """
         ...
 
     def describe(self, run_ids: Collection[RunId]) -> Mapping[RunId, DescribedRun]:

@@ -14,11 +14,12 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.event import EventType, RunEvent
-from cloacina_core.model.observed import DescribedRun, SignalWait
+from cloacina_core.model.observed import DescribedRun, FailedStart, SignalWait, Starter
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.wait import Wait, WaitState
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
+from cloacina_core.store.failed_starts import failed_starts
 from cloacina_core.store.reading import event_of, summary_of
 
 _runs, _tasks, _events = schema.runs, schema.tasks, schema.events
@@ -82,6 +83,16 @@ class StoredHistory:
             RunId(row.id): DescribedRun(summary_of(row), tags.get(row.definition, {}))
             for row in rows
         }
+
+    def failed_starts(
+        self,
+        starter: Starter,
+        after: datetime,
+        last: FailedStart | None = None,
+        limit: int = 500,
+    ) -> Sequence[FailedStart]:
+        """Return what couldn't be started, what failed first first."""
+        return failed_starts(self._database, starter, after, last, limit)
 
 
 def _is_behind(micros: int, last: RunId | None) -> ColumnElement[bool]:

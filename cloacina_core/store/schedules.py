@@ -322,7 +322,7 @@ class ScheduleStore:
 
     def failed(self, firing: OpenFiring, reason: str) -> None:
         """Note that no run of a firing can be started."""
-        self._close(firing, state=FiringState.FAILED, reason=reason)
+        self._close(firing, state=FiringState.FAILED, run_id=None, reason=reason)
 
     def waits(self) -> bool:
         """Whether there are firings whose runs are to be started, now or later."""
@@ -334,8 +334,8 @@ class ScheduleStore:
     def _close(self, firing: OpenFiring, **values: Any) -> None:
         with self._database.begin() as connection:
             place = _of(firing.schedule.name, to_micros(firing.at))
-            if values["state"] is FiringState.STARTED:
-                values["started_at"] = self._database.now_micros(connection)
+            now = self._database.now_micros(connection)
+            values["started_at" if values["run_id"] else "decided_at"] = now
             closed = update(_firings).where(*place, schema.OPEN_FIRING)
             connection.execute(closed.values(**values))
 

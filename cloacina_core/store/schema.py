@@ -46,6 +46,8 @@ CANARY = text("resolved_by = 'canary'")
 OPEN_FIRING = text("state in ('due', 'waiting')")
 IDLE_FIRING = text("state in ('skipped', 'failed')")
 DUE = text("state = 'due'")
+FAILED = text("state = 'failed'")
+FAILING = text("failures = 3")
 NOT_LOOKED = text("not looked")
 
 engines = Table(
@@ -445,6 +447,7 @@ firings = Table(
     # What retention looks for: those without a run, and those whose run is gone.
     Index("ix_firings_idle", "at", sqlite_where=IDLE_FIRING),
     Index("ix_firings_run_id", "run_id"),
+    Index("ix_firings_failed", "decided_at", sqlite_where=FAILED),
     sqlite_with_rowid=False,
 )
 
@@ -530,6 +533,7 @@ deliveries = Table(
     Index("ix_deliveries_due", "subscription", "number", sqlite_where=DUE),
     Index("ix_deliveries_event_id", "event_id"),
     Index("ix_deliveries_run_id", "run_id"),
+    Index("ix_deliveries_failed", "decided_at", sqlite_where=FAILED),
     sqlite_with_rowid=False,
 )
 
@@ -647,7 +651,11 @@ polls = Table(
     Column("times", Integer, nullable=False),
     Column("reason", Text),
     Column("output", Text),
+    # Of one that failed: how many have, since the last one that didn't.
+    Column("failures", Integer),
     CheckConstraint("state in ('skipped', 'fired', 'failed')", name="state"),
+    # The one with which it is told that they go on failing: see `model.observed`.
+    Index("ix_polls_failing", "first_at", sqlite_where=FAILING),
     sqlite_with_rowid=False,
 )
 
@@ -670,6 +678,7 @@ trigger_firings = Table(
     CheckConstraint("state in ('due', 'started', 'repeated', 'failed')", name="state"),
     Index("ix_trigger_firings_due", "trigger", "poll", sqlite_where=DUE),
     Index("ix_trigger_firings_run_id", "run_id"),
+    Index("ix_trigger_firings_failed", "decided_at", sqlite_where=FAILED),
     sqlite_with_rowid=False,
 )
 

@@ -377,6 +377,7 @@ class TriggerStore:
     def _note(self, connection: Connection, row: Row[Any], outcome: PollOutcome, now: int) -> int:
         """Write an entry of the history, or count one more; return its number."""
         name, number = row.name, row.polls
+        failures = row.failures + 1 if outcome.state is PollState.FAILED else None
         if outcome.state is PollState.SKIPPED and not outcome.output:
             same = update(_polls).where(
                 _polls.c.trigger == name,
@@ -397,6 +398,7 @@ class TriggerStore:
             "times": 1,
             "reason": outcome.reason,
             "output": outcome.output,
+            "failures": failures,
         }
         connection.execute(insert(_polls).values(**values))
         old = number + 1 - KEPT_POLLS

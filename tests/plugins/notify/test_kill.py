@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from support.failed_starts import fail_firings
 from support.runs import PATIENCE
 
 from cloacina_core.plugin.manager import Plugins
@@ -171,3 +172,22 @@ def test_what_an_engine_was_killed_in_is_told_again_once_its_claim_is_over(
     ((run_id, attempts),) = home.ask("SELECT about, attempts FROM notify_messages")
     assert [one["data"]["run_id"] for one in home.told()] == [run_id]
     assert attempts == 2
+
+
+def test_what_couldnt_be_started_is_told_again_when_an_engine_is_killed_in_it(
+    notify: Any, open_home: Callable[[str], Home], tmp_path: Path
+):
+    home = open_home(f"sqlite:///{tmp_path / 'store.db'}")
+    notify("outbox").Outbox(home.view).open("journal")
+    fail_firings(home.view.database)
+    (home.folder / "notify.toml").write_text(KILL.replace('"failed"', '"schedule-failed"'))
+    killed = home.start("never")
+
+    assert killed.wait(PATIENCE) == -9
+    killed.communicate()
+    (home.folder / "notify.toml").write_text(LOG.replace('"failed"', '"schedule-failed"'))
+    home.change("UPDATE notify_messages SET claimed_until = 0")
+    work(home, "SELECT id FROM notify_messages WHERE state = 'delivered'")
+
+    assert home.ask("SELECT about, attempts FROM notify_messages") == [("schedule/report", 2)]
+    assert [one["data"]["schedule"] for one in home.told()] == ["report"]

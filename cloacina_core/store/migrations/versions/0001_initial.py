@@ -19,6 +19,8 @@ CANARY = sa.text("resolved_by = 'canary'")
 OPEN_FIRING = sa.text("state in ('due', 'waiting')")
 IDLE_FIRING = sa.text("state in ('skipped', 'failed')")
 DUE = sa.text("state = 'due'")
+FAILED = sa.text("state = 'failed'")
+FAILING = sa.text("failures = 3")
 NOT_LOOKED = sa.text("not looked")
 
 
@@ -254,6 +256,9 @@ def _create_schedules() -> None:
         postgresql_where=IDLE_FIRING,
     )
     op.create_index("ix_firings_run_id", "firings", ["run_id"])
+    op.create_index(
+        "ix_firings_failed", "firings", ["decided_at"], sqlite_where=FAILED, postgresql_where=FAILED
+    )
     op.create_table(
         "windows",
         sa.Column("name", sa.String(100), nullable=False),
@@ -512,6 +517,13 @@ def _create_sent_events() -> None:
     )
     op.create_index("ix_deliveries_event_id", "deliveries", ["event_id"])
     op.create_index("ix_deliveries_run_id", "deliveries", ["run_id"])
+    op.create_index(
+        "ix_deliveries_failed",
+        "deliveries",
+        ["decided_at"],
+        sqlite_where=FAILED,
+        postgresql_where=FAILED,
+    )
     op.create_table(
         "event_waits",
         sa.Column("run_id", sa.String(26), nullable=False),
@@ -564,9 +576,13 @@ def _create_triggers() -> None:
         sa.Column("times", sa.Integer, nullable=False),
         sa.Column("reason", sa.Text),
         sa.Column("output", sa.Text),
+        sa.Column("failures", sa.Integer),
         sa.PrimaryKeyConstraint("trigger", "number", name="pk_polls"),
         sa.CheckConstraint("state in ('skipped', 'fired', 'failed')", name="ck_polls_state"),
         sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_polls_failing", "polls", ["first_at"], sqlite_where=FAILING, postgresql_where=FAILING
     )
     op.create_table(
         "trigger_firings",
@@ -595,6 +611,13 @@ def _create_triggers() -> None:
         postgresql_where=DUE,
     )
     op.create_index("ix_trigger_firings_run_id", "trigger_firings", ["run_id"])
+    op.create_index(
+        "ix_trigger_firings_failed",
+        "trigger_firings",
+        ["decided_at"],
+        sqlite_where=FAILED,
+        postgresql_where=FAILED,
+    )
     op.create_table(
         "trigger_keys",
         sa.Column("trigger", sa.String(100), nullable=False),

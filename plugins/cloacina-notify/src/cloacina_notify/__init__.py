@@ -1,1 +1,1 @@
-"""Tells people and programs how runs end."""
+"""Tells people and programs how runs end, and what can't be started."""

@@ -24,7 +24,7 @@ class NotTakenError(CloacinaError):
 
 @click.group()
 def notify() -> None:
-    """Tell people and programs how runs end.
+    """Tell people and programs how runs end, and what can't be started.
 
     Destinations are in the file notify.toml of the home. Engines send.
     """
@@ -78,7 +78,7 @@ def test(console: Console, *, name: str) -> None:
 @notify.command()
 @click.option("--destination", metavar="NAME", help="Only those to this destination.")
 @click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
-@click.option("--run", "about", metavar="ID", help="Only those about this run.")
+@click.option("--about", metavar="WHAT", help="Only those about this run, or schedule/NAME.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @command_options
 @pass_console

@@ -2,7 +2,7 @@
 
 Observers tell at once what an engine did, but only as long as it lives. So the store is asked, too:
 for all that ended since it was asked before, and a while before that, because what happened first
-isn't always committed first.
+isn't always committed first. Of what can't be started, only the store tells.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,14 +11,16 @@ from datetime import datetime, timedelta
 from cloacina_core.plugin import (
     DescribedRun,
     EventType,
+    FailedStart,
     RunEvent,
     RunId,
     RunStatus,
     RuntimeView,
     SignalWait,
+    Starter,
 )
 from cloacina_notify.configuration import Destination
-from cloacina_notify.notification import Notification, of_end, of_wait
+from cloacina_notify.notification import Notification, of_end, of_failed_start, of_wait
 from cloacina_notify.outbox import Outbox
 
 _PAGE = 200
@@ -56,13 +58,17 @@ class Finder:
         begin = max(since, self._looked_until - self._overlap)
         has_found = False
         for occasion in sorted(self._destination.on):
-            if occasion.status is None:
+            if occasion.status is not None:
+                for ends in self._ends(occasion.status, begin):
+                    has_found = True
+                    self._note_ends(ends)
+            elif occasion.starter is not None:
+                for failed in self._failed_starts(occasion.starter, begin):
+                    has_found = True
+                    self._note_failed_starts(failed)
+            else:
                 for waits in self._waits():
                     self._note_waits([wait for wait in waits if wait.since > since])
-                continue
-            for page in self._ends(occasion.status, begin):
-                has_found = True
-                self._note_ends(page)
         self._looked_until = now
         if has_found and now - self._marked > _MARK_AGE:
             self._note([])
@@ -79,6 +85,13 @@ class Finder:
             yield page
             after, last = page[-1].at, page[-1].run_id
 
+    def _failed_starts(self, starter: Starter, after: datetime) -> Iterator[Sequence[FailedStart]]:
+        last = None
+        while page := self._view.history.failed_starts(starter, after, last, _PAGE):
+            yield page
+            last = page[-1]
+            after = last.at
+
     def _waits(self) -> Iterator[Sequence[SignalWait]]:
         waits, following = self._view.history.signal_waits(limit=_PAGE)
         yield waits
@@ -93,6 +106,10 @@ class Finder:
     def _note_waits(self, waits: Sequence[SignalWait]) -> None:
         runs = self._fitting(wait.run_id for wait in waits)
         self._note_new(of_wait(one, runs[one.run_id]) for one in waits if one.run_id in runs)
+
+    def _note_failed_starts(self, failed: Sequence[FailedStart]) -> None:
+        fits = self._destination.where.fits_start
+        self._note_new(of_failed_start(one) for one in failed if fits(one))
 
     def _fitting(self, run_ids: Iterable[RunId]) -> dict[RunId, DescribedRun]:
         """Return those of some runs of which the destination wants to be told."""

@@ -1,4 +1,4 @@
-"""What is told: of the end of a run, or of a task that waits. Pure."""
+"""What is told: of the end of a run, of a task that waits, or of what can't be started. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,15 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Any
 
-from cloacina_core.plugin import DescribedRun, RunEvent, RunStatus, RunSummary, SignalWait
+from cloacina_core.plugin import (
+    DescribedRun,
+    FailedStart,
+    RunEvent,
+    RunStatus,
+    RunSummary,
+    SignalWait,
+    Starter,
+)
 
 MOST_LETTERS = 2000
 """Of an error's message; the whole of it is in the store."""
@@ -23,11 +31,33 @@ class Occasion(StrEnum):
     CANCELLED = "cancelled"
     WAITING = "waiting"
     """A task waits for a signal, as for an approval."""
+    SCHEDULE_FAILED = "schedule-failed"
+    """A run that was due can't be started."""
+    TRIGGER_FAILED = "trigger-failed"
+    """One that a trigger asked for can't be."""
+    SUBSCRIPTION_FAILED = "subscription-failed"
+    """One for a sent event can't be."""
+    TRIGGER_FAILING = "trigger-failing"
+    """The polls of a trigger go on failing."""
 
     @property
     def status(self) -> RunStatus | None:
         """The state in which a run ends with it; None when no run ends."""
-        return None if self is Occasion.WAITING else RunStatus(self.value)
+        return RunStatus(self.value) if self.value in _ENDS else None
+
+    @property
+    def starter(self) -> Starter | None:
+        """What can't start a run, or can't say whether it is to; None where there is a run."""
+        return _STARTERS.get(self)
+
+
+_ENDS = ("succeeded", "failed", "cancelled")
+_STARTERS = {
+    Occasion.SCHEDULE_FAILED: Starter.SCHEDULE,
+    Occasion.TRIGGER_FAILED: Starter.TRIGGER,
+    Occasion.SUBSCRIPTION_FAILED: Starter.SUBSCRIPTION,
+    Occasion.TRIGGER_FAILING: Starter.POLLS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +71,17 @@ class Where:
     def fits(self, run: DescribedRun) -> bool:
         """Whether a run is one of them. One without a package fits no pattern of packages."""
         package = run.summary.release.package if run.summary.release else None
+        return self._fits(package, run.summary.workflow, run.tags)
+
+    def fits_start(self, failed: FailedStart) -> bool:
+        """Whether what couldn't be started is one of them; nobody knows its tags."""
+        return self._fits(failed.package, failed.workflow, {})
+
+    def _fits(self, package: str | None, workflow: str, tags: Mapping[str, str]) -> bool:
         return (
             _fits(self.package, package)
-            and _fits(self.workflow, run.summary.workflow)
-            and all(_fits(pattern, run.tags.get(tag)) for tag, pattern in self.tags)
+            and _fits(self.workflow, workflow)
+            and all(_fits(pattern, tags.get(tag)) for tag, pattern in self.tags)
         )
 
 
@@ -59,9 +96,9 @@ class Notification:
     type: str
     """As `run.failed`."""
     about: str
-    """The id of the run."""
-    number: int
-    """Of the event in the run's history."""
+    """The id of the run, or what can't start one, as `schedule/nightly`."""
+    key: str
+    """Tells it from others of its type about the same: the number of an event in a history."""
     at: datetime
     """When it happened; aware, UTC."""
     data: Mapping[str, Any]
@@ -71,7 +108,7 @@ class Notification:
 
         It has no dot, by which a signature tells it from what follows.
         """
-        text = f"{destination}\n{self.type}\n{self.about}\n{self.number}"
+        text = f"{destination}\n{self.type}\n{self.about}\n{self.key}"
         return f"msg_{sha256(text.encode()).hexdigest()[:32]}"
 
     def body_for(self, destination: str) -> str:
@@ -99,7 +136,7 @@ def of_end(event: RunEvent, run: DescribedRun) -> Notification:
         "reason": event.reason and event.reason[:MOST_LETTERS],
         "error": _error(run.summary) if end == run.summary.status.value else None,
     }
-    return Notification(f"run.{end}", event.run_id, event.seq, event.at, facts)
+    return Notification(f"run.{end}", event.run_id, str(event.seq), event.at, facts)
 
 
 def of_wait(wait: SignalWait, run: DescribedRun) -> Notification:
@@ -110,12 +147,28 @@ def of_wait(wait: SignalWait, run: DescribedRun) -> Notification:
         "signal": wait.signal,
         "until": wait.until and _iso(wait.until),
     }
-    return Notification("run.waiting", wait.run_id, wait.seq, wait.since, facts)
+    return Notification("run.waiting", wait.run_id, str(wait.seq), wait.since, facts)
+
+
+def of_failed_start(failed: FailedStart) -> Notification:
+    """Return what is told of a run that can't be started, or of polls that go on failing."""
+    (occasion,) = (one for one, starter in _STARTERS.items() if starter is failed.starter)
+    what, _, how = occasion.value.partition("-")
+    facts = {
+        what: failed.name,
+        "which": failed.which,
+        "reference": failed.reference,
+        "package": failed.package,
+        "workflow": failed.workflow,
+        "reason": failed.reason[:MOST_LETTERS],
+    }
+    key = f"{failed.which} {_iso(failed.at)}"
+    return Notification(f"{what}.{how}", f"{what}/{failed.name}", key, failed.at, facts)
 
 
 def of_test(now: datetime) -> Notification:
     """Return what is told to try a destination."""
-    return Notification("test", "test", int(now.timestamp() * 1_000_000), now, {})
+    return Notification("test", "test", _iso(now), now, {})
 
 
 def _facts(run: DescribedRun) -> dict[str, Any]:

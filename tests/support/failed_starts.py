@@ -1,0 +1,80 @@
+"""Has something fail to be started in each way that there is, as engines write it down."""
+
+from datetime import timedelta
+
+from sqlalchemy import update
+
+from cloacina_core.model.polling.definition import TriggerDefinition
+from cloacina_core.model.polling.enabled import EnabledTrigger, PollState
+from cloacina_core.model.polling.result import Fire
+from cloacina_core.model.schedule.schedule import Schedule
+from cloacina_core.model.sending.subscription import Subscription
+from cloacina_core.store import schema
+from cloacina_core.store.database import Database
+from cloacina_core.store.schedules import ScheduleStore
+from cloacina_core.store.sent_events import SentEventStore
+from cloacina_core.store.subscriptions import SubscriptionStore
+from cloacina_core.store.triggers import PollClaim, PollOutcome, TriggerStore
+
+REFERENCE = "acme-etl/nightly@stable"
+WHY = "unknown-package: there is no package 'acme-etl'"
+_MOST = 50
+_HOUR = timedelta(hours=1)
+_POLLED = TriggerDefinition(name="files", every=_HOUR, timeout=timedelta(minutes=1))
+
+
+def fail_firings(database: Database, name: str = "report", count: int = 1) -> None:
+    """Have some firings of a schedule fail."""
+    store = ScheduleStore(database)
+    catch_up = "latest" if count == 1 else "all"
+    store.add(Schedule.checked(name, REFERENCE, cron="* * * * *", catch_up=catch_up))
+    schedules = schema.schedules
+    with database.begin() as connection:
+        back = database.now_micros(connection) - count * 60_000_000
+        moved = update(schedules).where(schedules.c.name == name)
+        connection.execute(moved.values(decided_until=back, next_at=back))
+    store.decide()
+    for firing in store.claim():
+        store.failed(firing, WHY)
+
+
+def fail_fired(database: Database, name: str = "files") -> None:
+    """Have a run fail to start that a trigger asked for."""
+    store = TriggerStore(database)
+    fired = PollOutcome(state=PollState.FIRED, fired=[Fire(key="a.csv")])
+    store.finish(_claim(database, store, name), fired)
+    for one in store.claim_fired():
+        store.failed(one, WHY)
+
+
+def fail_delivery(database: Database, name: str = "orders") -> None:
+    """Have a run fail to start that a sent event is to start."""
+    store = SubscriptionStore(database)
+    store.add(Subscription.checked(name, REFERENCE, event="order.paid"))
+    SentEventStore(database).send("0" * 26, "order.paid", "17", key=None, sent_by="ann@here")
+    for deliveries in store.claim():
+        for delivery in deliveries:
+            store.failed(delivery, WHY)
+
+
+def poll(database: Database, *states: PollState, name: str = "ftp") -> None:
+    """Poll a trigger, which comes to this and that."""
+    store = TriggerStore(database)
+    for state in states:
+        claim = _claim(database, store, name)
+        reason = "ConnectionError: nobody answers" if state is PollState.FAILED else None
+        store.finish(claim, PollOutcome(state=state, reason=reason))
+
+
+def _claim(database: Database, store: TriggerStore, name: str) -> PollClaim:
+    store.add(
+        EnabledTrigger(
+            name=name, followed="acme-etl@stable", reference=REFERENCE, definition=_POLLED
+        )
+    )
+    triggers = schema.triggers
+    with database.begin() as connection:
+        due = update(triggers).where(triggers.c.name == name)
+        connection.execute(due.values(next_at=0, pause=0))
+    (claim,) = (one for one in store.claim(lambda: "1" * 26, _MOST) if one.trigger.name == name)
+    return claim
