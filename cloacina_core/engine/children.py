@@ -24,7 +24,9 @@ from cloacina_core.model.child import Child
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.retry import qualified_name
 from cloacina_core.model.run import Failure, Parent, RunSummary
+from cloacina_core.model.status import RunStatus
 from cloacina_core.model.wait import Wait, WaitState, awaited
+from cloacina_core.store.admission import Reserve
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ def at_once(function: Callable[[], None]) -> None:
     function()
 
 
-def _take_all(_count: int) -> None:
+def _take_all(_runs: Sequence[RunId]) -> None:
     """Refuse nothing."""
 
 
@@ -80,8 +82,8 @@ class ChildStarter:
     elsewhere: Elsewhere = at_once
     on_queued: Callable[[RunId], object] = _ignore
     """Told of a run that has to wait for its turn: whichever engine has room takes it."""
-    refusal: Callable[[int], CloacinaError | None] = _take_all
-    """Returns why so many more runs can't be taken now."""
+    reserve: Reserve = _take_all
+    """Keeps places for runs that are to begin, or returns why there are none."""
 
     def births(
         self,
@@ -104,12 +106,14 @@ class ChildStarter:
             plan_of: returns plans.
         """
         wait = outcome.waits[-1]
-        refusal = self._refusal(len(wait.children))
-        made = [
-            refusal or self._make(parent, asker, child, engine, plan_of) for child in wait.children
-        ]
+        made = [self._make(parent, asker, child, engine, plan_of) for child in wait.children]
         runs = tuple(one for one in made if isinstance(one, RunState))
+        if len(runs) == len(made) and (refusal := self._refusal(runs)) is not None:
+            runs, made = (), [refusal] * len(made)
         if len(runs) == len(made):
+            for run in runs:
+                if run.status is RunStatus.QUEUED:
+                    self.on_queued(run.run_id)
             children = tuple(map(_begun, wait.children, runs))
             return Births(self._closed(outcome, replace(wait, children=children)), runs)
         children = tuple(
@@ -118,9 +122,9 @@ class ChildStarter:
         )
         return Births(self._closed(outcome, replace(wait, children=children)), ())
 
-    def _refusal(self, count: int) -> Exception | None:
+    def _refusal(self, runs: Sequence[RunState]) -> Exception | None:
         try:
-            return self.refusal(count)
+            return self.reserve([run.run_id for run in runs])
         except CloacinaError as error:  # the store can't be asked
             return error
 
@@ -140,7 +144,7 @@ class ChildStarter:
             request = self.resolver.request(parent, child, run_id)
             request = replace(request, parent=asker, depth=parent.depth + 1).spilled(self.spill)
             waits = request.is_limited and not self.is_alone
-            run = request.begin(
+            return request.begin(
                 plan_of(request.definition),
                 run_id,
                 now=self.clock.now(),
@@ -151,9 +155,6 @@ class ChildStarter:
         except Exception as error:  # noqa: BLE001 - a source of workflows may raise anything
             _log.exception("%s can't be run", child)
             return error
-        if waits:
-            self.on_queued(run_id)
-        return run
 
     def _closed(self, outcome: Outcome, wait: Wait) -> Outcome:
         """Return an outcome with its last wait, over already if there is nothing to wait for."""

@@ -37,13 +37,14 @@ from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.services.incarnations import Incarnations
 from cloacina_core.services.recovery import RecoveryService, RunTaker
+from cloacina_core.store.admission import reserve_in
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.claiming import Claims, CodeHere
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.permits import Permits
 from cloacina_core.store.reading import RunFilter, RunReader
-from cloacina_core.store.tenancy import refusal_of, slots_of
+from cloacina_core.store.tenancy import slots_of
 from cloacina_core.store.writing import RunWriter
 
 _PAGE = 100
@@ -129,7 +130,7 @@ class EngineHost:
             spill=self.spill,
             elsewhere=self._resolving.submit,
             on_queued=self.await_turn,
-            refusal=refusal_of(database),
+            reserve=reserve_in(database),
         )
         self._awaited: set[RunId] = set()
         self._late = LateResults()

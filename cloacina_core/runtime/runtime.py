@@ -499,6 +499,8 @@ class Runtime:
             UnknownRunError: there is none with this id.
             IllegalTransitionError: it hasn't failed, and wasn't cancelled.
             MissingCodeError: its code isn't here.
+            OverQuotaError: a quota of the tenant has no room for one more run.
+            TenantSuspendedError: nothing new of the tenant may start.
         """
         stored = self._reader.load(self._reader.find(run_id))
         if not detach:

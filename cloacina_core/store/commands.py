@@ -20,6 +20,7 @@ from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.event import EventType
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.store import schema
+from cloacina_core.store.admission import Admission
 from cloacina_core.store.children import ASK_CHILDREN
 from cloacina_core.store.database import Database
 from cloacina_core.store.watching import announce
@@ -33,6 +34,7 @@ class CommandStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._admission = Admission(database) if database.is_tenant else None
 
     def ask(self, command: Command) -> None:
         """Keep a command for the engine that has the run, now or later. It is durable.
@@ -138,8 +140,12 @@ class CommandStore:
         Raises:
             UnknownRunError: there is no such run.
             IllegalTransitionError: it hasn't failed, and wasn't cancelled; or not any more.
+            OverQuotaError: a quota of the tenant has no room for one more run.
+            TenantSuspendedError: nothing new may start.
         """
         with self._database.begin() as connection:
+            if self._admission is not None:
+                self._admission.admit_again(connection)
             run = _locked(connection, run_id)
             if RunStatus(run.status) not in _REPEATABLE or run.finished_at != to_micros(ended_at):
                 raise IllegalTransitionError(

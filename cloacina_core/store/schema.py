@@ -612,6 +612,15 @@ admissions = Table(
     sqlite_with_rowid=False,
 )
 
+# Runs that tasks asked for and that were let in, until they are written; until which second that
+# holds. Only where the number of live runs is a quota.
+kept_places = Table(
+    "kept_places",
+    metadata,
+    Column("run_id", String(26), primary_key=True),
+    Column("until", BigInteger, nullable=False),
+)
+
 # Has no rows: it is locked by whoever chooses among runs whose number is limited. An advisory lock
 # would be the whole database's, for every tenant to take.
 turns = Table("turns", metadata, Column("number", Integer, primary_key=True, autoincrement=False))

@@ -10,11 +10,11 @@ from sqlalchemy.sql.dml import UpdateBase
 from cloacina_core.errors import OutcomeUnknownError, StoreUnavailableError
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.store import schema
+from cloacina_core.store.admission import Admission
 from cloacina_core.store.batch import Batch, GuardError, KnownKey, Row, StaleEngineError
 from cloacina_core.store.children import ASK_CHILDREN
 from cloacina_core.store.database import Database, insert_unless_there
 from cloacina_core.store.direct import DirectStatement, Executed
-from cloacina_core.store.tenancy import Admission
 from cloacina_core.store.watching import Change, announce
 
 _engines, _runs, _tasks, _attempts = schema.engines, schema.runs, schema.tasks, schema.attempts

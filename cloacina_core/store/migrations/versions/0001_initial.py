@@ -362,6 +362,13 @@ def _create_tenancy() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "kept_places",
+        sa.Column("run_id", sa.String(26), nullable=False),
+        sa.Column("until", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("run_id", name="pk_kept_places"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "turns",
         sa.Column("number", sa.Integer, autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_turns"),

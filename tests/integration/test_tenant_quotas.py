@@ -1,0 +1,227 @@
+"""Quotas of live runs hold however runs become live: asked for by tasks, or tried again."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select, update
+from support.runs import PATIENCE, open_runtime, workflow_of
+from support.tenants import Team, admin_of, made
+
+from cloacina_core.errors import OverQuotaError, TenantSuspendedError
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.foundation.ids import IdFactory
+from cloacina_core.model.context import Context
+from cloacina_core.model.status import RunStatus, TaskStatus
+from cloacina_core.model.tenant import Quotas
+from cloacina_core.runtime import DatabaseAdmin, Runtime
+from cloacina_core.store import schema
+from cloacina_core.store.admission import Admission
+from cloacina_core.store.database import Database
+from cloacina_core.store.reading import RunFilter
+
+CLOCK = SystemClock()
+
+
+@pytest.fixture
+def admin(tmp_path: Path, store_url: str) -> Iterator[DatabaseAdmin]:
+    with admin_of(tmp_path, store_url) as admin:
+        yield admin
+
+
+def fail(_context: Context) -> None:
+    raise ValueError("as it should")
+
+
+FAILING = workflow_of({"only": []}, functions={"only": fail})
+
+
+def failed_runs(runtime: Runtime, count: int) -> list[str]:
+    """Run some runs to their ends, all of which fail."""
+    return [runtime.run(FAILING, timeout=PATIENCE).summary.run_id for _ in range(count)]
+
+
+def retried(runtime: Runtime, runs: list[str]) -> int:
+    """Have runs wait for an engine again that ended; return of how many that was accepted."""
+    accepted = 0
+    for run_id in runs:
+        try:
+            runtime.retry(run_id, detach=True)
+        except OverQuotaError:
+            continue
+        accepted += 1
+    return accepted
+
+
+def test_tasks_that_ask_in_the_same_moment_get_no_more_runs_than_the_quota(
+    admin: DatabaseAdmin, tmp_path: Path
+) -> None:
+    engines, askers, quota = 2, 5, 6
+    together = threading.Barrier(engines * askers)
+    may_end = threading.Event()
+    asked: set[tuple[str, str]] = set()
+
+    def ask(context: Context) -> None:
+        asker = (context.run_id, context.task)
+        if asker not in asked:  # it is called again when it is told
+            asked.add(asker)
+            together.wait(PATIENCE)
+        context.run_workflow("child")
+
+    def work(_context: Context) -> None:
+        may_end.wait(PATIENCE)
+
+    child = workflow_of({"work": []}, functions={"work": work}, name="child")
+    tasks = [f"ask{number}" for number in range(askers)]
+    parent = workflow_of(
+        {task: [] for task in tasks}, functions=dict.fromkeys(tasks, ask), name="parent"
+    )
+    team = made(admin, "acme", Quotas(live_runs=quota))
+
+    with ExitStack() as stack:
+        runtimes = [
+            stack.enter_context(open_runtime(tmp_path, team.url, workflows=[child, parent]))
+            for _ in range(engines)
+        ]
+        parents = [runtime.submit(parent) for runtime in runtimes]
+        failed, children = 0, 0
+        end = time.monotonic() + PATIENCE
+        while failed + children < engines * askers and time.monotonic() < end:
+            states = [runtimes[0].get(one.id).tasks[task] for one in parents for task in tasks]
+            failed = sum(state.status is TaskStatus.FAILED for state in states)
+            children = len(runtimes[0].list(RunFilter(workflow="child")))
+            time.sleep(0.02)
+        may_end.set()
+        ends = [one.result(PATIENCE) for one in parents]
+
+    told = {
+        attempt.error.message.partition(":")[0]
+        for one in ends
+        for task in one.tasks.values()
+        for attempt in task.attempts
+        if attempt.error is not None
+    }
+    assert (children, failed) == (quota - engines, engines * askers - (quota - engines))
+    assert told == {"over the quota of live runs"}
+
+
+def test_an_ended_run_is_tried_again_only_as_the_quota_has_room(
+    admin: DatabaseAdmin, tmp_path: Path
+) -> None:
+    team = made(admin, "acme", Quotas(live_runs=1))
+    with open_runtime(tmp_path, team.url, workflows=[FAILING]) as runtime:
+        first, second = failed_runs(runtime, 2)
+
+    with open_runtime(tmp_path, team.url, recover=False) as runtime:
+        runtime.retry(first, detach=True)
+        with pytest.raises(OverQuotaError) as told:
+            runtime.retry(second, detach=True)
+        refused = runtime.get(second).summary.status
+
+    assert (told.value.quota, told.value.exit_status) == ("live_runs", 8)
+    assert refused is RunStatus.FAILED
+
+
+def test_what_is_tried_again_counts_within_the_minute(admin: DatabaseAdmin, tmp_path: Path) -> None:
+    team = made(admin, "acme", Quotas(runs_per_minute=2))
+
+    with open_runtime(tmp_path, team.url, workflows=[FAILING]) as runtime:
+        first, _ = failed_runs(runtime, 2)
+        with pytest.raises(OverQuotaError, match="runs per minute"):
+            runtime.retry(first, detach=True)
+
+
+def test_nothing_of_a_suspended_tenant_is_tried_again(admin: DatabaseAdmin, tmp_path: Path) -> None:
+    team = made(admin, "acme")
+
+    with open_runtime(tmp_path, team.url, workflows=[FAILING]) as runtime:
+        (run_id,) = failed_runs(runtime, 1)
+        admin.suspend_tenant("acme")
+        with pytest.raises(TenantSuspendedError):
+            runtime.retry(run_id, detach=True)
+
+
+def test_who_tries_again_in_the_same_moment_is_no_more_than_the_quota(
+    admin: DatabaseAdmin, tmp_path: Path
+) -> None:
+    team = made(admin, "acme")
+    with open_runtime(tmp_path, team.url, workflows=[FAILING]) as runtime:
+        runs = failed_runs(runtime, 12)
+    admin.set_quotas("acme", {"live_runs": 5})
+    together = threading.Barrier(4)
+
+    def retry(number: int) -> int:
+        with open_runtime(tmp_path, team.url, recover=False) as runtime:
+            together.wait(PATIENCE)
+            return retried(runtime, runs[number::4])
+
+    with ThreadPoolExecutor(4) as pool:
+        accepted = list(pool.map(retry, range(4)))
+
+    assert sum(accepted) == 5
+
+
+class TestPlaces:
+    """What is kept for runs that tasks asked for, between the question and the runs."""
+
+    @pytest.fixture
+    def team(self, admin: DatabaseAdmin) -> Team:
+        return made(admin, "acme", Quotas(live_runs=3))
+
+    @pytest.fixture
+    def database(self, team: Team) -> Iterator[Database]:
+        database = Database(team.url, CLOCK)
+        yield database
+        database.close()
+
+    def test_a_place_that_is_kept_is_nobody_elses(
+        self, team: Team, database: Database, tmp_path: Path
+    ) -> None:
+        ids = IdFactory(CLOCK)
+        admission = Admission(database)
+
+        first = admission.reserve([ids.run_id(), ids.run_id()])
+        second = admission.reserve([ids.run_id(), ids.run_id()])
+        with open_runtime(tmp_path, team.url, workflows=[FAILING], recover=False) as runtime:
+            runtime.submit(FAILING, detach=True)
+            with pytest.raises(OverQuotaError):
+                runtime.submit(FAILING, detach=True)
+
+        assert first is None
+        assert isinstance(second, OverQuotaError)
+        assert (second.most, second.used) == (3, 2)
+
+    def test_a_place_that_was_kept_for_nothing_is_free_in_the_end(self, database: Database) -> None:
+        ids = IdFactory(CLOCK)
+        admission = Admission(database)
+        admission.reserve([ids.run_id() for _ in range(3)])
+        with database.begin() as connection:
+            connection.execute(update(schema.kept_places).values(until=0))
+
+        later = admission.reserve([ids.run_id() for _ in range(3)])
+
+        with database.read() as connection:
+            count = select(func.count()).select_from(schema.kept_places)
+            kept = connection.execute(count).scalar()
+        assert later is None
+        assert kept == 3
+
+    def test_a_place_is_kept_until_the_run_is_there(
+        self, team: Team, database: Database, tmp_path: Path
+    ) -> None:
+        def ask(context: Context) -> None:
+            context.run_workflow("child")
+
+        child = workflow_of({"work": []}, name="child")
+        parent = workflow_of({"ask": []}, functions={"ask": ask}, name="parent")
+        with open_runtime(tmp_path, team.url, workflows=[child, parent]) as runtime:
+            end = runtime.run(parent, timeout=PATIENCE)
+
+        with database.read() as connection:
+            kept = connection.execute(select(schema.kept_places)).all()
+        assert end.summary.status is RunStatus.SUCCEEDED
+        assert kept == []
