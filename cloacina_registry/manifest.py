@@ -20,7 +20,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import is_normalized_name
 from packaging.version import InvalidVersion, Version
 
-from cloacina_core.errors import InputError, Problem
+from cloacina_core.errors import Problem
 from cloacina_core.foundation.digest import Digest, parse_digest
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode_strict
 from cloacina_core.foundation.names import name_problem, nearest
@@ -34,13 +34,18 @@ from cloacina_core.model.polling.definition import (
     triggers_problems,
 )
 from cloacina_core.model.rules import rule_from_json
-from cloacina_core.model.schedule.declared import (
-    DeclaredSchedule,
-    params_problems,
-    schedules_problems,
-)
+from cloacina_core.model.schedule.declared import DeclaredSchedule
+from cloacina_core.model.sending.declared import DeclaredSubscription
 from cloacina_core.model.starts import Starts
+from cloacina_registry.declarations import (
+    DECLARED,
+    LONGEST_SECONDS,
+    starting_problems,
+    written_problems,
+)
 from cloacina_registry.errors import MAX_PROBLEMS, WheelRejectedError
+from cloacina_registry.judging import MAX_COMPARISONS, comparisons
+from cloacina_registry.shapes import TEXT, TEXT_OR_NULL, list_of, object_of
 
 MANIFEST_NAME = "cloacina.json"
 API = "1"
@@ -64,20 +69,8 @@ CAPABILITIES: Final[Mapping[str, str]] = {
 }
 """What a package may ask for beyond computing, and what that lets its tasks do."""
 
-_LONGEST_SECONDS = 100 * 366 * 86_400
-"""A hundred years; in centuries, seconds as a float lose their microseconds."""
 _SHORTEST_TIMEOUT = 1e-6
 """A microsecond: what is shorter would be read as no time at all."""
-_MAX_COMPARISONS = 1_000_000
-"""Lists of a thousand schemas, or many shorter ones."""
-MAX_SCHEDULES = 1000
-"""As many as a year of hand-written ones; each is parsed before it is known who made it."""
-_PLAIN_KEYWORDS: Final = frozenset((
-    "additionalProperties", "const", "default", "description", "enum", "exclusiveMaximum",
-    "exclusiveMinimum", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength",
-    "minimum", "properties", "required", "title", "type",
-))  # fmt: skip
-"""Of JSON Schema: those that can be judged in a time that is known beforehand."""
 _ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _READABLE_WORD = 80
 _FINGERPRINT = re.compile(r"[0-9a-f]+")
@@ -123,6 +116,8 @@ class Manifest:
     workflows: tuple[ManifestWorkflow, ...]
     schedules: tuple[DeclaredSchedule, ...] = ()
     """Sorted by name."""
+    subscriptions: tuple[DeclaredSubscription, ...] = ()
+    """Sorted by name."""
     api: str = API
 
     @cached_property
@@ -133,7 +128,9 @@ class Manifest:
     @property
     def starts(self) -> Starts:
         """What starts the workflows, once it is switched on."""
-        return Starts(schedules=self.schedules, triggers=self.triggers)
+        return Starts(
+            schedules=self.schedules, subscriptions=self.subscriptions, triggers=self.triggers
+        )
 
     @property
     def triggers(self) -> tuple[DeclaredTrigger, ...]:
@@ -158,6 +155,7 @@ class Manifest:
             "lock": self.lock,
             "workflows": [workflow.to_json() for workflow in self.workflows],
             "schedules": [schedule.to_json() for schedule in self.schedules],
+            "subscriptions": [subscription.to_json() for subscription in self.subscriptions],
         }
 
     def to_bytes(self) -> bytes:
@@ -175,7 +173,7 @@ class Manifest:
         """
         value = _decode(data)
         _refuse(_shape_problems(value))
-        _refuse(itertools.chain(_rule_problems(value), _schedule_problems(value)))
+        _refuse(itertools.chain(_rule_problems(value), _written_problems(value)))
         manifest = cls._from_json(value)
         _refuse(_manifest_problems(manifest))
         return manifest
@@ -200,6 +198,7 @@ class Manifest:
                 for workflow in data["workflows"]
             ),
             schedules=tuple(map(DeclaredSchedule.from_json, data["schedules"])),
+            subscriptions=tuple(map(DeclaredSubscription.from_json, data["subscriptions"])),
         )
 
 
@@ -227,131 +226,94 @@ def _decode(data: bytes) -> JsonValue:
         raise WheelRejectedError(MANIFEST_NAME, [_problem(error.reason, error.path)]) from error
 
 
-def _object(**properties: JsonValue) -> dict[str, JsonValue]:
-    """Return the schema of an object that has exactly these keys."""
-    return {
-        "type": "object",
-        "required": list(properties),
-        "additionalProperties": False,
-        "properties": properties,
-    }
-
-
-def _list_of(items: JsonValue) -> JsonValue:
-    return {"type": "array", "items": items}
-
-
-_TEXT: Final = {"type": "string"}
-_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
-_SECONDS: Final = {"type": "number", "minimum": 0, "maximum": _LONGEST_SECONDS}
+_SECONDS: Final = {"type": "number", "minimum": 0, "maximum": LONGEST_SECONDS}
 _SECONDS_OR_NULL: Final = {
     "type": ["number", "null"],
     "minimum": _SHORTEST_TIMEOUT,
-    "maximum": _LONGEST_SECONDS,
+    "maximum": LONGEST_SECONDS,
 }
-_RETRY: Final = _object(
+_RETRY: Final = object_of(
     max_attempts={"type": "integer"},
     first_delay=_SECONDS,
     longest_delay=_SECONDS,
-    backoff=_TEXT,
+    backoff=TEXT,
     factor={"type": "number"},
     jitter={"type": "number"},
-    retry_on=_list_of(_TEXT),
-    retry_on_message=_list_of(_TEXT),
+    retry_on=list_of(TEXT),
+    retry_on_message=list_of(TEXT),
 )
 _MAP: Final = {
-    **_object(
-        key=_TEXT,
+    **object_of(
+        key=TEXT,
         max_parallel={"type": ["integer", "null"]},
         failures={"type": ["string", "integer"]},
     ),
     "type": ["object", "null"],
 }
-_TASK: Final = _object(
-    name=_TEXT,
-    after=_list_of(_TEXT),
+_TASK: Final = object_of(
+    name=TEXT,
+    after=list_of(TEXT),
     when={"type": ["string", "object"]},
     retry=_RETRY,
     timeout=_SECONDS_OR_NULL,
     merge={"type": "object", "additionalProperties": {"enum": ["later", "concat", "error"]}},
-    resources=_list_of(_TEXT),
-    limits=_list_of(_TEXT),
+    resources=list_of(TEXT),
+    limits=list_of(TEXT),
     map=_MAP,
-    description=_TEXT,
-    fingerprint=_TEXT,
+    description=TEXT,
+    fingerprint=TEXT,
 )
-_WORKFLOW: Final = _object(
-    name=_TEXT,
-    description=_TEXT,
+_WORKFLOW: Final = object_of(
+    name=TEXT,
+    description=TEXT,
     params_schema={"type": ["object", "null"]},
-    tags={"type": "object", "additionalProperties": _TEXT},
+    tags={"type": "object", "additionalProperties": TEXT},
     timeout=_SECONDS_OR_NULL,
     queue_timeout=_SECONDS_OR_NULL,
     max_live_runs={"type": ["integer", "null"]},
-    concurrency_key=_TEXT_OR_NULL,
+    concurrency_key=TEXT_OR_NULL,
     max_live_per_key={"type": "integer"},
-    secrets=_list_of(_TEXT),
-    tasks={**_list_of(_TASK), "minItems": 1},
-    fingerprint=_TEXT,
+    secrets=list_of(TEXT),
+    tasks={**list_of(_TASK), "minItems": 1},
+    fingerprint=TEXT,
 )
 _POLL_SECONDS: Final = {
     "type": "number",
     "minimum": _SHORTEST_TIMEOUT,
-    "maximum": _LONGEST_SECONDS,
+    "maximum": LONGEST_SECONDS,
 }
-_TRIGGER: Final = _object(
-    name=_TEXT,
+_TRIGGER: Final = object_of(
+    name=TEXT,
     every=_POLL_SECONDS,
     timeout=_POLL_SECONDS,
     overlap={"enum": list(get_args(OverlapPolicy))},
     key_window=_SECONDS_OR_NULL,
     longest_pause=_POLL_SECONDS,
-    description=_TEXT,
-)
-_LENGTH: Final = {"type": "integer", "minimum": 0, "maximum": _LONGEST_SECONDS}
-_SCHEDULE: Final = _object(
-    name=_TEXT,
-    workflow=_TEXT,
-    cron=_TEXT,
-    timezone=_TEXT,
-    gap=_TEXT_OR_NULL,
-    fold=_TEXT_OR_NULL,
-    params={"type": ["object", "null"]},
-    catch_up=_TEXT,
-    catch_up_limit={"type": "integer"},
-    catch_up_window=_LENGTH,
-    overlap=_TEXT,
-    jitter=_LENGTH,
-    starts_at=_TEXT_OR_NULL,
-    ends_at=_TEXT_OR_NULL,
-    max_runs={"type": ["integer", "null"]},
-    priority={"type": "integer"},
-    not_during=_list_of(_TEXT),
-    in_window=_TEXT,
+    description=TEXT,
 )
 SCHEMA: Final[Mapping[str, JsonValue]] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "The manifest of a Cloacina package",
-    **_object(
+    **object_of(
         api={"const": API},
-        package=_TEXT,
-        version=_TEXT,
-        requires_core=_TEXT,
-        requires_python=_TEXT_OR_NULL,
+        package=TEXT,
+        version=TEXT,
+        requires_core=TEXT,
+        requires_python=TEXT_OR_NULL,
         isolation={"enum": list(get_args(IsolationWish))},
-        capabilities={"type": ["array", "null"], "items": _TEXT},
-        lock=_TEXT_OR_NULL,
+        capabilities={"type": ["array", "null"], "items": TEXT},
+        lock=TEXT_OR_NULL,
         workflows={
-            **_list_of(
-                _object(
-                    entry_point=_TEXT,
+            **list_of(
+                object_of(
+                    entry_point=TEXT,
                     definition=_WORKFLOW,
-                    triggers={**_list_of(_TRIGGER), "maxItems": MOST_TRIGGERS},
+                    triggers={**list_of(_TRIGGER), "maxItems": MOST_TRIGGERS},
                 )
             ),
             "minItems": 1,
         },
-        schedules={**_list_of(_SCHEDULE), "maxItems": MAX_SCHEDULES},
+        **DECLARED,
     ),
 }
 """The shape of a manifest, as JSON Schema. What a schema can't say is checked after it."""
@@ -385,12 +347,9 @@ def _rule_problems(value: JsonValue) -> Iterator[Problem]:
                 yield _problem("the rule has more in it than is known here", where)
 
 
-def _schedule_problems(value: JsonValue) -> Iterator[Problem]:
-    for index, schedule in enumerate(value["schedules"]):
-        try:
-            DeclaredSchedule.from_json(schedule)
-        except InputError as error:
-            yield _problem(error.message, f"$.schedules[{index}]")
+def _written_problems(value: JsonValue) -> Iterator[Problem]:
+    for message, where in written_problems(value):
+        yield _problem(message, where)
 
 
 def _manifest_problems(manifest: Manifest) -> Iterator[Problem]:
@@ -411,18 +370,9 @@ def _manifest_problems(manifest: Manifest) -> Iterator[Problem]:
                 yield _problem(message, f"{where}.triggers[{number}]")
     for message in triggers_problems(manifest.triggers):
         yield _problem(message, "$.workflows")
-    for problem in _starting_problems(manifest):
-        yield _problem(str(problem), "$.schedules")
-
-
-def _starting_problems(manifest: Manifest) -> Iterator[Problem]:
-    yield from schedules_problems(manifest.schedules, manifest.by_name)
-    for schedule in manifest.schedules:
-        found = manifest.by_name.get(schedule.workflow)
-        if found is not None and _is_quickly_judged(
-            schedule.rule["params"], found.definition.params_schema
-        ):
-            yield from params_problems(schedule, found.definition)
+    definitions = {name: workflow.definition for name, workflow in manifest.by_name.items()}
+    for problem, where in starting_problems(manifest.starts, definitions):
+        yield _problem(str(problem), where)
 
 
 def capability_problems(capabilities: Sequence[str]) -> Iterator[str]:
@@ -539,7 +489,7 @@ def _cycle_problems(definition: WorkflowDefinition, where: str) -> Iterator[Prob
 
 
 def _params_schema_problems(schema: Mapping[str, JsonValue], where: str) -> Iterator[Problem]:
-    if _comparisons(schema) > _MAX_COMPARISONS:
+    if comparisons(schema) > MAX_COMPARISONS:
         yield _problem("a JSON Schema with lists that are too long to judge", where)
         return
     try:
@@ -553,46 +503,6 @@ def _params_schema_problems(schema: Mapping[str, JsonValue], where: str) -> Iter
     except (OverflowError, RecursionError) as error:  # from regular expressions, or from depth
         yield _problem(f"a JSON Schema that can't be judged: {error}", where)
     yield from _foreign_references(schema, where)
-
-
-def _comparisons(value: JsonValue) -> int:
-    """Return how many comparisons it takes to find equal items in the lists of a value.
-
-    The validator sorts lists of one simple kind; in any other it compares each item with each.
-    """
-    if isinstance(value, Mapping):
-        return sum(map(_comparisons, value.values()))
-    if not isinstance(value, list):
-        return 0
-    is_sortable = len(set(map(type, value))) == 1 and isinstance(value[0], str | int | float)
-    return sum(map(_comparisons, value)) + (0 if is_sortable else len(value) ** 2)
-
-
-def _is_quickly_judged(params: JsonValue, schema: JsonValue) -> bool:
-    """Whether it is known to take no time to judge params by a schema, whoever made both.
-
-    Regular expressions, references and much else can take for ever. What isn't judged here was
-    when the package was built, and is when the schedule is switched on: by those who trust it.
-    """
-    size, comparisons = _size(params), _comparisons(params)
-    return _is_plain(schema) and size * _size(schema) + comparisons <= _MAX_COMPARISONS
-
-
-def _is_plain(schema: JsonValue) -> bool:
-    if not isinstance(schema, Mapping):
-        return schema is None or isinstance(schema, bool)
-    properties = schema.get("properties", {})
-    if not isinstance(properties, Mapping) or not _PLAIN_KEYWORDS.issuperset(schema):
-        return False
-    parts = [schema[key] for key in ("additionalProperties", "items") if key in schema]
-    return all(map(_is_plain, [*parts, *properties.values()]))
-
-
-def _size(value: JsonValue) -> int:
-    """Return how many values there are in a value, itself included."""
-    if isinstance(value, Mapping):
-        return 1 + sum(map(_size, value.values()))
-    return 1 + sum(map(_size, value)) if isinstance(value, list) else 1
 
 
 def _foreign_references(schema: JsonValue, where: str) -> Iterator[Problem]:

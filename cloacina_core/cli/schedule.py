@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.cli.enabling import (
+    enabling,
+    tell_changed,
+    tell_deleted,
+    tell_disabled,
+    tell_enabled,
+)
 from cloacina_core.cli.moments import LENGTH, WallMoment
 from cloacina_core.cli.schedule_firings import backfill, history, next_firings
 from cloacina_core.cli.schedule_windows import window
@@ -118,10 +125,7 @@ def _typed(console: Console, reference: str, options: dict[str, Any]) -> dict[st
 
 
 @schedule.command("enable")
-@click.argument("reference")
-@click.argument("name", required=False)
-@click.option("--as", "stored_as", metavar="STORED_NAME", help="[default: PACKAGE.NAME]")
-@click.option("--paused", is_flag=True, help="Nothing is due until they are resumed.")
+@enabling
 @command_options
 @pass_console
 def enable_schedules(
@@ -134,13 +138,7 @@ def enable_schedules(
     """
     found = schedules_of(console)
     kept = found.enable(reference, name, stored_as=stored_as, paused=paused)
-    console.emit(
-        [{**state.to_json(), "new": is_new} for state, is_new in kept],
-        "\n\n".join(_text(state) for state, _ in kept),
-    )
-    for state, is_new in kept:
-        word = "enabled" if is_new else "there already"
-        console.say(f"schedule {state.schedule.name!r} is {word}")
+    tell_enabled(console, "schedule", kept, _text)
 
 
 @schedule.command("restore")
@@ -150,8 +148,7 @@ def enable_schedules(
 def restore_schedule(console: Console, *, name: str) -> None:
     """Undo all changes of a schedule that a package declared: as it is declared now."""
     state = schedules_of(console).restore(name)
-    console.emit(state.to_json(), _text(state))
-    console.say(f"schedule {name!r} is as it is declared")
+    tell_changed(console, "schedule", state, "as it is declared", _text)
 
 
 @schedule.command("disable")
@@ -164,10 +161,7 @@ def disable_schedules(console: Console, *, reference: str, name: str | None) -> 
 
     Their histories go with them, and runs that they started go on. To keep them, pause them.
     """
-    names = schedules_of(console).disable(reference, name)
-    console.emit([{"name": one} for one in names])
-    for one in names:
-        console.say(f"schedule {one!r} is disabled")
+    tell_disabled(console, "schedule", schedules_of(console).disable(reference, name))
 
 
 @schedule.command("list")
@@ -219,9 +213,7 @@ def update_schedule(console: Console, *, name: str, **options: Any) -> None:
     options["timezone"] = options["timezone"] or now.timezone
     given = _given(options, lambda: _typed(console, reference, options))
     changes = {key: _plain(value) for key, value in given.items()}
-    state = found.update(name, **changes)
-    console.emit(state.to_json(), _text(state))
-    console.say(f"schedule {name!r} is changed")
+    tell_changed(console, "schedule", found.update(name, **changes), "changed", _text)
 
 
 def _plain(value: Any) -> Any:
@@ -299,8 +291,7 @@ def _package_of(state: ScheduleState) -> str:
 def delete_schedule(console: Console, *, name: str) -> None:
     """Forget a schedule and its history. Runs that it started go on."""
     schedules_of(console).delete(name)
-    console.emit({"name": name})
-    console.say(f"schedule {name!r} is deleted")
+    tell_deleted(console, "schedule", name)
 
 
 def _next(state: ScheduleState) -> str:
@@ -338,6 +329,6 @@ def _following_lines(state: ScheduleState) -> Iterable[tuple[str, str]]:
     following = state.following
     if following is None:
         return
-    yield "declared", f"{following.schedule}, by {following.version} of {following.reference}"
+    yield "declared", f"{following.name}, by {following.version} of {following.reference}"
     if following.overridden:
         yield "changed", f"{', '.join(following.overridden)}: not as declared"

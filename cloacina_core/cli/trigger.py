@@ -1,12 +1,19 @@
 """`cloacina trigger`: functions of packages that are polled, and start runs."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
-from cloacina_core.model.polling.enabled import PollRecord, TriggerState
+from cloacina_core.cli.enabling import (
+    enabling,
+    facts_of,
+    tell_changed,
+    tell_deleted,
+    tell_disabled,
+    tell_enabled,
+)
+from cloacina_core.model.polling.enabled import PollRecord
 
 if TYPE_CHECKING:
     from cloacina_core.runtime.triggers import Triggers
@@ -29,10 +36,7 @@ def _triggers(console: Console) -> "Triggers":
 
 
 @trigger.command("enable")
-@click.argument("reference")
-@click.argument("name", required=False)
-@click.option("--as", "stored_as", metavar="STORED_NAME", help="[default: PACKAGE.NAME]")
-@click.option("--paused", is_flag=True, help="Nothing is polled until they are resumed.")
+@enabling
 @command_options
 @pass_console
 def enable_triggers(
@@ -44,13 +48,7 @@ def enable_triggers(
     means then.
     """
     kept = _triggers(console).enable(reference, name, stored_as=stored_as, paused=paused)
-    console.emit(
-        [{**state.to_json(), "new": is_new} for state, is_new in kept],
-        "\n\n".join(_text(state) for state, _ in kept),
-    )
-    for state, is_new in kept:
-        word = "enabled" if is_new else "there already"
-        console.say(f"trigger {state.trigger.name!r} is {word}")
+    tell_enabled(console, "trigger", kept, facts_of)
 
 
 @trigger.command("disable")
@@ -64,10 +62,7 @@ def disable_triggers(console: Console, *, reference: str, name: str | None) -> N
     Their cursors and histories go with them, and runs that they started go on. To keep them, pause
     them.
     """
-    names = _triggers(console).disable(reference, name)
-    console.emit([{"name": one} for one in names])
-    for one in names:
-        console.say(f"trigger {one!r} is disabled")
+    tell_disabled(console, "trigger", _triggers(console).disable(reference, name))
 
 
 @trigger.command("list")
@@ -97,7 +92,7 @@ def list_triggers(console: Console) -> None:
 def show_trigger(console: Console, *, name: str) -> None:
     """Show a trigger."""
     state = _triggers(console).get(name)
-    console.emit(state.to_json(), _text(state))
+    console.emit(state.to_json(), facts_of(state))
 
 
 @trigger.command("pause")
@@ -106,7 +101,7 @@ def show_trigger(console: Console, *, name: str) -> None:
 @pass_console
 def pause_trigger(console: Console, *, name: str) -> None:
     """Have a trigger not be polled until it is resumed. Runs go on."""
-    _changed(console, _triggers(console).pause, name, "paused")
+    tell_changed(console, "trigger", _triggers(console).pause(name), "paused", facts_of)
 
 
 @trigger.command("resume")
@@ -115,7 +110,7 @@ def pause_trigger(console: Console, *, name: str) -> None:
 @pass_console
 def resume_trigger(console: Console, *, name: str) -> None:
     """Have a trigger polled again, at once."""
-    _changed(console, _triggers(console).resume, name, "on again")
+    tell_changed(console, "trigger", _triggers(console).resume(name), "on again", facts_of)
 
 
 @trigger.command("poll-now")
@@ -124,13 +119,9 @@ def resume_trigger(console: Console, *, name: str) -> None:
 @pass_console
 def poll_now(console: Console, *, name: str) -> None:
     """Have a trigger polled at once, however often it failed."""
-    _changed(console, _triggers(console).poll_now, name, "polled by the next engine that looks")
-
-
-def _changed(console: Console, act: Callable[[str], TriggerState], name: str, told: str) -> None:
-    state = act(name)
-    console.emit(state.to_json(), _text(state))
-    console.say(f"trigger {name!r} is {told}")
+    state = _triggers(console).poll_now(name)
+    told = "polled by the next engine that looks"
+    tell_changed(console, "trigger", state, told, facts_of)
 
 
 @trigger.command("delete")
@@ -140,8 +131,7 @@ def _changed(console: Console, act: Callable[[str], TriggerState], name: str, to
 def delete_trigger(console: Console, *, name: str) -> None:
     """Forget a trigger, its cursor and history. Runs that it started go on."""
     _triggers(console).delete(name)
-    console.emit({"name": name})
-    console.say(f"trigger {name!r} is deleted")
+    tell_deleted(console, "trigger", name)
 
 
 @trigger.command("history")
@@ -169,8 +159,3 @@ def history(console: Console, *, name: str, limit: int, before: int | None) -> N
 
 def _runs(record: PollRecord) -> str:
     return " ".join(one.run_id or one.state.value for one in record.fired)
-
-
-def _text(state: TriggerState) -> str:
-    facts: dict[str, Any] = state.to_json()
-    return "\n".join(f"{key}: {value}" for key, value in facts.items() if value is not None)

@@ -19,11 +19,10 @@ from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironmen
 from cloacina_core.model.observed import DescribedRun, FailedStart, SignalWait, Starter
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import RunCounts
-from cloacina_core.model.starts import Starts
+from cloacina_core.model.starts import EnabledStarts, Starts
 from cloacina_core.model.status import RunStatus
 
 if TYPE_CHECKING:
-    from cloacina_core.model.schedule.state import ScheduleState
     from cloacina_core.model.workflow import Workflow
     from cloacina_core.settings import Settings
 
@@ -175,8 +174,8 @@ class RuntimeView(Protocol):
         """
         ...
 
-    def schedules_on(self, package: str, channel: str) -> "Sequence[ScheduleState]":
-        """Return the schedules whose runs get what a channel points to, by name.
+    def starts_on(self, package: str, channel: str) -> EnabledStarts:
+        """Return the schedules, subscriptions and triggers whose runs get what a channel points to.
 
         Args:
             package: normalised.

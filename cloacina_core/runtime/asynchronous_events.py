@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from cloacina_core.foundation.json_value import JsonValue
-from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.sending.sent_event import SentEvent
-from cloacina_core.model.sending.subscription import Delivery, SubscriptionState
-from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
+from cloacina_core.model.sending.subscription import Delivery, Subscription, SubscriptionState
+from cloacina_core.runtime.asynchronous_enabling import AsyncFollowingRules
+from cloacina_core.runtime.sent_events import SentEvents
+from cloacina_core.runtime.subscriptions import Subscriptions
 
 
 class AsyncSentEvents:
@@ -32,10 +33,11 @@ class AsyncSentEvents:
         return await asyncio.to_thread(self._events.all, name, **options)
 
 
-class AsyncSubscriptions:
+class AsyncSubscriptions(AsyncFollowingRules[Subscription, SubscriptionState]):
     """Wraps the `Subscriptions` of a runtime."""
 
     def __init__(self, subscriptions: Subscriptions) -> None:
+        super().__init__(subscriptions)
         self._subscriptions = subscriptions
 
     async def add(
@@ -45,30 +47,10 @@ class AsyncSubscriptions:
         add = self._subscriptions.add
         return await asyncio.to_thread(add, name, reference, event=event, **options)
 
-    async def pause(self, name: str) -> SubscriptionState:
-        """Have events not be delivered, see `Subscriptions.pause`."""
-        return await asyncio.to_thread(self._subscriptions.pause, name)
-
-    async def resume(self, name: str) -> SubscriptionState:
-        """Have events delivered from now on, see `Subscriptions.resume`."""
-        return await asyncio.to_thread(self._subscriptions.resume, name)
-
-    async def delete(self, name: str) -> None:
-        """Forget a subscription and its history, see `Subscriptions.delete`."""
-        await asyncio.to_thread(self._subscriptions.delete, name)
-
-    async def get(self, name: str) -> SubscriptionState:
-        """Return a subscription, see `Subscriptions.get`."""
-        return await asyncio.to_thread(self._subscriptions.get, name)
-
-    async def all(self) -> Sequence[SubscriptionState]:
-        """Return all subscriptions, by name."""
-        return await asyncio.to_thread(self._subscriptions.all)
+    async def update(self, name: str, **changes: Any) -> SubscriptionState:
+        """Change fields of a subscription, see `Subscriptions.update`."""
+        return await asyncio.to_thread(self._subscriptions.update, name, **changes)
 
     async def history(self, name: str, **options: Any) -> Sequence[Delivery]:
         """Return what became of events; arguments are those of `Subscriptions.history`."""
         return await asyncio.to_thread(self._subscriptions.history, name, **options)
-
-    async def definition(self, reference: str) -> WorkflowDefinition:
-        """Return what the workflow looks like that a reference means now."""
-        return await asyncio.to_thread(self._subscriptions.definition, reference)

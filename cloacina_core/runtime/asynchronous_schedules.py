@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.schedule.firing import Firing
-from cloacina_core.model.schedule.schedule import Backfill, FiringRecord
+from cloacina_core.model.schedule.schedule import Backfill, FiringRecord, Schedule
 from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.model.schedule.window import CommonWindow
+from cloacina_core.runtime.asynchronous_enabling import AsyncFollowingRules
 from cloacina_core.runtime.schedules import Schedules
 
 
-class AsyncSchedules:
+class AsyncSchedules(AsyncFollowingRules[Schedule, ScheduleState]):
     """Wraps the `Schedules` of a runtime."""
 
     def __init__(self, schedules: Schedules) -> None:
+        super().__init__(schedules)
         self._schedules = schedules
 
     async def add(
@@ -28,40 +29,6 @@ class AsyncSchedules:
     async def update(self, name: str, **changes: Any) -> ScheduleState:
         """Change fields of a schedule, see `Schedules.update`."""
         return await asyncio.to_thread(self._schedules.update, name, **changes)
-
-    async def enable(
-        self, reference: str, name: str | None = None, **options: Any
-    ) -> Sequence[tuple[ScheduleState, bool]]:
-        """Keep what a package declares; arguments are those of `Schedules.enable`."""
-        return await asyncio.to_thread(self._schedules.enable, reference, name, **options)
-
-    async def restore(self, name: str) -> ScheduleState:
-        """Undo what was changed of a declared schedule, see `Schedules.restore`."""
-        return await asyncio.to_thread(self._schedules.restore, name)
-
-    async def disable(self, reference: str, name: str | None = None) -> Sequence[str]:
-        """Forget what was enabled, see `Schedules.disable`."""
-        return await asyncio.to_thread(self._schedules.disable, reference, name)
-
-    async def pause(self, name: str) -> ScheduleState:
-        """Have nothing of a schedule be due, see `Schedules.pause`."""
-        return await asyncio.to_thread(self._schedules.pause, name)
-
-    async def resume(self, name: str) -> ScheduleState:
-        """Have a schedule go on from now, see `Schedules.resume`."""
-        return await asyncio.to_thread(self._schedules.resume, name)
-
-    async def delete(self, name: str) -> None:
-        """Forget a schedule and its history, see `Schedules.delete`."""
-        await asyncio.to_thread(self._schedules.delete, name)
-
-    async def get(self, name: str) -> ScheduleState:
-        """Return a schedule, see `Schedules.get`."""
-        return await asyncio.to_thread(self._schedules.get, name)
-
-    async def all(self) -> Sequence[ScheduleState]:
-        """Return all schedules, by name."""
-        return await asyncio.to_thread(self._schedules.all)
 
     async def history(self, name: str, **options: Any) -> Sequence[FiringRecord]:
         """Return what became of firings; arguments are those of `Schedules.history`."""
@@ -94,7 +61,3 @@ class AsyncSchedules:
     async def remove_window(self, name: str) -> None:
         """Forget a window, see `Schedules.remove_window`."""
         await asyncio.to_thread(self._schedules.remove_window, name)
-
-    async def definition(self, reference: str) -> WorkflowDefinition:
-        """Return what a reference means now, see `Schedules.definition`."""
-        return await asyncio.to_thread(self._schedules.definition, reference)

@@ -43,13 +43,14 @@ from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.plugin_services import PluginServices
 from cloacina_core.runtime.schedules import Schedules, context_of
 from cloacina_core.runtime.secrets import Secrets
-from cloacina_core.runtime.sent_events import SentEvents, Subscriptions, open_events
+from cloacina_core.runtime.sent_events import SentEvents, open_events
 from cloacina_core.runtime.slot_sharing import SharedSlots
 from cloacina_core.runtime.sources import Sources
+from cloacina_core.runtime.subscriptions import Subscriptions
 from cloacina_core.runtime.triggers import Triggers, open_triggers
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.runtime.wanted import What, definition_of, find_wanted
-from cloacina_core.services.following import Follower
+from cloacina_core.services.following import Follower, all_followers
 from cloacina_core.services.looking import LookingService
 from cloacina_core.services.retention import RetentionService, expiries
 from cloacina_core.services.scheduling import ScheduleService
@@ -57,7 +58,6 @@ from cloacina_core.settings import Settings, read_settings
 from cloacina_core.store.api_keys import ApiKeyStore
 from cloacina_core.store.audit import Audit
 from cloacina_core.store.commands import CommandStore
-from cloacina_core.store.following import FollowingStore
 from cloacina_core.store.permits import Permits
 from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Retention
@@ -131,7 +131,7 @@ class Runtime:
         self.api_keys = ApiKeyStore(database)
         self.audit = Audit(database, self._ids)
         self._retention = self._make_retention() if recover else None
-        follower = Follower(FollowingStore(database), self._sources.choose)
+        follower = Follower(all_followers(database), self._sources.choose)
         self._scheduling = (
             ScheduleService(ScheduleStore(database), self._start_scheduled, follower.look)
             if recover

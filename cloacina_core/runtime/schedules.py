@@ -5,14 +5,11 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from cloacina_core.errors import ConflictError, InputError
+from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import Clock, iso
 from cloacina_core.foundation.ids import IdFactory
 from cloacina_core.foundation.json_value import JsonValue
-from cloacina_core.model.definition import WorkflowDefinition
-from cloacina_core.model.release import Reference
 from cloacina_core.model.schedule.firing import Firing
-from cloacina_core.model.schedule.following import Followed
 from cloacina_core.model.schedule.schedule import (
     MOST_PARALLEL,
     Backfill,
@@ -21,34 +18,34 @@ from cloacina_core.model.schedule.schedule import (
 )
 from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.model.schedule.window import CommonWindow
+from cloacina_core.runtime.enabling import FollowingRules
 from cloacina_core.runtime.sources import Sources
-from cloacina_core.runtime.wanted import definition_of
-from cloacina_core.services.following import (
-    declared_by,
-    followed_anew,
-    package_reference,
-    require_fit,
-)
+from cloacina_core.services.declarations import SCHEDULES
 from cloacina_core.store.backfills import BackfillStore
 from cloacina_core.store.database import Database
-from cloacina_core.store.following import FollowingStore
-from cloacina_core.store.schedule_rows import UnknownScheduleError
+from cloacina_core.store.schedule_following import ScheduleFollowing
 from cloacina_core.store.schedules import OpenFiring, ScheduleStore
 from cloacina_core.store.windows import WindowStore
 
 
-class Schedules:
+class Schedules(FollowingRules[Schedule, ScheduleState]):
     """The schedules of a store. Safe to use from any thread."""
 
+    _kind = SCHEDULES
+
     def __init__(self, database: Callable[[], Database], sources: Sources, clock: Clock) -> None:
+        super().__init__(sources)
         self._database = database
-        self._sources = sources
         self._clock = clock
         self._ids = IdFactory(clock)
 
     @property
     def _store(self) -> ScheduleStore:
         return ScheduleStore(self._database())
+
+    @property
+    def _following(self) -> ScheduleFollowing:
+        return ScheduleFollowing(self._database())
 
     def add(
         self, name: str, reference: str, *, cron: str, paused: bool = False, **options: Any
@@ -87,130 +84,6 @@ class Schedules:
             NotFoundError: there is no such package, release, channel or workflow.
         """
         return self._store.update(name, changes, self._check)
-
-    def enable(
-        self,
-        reference: str,
-        name: str | None = None,
-        *,
-        stored_as: str | None = None,
-        paused: bool = False,
-    ) -> Sequence[tuple[ScheduleState, bool]]:
-        """Keep schedules that a package declares; they follow what its releases declare.
-
-        When another release is meant by the reference, it says from then on when they are due and
-        with which params. One that it doesn't declare any more is paused, with that reason. What
-        `update` changed stays as it was changed. An exact version never changes.
-
-        Args:
-            reference: the package, with a channel or versions: `acme-etl@stable`, `acme-etl==1.2`.
-            name: of one schedule of the package; None: all that it declares now.
-            stored_as: how one is called here; None: `PACKAGE.NAME`.
-            paused: whether nothing is due until they are resumed.
-
-        Returns:
-            The schedules as they are kept, and for each whether it is new.
-
-        Raises:
-            InputError: the reference can't be read or names a workflow, or there are several and
-                one name.
-            NotFoundError: there is no such package, release, channel or declaration.
-            ScheduleExistsError: another schedule has a name; those before it are kept.
-        """
-        followed, chosen = package_reference(reference), self._sources.choose(reference)
-        declared = declared_by(chosen, name)
-        if stored_as is not None and name is None:
-            raise InputError("a name to keep it by goes with the name of one declared schedule")
-        wanted = [
-            followed_anew(one, stored_as or f"{followed.package}.{one.name}", followed, chosen)
-            for one in declared
-        ]
-        return [self._store.add(*one, is_paused=paused) for one in wanted]
-
-    def restore(self, name: str) -> ScheduleState:
-        """Have a schedule be again what its package declares, without what `update` changed.
-
-        It goes on from now, if it is due at other moments then.
-
-        Raises:
-            UnknownScheduleError: there is none of this name.
-            InputError: no package declared it.
-            NotFoundError: what it follows isn't there any more, or declares it no more.
-            ConflictError: somebody else changed it at this moment.
-        """
-        following = self._store.get(name).following
-        if following is None:
-            raise InputError(f"no package declared schedule {name!r}; people made it")
-        chosen = self._sources.choose(following.reference)
-        (declared,) = declared_by(chosen, following.schedule)
-        reference = Reference.parse(following.reference)
-        schedule, anew = followed_anew(declared, name, reference, chosen)
-        followed = Followed(following=anew, schedule=schedule)
-        if not FollowingStore(self._database()).follow(name, following, followed):
-            raise ConflictError(f"schedule {name!r} was changed meanwhile; look at it again")
-        return self._store.get(name)
-
-    def disable(self, reference: str, name: str | None = None) -> Sequence[str]:
-        """Forget schedules that were enabled, with their history; runs that they started go on.
-
-        Args:
-            reference: as it was given to `enable`.
-            name: of one schedule of the package; None: all that were enabled by the reference.
-
-        Returns:
-            The names that they were kept by.
-
-        Raises:
-            InputError: the reference can't be read or names a workflow.
-            UnknownScheduleError: none was enabled so.
-        """
-        followed = str(package_reference(reference))
-        names = [
-            kept_as
-            for kept_as, following in FollowingStore(self._database()).followers().items()
-            if following.reference == followed and name in (None, following.schedule)
-        ]
-        if not names:
-            raise UnknownScheduleError(f"{followed} {name or ''}".strip(), [])
-        for one in names:
-            self._store.delete(one)
-        return names
-
-    def pause(self, name: str) -> ScheduleState:
-        """Have nothing of a schedule be due until it is resumed; runs go on.
-
-        Raises:
-            UnknownScheduleError: there is none of this name.
-        """
-        return self._store.pause(name, is_paused=True)
-
-    def resume(self, name: str) -> ScheduleState:
-        """Have a schedule go on from now; what would have been due meanwhile isn't made up for.
-
-        Raises:
-            UnknownScheduleError: there is none of this name.
-        """
-        return self._store.pause(name, is_paused=False)
-
-    def delete(self, name: str) -> None:
-        """Forget a schedule and its history; runs that it started go on.
-
-        Raises:
-            UnknownScheduleError: there is none of this name.
-        """
-        self._store.delete(name)
-
-    def get(self, name: str) -> ScheduleState:
-        """Return a schedule.
-
-        Raises:
-            UnknownScheduleError: there is none of this name.
-        """
-        return self._store.get(name)
-
-    def all(self) -> Sequence[ScheduleState]:
-        """Return all schedules, by name."""
-        return self._store.all()
 
     def history(
         self, name: str, *, before: datetime | None = None, limit: int = 50
@@ -314,13 +187,6 @@ class Schedules:
             UnknownWindowError: there is none of this name.
         """
         WindowStore(self._database()).remove(name)
-
-    def definition(self, reference: str) -> WorkflowDefinition:
-        """Return what the workflow looks like that a reference means now."""
-        return definition_of(self._sources.resolve(reference).usual)
-
-    def _check(self, schedule: Schedule) -> None:
-        require_fit(schedule, self.definition(schedule.reference))
 
 
 def context_of(firing: OpenFiring) -> Mapping[str, JsonValue]:

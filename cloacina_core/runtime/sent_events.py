@@ -1,26 +1,22 @@
-"""Sent events and subscriptions, as programs use them."""
+"""Sent events, as programs use them."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
-from cloacina_core.engine.acceptance import RunRequest, Wanted
 from cloacina_core.errors import OutcomeUnknownError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.foundation.user import who_asks
-from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.sending.sent_event import (
     SentEvent,
     checked_event_key,
     checked_event_name,
     encoded_data,
 )
-from cloacina_core.model.sending.subscription import Delivery, Subscription, SubscriptionState
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.sources import Sources
-from cloacina_core.runtime.wanted import definition_of
+from cloacina_core.runtime.subscriptions import Subscriptions
 from cloacina_core.services.delivering import DeliveryService
 from cloacina_core.store.database import Database
 from cloacina_core.store.event_waits import EventWaits
@@ -96,96 +92,6 @@ class SentEvents:
         return self._opened().all(name, before=before, limit=limit)
 
 
-class Subscriptions:
-    """Which workflows are started for sent events. Safe to use from any thread."""
-
-    def __init__(self, store: Callable[[], SubscriptionStore], sources: Sources) -> None:
-        self._opened = store
-        self._sources = sources
-
-    def add(
-        self, name: str, reference: str, *, event: str, paused: bool = False, **options: Any
-    ) -> tuple[SubscriptionState, bool]:
-        """Have a run started for each event that fits, from now on; each exactly once.
-
-        Args:
-            name: unique in the store. Adding the same subscription again changes nothing.
-            reference: what to run; it must mean something now, and is resolved anew for each event.
-            event: the name of the events.
-            paused: whether events aren't delivered until it is resumed.
-            **options: `where`, a condition on what the event carries, see `Condition`; `params` of
-                the runs, where a text like `"$.order.id"` is taken from there; `priority`.
-
-        Returns:
-            The subscription as it is kept, and whether it is new.
-
-        Raises:
-            InputError: a part can't be used, or the params don't fit the workflow.
-            NotFoundError: there is no such package, release, channel or workflow.
-            SubscriptionExistsError: another subscription has the name.
-        """
-        subscription = Subscription.checked(name, reference, event=event, **options)
-        wanted = Wanted(self.definition(reference), reference)
-        if not subscription.places:  # else it is seen when an event comes
-            RunRequest.checked(wanted, subscription.params_for(None))
-        return self._opened().add(subscription, is_paused=paused)
-
-    def pause(self, name: str) -> SubscriptionState:
-        """Have events not be delivered until it is resumed; those that were start their runs.
-
-        Raises:
-            UnknownSubscriptionError: there is none of this name.
-        """
-        return self._opened().pause(name, is_paused=True)
-
-    def resume(self, name: str) -> SubscriptionState:
-        """Have events delivered from now on; what was sent meanwhile isn't made up for.
-
-        Raises:
-            UnknownSubscriptionError: there is none of this name.
-        """
-        return self._opened().pause(name, is_paused=False)
-
-    def delete(self, name: str) -> None:
-        """Forget a subscription and its history; runs that it started go on.
-
-        Raises:
-            UnknownSubscriptionError: there is none of this name.
-        """
-        self._opened().delete(name)
-
-    def get(self, name: str) -> SubscriptionState:
-        """Return a subscription.
-
-        Raises:
-            UnknownSubscriptionError: there is none of this name.
-        """
-        return self._opened().get(name)
-
-    def all(self) -> Sequence[SubscriptionState]:
-        """Return all subscriptions, by name."""
-        return self._opened().all()
-
-    def history(
-        self, name: str, *, before: int | None = None, limit: int = 50
-    ) -> Sequence[Delivery]:
-        """Return what became of the events that fit a subscription, newest first.
-
-        Args:
-            name: of the subscription.
-            before: only events with a lower number.
-            limit: how many at most.
-
-        Raises:
-            UnknownSubscriptionError: there is none of this name.
-        """
-        return self._opened().history(name, before=before, limit=limit)
-
-    def definition(self, reference: str) -> WorkflowDefinition:
-        """Return what the workflow looks like that a reference means now."""
-        return definition_of(self._sources.resolve(reference).usual)
-
-
 def open_events(
     database: Database,
     clock: Clock,
@@ -205,16 +111,16 @@ def open_events(
         engine: returns the id of the engine here.
         submit: accepts a run; None: others start the runs of subscriptions.
     """
-    events, subscriptions = SentEventStore(database), SubscriptionStore(database)
+    events = SentEventStore(database)
     service = DeliveryService(
-        subscriptions,
+        SubscriptionStore(database),
         EventWaits(database, clock),
         engine=engine,
         start=None if submit is None else partial(_start, submit),
     )
     return (
         SentEvents(lambda: events, clock, max_bytes=max_bytes),
-        Subscriptions(lambda: subscriptions, sources),
+        Subscriptions(lambda: database, sources),
         service,
     )
 

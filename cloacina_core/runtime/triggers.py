@@ -5,130 +5,41 @@ from functools import partial
 
 from cloacina_core.engine.call import TaskCall
 from cloacina_core.engine.executors.interface import Executor
-from cloacina_core.errors import InputError, NotFoundError
+from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import Clock, iso
 from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
-from cloacina_core.foundation.names import name_problem, nearest
+from cloacina_core.foundation.names import name_problem
 from cloacina_core.model.polling.definition import DeclaredTrigger
 from cloacina_core.model.polling.enabled import EnabledTrigger, PollRecord, TriggerState
 from cloacina_core.model.polling.trigger import task_name
 from cloacina_core.model.release import Reference
+from cloacina_core.plugin.resolution import ChosenRelease
+from cloacina_core.runtime.enabling import Enabling
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.sources import Sources
-from cloacina_core.services.following import package_reference
+from cloacina_core.services.declarations import TRIGGERS, UnknownDeclarationError
 from cloacina_core.services.polling import PollCall, PollService
 from cloacina_core.store.database import Database
-from cloacina_core.store.triggers import (
-    OpenFired,
-    PollClaim,
-    TriggerStore,
-    UnknownTriggerError,
-)
+from cloacina_core.store.triggers import OpenFired, PollClaim, TriggerStore
 
 
-class UndeclaredTriggerError(NotFoundError):
-    """A release declares no trigger of this name, or none at all."""
+class Triggers(Enabling[DeclaredTrigger, EnabledTrigger, TriggerState]):
+    """The triggers of a store. Safe to use from any thread.
 
-    code = "undeclared-trigger"
+    Each poll calls the release that the reference means then, and goes by what it declares. One
+    that is resumed is polled at once.
+    """
 
-    def __init__(self, release: str, name: str | None, declared: Sequence[str]) -> None:
-        what = "no triggers" if name is None else f"no trigger {name[:100]!r}"
-        near = nearest(name or "", declared) or declared
-        super().__init__(
-            f"release {release} declares {what}",
-            hint=f"it declares {', '.join(near)}"
-            if near
-            else "a workflow declares one with @workflow.trigger(every='30s')",
-        )
-
-
-class Triggers:
-    """The triggers of a store. Safe to use from any thread."""
+    _kind = TRIGGERS
 
     def __init__(self, store: Callable[[], TriggerStore], sources: Sources) -> None:
+        super().__init__(sources)
         self._opened = store
-        self._sources = sources
 
-    def enable(
-        self,
-        reference: str,
-        name: str | None = None,
-        *,
-        stored_as: str | None = None,
-        paused: bool = False,
-    ) -> Sequence[tuple[TriggerState, bool]]:
-        """Have triggers polled that a package declares.
-
-        Each poll calls the release that the reference means then, and goes by what it declares.
-
-        Args:
-            reference: the package with the channel or versions to follow, as `acme-etl@stable`.
-            name: of one trigger; None: all.
-            stored_as: the name to keep it by; None: `PACKAGE.NAME`.
-            paused: whether nothing is polled until it is resumed.
-
-        Returns:
-            Each as it is kept, and whether it is new.
-
-        Raises:
-            InputError: the reference can't be read or names a workflow, or a name can't be used.
-            NotFoundError: there is no such package, release or channel.
-            UndeclaredTriggerError: the release doesn't declare it.
-            TriggerExistsError: another trigger has the name.
-        """
-        followed = package_reference(reference)
-        if stored_as is not None and name is None:
-            raise InputError("a name to keep it by goes with the name of one declared trigger")
-        chosen = self._sources.choose(reference)
-        declared = chosen.starts().triggers
-        wanted = [one for one in declared if name in (None, one.name)]
-        if not wanted:
-            names = [one.name for one in declared]
-            raise UndeclaredTriggerError(str(chosen.release), name, names)
-        triggers = [_enabled(one, followed, stored_as) for one in wanted]
-        return [self._opened().add(trigger, is_paused=paused) for trigger in triggers]
-
-    def disable(self, reference: str, name: str | None = None) -> Sequence[str]:
-        """Forget triggers that were enabled, with their history; runs that they started go on.
-
-        Args:
-            reference: as it was given to `enable`.
-            name: of one trigger of the package; None: all that were enabled by the reference.
-
-        Returns:
-            The names that they were kept by.
-
-        Raises:
-            UnknownTriggerError: none was enabled so.
-        """
-        followed = str(package_reference(reference))
-        names = [
-            state.trigger.name
-            for state in self.all()
-            if state.trigger.followed == followed and name in (None, state.trigger.definition.name)
-        ]
-        if not names:
-            raise UnknownTriggerError(name or followed, [])
-        for one in names:
-            self._opened().delete(one)
-        return names
-
-    def pause(self, name: str) -> TriggerState:
-        """Have a trigger not be polled until it is resumed; runs go on.
-
-        Raises:
-            UnknownTriggerError: there is none of this name.
-        """
-        return self._opened().pause(name, is_paused=True)
-
-    def resume(self, name: str) -> TriggerState:
-        """Have a trigger polled again, at once.
-
-        Raises:
-            UnknownTriggerError: there is none of this name.
-        """
-        return self._opened().pause(name, is_paused=False)
+    @property
+    def _store(self) -> TriggerStore:
+        return self._opened()
 
     def poll_now(self, name: str) -> TriggerState:
         """Have a trigger polled at once, by whichever engine comes first.
@@ -137,27 +48,7 @@ class Triggers:
             UnknownTriggerError: there is none of this name.
             TriggerPausedError: it is paused.
         """
-        return self._opened().poll_now(name)
-
-    def delete(self, name: str) -> None:
-        """Forget a trigger, its cursor, keys and history; runs that it started go on.
-
-        Raises:
-            UnknownTriggerError: there is none of this name.
-        """
-        self._opened().delete(name)
-
-    def get(self, name: str) -> TriggerState:
-        """Return a trigger.
-
-        Raises:
-            UnknownTriggerError: there is none of this name.
-        """
-        return self._opened().get(name)
-
-    def all(self) -> Sequence[TriggerState]:
-        """Return all triggers, by name."""
-        return self._opened().all()
+        return self._store.poll_now(name)
 
     def history(
         self, name: str, *, before: int | None = None, limit: int = 50
@@ -174,22 +65,31 @@ class Triggers:
         Raises:
             UnknownTriggerError: there is none of this name.
         """
-        return self._opened().history(name, before=before, limit=limit)
+        return self._store.history(name, before=before, limit=limit)
 
+    def _made(
+        self,
+        declared: DeclaredTrigger,
+        name: str,
+        followed: Reference,
+        chosen: ChosenRelease,  # noqa: ARG002 - each poll chooses anew
+    ) -> EnabledTrigger:
+        if wrong := name_problem(name, "trigger"):
+            raise InputError(wrong, hint="keep it by another name: --as NAME")
+        workflow, specifier, channel = declared.workflow, followed.specifier, followed.channel
+        return EnabledTrigger(
+            name=name,
+            followed=str(followed),
+            reference=str(Reference(followed.package, workflow, specifier, channel)),
+            definition=declared.definition,
+        )
 
-def _enabled(
-    declared: DeclaredTrigger, followed: Reference, stored_as: str | None
-) -> EnabledTrigger:
-    name = stored_as or f"{followed.package}.{declared.name}"
-    if wrong := name_problem(name, "trigger"):
-        raise InputError(wrong, hint="keep it by another name: --as NAME")
-    reference = Reference(followed.package, declared.workflow, followed.specifier, followed.channel)
-    return EnabledTrigger(
-        name=name,
-        followed=str(followed),
-        reference=str(reference),
-        definition=declared.definition,
-    )
+    def _keep(self, kept: EnabledTrigger, *, is_paused: bool) -> tuple[TriggerState, bool]:
+        return self._store.add(kept, is_paused=is_paused)
+
+    def _followed(self) -> Mapping[str, tuple[str, str]]:
+        triggers = [state.trigger for state in self.all()]
+        return {one.name: (one.followed, one.definition.name) for one in triggers}
 
 
 def open_triggers(
@@ -233,8 +133,9 @@ def _call_of(sources: Sources, clock: Clock, max_bytes: int, claim: PollClaim) -
     declared = {one.name: one for one in resolved.source.starts(resolved.release).triggers}
     found = declared.get(trigger.definition.name)
     if found is None or found.workflow != resolved.workflow:
-        raise UndeclaredTriggerError(
-            str(resolved.release), trigger.definition.name, sorted(declared)
+        names = sorted(declared)
+        raise UnknownDeclarationError(
+            str(resolved.release), TRIGGERS, trigger.definition.name, names
         )
     definition = resolved.source.definition(resolved.release, resolved.workflow)
     call = TaskCall(

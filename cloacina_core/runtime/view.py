@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from cloacina_core.errors import ConfigurationError
 from cloacina_core.foundation.clock import Clock, SystemClock, from_micros
 from cloacina_core.foundation.user import who_asks
 from cloacina_core.model.access import VIEW_VERBS, Principal, Rule, require
-from cloacina_core.model.schedule.state import ScheduleState
+from cloacina_core.model.starts import EnabledStarts
 from cloacina_core.plugin.interfaces import BlobStore, RuntimeView, SecretKeyKind, SecretKeys
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.checked_blobs import CheckedBlobStore
@@ -22,7 +22,7 @@ from cloacina_core.settings import Settings
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.history import StoredHistory
-from cloacina_core.store.schedules import ScheduleStore
+from cloacina_core.store.starts import starts_on
 from cloacina_core.store.watching import announce
 
 if TYPE_CHECKING:
@@ -104,9 +104,9 @@ class StoreView:
         """Return the time on the database's clock."""
         return from_micros(self.database.now_micros(connection))
 
-    def schedules_on(self, package: str, channel: str) -> Sequence[ScheduleState]:
-        """Return the schedules whose runs get what a channel points to, by name."""
-        return ScheduleStore(self.database).on_channel(package, channel)
+    def starts_on(self, package: str, channel: str) -> EnabledStarts:
+        """Return what starts runs of what a channel points to."""
+        return starts_on(self.database, package, channel)
 
     @contextmanager
     def begin(self) -> "Iterator[Connection]":

@@ -1,78 +1,50 @@
-"""Has schedules that packages declared follow their channels from release to release."""
+"""Has what packages declared follow their channels from release to release."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, Generic
 
-from cloacina_core.engine.acceptance import RunRequest, Wanted
-from cloacina_core.errors import (
-    CloacinaError,
-    InputError,
-    NotFoundError,
-    StoreError,
-)
-from cloacina_core.foundation.names import nearest
-from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.errors import CloacinaError, InputError, StoreError
+from cloacina_core.model.declared import Declared, RuleT
+from cloacina_core.model.following import Followed, Following
 from cloacina_core.model.release import Reference, ResolvedBy
-from cloacina_core.model.schedule.declared import DeclaredSchedule
-from cloacina_core.model.schedule.following import Followed, Following
-from cloacina_core.model.schedule.schedule import Schedule
 from cloacina_core.plugin.resolution import ChosenRelease
+from cloacina_core.services.declarations import (
+    SCHEDULES,
+    SUBSCRIPTIONS,
+    Kind,
+    UnknownDeclarationError,
+    declared_by,
+)
+from cloacina_core.store.database import Database
 from cloacina_core.store.following import FollowingStore
+from cloacina_core.store.schedule_following import ScheduleFollowing
+from cloacina_core.store.subscription_following import SubscriptionFollowing
 
 _log = logging.getLogger(__name__)
 
 
-class UnknownDeclarationError(NotFoundError):
-    """A release declares nothing of this name."""
+@dataclass(frozen=True, slots=True)
+class Followers(Generic[RuleT]):
+    """The rules of one kind that follow releases."""
 
-    code = "unknown-declaration"
-
-    def __init__(self, release: str, name: str | None, known: Sequence[str]) -> None:
-        what = "no schedules" if name is None else f"no schedule {name[:100]!r}"
-        near = nearest(name or "", known)
-        meant = near or known
-        super().__init__(
-            f"{release} declares {what}",
-            hint=f"it declares {' and '.join(meant)}"
-            if meant
-            else "schedules are declared in [tool.cloacina.package.schedules] of its project",
-        )
+    kind: Kind[Declared[RuleT]]
+    store: FollowingStore[RuleT]
 
 
-def declared_by(chosen: ChosenRelease, name: str | None) -> Sequence[DeclaredSchedule]:
-    """Return the schedules that a release declares: all, or that of a name.
-
-    Raises:
-        UnknownDeclarationError: there are none, or none of this name.
-        CloacinaError: the release is refused.
-    """
-    schedules = chosen.starts().schedules
-    found = [one for one in schedules if name in (None, one.name)]
-    if not found:
-        raise UnknownDeclarationError(str(chosen.release), name, [one.name for one in schedules])
-    return found
-
-
-def package_reference(text: str) -> Reference:
-    """Return the reference to a package that a text spells.
-
-    Raises:
-        InputError: it spells none, or one to a workflow.
-    """
-    reference = Reference.parse(text)
-    if reference.workflow is not None:
-        raise InputError(
-            f"{text[:100]!r} names a workflow; the package says which one is started",
-            hint="write PACKAGE@CHANNEL, or PACKAGE with versions as PACKAGE==1.2",
-        )
-    return reference
+def all_followers(database: Database) -> Sequence[Followers[Any]]:
+    """Return all that follows releases in a store."""
+    return (
+        Followers(SCHEDULES, ScheduleFollowing(database)),
+        Followers(SUBSCRIPTIONS, SubscriptionFollowing(database)),
+    )
 
 
 def followed_anew(
-    declaration: DeclaredSchedule, name: str, reference: Reference, chosen: ChosenRelease
-) -> tuple[Schedule, Following]:
-    """Return the schedule to keep for a declaration, and what it follows.
+    declaration: Declared[RuleT], name: str, reference: Reference, chosen: ChosenRelease
+) -> tuple[RuleT, Following]:
+    """Return the rule to keep for a declaration, and what it follows.
 
     Args:
         declaration: what the release declares.
@@ -85,38 +57,30 @@ def followed_anew(
         CloacinaError: the release is refused.
     """
     following = Following(
-        schedule=declaration.name,
+        name=declaration.name,
         reference=str(reference),
         version=chosen.release.version,
         digest=chosen.release.digest,
         is_pinned=chosen.resolution.by is ResolvedBy.PIN,
     )
-    schedule = following.applied(name, declaration)
-    require_fit(schedule, chosen.definition(declaration.workflow))
-    return schedule, following
-
-
-def require_fit(schedule: Schedule, definition: WorkflowDefinition) -> None:
-    """Refuse a schedule whose runs couldn't be accepted.
-
-    Raises:
-        InputError: its params don't fit the workflow.
-    """
-    wanted = Wanted(definition, schedule.reference)
-    RunRequest.checked(wanted, schedule.params, priority=schedule.priority)
+    rule = following.applied(name, declaration)
+    rule.require_taken_by(chosen.definition(declaration.workflow))
+    return rule, following
 
 
 class Follower:
-    """Looks which release each reference means, and has schedules be what that declares."""
+    """Looks which release each reference means, and has rules be what that declares."""
 
-    def __init__(self, store: FollowingStore, choose: Callable[[str], ChosenRelease]) -> None:
+    def __init__(
+        self, followers: Sequence[Followers[Any]], choose: Callable[[str], ChosenRelease]
+    ) -> None:
         """Prepare.
 
         Args:
-            store: of schedules.
+            followers: what follows releases.
             choose: returns what a reference to a package means now.
         """
-        self._store = store
+        self._followers = followers
         self._choose = choose
         self._told: dict[str, str] = {}
         """Why references can't be followed, as it was told last."""
@@ -127,32 +91,45 @@ class Follower:
         Raises:
             StoreError: the store failed.
         """
-        for reference, followers in _by_reference(self._store.followers()).items():
+        for reference, moves in self._by_reference().items():
             try:
                 chosen = self._choose(reference)
-                for name, following in followers:
+                for followers, name, following in moves:
                     if following.digest != chosen.release.digest:
-                        self._store.follow(name, following, followed(name, following, chosen))
+                        anew = followed(followers.kind, name, following, chosen)
+                        followers.store.follow(name, following, anew)
                 self._told.pop(reference, None)
             except StoreError:
                 raise
             except Exception as error:  # noqa: BLE001 - a source may be a plugin's; the last one holds
                 self._tell(reference, error)
 
+    def _by_reference(self) -> Mapping[str, Sequence[tuple[Followers[Any], str, Following]]]:
+        """Return what may have to move, by the reference that it follows."""
+        found: dict[str, list[tuple[Followers[Any], str, Following]]] = {}
+        for followers in self._followers:
+            for name, following in followers.store.followers().items():
+                if not following.is_pinned:
+                    found.setdefault(following.reference, []).append((followers, name, following))
+        return found
+
     def _tell(self, reference: str, error: Exception) -> None:
         """Say once why a reference can't be followed."""
         if self._told.get(reference) != str(error):
             is_fault = not isinstance(error, CloacinaError)
-            told = "schedules can't follow %s now: %s"
+            told = "%s can't be followed now: %s"
             _log.warning(told, reference, error, exc_info=is_fault)
             self._told[reference] = str(error)
 
 
-def followed(name: str, following: Following, chosen: ChosenRelease) -> Followed:
-    """Return what is to become of a stored schedule, now that it follows a release.
+def followed(
+    kind: Kind[Declared[RuleT]], name: str, following: Following, chosen: ChosenRelease
+) -> Followed[RuleT]:
+    """Return what is to become of a stored rule, now that it follows a release.
 
     Args:
-        name: of the schedule.
+        kind: of the rule.
+        name: of the rule.
         following: what it followed.
         chosen: the release.
 
@@ -162,23 +139,12 @@ def followed(name: str, following: Following, chosen: ChosenRelease) -> Followed
     release = chosen.release
     following = replace(following, version=release.version, digest=release.digest)
     try:
-        (declaration,) = declared_by(chosen, following.schedule)
-        schedule = following.applied(name, declaration)
-        require_fit(schedule, chosen.definition(declaration.workflow))
+        (declaration,) = declared_by(chosen, kind, following.name)
+        rule = following.applied(name, declaration)
+        rule.require_taken_by(chosen.definition(declaration.workflow))
     except UnknownDeclarationError as error:
-        return Followed(following=following, schedule=None, reason=error.message)
+        return Followed(following=following, rule=None, reason=error.message)
     except InputError as error:  # what an operator changed doesn't fit
         reason = f"what was changed of it doesn't go with {release}: {error.message}"
-        return Followed(following=following, schedule=None, reason=reason)
-    return Followed(following=following, schedule=schedule)
-
-
-def _by_reference(
-    followers: Mapping[str, Following],
-) -> Mapping[str, Sequence[tuple[str, Following]]]:
-    """Return the schedules that may have to move, by what they follow."""
-    found: dict[str, list[tuple[str, Following]]] = {}
-    for name, following in followers.items():
-        if not following.is_pinned:
-            found.setdefault(following.reference, []).append((name, following))
-    return found
+        return Followed(following=following, rule=None, reason=reason)
+    return Followed(following=following, rule=rule)

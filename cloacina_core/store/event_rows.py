@@ -4,8 +4,19 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from cloacina_core.errors import NotFoundError
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.model.sending.sent_event import SentEvent, decoded_data
+
+
+class UnknownEventError(NotFoundError):
+    """No sent event has this id, or more than one begins with it."""
+
+    code = "unknown-event"
+
+    def __init__(self, event_id: str, found: int) -> None:
+        how = "several sent events begin with" if found else "there is no sent event"
+        super().__init__(f"{how} {event_id[:100]!r}", hint="see: cloacina event list")
 
 
 def event_of(row: Row[Any]) -> SentEvent:

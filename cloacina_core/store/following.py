@@ -1,97 +1,100 @@
-"""Moves schedules that a package declared on to what its next release declares."""
+"""Rules that packages declared, as the store has them: what each follows, and who moves it on."""
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, Table, select
 
-from cloacina_core.foundation.json_value import canonical
-from cloacina_core.model.schedule.following import Followed, Following
-from cloacina_core.model.schedule.schedule import Schedule
-from cloacina_core.store import schema
+from cloacina_core.model.declared import Rule, RuleT
+from cloacina_core.model.following import Followed, Following
 from cloacina_core.store.database import Database
-from cloacina_core.store.deciding import decide_due
-from cloacina_core.store.schedule_rows import change, find, get, next_at
-
-_schedules = schema.schedules
-_MOMENTS = ("cron", "timezone", "gap", "fold", "jitter", "starts_at", "ends_at")
 
 
-class FollowingStore:
-    """Knows which schedules follow a release, and changes them when it is another one."""
+class FollowingStore(ABC, Generic[RuleT]):
+    """Knows which rules of one kind follow a release, and changes them when it is another one."""
+
+    table: ClassVar[Table]
+    """Of the rules: it has the columns `name`, `declared`, `paused` and `pause_reason`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def followers(self) -> Mapping[str, Following]:
-        """Return what each schedule that was declared by a package follows, by its name."""
-        query = select(_schedules.c.name, _schedules.c.declared)
-        query = query.where(_schedules.c.declared.is_not(None)).order_by(_schedules.c.name)
+        """Return what each rule that was declared by a package follows, by its name."""
+        columns = self.table.c
+        query = select(columns.name, columns.declared).where(columns.declared.is_not(None))
         with self._database.read() as connection:
-            rows = connection.execute(query)
+            rows = connection.execute(query.order_by(columns.name))
             return {row.name: Following.from_text(row.declared) for row in rows}
 
-    def follow(self, name: str, before: Following, followed: Followed) -> bool:
-        """Let a schedule be what is declared now; False when another engine was faster.
+    def follow(self, name: str, before: Following, followed: Followed[RuleT]) -> bool:
+        """Let a rule be what is declared now; False when another engine was faster.
 
-        What was due up to now is decided on by what was declared before. From now on the new
-        declaration holds: its past isn't made up for, and no firing is met twice.
+        What was due up to now is left to what was declared before; from now on the new declaration
+        holds.
 
         Args:
-            name: of the schedule.
+            name: of the rule.
             before: what it followed when it was asked what is declared.
             followed: what is to become of it.
         """
         with self._database.begin() as connection:
-            now = self._database.now_micros(connection)
-            row = find(connection, name, lock=True, skip_locked=True)
+            row = self._lock(connection, name, followed)
             if row is None or row.declared != before.to_text():
                 return False
-            if row.next_at is not None and row.next_at <= now:
-                decide_due(connection, row, now)
-            if followed.schedule is None:
-                self._rest(connection, followed, name, now)
-            else:
-                self._go_on(connection, followed, followed.schedule, now)
+            self._move(connection, row, followed, self._database.now_micros(connection))
             return True
 
-    def _rest(self, connection: Connection, followed: Followed, name: str, now: int) -> None:
-        """Have nothing of a schedule be due; who paused it already needs no other reason."""
-        row = get(connection, name)
-        paused_by_people = row.paused and row.pause_reason is None
-        change(
-            connection,
-            name,
-            now,
-            declared=followed.following.to_text(),
-            paused=True,
-            pause_reason=None if paused_by_people else followed.reason,
-            next_at=None,
-        )
+    @abstractmethod
+    def _lock(
+        self, connection: Connection, name: str, followed: Followed[RuleT]
+    ) -> Row[Any] | None:
+        """Return a rule's row, locked; None: there is none, or another engine has it."""
 
-    def _go_on(
-        self, connection: Connection, followed: Followed, schedule: Schedule, now: int
+    @abstractmethod
+    def _move(
+        self, connection: Connection, row: Row[Any], followed: Followed[RuleT], now: int
     ) -> None:
-        row = get(connection, schedule.name)
-        was_gone = row.paused and row.pause_reason is not None
-        is_paused = row.paused and not was_gone
-        until = row.decided_until
-        if was_gone or _is_due_otherwise(Schedule.from_text(row.body), schedule):
-            until = max(now, until)
-        is_over = schedule.max_runs is not None and row.started >= schedule.max_runs
-        change(
-            connection,
-            schedule.name,
-            now,
-            body=canonical(schedule.to_json()),
-            declared=followed.following.to_text(),
-            paused=is_paused,
-            pause_reason=None,
-            decided_until=until,
-            next_at=None if is_paused or is_over else next_at(schedule, until),
-        )
+        """Change a row to what is to become of it."""
 
 
-def _is_due_otherwise(old: Schedule, new: Schedule) -> bool:
-    """Whether two rules have other firings, or start them later."""
-    before, after = old.to_json(), new.to_json()
-    return any(before[key] != after[key] for key in _MOMENTS)
+def differences(
+    there: tuple[Rule, Following | None], wanted: tuple[Rule, Following | None]
+) -> Sequence[str]:
+    """Return in what a rule differs from one of the same name, each with what it follows.
+
+    Of two that were declared it counts what they follow, whatever a release or an operator changed.
+    """
+    (rule, following), (wanted_rule, wanted_following) = there, wanted
+    if following is not None and wanted_following is not None:
+        names = ("name", "reference")
+        return [
+            name for name in names if getattr(following, name) != getattr(wanted_following, name)
+        ]
+    if following is not wanted_following:
+        return ["what declares it"]
+    known, given = rule.to_json(), wanted_rule.to_json()
+    return [key for key in given if given[key] != known[key]]
+
+
+def rested(row: Row[Any], followed: Followed[RuleT]) -> dict[str, Any]:
+    """Return the values of a row whose rule is declared no more.
+
+    Who paused it already needs no other reason.
+    """
+    is_paused_by_people = row.paused and row.pause_reason is None
+    return {
+        "declared": followed.following.to_text(),
+        "paused": True,
+        "pause_reason": None if is_paused_by_people else followed.reason,
+    }
+
+
+def gone_on(row: Row[Any], followed: Followed[RuleT]) -> dict[str, Any]:
+    """Return the values of a row whose rule is declared; it stays paused if people paused it."""
+    return {
+        "declared": followed.following.to_text(),
+        "paused": row.paused and row.pause_reason is None,
+        "pause_reason": None,
+    }

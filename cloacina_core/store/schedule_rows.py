@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, select, update
 from cloacina_core.errors import ConflictError, NotFoundError
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.names import nearest
-from cloacina_core.model.schedule.following import Following
+from cloacina_core.model.following import Following
 from cloacina_core.model.schedule.schedule import Schedule
 from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.store import schema

@@ -16,8 +16,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, canonical
-from cloacina_core.model.release import Reference
-from cloacina_core.model.schedule.following import Following
+from cloacina_core.model.following import Following
 from cloacina_core.model.schedule.schedule import (
     FiringRecord,
     FiringState,
@@ -29,6 +28,7 @@ from cloacina_core.model.schedule.window import Window, open_until
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.deciding import decide_due, live_runs
+from cloacina_core.store.following import differences
 from cloacina_core.store.schedule_rows import (
     ScheduleExistsError,
     change,
@@ -93,9 +93,11 @@ class ScheduleStore:
             now = self._database.now_micros(connection)
             found = find(connection, schedule.name, lock=True)
             if found is not None:
-                if differences := _differences(state_of(found), schedule, following):
-                    raise ScheduleExistsError(schedule.name, differences)
-                return state_of(found), False
+                there = state_of(found)
+                before = there.schedule, there.following
+                if differs_in := differences(before, (schedule, following)):
+                    raise ScheduleExistsError(schedule.name, differs_in)
+                return there, False
             values = {
                 "name": schedule.name,
                 "body": canonical(schedule.to_json()),
@@ -197,15 +199,6 @@ class ScheduleStore:
         """Return all schedules, by name."""
         with self._database.read() as connection:
             return states(connection, self._database.now_micros(connection))
-
-    def on_channel(self, package: str, channel: str) -> list[ScheduleState]:
-        """Return the schedules that start what a channel of a package points to, by name."""
-
-        def is_on(state: ScheduleState) -> bool:
-            reference = Reference.parse(state.schedule.reference)
-            return (reference.package, reference.channel) == (package, channel)
-
-        return [state for state in self.all() if is_on(state)]
 
     def history(
         self, name: str, *, before: datetime | None = None, limit: int = 50
@@ -342,20 +335,6 @@ class ScheduleStore:
 
 def _of(schedule: str, at: int) -> tuple[Any, ...]:
     return _firings.c.schedule == schedule, _firings.c.at == at
-
-
-def _differences(
-    there: ScheduleState, schedule: Schedule, following: Following | None
-) -> Sequence[str]:
-    """Return in what a schedule differs from one of the same name."""
-    if there.following is not None and following is not None:
-        before, wanted = there.following, following
-        names = ("schedule", "reference")
-        return [name for name in names if getattr(before, name) != getattr(wanted, name)]
-    if there.following is not following:
-        return ["what declares it"]
-    known, given = there.schedule.to_json(), schedule.to_json()
-    return [key for key in given if given[key] != known[key]]
 
 
 def _record(row: Row[Any]) -> FiringRecord:

@@ -509,8 +509,14 @@ subscriptions = Table(
     metadata,
     Column("name", String(100), primary_key=True),
     Column("event", String(100), nullable=False),
+    # How often it has come to be for other events: these have numbers of their own.
+    Column("epoch", Integer, nullable=False),
     Column("body", Text, nullable=False),
     Column("paused", Boolean, nullable=False),
+    # Why, when it wasn't people who paused it.
+    Column("pause_reason", Text),
+    # What it was declared by, as JSON; null: people made it.
+    Column("declared", Text),
     # Until when the one who starts its runs has it: they are started in the order of the events.
     Column("claimed_until", BigInteger, nullable=False, server_default="0"),
     Column("created_at", BigInteger, nullable=False),
@@ -523,6 +529,7 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("subscription", String(100), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
     Column("number", BigInteger, primary_key=True),
     Column("event_id", String(26), nullable=False),
     Column("state", String(20), nullable=False),
@@ -530,7 +537,7 @@ deliveries = Table(
     Column("run_id", String(26)),
     Column("decided_at", BigInteger, nullable=False),
     CheckConstraint("state in ('due', 'started', 'failed')", name="state"),
-    Index("ix_deliveries_due", "subscription", "number", sqlite_where=DUE),
+    Index("ix_deliveries_due", "subscription", "epoch", "number", sqlite_where=DUE),
     Index("ix_deliveries_event_id", "event_id"),
     Index("ix_deliveries_run_id", "run_id"),
     Index("ix_deliveries_failed", "decided_at", sqlite_where=FAILED),

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
-from cloacina_core.errors import ConflictError, NotFoundError
+from cloacina_core.errors import ConflictError
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.ids import is_id_prefix
 from cloacina_core.foundation.json_value import canonical
@@ -17,21 +17,11 @@ from cloacina_core.model.sending.sent_event import SentEvent, decoded_data
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.event_order import hold, take_number
-from cloacina_core.store.event_rows import event_of
+from cloacina_core.store.event_rows import UnknownEventError, event_of
 from cloacina_core.store.event_waits import resume
 from cloacina_core.store.subscriptions import deliver
 
 _events, _deliveries = schema.sent_events, schema.deliveries
-
-
-class UnknownEventError(NotFoundError):
-    """No sent event has this id, or more than one begins with it."""
-
-    code = "unknown-event"
-
-    def __init__(self, event_id: str, found: int) -> None:
-        how = "several sent events begin with" if found else "there is no sent event"
-        super().__init__(f"{how} {event_id[:100]!r}", hint="see: cloacina event list")
 
 
 class EventKeyConflictError(ConflictError):

@@ -6,18 +6,17 @@ leaves it to others, and the run's idempotency key, which names the event, keeps
 a second one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, tuple_, update
 
-from cloacina_core.errors import ConflictError, NotFoundError
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.ids import RunId
-from cloacina_core.foundation.json_value import canonical
-from cloacina_core.foundation.names import nearest
+from cloacina_core.foundation.json_value import JsonValue, canonical
+from cloacina_core.model.following import Following
 from cloacina_core.model.sending.sent_event import SentEvent
 from cloacina_core.model.sending.subscription import (
     Delivery,
@@ -28,8 +27,18 @@ from cloacina_core.model.sending.subscription import (
 from cloacina_core.store import schema
 from cloacina_core.store.claimed import is_free
 from cloacina_core.store.database import Database
-from cloacina_core.store.event_order import hold
-from cloacina_core.store.event_rows import event_of
+from cloacina_core.store.event_rows import UnknownEventError, event_of
+from cloacina_core.store.following import differences
+from cloacina_core.store.subscription_rows import (
+    SubscriptionExistsError,
+    change,
+    changed_body,
+    due_of,
+    get,
+    held,
+    state,
+    state_of,
+)
 from cloacina_core.store.tenancy import is_on_hold
 from cloacina_core.store.watching import announce
 
@@ -42,28 +51,6 @@ CLAIM = timedelta(seconds=30)
 _AT_A_TIME = 20
 """How many deliveries of a subscription, and how many subscriptions, are claimed at a time."""
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class UnknownSubscriptionError(NotFoundError):
-    """There is no subscription of this name."""
-
-    code = "unknown-subscription"
-
-    def __init__(self, name: str, near: Sequence[str]) -> None:
-        hint = f"did you mean {' or '.join(near)}?" if near else "see: cloacina event subscriptions"
-        super().__init__(f"there is no subscription {name[:100]!r}", hint=hint)
-
-
-class SubscriptionExistsError(ConflictError):
-    """There is another subscription of this name."""
-
-    code = "subscription-exists"
-
-    def __init__(self, name: str, differs_in: Sequence[str]) -> None:
-        super().__init__(
-            f"subscription {name!r} is there already, with other values of {', '.join(differs_in)}",
-            hint=f"take it away with: cloacina event unsubscribe {name}",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,35 +73,83 @@ class SubscriptionStore:
         self._database = database
 
     def add(
-        self, subscription: Subscription, *, is_paused: bool = False
+        self,
+        subscription: Subscription,
+        following: Following | None = None,
+        *,
+        is_paused: bool = False,
     ) -> tuple[SubscriptionState, bool]:
         """Keep a subscription; return it, and whether it is new. The same one changes nothing.
 
         Events that are sent from now on are delivered.
 
+        Args:
+            subscription: what is started for which events.
+            following: what it was declared by; None: people made it. One that is declared and
+                follows the same is the same, whatever a release or an operator changed since.
+            is_paused: whether nothing is delivered until it is resumed.
+
         Raises:
             SubscriptionExistsError: another one has the name.
         """
         with self._database.begin() as connection:
-            hold(self._database, connection, subscription.event)
-            found = self._find(connection, subscription.name, lock=True)
+            found = held(self._database, connection, subscription.name, subscription.event)
             if found is not None:
-                there = Subscription.from_text(found.body).to_json()
-                wanted = subscription.to_json()
-                if differences := [key for key in wanted if wanted[key] != there[key]]:
-                    raise SubscriptionExistsError(subscription.name, differences)
-                return self._state(connection, subscription.name), False
+                there = state(connection, subscription.name)
+                before = there.subscription, there.following
+                if differs_in := differences(before, (subscription, following)):
+                    raise SubscriptionExistsError(subscription.name, differs_in)
+                return there, False
             now = self._database.now_micros(connection)
             values = {
                 "name": subscription.name,
                 "event": subscription.event,
+                "epoch": 0,
                 "body": canonical(subscription.to_json()),
                 "paused": is_paused,
+                "declared": None if following is None else following.to_text(),
                 "created_at": now,
                 "updated_at": now,
             }
             connection.execute(insert(_subscriptions).values(**values))
-            return self._state(connection, subscription.name), True
+            return state(connection, subscription.name), True
+
+    def update(
+        self,
+        name: str,
+        changes: Mapping[str, JsonValue],
+        check: Callable[[Subscription], object] = lambda _: None,
+    ) -> SubscriptionState:
+        """Change a subscription, for events that are sent from now on.
+
+        Of one that a package declared, these fields are an operator's from now on.
+
+        Args:
+            name: of the subscription.
+            changes: values of `Subscription.to_json`.
+            check: refuses, by an error, what can't be.
+
+        Raises:
+            UnknownSubscriptionError: there is none of this name.
+            InputError: a value can't be used.
+        """
+        with self._database.begin() as connection:
+            changed = state(connection, name).subscription.changed(**changes)
+            row = self._held(connection, name, changed.event)
+            before = state_of(row, 0)
+            subscription = before.subscription.changed(**changes)
+            told = subscription.to_json()
+            fields = {key: told[key] for key in changes}
+            following = before.following and before.following.overriding(fields)
+            check(subscription)
+            change(
+                connection,
+                name,
+                self._database.now_micros(connection),
+                declared=None if following is None else following.to_text(),
+                **changed_body(row, subscription),
+            )
+            return state(connection, name)
 
     def pause(self, name: str, *, is_paused: bool) -> SubscriptionState:
         """Have events not be delivered, or again. What was delivered before still starts its runs.
@@ -123,13 +158,11 @@ class SubscriptionStore:
             UnknownSubscriptionError: there is none of this name.
         """
         with self._database.begin() as connection:
-            row = self._get(connection, name)
-            hold(self._database, connection, row.event)
-            place = _subscriptions.c.name == name
-            now = self._database.now_micros(connection)
-            changed = update(_subscriptions).where(place, _subscriptions.c.paused != is_paused)
-            connection.execute(changed.values(paused=is_paused, updated_at=now))
-            return self._state(connection, name)
+            row = self._held(connection, name)
+            if row.paused != is_paused:
+                now = self._database.now_micros(connection)
+                change(connection, name, now, paused=is_paused, pause_reason=None)
+            return state(connection, name)
 
     def delete(self, name: str) -> None:
         """Forget a subscription and its deliveries. Runs that it started go on.
@@ -138,8 +171,7 @@ class SubscriptionStore:
             UnknownSubscriptionError: there is none of this name.
         """
         with self._database.begin() as connection:
-            row = self._get(connection, name)
-            hold(self._database, connection, row.event)
+            self._held(connection, name)
             connection.execute(delete(_deliveries).where(_deliveries.c.subscription == name))
             connection.execute(delete(_subscriptions).where(_subscriptions.c.name == name))
 
@@ -150,33 +182,40 @@ class SubscriptionStore:
             UnknownSubscriptionError: there is none of this name.
         """
         with self._database.read() as connection:
-            return self._state(connection, name)
+            return state(connection, name)
 
     def all(self) -> list[SubscriptionState]:
         """Return all subscriptions, by name."""
         query = select(_subscriptions).order_by(_subscriptions.c.name)
         with self._database.read() as connection:
-            due = _due(connection)
-            return [_state(row, due.get(row.name, 0)) for row in connection.execute(query)]
+            due = due_of(connection)
+            return [state_of(row, due.get(row.name, 0)) for row in connection.execute(query)]
 
-    def history(self, name: str, *, before: int | None = None, limit: int = 50) -> list[Delivery]:
+    def history(self, name: str, *, before: str | None = None, limit: int = 50) -> list[Delivery]:
         """Return what was delivered to a subscription, newest first.
 
         Args:
             name: of the subscription.
-            before: only events with a lower number.
+            before: the id of an event in it: only events that were sent before that one.
             limit: how many at most.
 
         Raises:
             UnknownSubscriptionError: there is none of this name.
+            UnknownEventError: no such event is in its history.
         """
-        query = select(_deliveries).where(_deliveries.c.subscription == name)
-        if before is not None:
-            query = query.where(_deliveries.c.number < before)
+        of_it = _deliveries.c.subscription == name
+        place = tuple_(_deliveries.c.epoch, _deliveries.c.number)
+        query = select(_deliveries).where(of_it).limit(limit)
+        query = query.order_by(_deliveries.c.epoch.desc(), _deliveries.c.number.desc())
         with self._database.read() as connection:
-            self._get(connection, name)
-            rows = connection.execute(query.order_by(_deliveries.c.number.desc()).limit(limit))
-            return [_delivery(row) for row in rows]
+            get(connection, name)
+            if before is not None:
+                is_last = of_it, _deliveries.c.event_id == before
+                last = connection.execute(select(*place.clauses).where(*is_last)).one_or_none()
+                if last is None:
+                    raise UnknownEventError(before, 0)
+                query = query.where(place < tuple_(*last))
+            return [_delivery(row) for row in connection.execute(query)]
 
     def waits(self) -> bool:
         """Whether runs are to be started."""
@@ -210,7 +249,8 @@ class SubscriptionStore:
         subscription = Subscription.from_text(row.body)
         query = select(_events).join(_deliveries, _deliveries.c.event_id == _events.c.id)
         query = query.where(_deliveries.c.subscription == row.name, schema.DUE)
-        found = connection.execute(query.order_by(_deliveries.c.number).limit(_AT_A_TIME))
+        order = _deliveries.c.epoch, _deliveries.c.number
+        found = connection.execute(query.order_by(*order).limit(_AT_A_TIME))
         return [OpenDelivery(subscription, event_of(one)) for one in found]
 
     def let_go(self, subscription: str) -> None:
@@ -238,37 +278,26 @@ class SubscriptionStore:
             )
             connection.execute(closed.values(decided_at=now, **values))
 
-    def _find(self, connection: Connection, name: str, *, lock: bool = False) -> Row[Any] | None:
-        query = select(_subscriptions).where(_subscriptions.c.name == name)
-        return connection.execute(query.with_for_update() if lock else query).one_or_none()
-
-    def _get(self, connection: Connection, name: str) -> Row[Any]:
-        row = self._find(connection, name)
-        if row is None:
-            names = list(connection.execute(select(_subscriptions.c.name)).scalars())
-            raise UnknownSubscriptionError(name, nearest(name, names))
-        return row
-
-    def _state(self, connection: Connection, name: str) -> SubscriptionState:
-        return _state(self._get(connection, name), _due(connection).get(name, 0))
+    def _held(self, connection: Connection, name: str, event: str | None = None) -> Row[Any]:
+        return held(self._database, connection, name, event) or get(connection, name)
 
 
 def deliver(connection: Connection, event: SentEvent, now: int) -> int:
     """Write deliveries of an event that is being sent; return how many."""
-    query = select(_subscriptions.c.body).where(
+    query = select(_subscriptions.c.epoch, _subscriptions.c.body).where(
         _subscriptions.c.event == event.name, _subscriptions.c.paused.is_(False)
     )
-    subscriptions = map(Subscription.from_text, connection.execute(query).scalars())
     rows = [
         {
             "subscription": subscription.name,
+            "epoch": epoch,
             "number": event.number,
             "event_id": event.id,
             "state": DeliveryState.DUE.value,
             "decided_at": now,
         }
-        for subscription in subscriptions
-        if subscription.fits(event.name, event.data)
+        for epoch, body in connection.execute(query)
+        if (subscription := Subscription.from_text(body)).fits(event.name, event.data)
     ]
     if rows:
         connection.execute(insert(_deliveries), rows)
@@ -279,22 +308,6 @@ def deliver(connection: Connection, event: SentEvent, now: int) -> int:
 def _claim_until(connection: Connection, name: str, moment: int) -> None:
     place = _subscriptions.c.name == name
     connection.execute(update(_subscriptions).where(place).values(claimed_until=moment))
-
-
-def _due(connection: Connection) -> dict[str, int]:
-    query = select(_deliveries.c.subscription, func.count().label("due")).where(schema.DUE)
-    rows = connection.execute(query.group_by(_deliveries.c.subscription))
-    return {row.subscription: row.due for row in rows}
-
-
-def _state(row: Row[Any], due: int) -> SubscriptionState:
-    return SubscriptionState(
-        subscription=Subscription.from_text(row.body),
-        is_paused=row.paused,
-        due=due,
-        created_at=from_micros(row.created_at),
-        updated_at=from_micros(row.updated_at),
-    )
 
 
 def _delivery(row: Row[Any]) -> Delivery:

@@ -22,6 +22,8 @@ def _comparison_lines(found: Comparison) -> Iterator[str]:
         for name, what in workflow.changed_tasks.items():
             yield f"  task {name}: {', '.join(what)} changed"
     yield from _change_lines("schedule ", found.manifest.schedules)
+    yield from _change_lines("subscription ", found.manifest.subscriptions)
+    yield from _change_lines("trigger ", found.manifest.triggers)
     yield from _change_lines("dependency ", found.dependencies)
     yield from _change_lines("", found.signers)
     yield from _name_lines("file", found.files)

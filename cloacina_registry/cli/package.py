@@ -11,6 +11,7 @@ from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.passphrase import passphrase_options
 from cloacina_core.errors import InputError
 from cloacina_core.model.drawing import draw_workflow
+from cloacina_core.model.starts import Starts
 from cloacina_registry.cli.comparisons import told_comparison
 from cloacina_registry.cli.trust.signing import read_trust
 from cloacina_registry.errors import UnknownKeyError
@@ -342,17 +343,18 @@ def _inspection_text(found: Inspection) -> str:
         [
             "\n".join(f"{name:<10} {value}" for name, value in lines.items()),
             *(draw_workflow(workflow.definition) for workflow in wheel.manifest.workflows),
-            *_schedules_text(wheel.manifest),
+            *_starts_text(wheel.manifest.starts),
             "files\n"
             + "\n".join(f"  {len(data):>9}  {path}" for path, data in wheel.files.items()),
         ]
     )
 
 
-def _schedules_text(manifest: Manifest) -> Iterator[str]:
-    if manifest.schedules:
-        lines = (f"  {schedule}" for schedule in manifest.schedules)
-        yield "\n".join(("schedules", *lines))
+def _starts_text(starts: Starts) -> Iterator[str]:
+    """Yield what is declared to start workflows, one paragraph for each kind."""
+    for kind, declared in starts.by_kind.items():
+        if declared:
+            yield "\n".join((kind, *(f"  {one}" for one in declared)))
 
 
 def _isolation_text(found: Inspection) -> str:

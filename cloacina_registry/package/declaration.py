@@ -15,11 +15,13 @@ from cloacina_core.foundation.names import nearest
 from cloacina_core.model.starts import Starts
 from cloacina_registry.errors import PackageBuildError
 from cloacina_registry.manifest import IsolationWish, Manifest, capability_problems
-from cloacina_registry.package.declared_schedules import read_schedules
+from cloacina_registry.package.declared_schedules import SCHEDULES
+from cloacina_registry.package.declared_subscriptions import SUBSCRIPTIONS
+from cloacina_registry.package.declared_tables import DeclaredT, DeclaredTables
 
 TABLE = "tool.cloacina.package"
 
-_KEYS = ("capabilities", "isolation", "schedules")
+_KEYS = ("capabilities", "isolation", "schedules", "subscriptions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,17 +59,24 @@ def read_declaration(project: Path) -> Declaration:
     for key in TABLE.split("."):
         table = table.get(key, {}) if isinstance(table, dict) else None
     problems = list(_problems(table, str(path)))
-    declared = table.get("schedules", {}) if isinstance(table, dict) else {}
-    schedules, wrong = read_schedules(declared, f"{path} [{TABLE}.schedules]")
-    problems += wrong
+    declared = table if isinstance(table, dict) else {}
+    schedules, wrong = _read(SCHEDULES, "schedules", declared, path)
+    subscriptions, also_wrong = _read(SUBSCRIPTIONS, "subscriptions", declared, path)
+    problems += [*wrong, *also_wrong]
     if problems:
         raise PackageBuildError(f"[{TABLE}] of {path} can't be used", problems=problems)
     capabilities = table.get("capabilities")
     return Declaration(
         isolation=table.get("isolation", "auto"),
         capabilities=None if capabilities is None else tuple(sorted(capabilities)),
-        starts=Starts(schedules=tuple(schedules)),
+        starts=Starts(schedules=tuple(schedules), subscriptions=tuple(subscriptions)),
     )
+
+
+def _read(
+    tables: DeclaredTables[DeclaredT], key: str, table: Mapping[str, Any], path: Path
+) -> tuple[list[DeclaredT], list[Problem]]:
+    return tables.read(table.get(key, {}), f"{path} [{TABLE}.{key}]")
 
 
 def _problems(table: Any, where: str) -> Iterator[Problem]:

@@ -1,11 +1,13 @@
 """What changed between two releases of a package, as their manifests and locks tell it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cloacina_core.model.declared import Declared
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
 from cloacina_core.model.drawing import type_text
+from cloacina_core.model.polling.definition import DeclaredTrigger
 from cloacina_registry.manifest import Manifest
 from cloacina_registry.wheel.lock import Lock
 
@@ -94,12 +96,18 @@ class ManifestDiff:
     changed_workflows: tuple[WorkflowDiff, ...]
     schedules: tuple[Change, ...]
     """`what` is the name of the schedule."""
+    subscriptions: tuple[Change, ...]
+    """`what` is the name of the subscription."""
+    triggers: tuple[Change, ...]
+    """`what` is the name of the trigger."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the difference as a JSON object."""
         return {
             "changes": [change.to_json() for change in self.changes],
             "schedules": [change.to_json() for change in self.schedules],
+            "subscriptions": [change.to_json() for change in self.subscriptions],
+            "triggers": [change.to_json() for change in self.triggers],
             "workflows": {
                 **self.workflows.to_json(),
                 "changed": [workflow.to_json() for workflow in self.changed_workflows],
@@ -118,7 +126,9 @@ def diff_manifests(old: Manifest, new: Manifest) -> ManifestDiff:
         changes=tuple(_changes(_OF_THE_PACKAGE, old.to_json(), new.to_json())),
         workflows=NamesDiff.of(old.by_name, new.by_name),
         changed_workflows=tuple(workflow for workflow in both if not workflow.is_empty),
-        schedules=tuple(_schedule_changes(old, new)),
+        schedules=tuple(_declared_changes(old.schedules, new.schedules)),
+        subscriptions=tuple(_declared_changes(old.subscriptions, new.subscriptions)),
+        triggers=tuple(_declared_changes(old.triggers, new.triggers)),
     )
 
 
@@ -164,9 +174,11 @@ def _changes(
             yield Change(name, old.get(name), new.get(name))
 
 
-def _schedule_changes(old: Manifest, new: Manifest) -> Iterator[Change]:
-    """Yield which declared schedules came, went or changed, with the values that did."""
-    before, after = ({one.name: one.to_json() for one in side.schedules} for side in (old, new))
+def _declared_changes(
+    old: Sequence[Declared[Any] | DeclaredTrigger], new: Sequence[Declared[Any] | DeclaredTrigger]
+) -> Iterator[Change]:
+    """Yield which declarations came, went or changed, with the values that did."""
+    before, after = ({one.name: one.to_json() for one in side} for side in (old, new))
     for change in _changes(list({**before, **after}), before, after):
         was, is_now = change.old or {}, change.new or {}
         keys = [key for key in {**was, **is_now} if was.get(key) != is_now.get(key)]

@@ -59,7 +59,8 @@ class Inspection:
             "signers": signers_to_json(self.signers),
             "trust_problems": [problem.to_json() for problem in self.trust_problems],
             "workflows": [_workflow_json(workflow) for workflow in wheel.manifest.workflows],
-            "schedules": [schedule.to_json() for schedule in wheel.manifest.schedules],
+            "schedules": [one.to_json() for one in wheel.manifest.schedules],
+            "subscriptions": [one.to_json() for one in wheel.manifest.subscriptions],
             "lock": _lock_json(self.lock),
             "files": {path: len(content) for path, content in wheel.files.items()},
         }

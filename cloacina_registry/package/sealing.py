@@ -11,10 +11,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from cloacina_core.errors import Problem
 from cloacina_core.foundation.digest import digest_of
+from cloacina_core.model.declared import declaration_problems, params_problems
 from cloacina_core.model.isolation import Placement
-from cloacina_core.model.schedule.declared import params_problems, schedules_problems
 from cloacina_core.model.starts import Starts
+from cloacina_registry.declarations import parts_of
 from cloacina_registry.errors import PackageBuildError, WheelRejectedError
 from cloacina_registry.loading.placing import place
 from cloacina_registry.manifest import MANIFEST_NAME, Manifest, ManifestWorkflow
@@ -112,6 +114,7 @@ def seal_wheel(
         lock=None if lock_file is None else digest_of(lock_file),
         workflows=reading.workflows,
         schedules=starts.schedules,
+        subscriptions=starts.subscriptions,
     )
     files[f"{dist_info}/{MANIFEST_NAME}"] = manifest.to_bytes()
     if lock_file is not None:
@@ -138,10 +141,12 @@ def _declared_before(manifest: bytes | None) -> Declaration:
 def _refuse_useless(starts: Starts, workflows: Sequence[ManifestWorkflow]) -> None:
     """Refuse what could never start a workflow of the package, or not with its params."""
     definitions = {one.definition.name: one.definition for one in workflows}
-    problems = list(schedules_problems(starts.schedules, definitions))
-    for schedule in starts.schedules:
-        if schedule.workflow in definitions:
-            problems += params_problems(schedule, definitions[schedule.workflow])
+    problems: list[Problem] = []
+    for declared in parts_of(starts).values():
+        problems += declaration_problems(declared, definitions)
+        for one in declared:
+            if one.workflow in definitions:
+                problems += params_problems(one, definitions[one.workflow])
     if problems:
         raise PackageBuildError("what is declared to start workflows can't", problems=problems)
 

@@ -13,7 +13,7 @@ from cloacina_registry.package.comparison import Comparison, Side, compare
 from cloacina_registry.placement import at_least
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.params import params_problems
-from cloacina_registry.rollout.schedules import schedule_problems
+from cloacina_registry.rollout.starts import starts_problems
 from cloacina_registry.rollout.trial import try_release
 from cloacina_registry.storage.catalog import ReleaseStatus, StoredRelease
 from cloacina_registry.storage.channels import ChannelMoves, Move
@@ -79,8 +79,8 @@ def check_promotion(
     both = None if old is None or new is None else (old, new)
     warnings = list(_warnings(*both)) if both else []
     if new is not None:
-        states = view.schedules_on(release.package, channel)
-        warnings += schedule_problems(states, new.wheel.manifest)
+        enabled = view.starts_on(release.package, channel)
+        warnings += starts_problems(enabled, new.wheel.manifest)
     return PromotionReport(
         channel=f"{release.package}@{channel}",
         release=release,

@@ -24,9 +24,14 @@ from cloacina_core.plugin.resolution import ChosenRelease
 from cloacina_core.runtime import AsyncRuntime, Runtime
 from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.runtime.sources import Sources
-from cloacina_core.services.following import Follower, UnknownDeclarationError
-from cloacina_core.store.following import FollowingStore
-from cloacina_core.store.schedule_rows import ScheduleExistsError, UnknownScheduleError
+from cloacina_core.services.declarations import (
+    SCHEDULES,
+    NotEnabledError,
+    UnknownDeclarationError,
+)
+from cloacina_core.services.following import Follower, Followers, all_followers
+from cloacina_core.store.schedule_following import ScheduleFollowing
+from cloacina_core.store.schedule_rows import ScheduleExistsError
 from cloacina_core.store.schedules import ScheduleStore
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.channels import Channels
@@ -90,7 +95,7 @@ def schedules(view: StoreView, sources: Sources) -> Schedules:
 @pytest.fixture
 def follow(view: StoreView, sources: Sources) -> Callable[[], None]:
     """Return what an engine does now and then."""
-    return Follower(FollowingStore(view.database), sources.choose).look
+    return Follower(all_followers(view.database), sources.choose).look
 
 
 def cron_of(state: ScheduleState) -> str:
@@ -123,7 +128,7 @@ def test_what_a_release_declares_is_kept_under_its_own_name(
     state = schedules.get(NAME)
     assert state.schedule.reference == "acme-etl/nightly@stable"
     assert state.to_json()["declared_by"] == {
-        "schedule": "early",
+        "name": "early",
         "reference": "acme-etl@stable",
         "version": "2.0",
         "digest": RELEASES["2.0"].digest,
@@ -310,7 +315,7 @@ def test_of_engines_that_see_a_move_one_follows_it(
     before = threading.Barrier(4)
     moved: list[bool] = []
 
-    class Counting(FollowingStore):
+    class Counting(ScheduleFollowing):
         def follow(self, *args: Any) -> bool:
             before.wait(PATIENCE)
             is_first = super().follow(*args)
@@ -318,7 +323,7 @@ def test_of_engines_that_see_a_move_one_follows_it(
             return is_first
 
     def look() -> None:
-        Follower(Counting(view.database), sources.choose).look()
+        Follower([Followers(SCHEDULES, Counting(view.database))], sources.choose).look()
 
     threads = [threading.Thread(target=look) for _ in range(4)]
     for thread in threads:
@@ -344,7 +349,7 @@ def test_a_channel_that_cannot_be_followed_is_told_once_and_leaves_it(
     follow()
     follow()
 
-    assert caplog.text.count("schedules can't follow acme-etl@stable now") == 1
+    assert caplog.text.count("acme-etl@stable can't be followed now") == 1
     assert not schedules.get(NAME).is_paused
 
 
@@ -360,9 +365,9 @@ def test_a_source_with_a_fault_does_not_keep_others_from_starting(
     def choose(reference: str) -> ChosenRelease:
         raise RuntimeError(f"a fault, at {reference}")
 
-    Follower(FollowingStore(view.database), choose).look()
+    Follower(all_followers(view.database), choose).look()
 
-    assert "can't follow acme-etl@stable now: a fault" in caplog.text
+    assert "acme-etl@stable can't be followed now: a fault" in caplog.text
 
 
 def test_what_was_enabled_is_disabled_by_the_same_reference(
@@ -374,7 +379,7 @@ def test_what_was_enabled_is_disabled_by_the_same_reference(
 
     assert schedules.disable("acme-etl@stable", "late") == ["acme-etl.late"]
     assert schedules.disable("acme-etl@stable") == [NAME]
-    with pytest.raises(UnknownScheduleError):
+    with pytest.raises(NotEnabledError):
         schedules.disable("acme-etl@stable")
     assert [state.schedule.name for state in schedules.all()] == ["pinned"]
 

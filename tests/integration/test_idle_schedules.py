@@ -11,10 +11,9 @@ from support.runs import PATIENCE
 
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.model.schedule.schedule import Schedule
-from cloacina_core.services.following import Follower
+from cloacina_core.services.following import Follower, all_followers
 from cloacina_core.services.scheduling import ScheduleService
 from cloacina_core.store.database import Database
-from cloacina_core.store.following import FollowingStore
 from cloacina_core.store.schedules import OpenFiring, ScheduleStore
 from cloacina_core.store.watching import StoreWatcher
 
@@ -31,7 +30,7 @@ class Counting(ScheduleService):
         def never(firing: OpenFiring) -> Any:
             raise AssertionError(f"nothing is due, and {firing} was started")
 
-        follower = Follower(FollowingStore(database), lambda _: pytest.fail("nothing is followed"))
+        follower = Follower(all_followers(database), lambda _: pytest.fail("nothing is followed"))
         super().__init__(ScheduleStore(database), never, follower.look)
         self.looks: queue.Queue[float] = queue.Queue()
 

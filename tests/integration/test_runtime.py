@@ -57,7 +57,8 @@ from cloacina_core.runtime.asynchronous_secrets import AsyncSecrets
 from cloacina_core.runtime.asynchronous_triggers import AsyncTriggers
 from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.runtime.secrets import Secrets
-from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
+from cloacina_core.runtime.sent_events import SentEvents
+from cloacina_core.runtime.subscriptions import Subscriptions
 from cloacina_core.runtime.triggers import Triggers
 from cloacina_core.store import schema
 from cloacina_core.store.ownership import ProcessIdentity

@@ -20,20 +20,18 @@ from cloacina_core.model.sending.subscription import Delivery, DeliveryState
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import RunHandle, Runtime
-from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
+from cloacina_core.runtime.sent_events import SentEvents
 from cloacina_core.runtime.sources import Sources
+from cloacina_core.runtime.subscriptions import Subscriptions
+from cloacina_core.store.event_rows import UnknownEventError
 from cloacina_core.store.event_waits import EventWaits
 from cloacina_core.store.retention import Expiry, Retention
-from cloacina_core.store.sent_events import (
-    EventKeyConflictError,
-    SentEventStore,
-    UnknownEventError,
-)
-from cloacina_core.store.subscriptions import (
+from cloacina_core.store.sent_events import EventKeyConflictError, SentEventStore
+from cloacina_core.store.subscription_rows import (
     SubscriptionExistsError,
-    SubscriptionStore,
     UnknownSubscriptionError,
 )
+from cloacina_core.store.subscriptions import SubscriptionStore
 from cloacina_registry.registry import Registry
 
 QUICK = signed_wheel("1.0", sources=flows_returning("one"))
@@ -78,8 +76,8 @@ def store(view: StoreView) -> SubscriptionStore:
 
 
 @pytest.fixture
-def subscriptions(view: StoreView, store: SubscriptionStore) -> Subscriptions:
-    return Subscriptions(lambda: store, Sources(view, plugins()))
+def subscriptions(view: StoreView) -> Subscriptions:
+    return Subscriptions(lambda: view.database, Sources(view, plugins()))
 
 
 @pytest.fixture
@@ -293,9 +291,7 @@ def test_a_paused_subscription_makes_up_for_nothing(
 
     history = [one.event_id for one in subscriptions.history("sub")]
     assert history == [after.id, before.id]
-    assert [one.event_id for one in subscriptions.history("sub", before=after.number)] == [
-        before.id
-    ]
+    assert [one.event_id for one in subscriptions.history("sub", before=after.id)] == [before.id]
 
 
 def test_adding_again_changes_nothing_and_another_is_refused(

@@ -25,11 +25,12 @@ from cloacina_core.model.polling.result import Fire
 from cloacina_core.model.status import RunStatus
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import Runtime
-from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
+from cloacina_core.runtime.sent_events import SentEvents
 from cloacina_core.runtime.sources import Sources
-from cloacina_core.runtime.triggers import Triggers, UndeclaredTriggerError
+from cloacina_core.runtime.subscriptions import Subscriptions
+from cloacina_core.runtime.triggers import Triggers
+from cloacina_core.services.declarations import NotEnabledError, UnknownDeclarationError
 from cloacina_core.store.sent_events import SentEventStore
-from cloacina_core.store.subscriptions import SubscriptionStore
 from cloacina_core.store.triggers import (
     PollOutcome,
     TriggerExistsError,
@@ -446,12 +447,12 @@ def test_triggers_are_enabled_listed_paused_and_forgotten(triggers: Triggers) ->
     for act in (triggers.get, triggers.delete, triggers.pause, triggers.history):
         with pytest.raises(UnknownTriggerError):
             act("other")
-    with pytest.raises(UnknownTriggerError):
+    with pytest.raises(NotEnabledError, match="no trigger was enabled by acme-etl"):
         triggers.disable("acme-etl")
 
 
 def test_what_isnt_declared_is_refused(triggers: Triggers) -> None:
-    with pytest.raises(UndeclaredTriggerError, match="no trigger 'quite'") as caught:
+    with pytest.raises(UnknownDeclarationError, match="no trigger 'quite'") as caught:
         triggers.enable(PACKAGE, "quite")
     assert "quiet" in str(caught.value.hint)
     with pytest.raises(InputError, match="names a workflow"):
@@ -488,9 +489,7 @@ def test_engines_that_are_killed_lose_no_file_and_no_event(
     view: StoreView, triggers: Triggers, folder: Path
 ) -> None:
     events = SentEvents(lambda: SentEventStore(view.database), SystemClock(), max_bytes=1000)
-    subscriptions = Subscriptions(
-        lambda: SubscriptionStore(view.database), Sources(view, plugins())
-    )
+    subscriptions = Subscriptions(lambda: view.database, Sources(view, plugins()))
     subscriptions.add("paid", "acme-etl/nightly==1.0", event="paid")
     triggers.enable(PACKAGE, "files")
 

@@ -44,6 +44,7 @@ class Kind(Enum):
     SENT_EVENT = "sent event"
     EVENT_KEY = "key of a sent event"
     SUBSCRIPTION = "subscription"
+    DECLARED_SUBSCRIPTION = "declared subscription"
     SIGNAL = "signal"
     SECRET = "secret"
     LIMIT = "limit"
@@ -128,9 +129,16 @@ OF_COMMANDS: Mapping[str, Meaning] = {
     "trigger disable reference": Kind.PACKAGE_REFERENCE,
     "trigger disable name": Kind.DECLARED_TRIGGER,
     "event name": Kind.SUBSCRIPTION,
+    "event stored_as": Kind.SUBSCRIPTION,
+    "event enable reference": Kind.PACKAGE_REFERENCE,
+    "event enable name": Kind.DECLARED_SUBSCRIPTION,
+    "event disable reference": Kind.PACKAGE_REFERENCE,
+    "event disable name": Kind.DECLARED_SUBSCRIPTION,
+    "event history before": Kind.SENT_EVENT,
+    "event subscribe event": Kind.EVENT,
+    "event update event": Kind.EVENT,
     "event send name": Kind.EVENT,
     "event list name": Kind.EVENT,
-    "event_name": Kind.EVENT,
     "event_id": Kind.SENT_EVENT,
     "event list before": Kind.SENT_EVENT,
     "event send key": Kind.EVENT_KEY,
@@ -267,6 +275,12 @@ OF_FUNCTIONS: Mapping[str, Meaning] = {
     "sent_events key": Kind.EVENT_KEY,
     "data": NOTHING,
     "subscriptions name": Kind.SUBSCRIPTION,
+    "subscriptions stored_as": Kind.SUBSCRIPTION,
+    "subscriptions.enable reference": Kind.PACKAGE_REFERENCE,
+    "subscriptions.enable name": Kind.DECLARED_SUBSCRIPTION,
+    "subscriptions.disable reference": Kind.PACKAGE_REFERENCE,
+    "subscriptions.disable name": Kind.DECLARED_SUBSCRIPTION,
+    "subscriptions.history before": Kind.SENT_EVENT,
     "event": Kind.EVENT,
     # Of secrets and tenants.
     "secrets name": Kind.SECRET,

@@ -12,14 +12,14 @@ from support.wheels import PURE, SOURCES, WORKFLOWS, build_wheel, make_manifest,
 
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.digest import digest_of
-from cloacina_core.model.schedule.state import ScheduleState
+from cloacina_core.model.starts import EnabledStarts
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.plugin import BlobStore, Rule, RuntimeView
 from cloacina_core.runtime.release_runs import StoredReleaseRuns
 from cloacina_core.settings import Settings
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
-from cloacina_core.store.schedules import ScheduleStore
+from cloacina_core.store.starts import starts_on
 from cloacina_core.store.watching import announce
 from cloacina_registry import hooks
 from cloacina_registry.audit.signed import RegistryKey
@@ -76,9 +76,9 @@ class StoreView:
     def require(self, verb: str, rule: Rule) -> None:
         """Allow everything."""
 
-    def schedules_on(self, package: str, channel: str) -> list[ScheduleState]:
-        """Return the schedules on a channel."""
-        return ScheduleStore(self.database).on_channel(package, channel)
+    def starts_on(self, package: str, channel: str) -> EnabledStarts:
+        """Return what starts runs on a channel."""
+        return starts_on(self.database, package, channel)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

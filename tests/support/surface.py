@@ -10,7 +10,8 @@ from cloacina_core.cli import main
 from cloacina_core.runtime import DatabaseAdmin, RunHandle, Runtime
 from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.runtime.secrets import Secrets
-from cloacina_core.runtime.sent_events import SentEvents, Subscriptions
+from cloacina_core.runtime.sent_events import SentEvents
+from cloacina_core.runtime.subscriptions import Subscriptions
 from cloacina_core.runtime.triggers import Triggers
 from cloacina_core.store.api_keys import ApiKeyStore
 from cloacina_core.store.audit import Audit

@@ -98,6 +98,14 @@ class DeclaredTrigger:
         """Its name, unique in the package."""
         return self.definition.name
 
+    def __str__(self) -> str:
+        every = f"{self.definition.every.total_seconds():g} s"
+        return f"{self.name}: {self.workflow}, polled every {every}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the declaration as a JSON object."""
+        return {"workflow": self.workflow, **self.definition.to_json()}
+
 
 def triggers_problems(triggers: Sequence[DeclaredTrigger]) -> Iterator[str]:
     """Yield what is wrong with all triggers of a package together."""

@@ -58,6 +58,11 @@ class TriggerState:
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def name(self) -> str:
+        """Of the trigger."""
+        return self.trigger.name
+
     def to_json(self) -> dict[str, JsonValue]:
         """Return the state as a JSON object."""
         definition = self.trigger.definition.to_json()

@@ -12,6 +12,8 @@ from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode, encode
 from cloacina_core.foundation.names import name_problem
 from cloacina_core.foundation.period import Period
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.params import accept_params
 from cloacina_core.model.schedule.cron import CronExpression
 from cloacina_core.model.schedule.firing import Firing, FoldPolicy, GapPolicy, Timing
 from cloacina_core.model.schedule.window import Window
@@ -186,6 +188,14 @@ class Schedule:
             if self.ends_at is not None and firing.utc >= self.ends_at:
                 return
             yield firing
+
+    def require_taken_by(self, definition: WorkflowDefinition) -> None:
+        """Refuse a workflow that wouldn't take the params.
+
+        Raises:
+            InputError: it wouldn't.
+        """
+        accept_params(definition, self.params)
 
     def next_firing(self, after: datetime) -> Firing | None:
         """Return the first firing behind a moment; None when there is none any more."""

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.json_value import JsonValue
-from cloacina_core.model.schedule.following import Following
+from cloacina_core.model.following import Following
 from cloacina_core.model.schedule.schedule import Schedule
 
 
@@ -31,6 +31,11 @@ class ScheduleState:
     """How much later than due the last of its runs was accepted, jitter and windows included."""
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def name(self) -> str:
+        """Of the schedule."""
+        return self.schedule.name
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the state as a JSON object."""

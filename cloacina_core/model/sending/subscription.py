@@ -1,7 +1,7 @@
 """Which workflow is started for which sent events, and what became of each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -10,6 +10,9 @@ from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonical, decode
 from cloacina_core.foundation.names import name_problem
+from cloacina_core.model.definition import WorkflowDefinition
+from cloacina_core.model.following import Following
+from cloacina_core.model.params import accept_params
 from cloacina_core.model.sending.conditions import Condition
 from cloacina_core.model.sending.path import ABSENT, at_path, path_problem
 from cloacina_core.model.sending.sent_event import checked_event_name
@@ -99,6 +102,23 @@ class Subscription:
             return None
         return {key: _filled(key, value, data) for key, value in self.params.items()}
 
+    def require_taken_by(self, definition: WorkflowDefinition) -> None:
+        """Refuse a workflow that wouldn't take the params, unless events bring some of them.
+
+        Raises:
+            InputError: it wouldn't.
+        """
+        if not self.places:  # else it is seen when an event comes
+            accept_params(definition, self.params_for(None))
+
+    def changed(self, **changes: Any) -> "Subscription":
+        """Return the subscription with other values of some fields of `to_json`.
+
+        Raises:
+            InputError: a value can't be used.
+        """
+        return replace(self.from_json({**self.to_json(), **changes}), name=self.name)
+
     def to_json(self) -> dict[str, JsonValue]:
         """Return the subscription as a JSON object."""
         return {
@@ -111,10 +131,14 @@ class Subscription:
         }
 
     @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Subscription":
+        """Return the subscription that `to_json` told of."""
+        return cls.checked(**data)
+
+    @classmethod
     def from_text(cls, text: str) -> "Subscription":
         """Return the subscription that the JSON text of one tells of."""
-        data: dict[str, Any] = decode(text)
-        return cls.checked(data.pop("name"), data.pop("reference"), **data)
+        return cls.from_json(decode(text))
 
 
 def _filled(key: str, value: JsonValue, data: JsonValue) -> JsonValue:
@@ -174,16 +198,27 @@ class SubscriptionState:
 
     subscription: Subscription
     is_paused: bool
+    pause_reason: str | None
+    """Why, when it wasn't people who paused it."""
+    following: Following | None
+    """What it was declared by; None: people made it."""
     due: int
     """For how many events runs are still to be started."""
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def name(self) -> str:
+        """Of the subscription."""
+        return self.subscription.name
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the state as a JSON object."""
         return {
             **self.subscription.to_json(),
             "paused": self.is_paused,
+            "pause_reason": self.pause_reason,
+            "declared_by": None if self.following is None else self.following.to_json(),
             "due": self.due,
             "created_at": iso(self.created_at),
             "updated_at": iso(self.updated_at),

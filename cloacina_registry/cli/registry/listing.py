@@ -1,7 +1,7 @@
 """`cloacina registry list | show`: what is published."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -10,7 +10,7 @@ from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import CloacinaError
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.digest import hex_of
-from cloacina_core.model.schedule.declared import DeclaredSchedule
+from cloacina_core.model.starts import Starts
 from cloacina_registry.cli.registry.provisioning import artifact_json
 from cloacina_registry.dependencies.artifact import Artifact
 from cloacina_registry.placement import at_least
@@ -77,19 +77,22 @@ def show(console: Console, *, release: str) -> None:
     found = _in_force(console, there.show(package, version))
     owners = there.owners(found.package)
     kept = there.dependencies.kept(found)
-    schedules = _schedules(there, found)
+    starts = _starts(there, found)
     about = {
         "owners": owners,
         "dependencies": [artifact_json(one) for one in kept],
-        "schedules": None if schedules is None else [one.to_json() for one in schedules],
+        **{
+            kind: None if starts is None else [one.to_json() for one in declared]
+            for kind, declared in (starts or Starts()).by_kind.items()
+        },
     }
-    console.emit({**release_json(found), **about}, _described(found, owners, kept, schedules))
+    console.emit({**release_json(found), **about}, _described(found, owners, kept, starts))
 
 
-def _schedules(registry: Registry, release: StoredRelease) -> Sequence[DeclaredSchedule] | None:
+def _starts(registry: Registry, release: StoredRelease) -> Starts | None:
     """Return what a release declares; None when we don't trust it, and so don't look into it."""
     try:
-        return registry.verified(release).wheel.manifest.schedules
+        return registry.verified(release).wheel.manifest.starts
     except CloacinaError:
         return None
 
@@ -98,7 +101,7 @@ def _described(
     release: StoredRelease,
     owners: Sequence[str],
     dependencies: Sequence[Artifact],
-    schedules: Sequence[DeclaredSchedule] | None,
+    starts: Starts | None,
 ) -> str:
     signers = (f"{signer.name} ({signer.key_id})" for signer in release.signers)
     yanked = f": {release.status_reason}" if release.status_reason else ""
@@ -119,9 +122,18 @@ def _described(
     }
     if dependencies:
         lines["fetched"] = ", ".join(f"{one.name} {one.version}" for one in dependencies)
-    if schedules:
-        lines["schedules"] = "; ".join(map(str, schedules))
+    for label, declared in _labelled(starts or Starts()).items():
+        if declared:
+            lines[label] = "; ".join(map(str, declared))
     return "\n".join(f"{name:<10} {value}" for name, value in lines.items())
+
+
+def _labelled(starts: Starts) -> Mapping[str, Sequence[object]]:
+    return {
+        "schedules": starts.schedules,
+        "subscribed": starts.subscriptions,
+        "triggers": starts.triggers,
+    }
 
 
 def release_json(release: StoredRelease) -> dict[str, Any]:

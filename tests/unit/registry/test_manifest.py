@@ -14,12 +14,13 @@ from cloacina_core.model import rules
 from cloacina_core.model.mapping import Mapped
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.schedule.declared import DeclaredSchedule
+from cloacina_core.model.sending.declared import DeclaredSubscription
 from cloacina_registry.errors import MAX_PROBLEMS, WheelRejectedError
+from cloacina_registry.judging import is_quickly_judged
 from cloacina_registry.manifest import (
     MAX_MANIFEST_BYTES,
     Manifest,
     ManifestWorkflow,
-    _is_quickly_judged,
     is_canonical_version,
 )
 
@@ -61,6 +62,16 @@ def full_manifest() -> Manifest:
                 jitter=timedelta(minutes=5),
                 starts_at=datetime(2026, 1, 1, tzinfo=UTC),
                 max_runs=9,
+            ),
+        ),
+        subscriptions=(
+            DeclaredSubscription.checked(
+                "receipts",
+                "nightly",
+                event="orders.paid",
+                where={"cents": {">": 0}},
+                params={"day": "$.day"},
+                priority=3,
             ),
         ),
     )
@@ -113,6 +124,20 @@ def schedule_of(value: dict[str, Any]) -> dict[str, Any]:
 
 def set_in_schedule(key: str, new: object) -> Change:
     return set_in(schedule_of, key, new)
+
+
+def subscription_of(value: dict[str, Any]) -> dict[str, Any]:
+    subscription: dict[str, Any] = value["subscriptions"][0]
+    return subscription
+
+
+def set_in_subscription(key: str, new: object) -> Change:
+    return set_in(subscription_of, key, new)
+
+
+def deep(levels: int) -> dict[str, Any]:
+    """Return a condition that is so many levels deep."""
+    return {"not": deep(levels - 1)} if levels else {"day": 1}
 
 
 def test_what_is_written_is_read_again() -> None:
@@ -296,6 +321,43 @@ FAULTS: dict[str, tuple[Change, str]] = {
         ),
         "$.schedules",
     ),
+    "no subscriptions key": (lambda value: value.pop("subscriptions"), "$"),
+    "too many subscriptions": (
+        lambda value: value["subscriptions"].extend(value["subscriptions"] * 1000),
+        "$.subscriptions",
+    ),
+    "subscription with more in it": (set_in_subscription("command", "rm"), "$.subscriptions[0]"),
+    "two subscriptions of one name": (
+        lambda value: value["subscriptions"].append(value["subscriptions"][0]),
+        "$.subscriptions",
+    ),
+    "odd subscription name": (set_in_subscription("name", "../x"), "$.subscriptions[0]"),
+    "subscription of an unknown workflow": (
+        set_in_subscription("workflow", "daily"),
+        "$.subscriptions",
+    ),
+    "subscription of another package": (
+        set_in_subscription("workflow", "x/nightly"),
+        "$.subscriptions[0]",
+    ),
+    "odd event": (set_in_subscription("event", "a b"), "$.subscriptions[0]"),
+    "event that is no text": (set_in_subscription("event", 7), "$.subscriptions[0].event"),
+    "unknown comparison": (set_in_subscription("where", {"a": {"~": 1}}), "$.subscriptions[0]"),
+    "condition that is a text": (set_in_subscription("where", "a"), "$.subscriptions[0].where"),
+    "condition that is too deep": (set_in_subscription("where", deep(11)), "$.subscriptions[0]"),
+    "condition that is too long": (
+        set_in_subscription("where", {"a": "x" * 10_000}),
+        "$.subscriptions[0]",
+    ),
+    "odd place in an event": (set_in_subscription("params", {"a": "$..b"}), "$.subscriptions[0]"),
+    "priority out of range": (set_in_subscription("priority", 2**40), "$.subscriptions[0]"),
+    "subscription's params that don't fit": (
+        lambda value: (
+            set_in(first_workflow, "params_schema", {"required": ["day"]})(value),
+            set_in_subscription("params", {})(value),
+        ),
+        "$.subscriptions",
+    ),
 }
 
 
@@ -311,7 +373,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
 def test_params_that_could_take_for_ever_to_judge_are_left_to_who_trusts_them(
     schema: dict[str, Any],
 ) -> None:
-    assert not _is_quickly_judged({"day": "a" * 40 + "!"}, schema)
+    assert not is_quickly_judged({"day": "a" * 40 + "!"}, schema)
 
 
 OTHER_KINDS = {

@@ -10,7 +10,7 @@ from support.projects import write_project
 from cloacina_registry.errors import PackageBuildError
 from cloacina_registry.package.building import build_package, seal_file, write_package
 from cloacina_registry.package.declaration import Declaration
-from cloacina_registry.package.declared_schedules import read_schedules
+from cloacina_registry.package.declared_schedules import SCHEDULES
 from cloacina_registry.package.progress import Silence
 
 FLOWS = """
@@ -42,7 +42,7 @@ starts_at = 2026-01-01T00:00:00
 
 
 def read(text: str) -> tuple[list[Any], list[str]]:
-    schedules, problems = read_schedules(tomllib.loads(text), "pyproject.toml [schedules]")
+    schedules, problems = SCHEDULES.read(tomllib.loads(text), "pyproject.toml [schedules]")
     return schedules, [str(problem) for problem in problems]
 
 

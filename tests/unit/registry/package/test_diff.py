@@ -10,8 +10,11 @@ from support.wheels import make_manifest, task_definition, workflow_definition
 from cloacina_core.model import rules
 from cloacina_core.model.definition import TaskDefinition, WorkflowDefinition
 from cloacina_core.model.mapping import Mapped
+from cloacina_core.model.polling.definition import TriggerDefinition
 from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.schedule.declared import DeclaredSchedule
+from cloacina_core.model.sending.declared import DeclaredSubscription
+from cloacina_registry.manifest import Manifest
 from cloacina_registry.package.diff import (
     diff_files,
     diff_locks,
@@ -55,12 +58,40 @@ def test_schedules_that_came_went_or_changed_are_told():
     assert changes["new"].old is None
 
 
+def test_subscriptions_and_triggers_that_came_went_or_changed_are_told():
+    def subscribed(name: str, event: str) -> DeclaredSubscription:
+        return DeclaredSubscription.checked(name, "nightly", event=event)
+
+    def polled(manifest: Manifest, *names: str) -> Manifest:
+        second = timedelta(seconds=1)
+        triggers = [TriggerDefinition(name=name, every=second, timeout=second) for name in names]
+        (workflow,) = manifest.workflows
+        return replace(manifest, workflows=(replace(workflow, triggers=tuple(triggers)),))
+
+    old = make_manifest(subscriptions=(subscribed("paid", "paid"), subscribed("gone", "paid")))
+    new = make_manifest(subscriptions=(subscribed("paid", "orders.paid"),))
+
+    diff = diff_manifests(polled(old, "watch"), polled(new, "watch", "look"))
+
+    changed, gone = diff.subscriptions
+    assert changed.to_json() == {
+        "what": "paid",
+        "old": {"event": "paid"},
+        "new": {"event": "orders.paid"},
+    }
+    assert (gone.what, gone.new) == ("gone", None)
+    (came,) = diff.triggers
+    assert (came.what, came.old, came.new["workflow"]) == ("look", None, "nightly")
+
+
 def test_equal_manifests_do_not_differ():
     diff = diff_manifests(make_manifest(), make_manifest())
 
     assert diff.to_json() == {
         "changes": [],
         "schedules": [],
+        "subscriptions": [],
+        "triggers": [],
         "workflows": {"added": [], "removed": [], "changed": []},
     }
 

@@ -117,6 +117,8 @@ def test_a_package_does_not_differ_from_itself(tmp_path: Path):
     assert found.to_json() == {
         "changes": [],
         "schedules": [],
+        "subscriptions": [],
+        "triggers": [],
         "workflows": {"added": [], "removed": [], "changed": []},
         "dependencies": [],
         "signers": [],

@@ -1,22 +1,21 @@
-"""Stored schedules that were declared by a package, and follow what its releases declare."""
+"""Rules of a store that a package declared, and that follow what its releases declare."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Generic
 
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.json_value import JsonValue, canonical, decode
+from cloacina_core.model.declared import Declared, RuleT
 from cloacina_core.model.release import Reference
-from cloacina_core.model.schedule.declared import DeclaredSchedule
-from cloacina_core.model.schedule.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Following:
-    """What a stored schedule was declared by, and what of it isn't as declared."""
+    """What a stored rule was declared by, and what of it isn't as declared."""
 
-    schedule: str
+    name: str
     """The name that it has in the package."""
     reference: str
     """The package, with the channel or the versions that it follows."""
@@ -29,8 +28,12 @@ class Following:
     overridden: Mapping[str, JsonValue] = field(default_factory=dict)
     """The fields that an operator changed, which no release changes, with their values."""
 
-    def applied(self, name: str, declaration: DeclaredSchedule) -> Schedule:
-        """Return the schedule that a declaration makes, with what an operator changed.
+    def applied(self, name: str, declaration: Declared[RuleT]) -> RuleT:
+        """Return the rule that a declaration makes, with what an operator changed.
+
+        Args:
+            name: of the rule in the store.
+            declaration: what the release declares.
 
         Raises:
             InputError: what was changed doesn't go with what is declared.
@@ -46,15 +49,15 @@ class Following:
         """
         if "reference" in changes:
             raise InputError(
-                f"the schedule follows {self.reference}, which says what it starts",
-                hint="make one of your own with: cloacina schedule add",
+                f"it follows {self.reference}, which says what it starts",
+                hint="make one of your own that starts something else",
             )
         return replace(self, overridden={**self.overridden, **changes})
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return it as a JSON object."""
         return {
-            "schedule": self.schedule,
+            "name": self.name,
             "reference": self.reference,
             "version": self.version,
             "digest": self.digest,
@@ -71,7 +74,7 @@ class Following:
         """Return what `to_text` told of."""
         data: Any = decode(text)
         return cls(
-            schedule=data["schedule"],
+            name=data["name"],
             reference=data["reference"],
             version=data["version"],
             digest=data["digest"],
@@ -81,11 +84,11 @@ class Following:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
-    """What is to become of a stored schedule, now that what it follows is another release."""
+class Followed(Generic[RuleT]):
+    """What is to become of a stored rule, now that what it follows is another release."""
 
     following: Following
-    schedule: Schedule | None
-    """None: it stays as it is, and nothing of it is due."""
+    rule: RuleT | None
+    """None: it stays as it is, and is paused."""
     reason: str | None = None
-    """Why nothing of it is due; None: it goes on."""
+    """Why it is paused; None: it goes on."""
