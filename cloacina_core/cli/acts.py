@@ -81,6 +81,7 @@ ACTS: Mapping[str, Act | None] = MappingProxyType(
         "tenant quota": _of("tenants.quota", "name"),
         "tenant suspend": _of("tenants.suspend", "name"),
         "tenant resume": _of("tenants.resume", "name"),
+        "tenant exec": _of("tenants.exec", "name"),
         "tenant rotate-password": _of("tenants.rotate_password", "name"),
         "tenant delete": _of("tenants.delete", "name"),
         "tenant upgrade": _of("tenants.upgrade", "name"),

@@ -1,12 +1,19 @@
 """`cloacina audit`: who asked for which change, and what became of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.moments import MOMENT
+from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import iso
+
+if TYPE_CHECKING:
+    from cloacina_core.store.audit import Audit
 
 
 @click.group()
@@ -24,6 +31,7 @@ def audit() -> None:
 @click.option("--since", type=MOMENT, help="Only what was asked for since then.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--before", metavar="ID", help="Go on behind this entry of the page before.")
+@click.option("--tenants", is_flag=True, help="What administrators of tenants asked for.")
 @command_options
 @pass_console
 def list_entries(
@@ -34,14 +42,18 @@ def list_entries(
     since: datetime | None,
     limit: int,
     before: str | None,
+    tenants: bool,
 ) -> None:
-    """List what was asked for, newest first."""
-    from cloacina_core.foundation.ids import IdFactory  # noqa: PLC0415 - not needed for --help
-    from cloacina_core.store.audit import Audit, AuditFilter  # noqa: PLC0415
+    """List what was asked for, newest first.
+
+    With the URL of an administrator who has no store, it is what was asked of tenants. With one who
+    has a store as well, --tenants lists that.
+    """
+    from cloacina_core.store.audit import AuditFilter  # noqa: PLC0415 - not needed for --help
 
     wanted = AuditFilter(who=who, verb=verb, since=since)
-    kept = Audit(console.view.database, IdFactory(console.clock))
-    found = kept.entries(wanted, before=before, limit=limit)
+    with _kept(console, of_tenants=tenants) as kept:
+        found = kept.entries(wanted, before=before, limit=limit)
     rows = [
         (
             iso(one.at)[:19] + "Z",
@@ -59,3 +71,34 @@ def list_entries(
     console.emit([one.to_json() for one in found], table)
     if len(found) == limit:
         console.say(f"there may be more: --before {found[-1].id}")
+
+
+@contextmanager
+def _kept(console: Console, *, of_tenants: bool) -> "Iterator[Audit]":
+    """Open the audit that is asked for; a store that isn't there isn't made for that."""
+    from cloacina_core.foundation.ids import IdFactory  # noqa: PLC0415 - not needed for --help
+    from cloacina_core.store.administration import (  # noqa: PLC0415
+        AuditOfTenants,
+        is_administered,
+    )
+    from cloacina_core.store.audit import Audit  # noqa: PLC0415
+    from cloacina_core.store.database import Database  # noqa: PLC0415
+
+    settings, ids = console.settings, IdFactory(console.clock)
+    if settings.database_url.startswith("sqlite"):
+        yield Audit(console.view.database, ids)
+        return
+    database = Database(settings.database_url, console.clock, prepare=False)
+    try:
+        has_store = database.schema_version() is not None
+        if of_tenants or not has_store:
+            if not is_administered(database):
+                raise InputError(
+                    "there is no audit here, neither of a store nor of tenants",
+                    hint="name the database with --database-url or CLOACINA_DATABASE_URL",
+                )
+            yield AuditOfTenants(database, ids)
+        else:
+            yield Audit(database, ids)
+    finally:
+        database.close()

@@ -9,6 +9,8 @@
 5. Of options, their names are told, never what was given for them.
 6. Where a home and the store in it aren't there yet, there is nothing to protect, and nowhere to
    tell it: what makes them, as `cloacina trust apply` on a new machine, isn't told.
+7. What an administrator of a PostgreSQL database does with tenants is told beside their list. He
+   needs no store, and is made none.
 """
 
 import os
@@ -69,7 +71,7 @@ def perform(
     if api_key is None and not known.require_api_key and _is_new(known):
         return call(None)
     holder: list[Principal] = []
-    with _gate(known, api_key, holder.append) as gate:
+    with _gate(known, api_key, holder.append, of_tenants=_is_of_tenants(act, context)) as gate:
         return gate.perform(
             _request(act, context), lambda: call(holder[-1] if api_key is not None else None)
         )
@@ -83,14 +85,24 @@ def _is_new(settings: "Settings") -> bool:
     return is_within and not settings.home.exists()
 
 
+def _is_of_tenants(act: Act, context: click.Context) -> bool:
+    """Whether a command is for who administers tenants, and not for who has a store."""
+    return act.verb.startswith("tenants.") or bool(context.params.get("tenants"))
+
+
 @contextmanager
 def _gate(
-    settings: "Settings", api_key: str | None, tell: Callable[[Principal], object]
+    settings: "Settings",
+    api_key: str | None,
+    tell: Callable[[Principal], object],
+    *,
+    of_tenants: bool,
 ) -> "Iterator[Gate]":
     """Open the store beside the command, without any plugin, when it is needed."""
     from cloacina_core.foundation.clock import SystemClock  # noqa: PLC0415 - not needed for --help
     from cloacina_core.foundation.ids import IdFactory  # noqa: PLC0415
     from cloacina_core.runtime.gate import Gate  # noqa: PLC0415
+    from cloacina_core.store.administration import audit_of_commands  # noqa: PLC0415
     from cloacina_core.store.audit import Audit  # noqa: PLC0415
     from cloacina_core.store.database import Database  # noqa: PLC0415
 
@@ -101,7 +113,8 @@ def _gate(
 
         def database() -> Database:
             if not opened:
-                opened.append(Database(settings.database_url, clock))
+                is_to_be_made = settings.database_url.startswith("sqlite") or not of_tenants
+                opened.append(Database(settings.database_url, clock, prepare=is_to_be_made))
                 stack.callback(opened[0].close)
             return opened[0]
 
@@ -112,7 +125,8 @@ def _gate(
             tell(principal)
             return principal
 
-        yield Gate(told, lambda: Audit(database(), ids))
+        audit = audit_of_commands if of_tenants else Audit
+        yield Gate(told, lambda: audit(database(), ids))
 
 
 def _who(settings: "Settings", api_key: str | None, database: "Callable[[], Database]") -> "Who":

@@ -1,5 +1,6 @@
 """`cloacina tenant`: teams that share an installation without seeing each other."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,9 @@ from cloacina_core.settings import UNLIMITED
 
 if TYPE_CHECKING:
     from cloacina_core.runtime import DatabaseAdmin
+
+_SIGNALLED = 128
+"""What the status of a process that a signal ended begins at."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -150,6 +154,31 @@ def resume(console: Console, *, name: str) -> None:
     """Let the tenant NAME start runs again."""
     with _admin(console) as admin:
         _emit(console, admin.resume_tenant(name))
+
+
+@tenant.command(
+    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+@click.argument("name")
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND...")
+@command_options
+@pass_console
+def execute(console: Console, *, name: str, words: tuple[str, ...]) -> int:
+    """Do a COMMAND of cloacina as the tenant NAME: with its store, and its home on this host.
+
+    The options of the command stand behind it, and its exit status is that of this one. Trust and
+    master keys of a tenant that shared engines serve are put into that home.
+    """
+    from cloacina_core.runtime.shared_engines import (  # noqa: PLC0415 - not needed for --help
+        act_as_tenant,
+        environment_of_engines,
+    )
+
+    settings = console.settings
+    with _admin(console) as admin:
+        environment = environment_of_engines(os.environ, settings)
+        status = act_as_tenant(admin, name, words, settings.home, environment)
+    return status if status >= 0 else _SIGNALLED - status
 
 
 @tenant.command("rotate-password")

@@ -271,6 +271,7 @@ COMMAND_VERBS: Mapping[str, Rule] = MappingProxyType(
         "tenants.quota": changes(_ADMIN, "name"),
         "tenants.suspend": changes(_ADMIN, "name"),
         "tenants.resume": changes(_ADMIN, "name"),
+        "tenants.exec": changes(_ADMIN, "name"),
         "tenants.rotate_password": changes(_ADMIN, "name"),
         "tenants.delete": changes(_ADMIN, "name"),
         "tenants.upgrade": changes(_ADMIN, "name"),

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from cloacina_core.model.tenant import Tenant, TenantState
 from cloacina_core.runtime.administration import DatabaseAdmin
 from cloacina_core.runtime.slot_sharing import SlotSharing
 from cloacina_core.settings import ENVIRONMENT_PREFIX, Settings
+from cloacina_core.store.tenant_homes import FOLDER
 
 _log = logging.getLogger(__name__)
 
@@ -140,15 +141,10 @@ class SharedEngines:
 
     def _start(self, served: _Served) -> None:
         name = served.tenant.name
-        home = self._home / "tenants" / name
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home = home_of_tenant(self._home, name)
         served.lent, url = self._admin.lend_role(name)
-        variables = {
-            **self._environment,
-            f"{ENVIRONMENT_PREFIX}DATABASE_URL": url,
-            f"{ENVIRONMENT_PREFIX}HOME": str(home),
-            f"{ENVIRONMENT_PREFIX}SLOTS": str(self._slots),
-        }
+        variables = environment_of_tenant(self._environment, home, url)
+        variables[f"{ENVIRONMENT_PREFIX}SLOTS"] = str(self._slots)
         # Where nothing else is said, code of tenants runs in processes that are kept from files.
         variables.setdefault(f"{ENVIRONMENT_PREFIX}ISOLATION", "worker")
         drain = f"--drain-timeout={self._drain_seconds:g}"
@@ -205,6 +201,55 @@ class SharedEngines:
                 self._bury(served)
             except CloacinaError as error:
                 _log.warning("the role of an engine stays for now: %s", error)
+
+
+def home_of_tenant(installation: Path, name: str) -> Path:
+    """Return the home that a tenant has on this host, made if it isn't there.
+
+    Args:
+        installation: the administrator's home.
+        name: of the tenant.
+    """
+    home = installation / FOLDER / name
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home
+
+
+def environment_of_tenant(base: Mapping[str, str], home: Path, url: str) -> dict[str, str]:
+    """Return the environment variables of a process that acts as a tenant.
+
+    Args:
+        base: what it has besides: see `environment_of_engines`.
+        home: the tenant's.
+        url: its credentials.
+    """
+    place = {f"{ENVIRONMENT_PREFIX}DATABASE_URL": url, f"{ENVIRONMENT_PREFIX}HOME": str(home)}
+    return {**base, **place}
+
+
+def act_as_tenant(
+    admin: DatabaseAdmin, name: str, words: Sequence[str], home: Path, base: Mapping[str, str]
+) -> int:
+    """Have a command of ours done with a tenant's home and store; return its exit status.
+
+    Args:
+        admin: of the tenants.
+        name: of the tenant.
+        words: the command and its arguments.
+        home: of the installation.
+        base: as `environment_of_tenant` has it.
+
+    Raises:
+        UnknownTenantError: there is none of this name.
+        ConflictError: it is being deleted.
+    """
+    lent, url = admin.lend_role(name)
+    try:
+        variables = environment_of_tenant(base, home_of_tenant(home, name), url)
+        command = [sys.executable, "-P", "-m", "cloacina_core", *words]
+        return subprocess.run(command, env=variables, check=False).returncode  # noqa: S603 - ours
+    finally:
+        admin.take_role_back(lent)
 
 
 def environment_of_engines(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:

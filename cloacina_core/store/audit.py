@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import Row, Table, delete, insert, or_, select, update
 
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import from_micros, to_micros
@@ -21,7 +21,6 @@ from cloacina_core.model.audit import AuditEntry, AuditOutcome, Deed
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 
-_audit = schema.audit
 _MICROSECOND = timedelta(microseconds=1)
 ENTRIES_IN_TRANSACTION = 500
 
@@ -40,9 +39,17 @@ class AuditFilter:
 class Audit:
     """The audit of a store. Safe to use from any thread and any process."""
 
-    def __init__(self, database: Database, ids: IdFactory) -> None:
+    def __init__(self, database: Database, ids: IdFactory, *, table: Table = schema.audit) -> None:
+        """Prepare.
+
+        Args:
+            database: the store's.
+            ids: makes ids.
+            table: which has the entries.
+        """
         self._database = database
         self._ids = ids
+        self._rows = table
 
     @contextmanager
     def one_transaction(self) -> Iterator[None]:
@@ -60,7 +67,7 @@ class Audit:
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
             connection.execute(
-                insert(_audit).values(
+                insert(self._rows).values(
                     id=deed_id,
                     at=now,
                     who=deed.who,
@@ -79,9 +86,9 @@ class Audit:
     def end(self, deed_id: str, outcome: AuditOutcome, code: str | None = None) -> None:
         """Say how something ended that was begun; what was said of it before stays."""
         with self._database.begin() as connection:
-            begun = (_audit.c.id == deed_id, _audit.c.outcome == AuditOutcome.BEGUN.value)
+            begun = (self._rows.c.id == deed_id, self._rows.c.outcome == AuditOutcome.BEGUN.value)
             now = self._database.now_micros(connection)
-            ended = update(_audit).where(*begun)
+            ended = update(self._rows).where(*begun)
             connection.execute(ended.values(outcome=outcome.value, code=code, ended_at=now))
 
     def entries(
@@ -98,25 +105,27 @@ class Audit:
             InputError: there is no entry `before`; retention may have forgotten it.
         """
         wanted = wanted or AuditFilter()
-        query = select(_audit).order_by(_audit.c.at.desc(), _audit.c.id.desc()).limit(limit)
+        query = (
+            select(self._rows).order_by(self._rows.c.at.desc(), self._rows.c.id.desc()).limit(limit)
+        )
         if wanted.who is not None:
-            query = query.where(_audit.c.who == wanted.who)
+            query = query.where(self._rows.c.who == wanted.who)
         if wanted.verb is not None:
             of_part = wanted.verb.endswith(".")
-            is_it = _audit.c.verb.startswith(wanted.verb, autoescape=True)
-            query = query.where(is_it if of_part else _audit.c.verb == wanted.verb)
+            is_it = self._rows.c.verb.startswith(wanted.verb, autoescape=True)
+            query = query.where(is_it if of_part else self._rows.c.verb == wanted.verb)
         if wanted.since is not None:
-            query = query.where(_audit.c.at >= to_micros(wanted.since))
+            query = query.where(self._rows.c.at >= to_micros(wanted.since))
         with self._database.read() as connection:
             if before is not None:
-                of_last = select(_audit.c.at).where(_audit.c.id == before)
+                of_last = select(self._rows.c.at).where(self._rows.c.id == before)
                 at = connection.execute(of_last).scalar()
                 if at is None:
                     raise InputError(
                         f"there is no entry {before[:100]!r}", hint="begin at the newest again"
                     )
-                same = (_audit.c.at == at) & (_audit.c.id < before)
-                query = query.where(or_(_audit.c.at < at, same))
+                same = (self._rows.c.at == at) & (self._rows.c.id < before)
+                query = query.where(or_(self._rows.c.at < at, same))
             return [_entry(row) for row in connection.execute(query)]
 
     def forget(self, older_than: timedelta | None) -> int:
@@ -128,12 +137,12 @@ class Audit:
             return 0
         with self._database.read() as connection:
             until = self._database.now_micros(connection) - older_than // _MICROSECOND
-            old = select(_audit.c.id).where(_audit.c.at < until).order_by(_audit.c.at)
+            old = select(self._rows.c.id).where(self._rows.c.at < until).order_by(self._rows.c.at)
             found = connection.execute(old.limit(ENTRIES_IN_TRANSACTION)).scalars().all()
         if not found:
             return 0
         with self._database.begin() as connection:
-            return connection.execute(delete(_audit).where(_audit.c.id.in_(found))).rowcount
+            return connection.execute(delete(self._rows).where(self._rows.c.id.in_(found))).rowcount
 
 
 def _entry(row: Row[Any]) -> AuditEntry:

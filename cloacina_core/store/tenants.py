@@ -6,7 +6,7 @@ What keeps tenants apart, and where it is done:
    nobody the names of tenants. (`create`)
 2. The role has the least rights, and where everybody has more there are no tenants. (`rights`)
 3. Passwords are returned once, and kept nowhere. (`create`, `rotate_password`)
-4. The list of tenants lies in a schema that nobody was granted. (`_ensure_list`)
+4. The list of tenants lies in a schema that nobody was granted. (`administration`)
 5. An engine that an administrator starts for a tenant gets a role of its own, whose only right is
    to act as the tenant's; its sessions begin as that. It goes with the engine. (`lend_role`)
 """
@@ -19,11 +19,7 @@ from typing import Any
 
 from sqlalchemy import (
     URL,
-    BigInteger,
-    Column,
     Connection,
-    MetaData,
-    String,
     Table,
     delete,
     insert,
@@ -44,15 +40,12 @@ from cloacina_core.model.tenant import (
     TenantState,
     checked_tenant_name,
 )
-from cloacina_core.store import postgresql, rights, schema, tenancy
+from cloacina_core.store import administration, rights, schema, tenancy
 from cloacina_core.store.database import Database
 from cloacina_core.store.dumping import dump
 from cloacina_core.store.migrations.runner import OURS, version_table
 from cloacina_core.store.postgresql import TENANT_PREFIX
 from cloacina_core.store.tenancy import Prepare, Random
-
-ADMINISTRATION = "cloacina_admin"
-"""The schema of the list of tenants."""
 
 LENT_PREFIX = "cloacina_e_"
 """What the names of the roles of engines begin with that serve several tenants."""
@@ -67,16 +60,7 @@ _KEPT_OPTIONS = frozenset(
 """What a tenant's URL has of the administrator's; the rest may be what he proves himself with."""
 
 
-_tenants = Table(
-    "tenants",
-    MetaData(),
-    Column("name", String(48), primary_key=True),
-    Column("role", String(63), nullable=False, unique=True),
-    Column("state", String(20), nullable=False),
-    Column("made_at", BigInteger, nullable=False),
-    Column("made_by", String(300), nullable=False),
-    schema=ADMINISTRATION,
-)
+_tenants = administration.tenants
 
 
 class PostgresqlTenants:
@@ -148,7 +132,10 @@ class PostgresqlTenants:
         role = f"{TENANT_PREFIX}{self._random(16)}"
         password = self._random(32)
         with self._database.begin() as connection:
-            self._ensure_list(connection)
+            administration.ensure(connection)
+            connection.exec_driver_sql(
+                f"LOCK TABLE {administration.SCHEMA}.tenants IN EXCLUSIVE MODE"
+            )
             self._refuse_taken(connection, name)
             rights.close_doors(connection)
             more = f"NOINHERIT CONNECTION LIMIT {rights.CONNECTIONS}"
@@ -177,7 +164,7 @@ class PostgresqlTenants:
     def list(self) -> Sequence[Tenant]:
         """Return all tenants, by name; also those that are being deleted."""
         with self._database.read() as connection:
-            if not _has_list(connection):
+            if not administration.is_there(connection):
                 return []
             rows = connection.execute(select(_tenants).order_by(_tenants.c.name)).all()
             return [self._tenant(connection, row) for row in rows]
@@ -246,7 +233,7 @@ class PostgresqlTenants:
     def sweep_lent_roles(self) -> None:
         """Remove roles of engines that were never taken back, and that nobody uses."""
         with self._database.begin() as connection:
-            if not _has_list(connection):
+            if not administration.is_there(connection):
                 return
             settled = self._database.now_micros(connection) // _MICROS - _SETTLED_SECONDS
             roles = connection.execute(select(_tenants.c.role)).scalars().all()
@@ -338,7 +325,7 @@ class PostgresqlTenants:
 
     def _row(self, connection: Connection, name: str, *, lock: bool = False) -> Any:
         checked_tenant_name(name)
-        if not _has_list(connection):
+        if not administration.is_there(connection):
             raise UnknownTenantError(name)
         query = select(_tenants).where(_tenants.c.name == name)
         row = connection.execute(query.with_for_update() if lock else query).first()
@@ -356,14 +343,6 @@ class PostgresqlTenants:
             made_at=from_micros(row.made_at),
             made_by=row.made_by,
         )
-
-    def _ensure_list(self, connection: Connection) -> None:
-        if not _has_list(connection):
-            postgresql.lock_schema(connection)  # there is no tenant yet who could hold that
-        if not _has_list(connection):
-            connection.exec_driver_sql(f"CREATE SCHEMA {ADMINISTRATION}")
-            _tenants.create(connection, checkfirst=False)
-        connection.exec_driver_sql(f"LOCK TABLE {ADMINISTRATION}.tenants IN EXCLUSIVE MODE")
 
     def _refuse_taken(self, connection: Connection, name: str) -> None:
         query = select(_tenants.c.state).where(_tenants.c.name == name)
@@ -395,24 +374,6 @@ class PostgresqlTenants:
             ours.drivername, role, password, ours.host, ours.port, ours.database, query
         )
         return url.render_as_string(hide_password=False)
-
-
-def _has_list(connection: Connection) -> bool:
-    """Whether there is a list of tenants, and whether it is an administrator's like us.
-
-    Raises:
-        NotAllowedError: it belongs to somebody else.
-    """
-    is_ours = connection.exec_driver_sql(
-        "SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = %(name)s",
-        {"name": ADMINISTRATION},
-    ).scalar()
-    if is_ours is False:
-        raise NotAllowedError(
-            f"the schema {ADMINISTRATION} belongs to another role",
-            hint="use the URL of the role that made the first tenant",
-        )
-    return is_ours is not None
 
 
 def _enter(connection: Connection, role: str) -> None:

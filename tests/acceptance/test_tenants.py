@@ -206,6 +206,30 @@ def test_one_command_serves_all_tenants(operator: Shell, postgresql_url: str) ->
     with connected(postgresql_url) as connection:
         lent = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'cloacina_e_')"
         assert names(connection, lent) == []
+        public = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        assert names(connection, public) == []
+
+
+def test_an_administrator_does_commands_as_a_tenant(operator: Shell, postgresql_url: str) -> None:
+    operator.ok("tenant", "create", "acme", "--quiet")
+
+    operator.ok("tenant", "exec", "acme", "init", "--quiet")
+    operator.ok("tenant", "exec", "acme", "limits", "set", "api", "3", "--quiet")
+    told = operator.ok("tenant", "exec", "acme", "audit", "list", "--json").json
+    unknown = operator.run("tenant", "exec", "acme", "runs", "show", "none", "--json")
+    nobody = operator.run("tenant", "exec", "zenith", "runs", "list", "--json")
+
+    assert ("set_limit", "api") in [(one["verb"], one["target"]) for one in told]
+    assert (unknown.status, unknown.error["code"]) == (3, "unknown-run")
+    assert nobody.status == 3
+    assert (operator.home / "tenants" / "acme" / "keys").is_dir()
+    ours = operator.ok("audit", "list", "--json").json
+    assert {(one["verb"], one["target"]) for one in ours} >= {("tenants.exec", "acme")}
+    with connected(postgresql_url) as connection:
+        lent = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'cloacina_e_')"
+        assert names(connection, lent) == []
+        public = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        assert names(connection, public) == []
 
 
 def test_a_tenant_that_floods_leaves_others_their_share(operator: Shell, tmp_path: Path) -> None:

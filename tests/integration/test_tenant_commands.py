@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from support.tenants import connected, names
 
 from cloacina_core.cli import main
 
@@ -17,12 +19,28 @@ class Commands:
         self._environment = {"CLOACINA_HOME": str(home), "CLOACINA_DATABASE_URL": url}
 
     def __call__(self, *words: str) -> Result:
-        return CliRunner().invoke(main, ["tenant", *words], env=self._environment)
+        return self.call("tenant", *words)
+
+    def call(self, *words: str) -> Result:
+        return CliRunner().invoke(main, [*words], env=self._environment)
 
     def json(self, *words: str) -> Any:
-        done = self(*words, "--json")
-        assert done.exit_code == 0, done.stderr
-        return json.loads(done.stdout)
+        return _json(self(*words, "--json"))
+
+    def audit(self, *options: str) -> list[tuple[str, str | None, str]]:
+        """Return what the audit tells, oldest first: verb, target, outcome."""
+        entries = _json(self.call("audit", "list", "--json", *options))
+        return [(one["verb"], one["target"], one["outcome"]) for one in reversed(entries)]
+
+
+def _json(done: Result) -> Any:
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def tables_in_public(url: str) -> list[str]:
+    with connected(url) as connection:
+        return names(connection, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
 
 
 @pytest.fixture
@@ -88,3 +106,64 @@ def test_a_password_is_only_where_it_is_asked_for(tmp_path: Path, postgresql_url
     assert password not in again
     assert "password" not in shown
     assert password not in shown
+
+
+def test_what_is_asked_of_tenants_is_told_beside_their_list(
+    tmp_path: Path, postgresql_url: str
+) -> None:
+    tenant = Commands(tmp_path / "home", postgresql_url)
+
+    before = tenant.call("audit", "list")
+    tenant("create", "No!")
+    (url,) = tenant.json("create", "acme")["environment"].values()
+    tenant.json("suspend", "acme")
+    told = tenant.audit()
+
+    assert before.exit_code == 2
+    assert told == [
+        ("tenants.create", "No!", "failed"),
+        ("tenants.create", "acme", "done"),
+        ("tenants.suspend", "acme", "done"),
+    ]
+    assert tables_in_public(postgresql_url) == []
+    with connected(url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("SELECT * FROM cloacina_admin.audit")
+
+
+def test_an_administrator_with_a_store_has_two_audits(tmp_path: Path, postgresql_url: str) -> None:
+    tenant = Commands(tmp_path / "home", postgresql_url)
+
+    tenant.json("create", "acme")
+    tenant.call("limits", "set", "api", "3")
+
+    assert tenant.audit() == [("set_limit", "api", "done")]
+    assert tenant.audit("--tenants") == [("tenants.create", "acme", "done")]
+
+
+def test_what_a_tenant_asks_of_tenants_is_told_in_its_own_store(
+    tmp_path: Path, postgresql_url: str
+) -> None:
+    tenant = Commands(tmp_path / "home", postgresql_url)
+    (url,) = tenant.json("create", "acme")["environment"].values()
+    acme = Commands(tmp_path / "acme", url)
+
+    refused = acme("create", "other")
+
+    assert refused.exit_code == 4
+    assert acme.audit() == [("tenants.create", "other", "failed")]
+    assert acme.call("audit", "list", "--tenants").exit_code == 2
+    assert tenant.audit() == [("tenants.create", "acme", "done")]
+
+
+def test_an_api_key_is_refused_where_there_is_no_store(
+    tmp_path: Path, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = Commands(tmp_path / "home", postgresql_url)
+    monkeypatch.setenv("CLOACINA_API_KEY", "clo_" + "a" * 40)
+
+    refused = tenant("create", "acme")
+
+    assert refused.exit_code != 0
+    assert tables_in_public(postgresql_url) == []
+    monkeypatch.delenv("CLOACINA_API_KEY", raising=False)
+    assert tenant.json("list") == []

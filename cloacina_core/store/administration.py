@@ -1,0 +1,103 @@
+"""What an administrator of tenants has in a PostgreSQL database: their list, and an audit of it.
+
+Both lie in a schema that nobody was granted. A store of the administrator's own isn't needed, and
+isn't made.
+"""
+
+from sqlalchemy import BigInteger, Column, Connection, MetaData, String, Table
+
+from cloacina_core.errors import NotAllowedError
+from cloacina_core.foundation.ids import IdFactory
+from cloacina_core.model.audit import AuditOutcome, Deed
+from cloacina_core.store import postgresql, schema
+from cloacina_core.store.audit import Audit
+from cloacina_core.store.database import Database
+
+SCHEMA = "cloacina_admin"
+
+_metadata = MetaData(schema=SCHEMA)
+
+tenants = Table(
+    "tenants",
+    _metadata,
+    Column("name", String(48), primary_key=True),
+    Column("role", String(63), nullable=False, unique=True),
+    Column("state", String(20), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("made_by", String(300), nullable=False),
+)
+
+_audit = schema.audit.to_metadata(_metadata, schema=SCHEMA)
+
+
+def is_there(connection: Connection) -> bool:
+    """Whether there is a list of tenants, and whether it is an administrator's like us.
+
+    Raises:
+        NotAllowedError: it belongs to somebody else.
+    """
+    is_ours = connection.exec_driver_sql(
+        "SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = %(name)s",
+        {"name": SCHEMA},
+    ).scalar()
+    if is_ours is False:
+        raise NotAllowedError(
+            f"the schema {SCHEMA} belongs to another role",
+            hint="use the URL of the role that made the first tenant",
+        )
+    return is_ours is not None
+
+
+def ensure(connection: Connection) -> None:
+    """Make the list of tenants and its audit, if they aren't there."""
+    if is_there(connection):
+        return
+    postgresql.lock_schema(connection)  # there is no tenant yet who could hold that
+    if not is_there(connection):
+        connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
+        _metadata.create_all(connection, checkfirst=False)
+
+
+class AuditOfTenants(Audit):
+    """Who asked for which change of tenants; made with the first entry."""
+
+    def __init__(self, database: Database, ids: IdFactory) -> None:
+        """Prepare.
+
+        Args:
+            database: opened with the administrator's URL.
+            ids: makes ids.
+        """
+        super().__init__(database, ids, table=_audit)
+
+    def enter(self, deed: Deed, outcome: AuditOutcome, code: str | None = None) -> str:
+        """Add an entry, and return its id; it is durable when this returns."""
+        with self._database.begin() as connection:
+            ensure(connection)
+            return super().enter(deed, outcome, code)
+
+
+def is_administered(database: Database) -> bool:
+    """Whether a database has a list of tenants, and these aren't the credentials of one of them.
+
+    Raises:
+        NotAllowedError: the list belongs to another administrator.
+    """
+    if database.is_sqlite:
+        return False
+    with database.read() as connection:
+        return database.schema is None and is_there(connection)
+
+
+def audit_of_commands(database: Database, ids: IdFactory) -> Audit:
+    """Return where it is told what is asked of tenants with some credentials.
+
+    Args:
+        database: opened with them. That of an administrator needn't be prepared.
+        ids: makes ids.
+    """
+    if database.is_sqlite:
+        return Audit(database, ids)
+    with database.read():
+        is_tenants_own = database.schema is not None
+    return Audit(database, ids) if is_tenants_own else AuditOfTenants(database, ids)
