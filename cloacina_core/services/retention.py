@@ -79,10 +79,14 @@ def sweep(
 def _forget_beginnings(
     retention: Retention, wanted: Sequence[Expiry], pause: Callable[[float], bool]
 ) -> None:
-    """Delete sent events and idle firings that were kept as long as runs that succeeded."""
+    """Delete what starts runs when it was kept as long as runs that succeeded."""
     for expiry in wanted:
         if expiry.status is RunStatus.SUCCEEDED:
-            for forget in (retention.forget_events, retention.forget_firings):
+            for forget in (
+                retention.forget_events,
+                retention.forget_firings,
+                retention.forget_keys,
+            ):
                 while forget(expiry) and not pause(0):
                     pass
 

@@ -30,6 +30,7 @@ from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.status import RunStatus
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
+from cloacina_core.store.trigger_keys import forget
 
 _runs, _discarded, _blobs = schema.runs, schema.discarded_runs, schema.blobs
 _events, _deliveries, _firings = schema.sent_events, schema.deliveries, schema.firings
@@ -167,6 +168,10 @@ class Retention:
         with self._database.begin() as connection:
             some = query.limit(ROWS_IN_TRANSACTION)
             return connection.execute(delete(_firings).where(key.in_(some), *due)).rowcount
+
+    def forget_keys(self, expiry: Expiry) -> int:
+        """Delete some keys that triggers named no more for so long; return how many."""
+        return 0 if expiry.older_than is None else forget(self._database, expiry.older_than)
 
     def _old_events(
         self, connection: Connection, expiry: Expiry

@@ -647,6 +647,8 @@ triggers = Table(
     Column("pause", BigInteger, nullable=False),
     # The number of the last entry of its history.
     Column("polls", BigInteger, nullable=False),
+    # When a poll came to something the last time, were it nothing; null: none has.
+    Column("polled_at", BigInteger),
     # The poll that has it, and until when.
     Column("claimed_by", String(26)),
     Column("claimed_until", BigInteger, nullable=False, server_default="0"),
@@ -705,5 +707,10 @@ trigger_keys = Table(
     Column("trigger", String(100), primary_key=True),
     Column("key", String(200), primary_key=True),
     Column("fired_at", BigInteger, nullable=False),
+    # When it was named last; the time in which the trigger isn't polled doesn't count.
+    Column("named_at", BigInteger, nullable=False),
+    # The last run that was started for it.
+    Column("started_run", String(26)),
+    Index("ix_trigger_keys_named_at", "trigger", "named_at"),
     sqlite_with_rowid=False,
 )

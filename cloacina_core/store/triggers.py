@@ -29,7 +29,7 @@ from cloacina_core.model.polling.enabled import (
     TriggerState,
 )
 from cloacina_core.model.polling.result import Fire
-from cloacina_core.store import schema
+from cloacina_core.store import schema, trigger_keys
 from cloacina_core.store.claimed import is_free
 from cloacina_core.store.database import Database
 from cloacina_core.store.tenancy import is_on_hold
@@ -358,6 +358,9 @@ class TriggerStore:
             )
             pause = definition.pause_after(failures) // _MICROSECOND
             number = self._note(connection, row, outcome, now)
+            if not has_failed:
+                every = claim.trigger.definition.every
+                trigger_keys.pass_over(connection, name, row.polled_at, every, now)
             if outcome.fired:
                 self._fire(connection, claim, number, outcome.fired, definition, now)
             self._set(
@@ -367,6 +370,7 @@ class TriggerStore:
                 cursor=row.cursor if outcome.cursor is None else outcome.cursor,
                 failures=failures,
                 polls=number,
+                polled_at=row.polled_at if has_failed else now,
                 next_at=now + pause if has_failed else max(now, claim.began + pause),
                 pause=pause,
                 claimed_by=None,
@@ -419,8 +423,8 @@ class TriggerStore:
     ) -> None:
         rows = []
         for position, one in enumerate(fired):
-            is_new = one.key is None or self._take_key(
-                connection, claim.trigger.name, one.key, definition, now
+            is_new = one.key is None or trigger_keys.take(
+                connection, claim.trigger.name, one.key, definition.key_window, now
             )
             rows.append(
                 {
@@ -436,26 +440,6 @@ class TriggerStore:
             )
         connection.execute(insert(_fired), rows)
         announce(connection)
-
-    def _take_key(
-        self,
-        connection: Connection,
-        name: str,
-        key: str,
-        definition: TriggerDefinition,
-        now: int,
-    ) -> bool:
-        """Note that a key is fired; False when it was already, in its time."""
-        place = _keys.c.trigger == name, _keys.c.key == key
-        fired_at = connection.execute(select(_keys.c.fired_at).where(*place)).scalar()
-        if fired_at is not None:
-            window = definition.key_window
-            if window is None or fired_at > now - window // _MICROSECOND:
-                return False
-            connection.execute(update(_keys).where(*place).values(fired_at=now))
-            return True
-        connection.execute(insert(_keys).values(trigger=name, key=key, fired_at=now))
-        return True
 
     def waits(self) -> bool:
         """Whether runs are to be started."""
@@ -496,18 +480,21 @@ class TriggerStore:
 
     def started(self, fired: OpenFired, run_id: RunId) -> None:
         """Note that a run was accepted."""
-        self._close(fired, state=FiredState.STARTED.value, run_id=run_id)
+        with self._database.begin() as connection:
+            self._close(connection, fired, state=FiredState.STARTED.value, run_id=run_id)
+            if fired.key is not None:
+                trigger_keys.started(connection, fired.trigger.name, fired.key, run_id)
 
     def failed(self, fired: OpenFired, reason: str) -> None:
         """Note that a run can't be started."""
-        self._close(fired, state=FiredState.FAILED.value, reason=reason)
-
-    def _close(self, fired: OpenFired, **values: Any) -> None:
         with self._database.begin() as connection:
-            place = _place(fired.trigger.name, fired.poll, fired.position)
-            now = self._database.now_micros(connection)
-            closed = update(_fired).where(*place, schema.DUE)
-            connection.execute(closed.values(decided_at=now, **values))
+            self._close(connection, fired, state=FiredState.FAILED.value, reason=reason)
+
+    def _close(self, connection: Connection, fired: OpenFired, **values: Any) -> None:
+        place = _place(fired.trigger.name, fired.poll, fired.position)
+        now = self._database.now_micros(connection)
+        closed = update(_fired).where(*place, schema.DUE)
+        connection.execute(closed.values(decided_at=now, **values))
 
     def _set(self, connection: Connection, name: str, **values: Any) -> None:
         connection.execute(update(_triggers).where(_triggers.c.name == name).values(**values))

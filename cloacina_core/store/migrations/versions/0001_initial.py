@@ -570,6 +570,7 @@ def _create_triggers() -> None:
         sa.Column("next_at", sa.BigInteger, nullable=False),
         sa.Column("pause", sa.BigInteger, nullable=False),
         sa.Column("polls", sa.BigInteger, nullable=False),
+        sa.Column("polled_at", sa.BigInteger),
         sa.Column("claimed_by", sa.String(26)),
         sa.Column("claimed_until", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("created_at", sa.BigInteger, nullable=False),
@@ -634,6 +635,9 @@ def _create_triggers() -> None:
         sa.Column("trigger", sa.String(100), nullable=False),
         sa.Column("key", sa.String(200), nullable=False),
         sa.Column("fired_at", sa.BigInteger, nullable=False),
+        sa.Column("named_at", sa.BigInteger, nullable=False),
+        sa.Column("started_run", sa.String(26)),
         sa.PrimaryKeyConstraint("trigger", "key", name="pk_trigger_keys"),
         sqlite_with_rowid=False,
     )
+    op.create_index("ix_trigger_keys_named_at", "trigger_keys", ["trigger", "named_at"])
