@@ -22,7 +22,7 @@ class SecretInfo:
 
     name: str
     revision: int
-    """Counts how often it was set to another value."""
+    """Of the store's secrets, when this one was last set: each change of any counts one up."""
     key_id: str
     """The master key that it is sealed with."""
     set_by: str

@@ -574,14 +574,24 @@ secrets = Table(
     "secrets",
     metadata,
     Column("name", String(100), primary_key=True),
-    # Counts how often it was set.
-    Column("revision", Integer, nullable=False),
+    # That of the store's secrets, when this one was last set.
+    Column("revision", BigInteger, nullable=False),
     Column("key_id", String(16), nullable=False),
     Column("nonce", LargeBinary, nullable=False),
     Column("ciphertext", LargeBinary, nullable=False),
     Column("set_by", String(300), nullable=False),
     Column("set_at", BigInteger, nullable=False),
     Index("ix_secrets_key_id", "key_id"),
+)
+
+# Which secrets there are, and the revision of each, sealed: one row, once a secret was set.
+secret_inventory = Table(
+    "secret_inventory",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("key_id", String(16), nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
 )
 
 # Which master keys sealed something. Their bytes are elsewhere.

@@ -10,12 +10,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import select, text, update
+from sqlalchemy import Table, delete, insert, select, text, update
 from support.runs import PATIENCE
 
 from cloacina_core.cli import main
@@ -35,7 +36,7 @@ from cloacina_core.store.secrets import SecretStore
 
 VALUE, OTHER = "correct horse battery staple", "another value altogether"
 BY = "ann@host"
-SECRETS, KEYS = schema.secrets, schema.secret_keys
+SECRETS, KEYS, INVENTORY = schema.secrets, schema.secret_keys, schema.secret_inventory
 
 ROTATE_UNTIL_KILLED = """
 import os, secrets, signal, sys
@@ -102,8 +103,34 @@ def row(database: Database, name: str) -> dict[str, Any]:
 
 
 def key_ids(database: Database) -> set[str]:
+    """Return the ids of all keys that something is sealed with."""
+    query = select(SECRETS.c.key_id).union(select(INVENTORY.c.key_id))
     with database.read() as connection:
-        return set(connection.execute(select(SECRETS.c.key_id)).scalars())
+        return set(connection.execute(query).scalars())
+
+
+def saved(database: Database, *tables: Table) -> list[tuple[Table, list[dict[str, Any]]]]:
+    """Return what is in tables, as whoever may read them can keep it."""
+    with database.read() as connection:
+        rows = {table: connection.execute(select(table)).mappings().all() for table in tables}
+    return [(table, [dict(one) for one in found]) for table, found in rows.items()]
+
+
+def put_back(database: Database, tables: list[tuple[Table, list[dict[str, Any]]]]) -> None:
+    """Make tables what they were, as whoever may write them can do."""
+    with database.begin() as connection:
+        for table, rows in tables:
+            connection.execute(delete(table))
+            if rows:
+                connection.execute(insert(table), rows)
+
+
+def is_refused(vault: Vault, name: str) -> bool:
+    try:
+        vault.read(name)
+    except SecretUnavailableError as error:
+        return "what is stored was changed" in error.message
+    return False
 
 
 def test_what_is_set_is_read(vault: Vault, open_vault: Callable[[], Vault]):
@@ -195,6 +222,134 @@ def test_an_earlier_value_put_back_is_not_opened(vault: Vault, database: Databas
         vault.read("crm")
 
 
+def test_a_whole_row_of_an_earlier_value_put_back_is_not_opened(vault: Vault, database: Database):
+    vault.set("crm", VALUE, BY)
+    before = saved(database, SECRETS)
+    vault.set("crm", OTHER, BY)
+
+    put_back(database, before)
+
+    assert is_refused(vault, "crm")
+
+
+def test_a_row_that_was_deleted_and_put_back_is_not_opened(vault: Vault, database: Database):
+    vault.set("crm", VALUE, BY)
+    before = saved(database, SECRETS)
+    vault.delete("crm")
+
+    put_back(database, before)
+
+    assert is_refused(vault, "crm")
+
+
+def test_a_revision_is_never_given_again(vault: Vault, database: Database):
+    given = [vault.set("crm", VALUE, BY)[0].revision]
+    for value in (VALUE, OTHER, VALUE):
+        before = saved(database, SECRETS)
+        vault.delete("crm")
+        given.append(vault.set("crm", value, BY)[0].revision)
+        put_back(database, before)
+        assert is_refused(vault, "crm")
+        vault.set("crm", f"{value}, again", BY)
+
+    assert given == sorted(set(given))
+
+
+def test_an_inventory_put_back_opens_nothing_that_changed_since(vault: Vault, database: Database):
+    vault.set("crm", VALUE, BY)
+    vault.set("db", OTHER, BY)
+    before = saved(database, INVENTORY)
+    vault.set("crm", OTHER, BY)
+
+    put_back(database, before)
+
+    assert is_refused(vault, "crm")
+    assert vault.read("db") == OTHER
+
+
+def test_without_the_inventory_nothing_is_opened_or_set(vault: Vault, database: Database):
+    vault.set("crm", VALUE, BY)
+    put_back(database, [(INVENTORY, [])])
+
+    assert is_refused(vault, "crm")
+    with pytest.raises(
+        SecretUnavailableError, match="inventory of 1 secrets can't be opened"
+    ) as no:
+        vault.set("db", OTHER, BY)
+    assert "delete all secrets, and set them anew" in str(no.value.hint)
+
+
+@pytest.mark.parametrize("part", ["nonce", "ciphertext"])
+def test_an_inventory_that_was_changed_opens_nothing(vault: Vault, database: Database, part: str):
+    vault.set("crm", VALUE, BY)
+    ((_, (row,)),) = saved(database, INVENTORY)
+    put_back(database, [(INVENTORY, [{**row, part: row[part][:-1] + bytes([row[part][-1] ^ 1])}])])
+
+    assert is_refused(vault, "crm")
+
+
+def test_a_new_inventory_takes_no_row_of_the_one_before(vault: Vault, database: Database):
+    vault.set("crm", VALUE, BY)
+    before = saved(database, SECRETS)
+    put_back(database, [(SECRETS, []), (INVENTORY, [])])  # then the operator sets all anew
+    assert vault.set("crm", OTHER, BY)[0].revision == before[0][1][0]["revision"]
+
+    put_back(database, before)
+
+    assert is_refused(vault, "crm")
+
+
+def test_a_row_of_another_store_with_the_same_key_is_not_opened(
+    vault: Vault, database: Database, path: Path, tmp_path: Path
+):
+    vault.set("crm", VALUE, BY)
+    with closing(Database(f"sqlite:///{tmp_path / 'other.db'}", SystemClock())) as elsewhere:
+        other = Vault(SecretStore(elsewhere), KeyFile(path), secrets.token_bytes)
+        other.set("crm", OTHER, BY)
+        carried = saved(elsewhere, SECRETS)
+
+    put_back(database, carried)
+
+    assert is_refused(vault, "crm")
+
+
+def test_the_whole_store_put_back_is_what_it_was(vault: Vault, database: Database):
+    vault.set("crm", VALUE, BY)
+    backup = saved(database, SECRETS, INVENTORY)
+    vault.set("crm", OTHER, BY)
+
+    put_back(database, backup)
+
+    assert vault.read("crm") == VALUE
+
+
+def test_after_the_loss_of_the_key_all_can_be_deleted_and_set_anew(
+    vault: Vault, open_vault: Callable[[], Vault], path: Path
+):
+    vault.set("crm", VALUE, BY)
+    vault.set("db", VALUE, BY)
+    path.unlink()
+
+    for name in ("crm", "db"):
+        open_vault().delete(name)
+    open_vault().set("crm", OTHER, BY)
+
+    assert open_vault().read("crm") == OTHER
+    assert open_vault().rotate().is_dropped
+
+
+def test_an_inventory_of_nothing_whose_key_is_lost_does_not_stop_a_rotation(
+    vault: Vault, open_vault: Callable[[], Vault], database: Database, path: Path
+):
+    vault.set("crm", VALUE, BY)
+    vault.delete("crm")
+    path.unlink()
+
+    done = open_vault().rotate()
+
+    assert (done.resealed, key_ids(database)) == (0, set())
+
+
 def test_a_row_of_an_unknown_key_names_it(vault: Vault, database: Database, path: Path):
     vault.set("crm", VALUE, BY)
     change(database, "crm", key_id="0123456789abcdef")
@@ -252,7 +407,7 @@ def test_a_rotation_seals_everything_anew(
     assert len(KeyFile(path).read()) == 1
     for number in range(10):
         assert vault.read(f"secret-{number}") == f"{VALUE} {number}"
-        assert vault.get(f"secret-{number}").revision == 1
+        assert vault.get(f"secret-{number}").revision == number + 1
 
 
 def test_engines_that_have_the_old_key_go_on_reading(vault: Vault, open_vault: Callable[[], Vault]):
@@ -300,7 +455,8 @@ def test_secrets_are_read_and_set_while_keys_change(vault: Vault, open_vault: Ca
 
 
 @pytest.mark.parametrize(
-    ("step", "times"), [("add", 1), ("reseal", 1), ("reseal", 2), ("retire", 1), ("drop", 1)]
+    ("step", "times"),
+    [("add", 1), ("reseal", 1), ("reseal", 2), ("reseal_inventory", 1), ("retire", 1), ("drop", 1)],
 )
 def test_a_rotation_that_was_killed_is_gone_on_with(
     vault: Vault,

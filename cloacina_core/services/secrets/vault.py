@@ -1,13 +1,17 @@
 """Keeps secrets sealed, opens them, and changes the key that they are sealed with.
 
+What a row says counts if the inventory of the same moment names its revision; rows and inventory
+are changed together.
+
 A new key is put before the others where keys are kept. From then on it seals, and the others still
-open. All that they sealed is sealed anew, some at a time, and only then they are retired in the
-store: whoever still seals with one is refused there, and looks again which key is the first. Last,
-they are taken away where keys are kept. Whoever is killed in between leaves a state from which the
-next one goes on; and of two at once, both go on with the same key.
+open. All that they sealed is sealed anew, some at a time, the inventory last, and only then they
+are retired in the store: whoever still seals with one is refused there, and looks again which key
+is the first. Last, they are taken away where keys are kept. Whoever is killed in between leaves a
+state from which the next one goes on; and of two at once, both go on with the same key.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from cloacina_core.errors import SecretKeyRefusedError, SecretUnavailableError
 from cloacina_core.model.secret import (
@@ -17,11 +21,28 @@ from cloacina_core.model.secret import (
     check_secret_value,
 )
 from cloacina_core.plugin.interfaces import SecretKeys
-from cloacina_core.services.secrets.sealing import KEY_BYTES, MasterKey, NotOpenedError
-from cloacina_core.store.secrets import RetiredKeyError, Sealed, SecretStore, StoredSecret
+from cloacina_core.services.secrets.inventory import Inventory
+from cloacina_core.services.secrets.sealing import (
+    KEY_BYTES,
+    PLACE_OF_INVENTORY,
+    MasterKey,
+    NotOpenedError,
+    Place,
+    place_of_secret,
+)
+from cloacina_core.store.secrets import (
+    Put,
+    RetiredKeyError,
+    Sealed,
+    SecretStore,
+    StoredInventory,
+    StoredSecret,
+)
 
 _TRIES = 5
 """How often to look again, when somebody else changes the key meanwhile."""
+
+_Done = TypeVar("_Done")
 
 
 class Vault:
@@ -56,28 +77,26 @@ class Vault:
         Raises:
             InputError: the name or the value can't be used.
             SecretKeyRefusedError: the master keys can't be used.
-            SecretUnavailableError: the key of what is there is lost, and there is no other.
+            SecretUnavailableError: the key of what is there is lost, or it was changed.
         """
         check_secret_name(name)
         check_secret_value(value)
-        for _ in range(_TRIES):
-            key = self._sealing_key()
 
-            def seal(
-                found: StoredSecret | None, revision: int, key: MasterKey = key
-            ) -> Sealed | None:
+        def put(key: MasterKey) -> tuple[SecretInfo, bool]:
+            def seal(found: StoredSecret | None, stored: StoredInventory) -> Put | None:
                 if found is not None and self._opened(found) == value:
                     return None
-                return key.seal(name, revision, value, self._chance)
+                inventory = self._inventory_to_change(stored).having_set(name)
+                place = place_of_secret(inventory.store, name, inventory.last)
+                return Put(
+                    inventory.last,
+                    key.seal(place, value, self._chance),
+                    self._sealed_inventory(key, inventory),
+                )
 
-            try:
-                return self._store.put(name, seal, by)
-            except RetiredKeyError:
-                continue
-        raise SecretKeyRefusedError(
-            f"the first key in {self._keys} was retired: nothing is sealed with it any more",
-            hint="take it away there, or change the key with: cloacina secret rotate-key",
-        )
+            return self._store.put(name, seal, by)
+
+        return self._with_first_key(put)
 
     def read(self, name: str) -> str:
         """Return the value of a secret.
@@ -110,12 +129,26 @@ class Vault:
         return self._store.all()
 
     def delete(self, name: str) -> None:
-        """Forget a secret.
+        """Forget a secret. One that can't be opened any more is forgotten, too.
 
         Raises:
             SecretMissingError: there is none of this name.
+            SecretKeyRefusedError: the master keys can't be used.
         """
-        self._store.delete(name)
+
+        def leave_out(key: MasterKey) -> None:
+            def seal(stored: StoredInventory) -> Sealed | None:
+                inventory = self._inventory(stored.sealed)
+                if inventory is None:  # nor does any secret open
+                    return None
+                return self._sealed_inventory(key, inventory.having_deleted(name))
+
+            self._store.delete(name, seal)
+
+        if self._read_keys():
+            self._with_first_key(leave_out)
+        else:
+            self._store.delete(name, lambda _stored: None)
 
     def lost(self) -> Sequence[str]:
         """Return the names of secrets that can't be opened.
@@ -171,19 +204,43 @@ class Vault:
         lost: list[str] = []
 
         def seal(stored: StoredSecret) -> Sealed | None:
-            value = self._opened(stored)
-            if value is None:
+            inventory, value = self._inventory(stored.inventory), self._opened(stored)
+            if inventory is None or value is None:
                 lost.append(stored.info.name)
                 return None
-            return key.seal(stored.info.name, stored.info.revision, value, self._chance)
+            place = place_of_secret(inventory.store, stored.info.name, stored.info.revision)
+            return key.seal(place, value, self._chance)
+
+        def seal_inventory(stored: StoredInventory) -> Sealed | None:
+            inventory = self._inventory(stored.sealed)
+            return None if inventory is None else self._sealed_inventory(key, inventory)
 
         total, last = 0, ""
         while True:
             count, end = self._store.reseal(key.id, seal, after=last)
             total += count
             if end is None:
-                return total, lost
+                break
             last = end
+        self._store.reseal_inventory(key.id, seal_inventory)
+        return total, lost
+
+    def _with_first_key(self, act: Callable[[MasterKey], _Done]) -> _Done:
+        """Do something with the key that seals.
+
+        Raises:
+            SecretKeyRefusedError: the master keys can't be used, or it was retired.
+            SecretUnavailableError: there is none, and secrets are sealed with one.
+        """
+        for _ in range(_TRIES):
+            try:
+                return act(self._sealing_key())
+            except RetiredKeyError:
+                continue
+        raise SecretKeyRefusedError(
+            f"the first key in {self._keys} was retired: nothing is sealed with it any more",
+            hint="take it away there, or change the key with: cloacina secret rotate-key",
+        )
 
     def _sealing_key(self) -> MasterKey:
         """Return the key that seals, which is made when nothing was ever sealed."""
@@ -208,29 +265,67 @@ class Vault:
         self._known = {key.id: key for key in keys}
         return keys
 
+    def _inventory_to_change(self, stored: StoredInventory) -> Inventory:
+        """Return the inventory; a new one when nothing is kept that belongs to another.
+
+        Raises:
+            SecretUnavailableError: it can't be opened.
+        """
+        inventory = self._inventory(stored.sealed)
+        if inventory is not None:
+            return inventory
+        if stored.secrets:
+            raise SecretUnavailableError(
+                f"the inventory of {stored.secrets} secrets can't be opened: "
+                f"{self._why_not_opened(stored.sealed)}",
+                hint="restore the key or the store; or delete all secrets, and set them anew",
+            )
+        return Inventory.new(self._chance)
+
+    def _inventory(self, sealed: Sealed | None) -> Inventory | None:
+        """Return the inventory; None when it isn't there or can't be opened."""
+        text = None if sealed is None else self._text(PLACE_OF_INVENTORY, sealed)
+        return None if text is None else Inventory.of_text(text)
+
+    def _sealed_inventory(self, key: MasterKey, inventory: Inventory) -> Sealed:
+        return key.seal(PLACE_OF_INVENTORY, inventory.to_text(), self._chance)
+
     def _opened(self, stored: StoredSecret) -> str | None:
-        """Return a value; None when it can't be opened."""
-        if stored.sealed.key_id not in self._known:
+        """Return a value; None when it can't be opened, or isn't the one that is to be there."""
+        name, revision = stored.info.name, stored.info.revision
+        inventory = self._inventory(stored.inventory)
+        if inventory is None or inventory.revisions.get(name) != revision:
+            return None
+        return self._text(place_of_secret(inventory.store, name, revision), stored.sealed)
+
+    def _text(self, place: Place, sealed: Sealed) -> str | None:
+        """Return a text that was sealed; None when it can't be opened."""
+        if sealed.key_id not in self._known:
             try:
                 self._read_keys()
             except SecretKeyRefusedError as error:
                 raise SecretUnavailableError(
-                    f"secret {stored.info.name!r} can't be opened: {error.message}",
-                    hint=error.hint,
+                    f"secrets can't be opened: {error.message}", hint=error.hint
                 ) from error
-        key = self._known.get(stored.sealed.key_id)
+        key = self._known.get(sealed.key_id)
         if key is None:
             return None
         try:
-            return key.open(stored.info.name, stored.info.revision, stored.sealed)
+            return key.open(place, sealed)
         except NotOpenedError:
             return None
 
     def _why_not(self, stored: StoredSecret) -> str:
-        name, key_id = stored.info.name, stored.sealed.key_id
-        if key_id not in self._known:
-            return f"secret {name!r} can't be opened: its key {key_id} isn't in {self._keys}"
-        return f"secret {name!r} can't be opened: what is stored was changed"
+        """Return why a secret can't be opened."""
+        reason = self._why_not_opened(stored.sealed)
+        if stored.sealed.key_id in self._known:
+            reason = self._why_not_opened(stored.inventory)
+        return f"secret {stored.info.name!r} can't be opened: {reason}"
+
+    def _why_not_opened(self, sealed: Sealed | None) -> str:
+        if sealed is not None and sealed.key_id not in self._known:
+            return f"its key {sealed.key_id} isn't in {self._keys}"
+        return "what is stored was changed"
 
 
 _RESTORE = "restore the key or the store from a backup, or set the secret anew"

@@ -286,7 +286,7 @@ def _create_secrets() -> None:
     op.create_table(
         "secrets",
         sa.Column("name", sa.String(100), nullable=False),
-        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("revision", sa.BigInteger, nullable=False),
         sa.Column("key_id", sa.String(16), nullable=False),
         sa.Column("nonce", sa.LargeBinary, nullable=False),
         sa.Column("ciphertext", sa.LargeBinary, nullable=False),
@@ -295,6 +295,14 @@ def _create_secrets() -> None:
         sa.PrimaryKeyConstraint("name", name="pk_secrets"),
     )
     op.create_index("ix_secrets_key_id", "secrets", ["key_id"])
+    op.create_table(
+        "secret_inventory",
+        sa.Column("number", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("key_id", sa.String(16), nullable=False),
+        sa.Column("nonce", sa.LargeBinary, nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_secret_inventory"),
+    )
     op.create_table(
         "secret_keys",
         sa.Column("id", sa.String(16), nullable=False),

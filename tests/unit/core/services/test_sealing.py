@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloacina_core.services.secrets.sealing import KEY_BYTES, MasterKey, NotOpenedError
+from cloacina_core.services.secrets.sealing import (
+    KEY_BYTES,
+    PLACE_OF_INVENTORY,
+    MasterKey,
+    NotOpenedError,
+    Place,
+    place_of_secret,
+)
 from cloacina_core.store.secrets import Sealed
 
 VALUE = "correct horse battery staple"
-NAME, REVISION = "crm-password", 3
+STORE, NAME, REVISION = "5eed", "crm-password", 3
+HERE = place_of_secret(STORE, NAME, REVISION)
 
 
 @pytest.fixture
@@ -22,12 +30,12 @@ def key() -> MasterKey:
 
 @pytest.fixture
 def sealed(key: MasterKey) -> Sealed:
-    return key.seal(NAME, REVISION, VALUE, secrets.token_bytes)
+    return key.seal(HERE, VALUE, secrets.token_bytes)
 
 
-def is_refused(key: MasterKey, sealed: Sealed, name: str = NAME, revision: int = REVISION) -> bool:
+def is_refused(key: MasterKey, sealed: Sealed, place: Place = HERE) -> bool:
     try:
-        key.open(name, revision, sealed)
+        key.open(place, sealed)
     except NotOpenedError:
         return True
     return False
@@ -37,7 +45,7 @@ def is_refused(key: MasterKey, sealed: Sealed, name: str = NAME, revision: int =
 def test_what_was_sealed_opens(value: str, raw: bytes):
     key = MasterKey(raw)
 
-    assert key.open(NAME, REVISION, key.seal(NAME, REVISION, value, secrets.token_bytes)) == value
+    assert key.open(HERE, key.seal(HERE, value, secrets.token_bytes)) == value
 
 
 def test_a_sealed_value_has_nothing_of_the_value_in_it(sealed: Sealed):
@@ -46,7 +54,7 @@ def test_a_sealed_value_has_nothing_of_the_value_in_it(sealed: Sealed):
 
 
 def test_a_value_is_never_sealed_alike_twice(key: MasterKey):
-    several = [key.seal(NAME, REVISION, VALUE, secrets.token_bytes) for _ in range(100)]
+    several = [key.seal(HERE, VALUE, secrets.token_bytes) for _ in range(100)]
 
     assert len({one.nonce for one in several}) == 100
     assert len({one.ciphertext for one in several}) == 100
@@ -84,18 +92,32 @@ def test_a_nonce_of_another_length_is_refused(key: MasterKey, sealed: Sealed, le
 
 
 def test_it_opens_under_its_own_name_only(key: MasterKey, sealed: Sealed):
-    assert is_refused(key, sealed, name="crm-passwore")
+    assert is_refused(key, sealed, place_of_secret(STORE, "crm-passwore", REVISION))
 
 
 def test_it_opens_under_its_own_revision_only(key: MasterKey, sealed: Sealed):
-    assert is_refused(key, sealed, revision=REVISION + 1)
-    assert is_refused(key, sealed, revision=REVISION - 1)
+    assert is_refused(key, sealed, place_of_secret(STORE, NAME, REVISION + 1))
+    assert is_refused(key, sealed, place_of_secret(STORE, NAME, REVISION - 1))
 
 
-def test_name_and_revision_can_not_be_shifted_into_each_other(key: MasterKey):
-    sealed = key.seal("crm-1", 23, VALUE, secrets.token_bytes)
+def test_it_opens_in_its_own_store_only(key: MasterKey, sealed: Sealed):
+    assert is_refused(key, sealed, place_of_secret("other", NAME, REVISION))
 
-    assert is_refused(key, sealed, name="crm-12", revision=3)
+
+@pytest.mark.parametrize(
+    "other", [("5eed", "crm-12", 3), ("5eedc", "rm-1", 23), ("", "5eedcrm-1", 23)]
+)
+def test_the_parts_of_a_place_can_not_be_shifted_into_each_other(
+    key: MasterKey, other: tuple[str, str, int]
+):
+    sealed = key.seal(place_of_secret("5eed", "crm-1", 23), VALUE, secrets.token_bytes)
+
+    assert is_refused(key, sealed, place_of_secret(*other))
+
+
+def test_an_inventory_is_no_secret_and_a_secret_no_inventory(key: MasterKey, sealed: Sealed):
+    assert is_refused(key, sealed, PLACE_OF_INVENTORY)
+    assert is_refused(key, key.seal(PLACE_OF_INVENTORY, VALUE, secrets.token_bytes))
 
 
 def test_it_opens_under_its_own_key_id_only(key: MasterKey, sealed: Sealed):
@@ -107,15 +129,17 @@ def test_another_key_opens_nothing(sealed: Sealed):
 
 
 def test_ciphertexts_that_were_swapped_are_refused(key: MasterKey, sealed: Sealed):
-    other = key.seal("db-password", REVISION, "another value", secrets.token_bytes)
+    other = key.seal(
+        place_of_secret(STORE, "db-password", REVISION), "another value", secrets.token_bytes
+    )
 
     assert is_refused(key, other)
-    assert is_refused(key, sealed, name="db-password")
+    assert is_refused(key, sealed, place_of_secret(STORE, "db-password", REVISION))
 
 
 def test_a_refusal_says_nothing_of_key_or_value(key: MasterKey, sealed: Sealed):
     with pytest.raises(NotOpenedError) as caught:
-        key.open("other", 1, sealed)
+        key.open(place_of_secret(STORE, "other", 1), sealed)
 
     assert str(caught.value) == ""
     assert caught.value.__cause__ is None
