@@ -8,7 +8,7 @@
     │  └─ ReferenceSyntaxError · ParamsError · ContextValueError · WorkflowLoadError
     ├─ NotFoundError          UnknownPackageError · UnknownReleaseError · UnknownWorkflowError
     │                         UnknownChannelError · UnknownRunError · UnknownLimitError
-    │                         SecretMissingError · UnknownTenantError
+    │                         SecretMissingError · SecretFieldMissingError · UnknownTenantError
     ├─ NotAllowedError        trust, modes of files, ReleaseWithheldError · TenantSuspendedError
     │                         SecretNotDeclaredError · SecretKeyRefusedError
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
@@ -263,6 +263,12 @@ class SecretMissingError(NotFoundError):
     """The store has no secret of this name."""
 
     code = "secret-missing"
+
+
+class SecretFieldMissingError(NotFoundError):
+    """A secret has no field of this name, or has fields and none was named."""
+
+    code = "secret-field-missing"
 
 
 class UnknownTenantError(NotFoundError):

@@ -1,8 +1,10 @@
 """`cloacina secret`: what tasks ask for by name. No value is an argument, and none is printed."""
 
+import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -54,16 +56,27 @@ class _Set(click.Command):
     metavar="FILE",
     help="Take the value from this file.",
 )
+@click.option("--fields", is_flag=True, help="The value is a JSON object: a text for each field.")
+@click.option(
+    "--public",
+    multiple=True,
+    metavar="FIELD",
+    help="A field that is no secret by itself, such as a user; may be repeated.",
+)
 @command_options
 @pass_console
-def set_secret(console: Console, *, name: str, from_file: Path | None) -> None:
+def set_secret(
+    console: Console, *, name: str, from_file: Path | None, fields: bool, public: tuple[str, ...]
+) -> None:
     """Keep a value under NAME, in place of the one before.
 
     The value is what comes on standard input; at a terminal it is asked for. One newline at its end
-    isn't part of it. Setting the same value again changes nothing.
+    isn't part of it. With --fields it is a JSON object. Setting the same value again changes
+    nothing.
     """
     check_secret_name(name)
-    info, has_changed = _secrets(console).set(name, _value(name, from_file))
+    value = _fields(name, from_file) if fields else _value(name, from_file)
+    info, has_changed = _secrets(console).set(name, value, public=public)
     console.emit({**info.to_json(), "changed": has_changed}, _text(info))
     done = f"is kept, revision {info.revision}" if has_changed else "has this value already"
     console.say(f"secret {name!r} {done}")
@@ -132,6 +145,40 @@ def _value(name: str, file: Path | None) -> str:
     return _read(sys.stdin.buffer, "standard input")
 
 
+def _fields(name: str, file: Path | None) -> Mapping[str, str]:
+    """Return the fields that are to be kept; errors don't quote them."""
+    if file is None and sys.stdin.isatty():
+        return _asked_fields(name)
+    try:
+        fields = json.loads(_value(name, file), object_pairs_hook=_distinct)
+    except json.JSONDecodeError:
+        fields = None  # nor chained: the error holds the values
+    if not isinstance(fields, dict):
+        raise InputError(
+            "the value isn't a JSON object",
+            hint='write it as {"user": "...", "password": "..."}',
+        )
+    return fields
+
+
+def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise InputError("the value has a field twice")
+    return fields
+
+
+def _asked_fields(name: str) -> Mapping[str, str]:
+    """Return the fields that somebody at the terminal names, one by one."""
+    fields: dict[str, str] = {}
+    while field := click.prompt(
+        f"Field of {name} (nothing: that was all)", default="", show_default=False, err=True
+    ):
+        asked = f"Value of {field}"
+        fields[field] = click.prompt(asked, hide_input=True, confirmation_prompt=True, err=True)
+    return fields
+
+
 def _read(stream: BinaryIO, where: str) -> str:
     data = stream.read(MAX_BYTES + 3)  # with the end of a line
     if len(data) > MAX_BYTES + 2:
@@ -151,5 +198,6 @@ def _text(info: SecretInfo) -> str:
         ("set at", iso(info.set_at)),
         ("set by", info.set_by),
         ("key", info.key_id),
+        *([("fields", ", ".join(info.fields))] if info.fields else []),
     )
     return "\n".join(f"{label:<10}{value}" for label, value in lines)

@@ -24,17 +24,18 @@ from cloacina_core.errors import (
     SecretUnavailableError,
 )
 from cloacina_core.model.run import Failure
+from cloacina_core.model.secret import SecretValue, part_of
 from cloacina_core.model.spilled import Encoded
 from cloacina_core.model.wait import Wait
 
 if TYPE_CHECKING:
     from cloacina_core.engine.redaction import Redactor
 
-ReadSecret: TypeAlias = Callable[[str], str]
+ReadSecret: TypeAlias = Callable[[str], SecretValue]
 """Returns the value of a secret; raises a `CloacinaError` that says why there is none."""
 
 
-def no_secrets(name: str) -> str:
+def no_secrets(name: str) -> SecretValue:
     """Know no secret.
 
     Raises:
@@ -46,7 +47,7 @@ def no_secrets(name: str) -> str:
 class AttemptSecrets:
     """Asks for one attempt, and looks at what comes out of it. Used by any of its threads."""
 
-    __slots__ = ("_asking", "_call", "_read", "_redactor", "_sink", "_values")
+    __slots__ = ("_asking", "_call", "_guarded", "_read", "_redactor", "_sink", "_values")
 
     def __init__(self, call: TaskCall, read: ReadSecret, sink: LogSink) -> None:
         """Prepare.
@@ -60,7 +61,8 @@ class AttemptSecrets:
         self._read = read
         self._sink = sink
         self._asking = threading.Lock()
-        self._values: dict[str, str] = {}
+        self._values: dict[str, SecretValue] = {}
+        self._guarded: dict[str, str] = {}
         self._redactor: Redactor | None = None
 
     @property
@@ -68,7 +70,16 @@ class AttemptSecrets:
         """The secrets that were asked for."""
         return tuple(self._values)
 
-    def get(self, name: str) -> str:
+    def get(self, name: str, field: str | None = None) -> str:
+        """Return a text of a secret.
+
+        Raises:
+            SecretFieldMissingError: it has no such field, or has fields and none was named.
+            CloacinaError: see `value`.
+        """
+        return part_of(name, self.value(name).parts, field)
+
+    def value(self, name: str) -> SecretValue:
         """Return the value of a secret: the same in all of the attempt.
 
         Raises:
@@ -85,7 +96,7 @@ class AttemptSecrets:
                 self._keep(name, self._asked(name))
             return self._values[name]
 
-    def _asked(self, name: str) -> str:
+    def _asked(self, name: str) -> SecretValue:
         try:
             return self._read(name)
         except (SecretMissingError, SecretUnavailableError) as error:
@@ -94,11 +105,12 @@ class AttemptSecrets:
             # A failure keeps the message only, and who reads it is to know what to do.
             raise type(error)(f"{error.message}; {error.hint}") from error
 
-    def _keep(self, name: str, value: str) -> None:
+    def _keep(self, name: str, value: SecretValue) -> None:
         """Keep a value, and have it taken out of all that is told from now on."""
         from cloacina_core.engine.redaction import Redactor  # noqa: PLC0415 - few attempts ask
 
-        self._redactor = Redactor({**self._values, name: value})
+        self._guarded |= value.guarded(name)
+        self._redactor = Redactor(self._guarded)
         self._sink.guard(self._redactor)
         self._values[name] = value
 

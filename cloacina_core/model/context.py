@@ -12,6 +12,7 @@ from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode,
 from cloacina_core.foundation.names import instance_name
 from cloacina_core.model.child import Child, ChildResult, raise_failed
 from cloacina_core.model.release import Release
+from cloacina_core.model.secret import WHOLE, part_of
 from cloacina_core.model.spilled import Encoded, has_text, text_of
 from cloacina_core.model.typed import convert, to_json
 from cloacina_core.model.wait import Waits
@@ -62,7 +63,7 @@ def _never() -> bool:
     return False
 
 
-def no_secret(name: str) -> str:
+def no_secret(name: str, _field: str | None = None) -> str:
     """Know no secret: there is no store."""
     raise SecretMissingError(
         f"there is no secret {name!r} outside of a run",
@@ -70,8 +71,13 @@ def no_secret(name: str) -> str:
     )
 
 
-def _given_secret(secrets: Mapping[str, str], name: str) -> str:
-    return secrets[name] if name in secrets else no_secret(name)
+def _given_secret(
+    secrets: Mapping[str, str | Mapping[str, str]], name: str, field: str | None = None
+) -> str:
+    if name not in secrets:
+        return no_secret(name)
+    given = secrets[name]
+    return part_of(name, {WHOLE: given} if isinstance(given, str) else given, field)
 
 
 def no_child(run_id: RunId) -> ChildResult:
@@ -99,8 +105,8 @@ class TaskInfo:
     """How the task waits; None outside of a run."""
     child: Callable[[RunId], ChildResult] = no_child
     """Reads a run that the task asked for and that has ended."""
-    secret: Callable[[str], str] = no_secret
-    """Returns the value of a secret that the workflow declares."""
+    secret: Callable[[str, str | None], str] = no_secret
+    """Returns the value of a secret that the workflow declares, or of one of its fields."""
 
     @property
     def idempotency_token(self) -> str:
@@ -175,7 +181,7 @@ class Context(MutableMapping[str, JsonValue]):
         info: TaskInfo | None = None,
         item: JsonValue = _NO_ITEM,
         index: int | None = None,
-        secrets: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str | Mapping[str, str]] | None = None,
     ) -> None:
         """Make a context, as tests do.
 
@@ -185,7 +191,7 @@ class Context(MutableMapping[str, JsonValue]):
             info: whose context it is.
             item: what the instance of a mapped task is for.
             index: where in the list the item stands; 0 unless told.
-            secrets: the values of secrets, by name.
+            secrets: the values of secrets, by name; of those with fields, by field.
         """
         self.params = params if isinstance(params, Params) else Params(params or {})
         self.info = info or TaskInfo()
@@ -368,7 +374,7 @@ class Context(MutableMapping[str, JsonValue]):
         """Whether the attempt is to end (cancel, deadline): a long task should stop then."""
         return self.info.cancelled()
 
-    def secret(self, name: str) -> str:
+    def secret(self, name: str, *, field: str | None = None) -> str:
         """Return the value of a secret that the workflow declares: `Workflow(..., secrets=[...])`.
 
         It is taken out of what the attempt prints, logs and fails with. It must not be handed on:
@@ -376,12 +382,14 @@ class Context(MutableMapping[str, JsonValue]):
 
         Args:
             name: as the operator set it, with `cloacina secret set`.
+            field: which of its fields, when it has some, as `"password"`.
 
         Raises:
             CloacinaError: the workflow doesn't declare it (`secret-not-declared`), nobody has set
-                it (`secret-missing`), or it can't be opened now (`secret-unavailable`).
+                it (`secret-missing`), it has no such field, or has fields and none was named
+                (`secret-field-missing`), or it can't be opened now (`secret-unavailable`).
         """
-        return self.info.secret(name)
+        return self.info.secret(name, field)
 
     def sleep(self, duration: timedelta) -> None:
         """Wait without taking a slot: the task is called again from its beginning afterwards.

@@ -1,7 +1,7 @@
 """A thin adapter for asyncio: the same secrets, awaited."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cloacina_core.model.secret import Rotation, SecretInfo
 from cloacina_core.runtime.secrets import Secrets
@@ -13,9 +13,11 @@ class AsyncSecrets:
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
 
-    async def set(self, name: str, value: str) -> tuple[SecretInfo, bool]:
+    async def set(
+        self, name: str, value: str | Mapping[str, str], *, public: Iterable[str] = ()
+    ) -> tuple[SecretInfo, bool]:
         """Keep a secret, sealed, see `Secrets.set`."""
-        return await asyncio.to_thread(self._secrets.set, name, value)
+        return await asyncio.to_thread(self._secrets.set, name, value, public=public)
 
     async def get(self, name: str) -> SecretInfo:
         """Return what is known of a secret, see `Secrets.get`."""

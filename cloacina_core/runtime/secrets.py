@@ -2,11 +2,11 @@
 
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cloacina_core.foundation.user import who_asks
-from cloacina_core.model.secret import Rotation, SecretInfo
+from cloacina_core.model.secret import Rotation, SecretInfo, SecretValue
 from cloacina_core.runtime.view import StoreView
 
 if TYPE_CHECKING:
@@ -31,14 +31,19 @@ class Secrets:
         """Return the secrets of a view's store, sealed with the keys that its settings name."""
         return cls(OpenedOnce(view))
 
-    def set(self, name: str, value: str) -> tuple[SecretInfo, bool]:
+    def set(
+        self, name: str, value: str | Mapping[str, str], *, public: Iterable[str] = ()
+    ) -> tuple[SecretInfo, bool]:
         """Keep a secret, sealed; setting the same value again changes nothing.
 
         Tasks that ask from now on get the new value, whenever their runs began.
 
         Args:
             name: what tasks ask for.
-            value: text of at least 8 characters, and at most 64 KiB.
+            value: text of at least 8 characters; or several, by the names of fields. At most
+                64 KiB in all.
+            public: fields that are no secret by themselves, such as a user or a host: they aren't
+                taken out of what tasks say, and may be short.
 
         Returns:
             What is known of it, and whether it changed.
@@ -48,7 +53,7 @@ class Secrets:
             SecretKeyRefusedError: the master keys can't be used.
             SecretUnavailableError: the key of what is stored is lost, and there is no other.
         """
-        return self._vault().set(name, value, self._by())
+        return self._vault().set(name, SecretValue.checked(value, public), self._by())
 
     def get(self, name: str) -> SecretInfo:
         """Return what is known of a secret. Its value is not.
@@ -106,7 +111,7 @@ class OpenedOnce:
                 self._opened = Vault(store, self._view.secret_keys(), secrets.token_bytes)
             return self._opened
 
-    def read(self, name: str) -> str:
+    def read(self, name: str) -> SecretValue:
         """Return the value of a secret, for a task that may have it.
 
         Raises:

@@ -576,6 +576,8 @@ secrets = Table(
     Column("name", String(100), primary_key=True),
     # That of the store's secrets, when this one was last set.
     Column("revision", BigInteger, nullable=False),
+    # Their names, which have no commas, between commas; empty when it has none.
+    Column("fields", Text, nullable=False),
     Column("key_id", String(16), nullable=False),
     Column("nonce", LargeBinary, nullable=False),
     Column("ciphertext", LargeBinary, nullable=False),

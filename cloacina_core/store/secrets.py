@@ -59,6 +59,7 @@ class Put:
     """What is to be kept in place of what was there."""
 
     revision: int
+    fields: tuple[str, ...]
     sealed: Sealed
     inventory: Sealed
 
@@ -98,6 +99,7 @@ class SecretStore:
             self._use(connection, put.sealed.key_id, now)
             values = {
                 "revision": put.revision,
+                "fields": ",".join(put.fields),
                 **_columns(put.sealed),
                 "set_by": by,
                 "set_at": now,
@@ -291,6 +293,7 @@ def _stored(row: Row[Any]) -> StoredSecret:
         key_id=row.key_id,
         set_by=row.set_by,
         set_at=from_micros(row.set_at),
+        fields=tuple(filter(None, row.fields.split(","))),
     )
     inventory = (
         Sealed(row.inventory_key_id, bytes(row.inventory_nonce), bytes(row.inventory_ciphertext))

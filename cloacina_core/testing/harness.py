@@ -22,7 +22,7 @@ from cloacina_core.engine.spilling import Spill
 from cloacina_core.errors import CloacinaError, InputError, SecretMissingError, UnknownRunError
 from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
-from cloacina_core.model.secret import check_secret_name, check_secret_value
+from cloacina_core.model.secret import SecretValue, check_secret_name
 from cloacina_core.model.status import TaskStatus
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.runtime.children import read_child
@@ -98,7 +98,7 @@ class WorkflowHarness:
             max_spilled_bytes=_DEFAULTS.max_spilled_bytes,
         )
         self._children = ChildRuns({}, self._library)
-        self._secrets: Mapping[str, str] = {}
+        self._secrets: Mapping[str, SecretValue] = {}
 
     def close(self) -> None:
         """Let go of the store."""
@@ -126,7 +126,7 @@ class WorkflowHarness:
         signals: Iterable[Signal] = (),
         sent_events: Iterable[Sent] = (),
         children: Mapping[str, ChildRun] | None = None,
-        secrets: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str | Mapping[str, str] | SecretValue] | None = None,
     ) -> HarnessResult:
         """Run the workflow until it has ended. A failed run is a result, not an exception.
 
@@ -151,7 +151,8 @@ class WorkflowHarness:
                 place is the context that such a run leaves, and an exception what it fails with.
             secrets: the values of secrets, by name. As in production, a task is given those that
                 its workflow declares, and they are taken out of what it says. What couldn't be set
-                can't be given: a value has 8 characters or more.
+                can't be given: a value has 8 characters or more. A secret with fields is a mapping,
+                or a `SecretValue` when some of them are public.
 
         Raises:
             ParamsError: the params don't fit.
@@ -169,7 +170,7 @@ class WorkflowHarness:
         mail: list[Signal | Sent] = [*signals, *sent_events]
         mailbox = Mailbox(mail, clock=self.clock, database=self._database, ids=self._ids)
         given = (secrets or {}).items()
-        self._secrets = {check_secret_name(name): check_secret_value(one) for name, one in given}
+        self._secrets = {check_secret_name(name): _checked(one) for name, one in given}
         began = self.clock.now()
         capture = Capture(pass_on=True)
         capture.start()
@@ -235,7 +236,7 @@ class WorkflowHarness:
         self._ownership.register(engine.id, version("cloacina"))
         return SteppedEngine(engine, executor, self.clock, disturbances, mailbox)
 
-    def _secret(self, name: str) -> str:
+    def _secret(self, name: str) -> SecretValue:
         """Return the value of a secret, as the test gave it."""
         if name not in self._secrets:
             raise SecretMissingError(f"there is no secret {name!r}: give secrets={{{name!r}: ...}}")
@@ -304,7 +305,7 @@ def run_workflow(  # noqa: PLR0913 - those of a harness and its run; all but two
     signals: Iterable[Signal] = (),
     sent_events: Iterable[Sent] = (),
     children: Mapping[str, ChildRun] | None = None,
-    secrets: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str | Mapping[str, str] | SecretValue] | None = None,
     clock: FrozenClock | None = None,
 ) -> HarnessResult:
     """Run a workflow once, in memory, and return how it ended.
@@ -323,6 +324,10 @@ def run_workflow(  # noqa: PLR0913 - those of a harness and its run; all but two
             children=children,
             secrets=secrets,
         )
+
+
+def _checked(value: str | Mapping[str, str] | SecretValue) -> SecretValue:
+    return value if isinstance(value, SecretValue) else SecretValue.checked(value)
 
 
 def _refuse_unreached(crashes: Crashes) -> None:

@@ -259,7 +259,7 @@ class Conversation:
             if what == "put":
                 return {"digest": self._put(_text(message["text"]))}
             if what == "secret":
-                return {"value": self._secrets.get(_text(message["name"]))}
+                return {"value": self._secrets.value(_text(message["name"])).to_json()}
             if message["run_id"] not in self._children:
                 raise FrameError("it asked for a run that isn't its own")
             return {"child": child_to_json(self._child(RunId(message["run_id"])))}

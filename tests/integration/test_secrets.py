@@ -27,6 +27,7 @@ from cloacina_core.errors import (
     SecretUnavailableError,
 )
 from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.model.secret import SecretValue
 from cloacina_core.services.secrets.key_files import KeyFile, KeyVariable
 from cloacina_core.services.secrets.vault import Vault
 from cloacina_core.store import schema
@@ -36,6 +37,7 @@ from cloacina_core.store.secrets import SecretStore
 
 VALUE, OTHER = "correct horse battery staple", "another value altogether"
 BY = "ann@host"
+plain = SecretValue.checked
 SECRETS, KEYS, INVENTORY = schema.secrets, schema.secret_keys, schema.secret_inventory
 
 ROTATE_UNTIL_KILLED = """
@@ -134,28 +136,51 @@ def is_refused(vault: Vault, name: str) -> bool:
 
 
 def test_what_is_set_is_read(vault: Vault, open_vault: Callable[[], Vault]):
-    info, has_changed = vault.set("crm", VALUE, BY)
+    info, has_changed = vault.set("crm", plain(VALUE), BY)
 
     assert has_changed
     assert (info.name, info.revision, info.set_by) == ("crm", 1, BY)
-    assert open_vault().read("crm") == VALUE
+    assert open_vault().read("crm") == plain(VALUE)
 
 
 def test_another_value_is_another_revision(vault: Vault):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
 
-    info, has_changed = vault.set("crm", OTHER, "bob@host")
+    info, has_changed = vault.set("crm", plain(OTHER), "bob@host")
 
     assert has_changed
     assert (info.revision, info.set_by) == (2, "bob@host")
-    assert vault.read("crm") == OTHER
+    assert vault.read("crm") == plain(OTHER)
+
+
+def test_fields_are_kept_together(vault: Vault, open_vault: Callable[[], Vault]):
+    value = SecretValue.checked({"user": "ann", "password": VALUE}, public=["user"])
+
+    info, _ = vault.set("crm", value, BY)
+
+    assert info.fields == ("password", "user")
+    assert open_vault().read("crm") == value
+    assert vault.set("crm", value, BY)[1] is False
+    vault.rotate()
+    assert open_vault().read("crm") == value
+    assert vault.set("crm", plain(VALUE), BY)[0].fields == ()
+
+
+@pytest.mark.parametrize("fields", ["", "password", "host,password,user"])
+def test_fields_that_were_changed_in_the_table_open_nothing(
+    vault: Vault, database: Database, fields: str
+):
+    vault.set("crm", SecretValue.checked({"user": OTHER, "password": VALUE}), BY)
+    change(database, "crm", fields=fields)
+
+    assert is_refused(vault, "crm")
 
 
 def test_the_same_value_again_changes_nothing(vault: Vault, database: Database):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     before = row(database, "crm")
 
-    info, has_changed = vault.set("crm", VALUE, "bob@host")
+    info, has_changed = vault.set("crm", plain(VALUE), "bob@host")
 
     assert not has_changed
     assert info.set_by == BY
@@ -163,7 +188,7 @@ def test_the_same_value_again_changes_nothing(vault: Vault, database: Database):
 
 
 def test_a_secret_that_was_deleted_is_gone(vault: Vault):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
 
     vault.delete("crm")
 
@@ -174,7 +199,7 @@ def test_a_secret_that_was_deleted_is_gone(vault: Vault):
 
 
 def test_a_slip_in_a_name_is_pointed_out(vault: Vault):
-    vault.set("crm-password", VALUE, BY)
+    vault.set("crm-password", plain(VALUE), BY)
 
     with pytest.raises(SecretMissingError) as caught:
         vault.read("crm-pasword")
@@ -183,7 +208,7 @@ def test_a_slip_in_a_name_is_pointed_out(vault: Vault):
 
 @pytest.mark.parametrize("part", ["nonce", "ciphertext", "revision"])
 def test_what_was_changed_in_the_table_is_not_opened(vault: Vault, database: Database, part: str):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     was = row(database, "crm")[part]
     change(database, "crm", **{part: was + 1 if part == "revision" else was[:-1] + b"\0"})
 
@@ -192,8 +217,8 @@ def test_what_was_changed_in_the_table_is_not_opened(vault: Vault, database: Dat
 
 
 def test_rows_that_were_swapped_are_not_opened(vault: Vault, database: Database):
-    vault.set("crm", VALUE, BY)
-    vault.set("db", OTHER, BY)
+    vault.set("crm", plain(VALUE), BY)
+    vault.set("db", plain(OTHER), BY)
     one, other = row(database, "crm"), row(database, "db")
     sealed = ("nonce", "ciphertext")
     change(database, "crm", **{part: other[part] for part in sealed})
@@ -205,7 +230,7 @@ def test_rows_that_were_swapped_are_not_opened(vault: Vault, database: Database)
 
 
 def test_a_row_that_was_renamed_is_not_opened(vault: Vault, database: Database):
-    vault.set("harmless", VALUE, BY)
+    vault.set("harmless", plain(VALUE), BY)
     change(database, "harmless", name="crm")
 
     with pytest.raises(SecretUnavailableError, match="what is stored was changed"):
@@ -213,9 +238,9 @@ def test_a_row_that_was_renamed_is_not_opened(vault: Vault, database: Database):
 
 
 def test_an_earlier_value_put_back_is_not_opened(vault: Vault, database: Database):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     before = row(database, "crm")
-    vault.set("crm", OTHER, BY)
+    vault.set("crm", plain(OTHER), BY)
     change(database, "crm", nonce=before["nonce"], ciphertext=before["ciphertext"])
 
     with pytest.raises(SecretUnavailableError, match="what is stored was changed"):
@@ -223,9 +248,9 @@ def test_an_earlier_value_put_back_is_not_opened(vault: Vault, database: Databas
 
 
 def test_a_whole_row_of_an_earlier_value_put_back_is_not_opened(vault: Vault, database: Database):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     before = saved(database, SECRETS)
-    vault.set("crm", OTHER, BY)
+    vault.set("crm", plain(OTHER), BY)
 
     put_back(database, before)
 
@@ -233,7 +258,7 @@ def test_a_whole_row_of_an_earlier_value_put_back_is_not_opened(vault: Vault, da
 
 
 def test_a_row_that_was_deleted_and_put_back_is_not_opened(vault: Vault, database: Database):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     before = saved(database, SECRETS)
     vault.delete("crm")
 
@@ -243,45 +268,45 @@ def test_a_row_that_was_deleted_and_put_back_is_not_opened(vault: Vault, databas
 
 
 def test_a_revision_is_never_given_again(vault: Vault, database: Database):
-    given = [vault.set("crm", VALUE, BY)[0].revision]
+    given = [vault.set("crm", plain(VALUE), BY)[0].revision]
     for value in (VALUE, OTHER, VALUE):
         before = saved(database, SECRETS)
         vault.delete("crm")
-        given.append(vault.set("crm", value, BY)[0].revision)
+        given.append(vault.set("crm", plain(value), BY)[0].revision)
         put_back(database, before)
         assert is_refused(vault, "crm")
-        vault.set("crm", f"{value}, again", BY)
+        vault.set("crm", plain(f"{value}, again"), BY)
 
     assert given == sorted(set(given))
 
 
 def test_an_inventory_put_back_opens_nothing_that_changed_since(vault: Vault, database: Database):
-    vault.set("crm", VALUE, BY)
-    vault.set("db", OTHER, BY)
+    vault.set("crm", plain(VALUE), BY)
+    vault.set("db", plain(OTHER), BY)
     before = saved(database, INVENTORY)
-    vault.set("crm", OTHER, BY)
+    vault.set("crm", plain(OTHER), BY)
 
     put_back(database, before)
 
     assert is_refused(vault, "crm")
-    assert vault.read("db") == OTHER
+    assert vault.read("db") == plain(OTHER)
 
 
 def test_without_the_inventory_nothing_is_opened_or_set(vault: Vault, database: Database):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     put_back(database, [(INVENTORY, [])])
 
     assert is_refused(vault, "crm")
     with pytest.raises(
         SecretUnavailableError, match="inventory of 1 secrets can't be opened"
     ) as no:
-        vault.set("db", OTHER, BY)
+        vault.set("db", plain(OTHER), BY)
     assert "delete all secrets, and set them anew" in str(no.value.hint)
 
 
 @pytest.mark.parametrize("part", ["nonce", "ciphertext"])
 def test_an_inventory_that_was_changed_opens_nothing(vault: Vault, database: Database, part: str):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     ((_, (row,)),) = saved(database, INVENTORY)
     put_back(database, [(INVENTORY, [{**row, part: row[part][:-1] + bytes([row[part][-1] ^ 1])}])])
 
@@ -289,10 +314,10 @@ def test_an_inventory_that_was_changed_opens_nothing(vault: Vault, database: Dat
 
 
 def test_a_new_inventory_takes_no_row_of_the_one_before(vault: Vault, database: Database):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     before = saved(database, SECRETS)
     put_back(database, [(SECRETS, []), (INVENTORY, [])])  # then the operator sets all anew
-    assert vault.set("crm", OTHER, BY)[0].revision == before[0][1][0]["revision"]
+    assert vault.set("crm", plain(OTHER), BY)[0].revision == before[0][1][0]["revision"]
 
     put_back(database, before)
 
@@ -302,10 +327,10 @@ def test_a_new_inventory_takes_no_row_of_the_one_before(vault: Vault, database: 
 def test_a_row_of_another_store_with_the_same_key_is_not_opened(
     vault: Vault, database: Database, path: Path, tmp_path: Path
 ):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     with closing(Database(f"sqlite:///{tmp_path / 'other.db'}", SystemClock())) as elsewhere:
         other = Vault(SecretStore(elsewhere), KeyFile(path), secrets.token_bytes)
-        other.set("crm", OTHER, BY)
+        other.set("crm", plain(OTHER), BY)
         carried = saved(elsewhere, SECRETS)
 
     put_back(database, carried)
@@ -314,34 +339,34 @@ def test_a_row_of_another_store_with_the_same_key_is_not_opened(
 
 
 def test_the_whole_store_put_back_is_what_it_was(vault: Vault, database: Database):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     backup = saved(database, SECRETS, INVENTORY)
-    vault.set("crm", OTHER, BY)
+    vault.set("crm", plain(OTHER), BY)
 
     put_back(database, backup)
 
-    assert vault.read("crm") == VALUE
+    assert vault.read("crm") == plain(VALUE)
 
 
 def test_after_the_loss_of_the_key_all_can_be_deleted_and_set_anew(
     vault: Vault, open_vault: Callable[[], Vault], path: Path
 ):
-    vault.set("crm", VALUE, BY)
-    vault.set("db", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
+    vault.set("db", plain(VALUE), BY)
     path.unlink()
 
     for name in ("crm", "db"):
         open_vault().delete(name)
-    open_vault().set("crm", OTHER, BY)
+    open_vault().set("crm", plain(OTHER), BY)
 
-    assert open_vault().read("crm") == OTHER
+    assert open_vault().read("crm") == plain(OTHER)
     assert open_vault().rotate().is_dropped
 
 
 def test_an_inventory_of_nothing_whose_key_is_lost_does_not_stop_a_rotation(
     vault: Vault, open_vault: Callable[[], Vault], database: Database, path: Path
 ):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     vault.delete("crm")
     path.unlink()
 
@@ -351,7 +376,7 @@ def test_an_inventory_of_nothing_whose_key_is_lost_does_not_stop_a_rotation(
 
 
 def test_a_row_of_an_unknown_key_names_it(vault: Vault, database: Database, path: Path):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     change(database, "crm", key_id="0123456789abcdef")
 
     with pytest.raises(SecretUnavailableError) as caught:
@@ -360,7 +385,7 @@ def test_a_row_of_an_unknown_key_names_it(vault: Vault, database: Database, path
 
 
 def test_a_wrong_key_file_opens_nothing(vault: Vault, open_vault: Callable[[], Vault], path: Path):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     path.unlink()
     KeyFile(path).add(b"x" * 32, before=None)
 
@@ -371,11 +396,11 @@ def test_a_wrong_key_file_opens_nothing(vault: Vault, open_vault: Callable[[], V
 def test_a_lost_key_is_not_made_anew_while_something_is_sealed_with_it(
     vault: Vault, open_vault: Callable[[], Vault], path: Path
 ):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     path.unlink()
 
     with pytest.raises(SecretUnavailableError, match="there is no master key") as caught:
-        open_vault().set("db", OTHER, BY)
+        open_vault().set("db", plain(OTHER), BY)
     assert "restore the key" in str(caught.value.hint)
     assert not path.exists()
 
@@ -383,13 +408,13 @@ def test_a_lost_key_is_not_made_anew_while_something_is_sealed_with_it(
 def test_a_key_file_that_others_may_read_opens_nothing(
     vault: Vault, open_vault: Callable[[], Vault], path: Path
 ):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     path.chmod(0o644)
 
     with pytest.raises(SecretUnavailableError, match="has mode 0644"):
         open_vault().read("crm")
     with pytest.raises(SecretKeyRefusedError, match="has mode 0644"):
-        open_vault().set("db", OTHER, BY)
+        open_vault().set("db", plain(OTHER), BY)
 
 
 def test_a_rotation_seals_everything_anew(
@@ -397,7 +422,7 @@ def test_a_rotation_seals_everything_anew(
 ):
     monkeypatch.setattr(stored, "BATCH", 3)
     for number in range(10):
-        vault.set(f"secret-{number}", f"{VALUE} {number}", BY)
+        vault.set(f"secret-{number}", plain(f"{VALUE} {number}"), BY)
     (old,) = key_ids(database)
 
     done = vault.rotate()
@@ -406,39 +431,39 @@ def test_a_rotation_seals_everything_anew(
     assert key_ids(database) == {done.key_id}
     assert len(KeyFile(path).read()) == 1
     for number in range(10):
-        assert vault.read(f"secret-{number}") == f"{VALUE} {number}"
+        assert vault.read(f"secret-{number}") == plain(f"{VALUE} {number}")
         assert vault.get(f"secret-{number}").revision == number + 1
 
 
 def test_engines_that_have_the_old_key_go_on_reading(vault: Vault, open_vault: Callable[[], Vault]):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     engine = open_vault()
     engine.read("crm")
 
     vault.rotate()
     vault.rotate()
 
-    assert engine.read("crm") == VALUE
+    assert engine.read("crm") == plain(VALUE)
 
 
 def test_secrets_are_read_and_set_while_keys_change(vault: Vault, open_vault: Callable[[], Vault]):
     for number in range(5):
-        vault.set(f"secret-{number}", f"{VALUE} {number}", BY)
+        vault.set(f"secret-{number}", plain(f"{VALUE} {number}"), BY)
     is_over = threading.Event()
 
     def read() -> None:
         engine = open_vault()
         while not is_over.is_set():
             for number in range(5):
-                assert engine.read(f"secret-{number}") == f"{VALUE} {number}"
+                assert engine.read(f"secret-{number}") == plain(f"{VALUE} {number}")
 
     def write() -> None:
         writer = open_vault()
         for number in itertools.count():
             if is_over.is_set():
                 return
-            writer.set("written", f"{VALUE} {number}", BY)
-            assert writer.read("written") == f"{VALUE} {number}"
+            writer.set("written", plain(f"{VALUE} {number}"), BY)
+            assert writer.read("written") == plain(f"{VALUE} {number}")
 
     def rotate() -> None:
         for _ in range(4):
@@ -467,34 +492,34 @@ def test_a_rotation_that_was_killed_is_gone_on_with(
     times: int,
 ):
     for number in range(5):
-        vault.set(f"secret-{number}", VALUE, BY)
+        vault.set(f"secret-{number}", plain(VALUE), BY)
     url = database.url.render_as_string(hide_password=False)
     program = [sys.executable, "-c", ROTATE_UNTIL_KILLED, url, str(path), step, str(times)]
     killed = subprocess.run(program, check=False, timeout=PATIENCE)
     assert killed.returncode == -signal.SIGKILL
 
     for number in range(5):
-        assert open_vault().read(f"secret-{number}") == VALUE
+        assert open_vault().read(f"secret-{number}") == plain(VALUE)
     done = open_vault().rotate()
 
     assert key_ids(database) == {done.key_id}
     assert len(KeyFile(path).read()) == 1
     for number in range(5):
-        assert open_vault().read(f"secret-{number}") == VALUE
+        assert open_vault().read(f"secret-{number}") == plain(VALUE)
 
 
 def test_a_secret_that_can_not_be_opened_keeps_every_key(
     vault: Vault, open_vault: Callable[[], Vault], database: Database, path: Path
 ):
-    vault.set("crm", VALUE, BY)
-    vault.set("broken", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
+    vault.set("broken", plain(VALUE), BY)
     change(database, "broken", ciphertext=b"x" * 40)
 
     with pytest.raises(SecretUnavailableError, match="can't be opened: broken"):
         vault.rotate()
 
     assert len(KeyFile(path).read()) == 2
-    assert open_vault().read("crm") == VALUE
+    assert open_vault().read("crm") == plain(VALUE)
     vault.delete("broken")
     assert vault.rotate().is_dropped
     assert len(KeyFile(path).read()) == 1
@@ -503,21 +528,21 @@ def test_a_secret_that_can_not_be_opened_keeps_every_key(
 def test_nothing_is_sealed_with_a_key_that_was_retired(
     vault: Vault, database: Database, path: Path
 ):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     (old,) = KeyFile(path).read()
     vault.rotate()
-    path.unlink()
-    KeyFile(path).add(old, before=None)  # from a backup
+    (new,) = KeyFile(path).read()
+    KeyFile(path).add(old, before=new)  # from a backup
 
     with pytest.raises(SecretKeyRefusedError, match="was retired"):
-        vault.set("db", OTHER, BY)
+        vault.set("db", plain(OTHER), BY)
 
 
 def test_keys_in_the_environment_are_changed_by_the_operator(database: Database):
     first, second = (base64.b64encode(bytes([n]) * 32).decode() for n in range(2))
     environ = {"KEYS": first}
     vault = Vault(SecretStore(database), KeyVariable(environ, "KEYS"), secrets.token_bytes)
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
     (old,) = key_ids(database)
 
     with pytest.raises(ConfigurationError, match="environment variable KEYS"):
@@ -527,7 +552,7 @@ def test_keys_in_the_environment_are_changed_by_the_operator(database: Database)
     environ["KEYS"] = second
 
     assert (done.resealed, done.retired, done.is_dropped) == (1, (old,), False)
-    assert vault.read("crm") == VALUE
+    assert vault.read("crm") == plain(VALUE)
 
 
 @pytest.fixture
@@ -562,11 +587,52 @@ def test_the_command_line_keeps_what_is_in_a_file(cli: Callable[..., Result], tm
     assert json.loads(cli("set", "crm", value=VALUE.encode()).stdout)["changed"] is False
 
 
+def test_the_command_line_keeps_fields(cli: Callable[..., Result]):
+    given = json.dumps({"user": "ann", "password": VALUE}).encode()
+
+    done = cli("set", "crm", "--fields", "--public", "user", value=given)
+
+    assert json.loads(done.stdout)["fields"] == ["password", "user"]
+    again = cli("set", "crm", "--fields", "--public", "user", value=given)
+    assert json.loads(again.stdout)["changed"] is False
+    assert json.loads(cli("show", "crm").stdout)["fields"] == ["password", "user"]
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (f'{{"user": "ann", "password": "{VALUE}"}}', "field 'user' has 3 characters"),
+        (f'{{"password": "{VALUE}", "password": "{OTHER}"}}', "has a field twice"),
+        (f'{{"password": "{VALUE}"', "isn't a JSON object"),
+        (f'["{VALUE}"]', "isn't a JSON object"),
+        (f'{{"password": ["{VALUE}"]}}', "field 'password' is text, not list"),
+        ("{}", "has 0 fields"),
+    ],
+)
+def test_fields_that_can_not_be_kept_are_refused_and_not_quoted(
+    cli: Callable[..., Result], given: str, reason: str
+):
+    done = cli("set", "crm", "--fields", value=given.encode())
+
+    assert done.exit_code == 2
+    assert reason in json.loads(done.stderr)["error"]["message"]
+    assert VALUE not in done.output
+    assert OTHER not in done.output
+
+
 def test_the_command_line_takes_no_value_as_an_argument(cli: Callable[..., Result]):
     for done in (cli("set", "crm", VALUE), cli("set", "crm", *VALUE.split())):
         assert done.exit_code == 2
         assert "a value is no argument" in done.output
         assert not any(word in done.output for word in VALUE.split())
+
+
+@pytest.mark.parametrize("option", ["--fields=password={}", "--field=password={}"])
+def test_a_value_in_an_option_is_refused_and_not_quoted(cli: Callable[..., Result], option: str):
+    done = cli("set", "crm", option.format(VALUE))
+
+    assert done.exit_code == 2
+    assert VALUE not in done.output
 
 
 @pytest.mark.parametrize("value", [b"tiny", b"\xff\xfe not text", b"x" * 70_000, b""])
@@ -620,7 +686,7 @@ def test_the_doctor_finds_secrets_that_can_not_be_opened(
 
 
 def test_nothing_of_a_value_is_in_the_database(vault: Vault, database: Database):
-    vault.set("crm", VALUE, BY)
+    vault.set("crm", plain(VALUE), BY)
 
     with database.read() as connection:
         rows = connection.execute(text("SELECT * FROM secrets")).all()

@@ -38,7 +38,7 @@ def leak(function: Callable[[Context], object]) -> Task[[Context], object]:
 
 
 def both(context: Context) -> list[str]:
-    return [context.secret(name) for name in SECRETS]
+    return [context.secret("canary"), context.secret("token", field="key")]
 
 
 @leak
@@ -106,11 +106,11 @@ def fails_by_name(context: Context) -> None:
 
 @leak
 def fails_at_length(context: Context) -> None:
-    value = context.secret("token")
+    value = context.secret("token", field="key")
     raise ValueError("x" * 9_995 + value + " ".join(both(context) * 2_000))
 
 
-@leaks.task(on_failure=lambda context, error: 1 / context.secret("token"))  # type: ignore[operator]
+@leaks.task(on_failure=lambda context, error: 1 / context.secret("token", field="key"))  # type: ignore[operator]
 def calls_back(context: Context) -> None:
     raise ValueError("harmless")
 
@@ -137,7 +137,7 @@ def returns_deep(context: Context) -> dict[str, object]:
 
 @leak
 def returns_as_a_key(context: Context) -> dict[str, object]:
-    return {context.secret("token"): 1}
+    return {context.secret("token", field="key"): 1}
 
 
 @leak
@@ -157,7 +157,7 @@ def gives_in_the_context(context: Context) -> None:
 
 @leak
 def runs_by_name(context: Context) -> None:
-    context.run_workflow(context.secret("token"))
+    context.run_workflow(context.secret("token", field="key"))
 
 
 @leak
@@ -195,7 +195,7 @@ def leaves_files(context: Context) -> None:
 
 @processes.task
 def sets_variables(context: Context) -> None:
-    os.environ["PASSWORD"] = context.secret("token")
+    os.environ["PASSWORD"] = context.secret("token", field="key")
 
 
 @processes.task
@@ -207,7 +207,7 @@ def asks_for_more(context: Context) -> None:
 
 @processes.task
 def crashes(context: Context) -> None:
-    print("about to crash with", context.secret("token"))
+    print("about to crash with", context.secret("token", field="key"))
     os._exit(3)
 
 

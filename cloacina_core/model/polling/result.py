@@ -63,22 +63,22 @@ class Poll:
         trigger: str,
         cursor: JsonValue = None,
         *,
-        secret: Callable[[str], str] = no_secret,
+        secret: Callable[[str, str | None], str] = no_secret,
     ) -> None:
         """Make one, as tests do.
 
         Args:
             trigger: the name of the trigger.
             cursor: what the poll before left.
-            secret: returns the value of a secret.
+            secret: returns the value of a secret, or of one of its fields.
         """
         self.trigger = trigger
         self.cursor = cursor
         self._secret = secret
 
-    def secret(self, name: str) -> str:
+    def secret(self, name: str, *, field: str | None = None) -> str:
         """Return the value of a secret that the workflow declares; see `Context.secret`."""
-        return self._secret(name)
+        return self._secret(name, field)
 
 
 class PollResultError(TypeError):

@@ -108,12 +108,12 @@ class _Coroutine:
 
 
 def _poll(trigger: Trigger, context: Context) -> dict[str, Any]:
-    poll = Poll(trigger.name, context.get("cursor"), secret=context.secret)
+    poll = Poll(trigger.name, context.get("cursor"), secret=context.info.secret)
     return told_by(trigger.function(*_arguments(trigger, poll)), poll)
 
 
 async def _async_poll(trigger: Trigger, context: Context) -> dict[str, Any]:
-    poll = Poll(trigger.name, context.get("cursor"), secret=context.secret)
+    poll = Poll(trigger.name, context.get("cursor"), secret=context.info.secret)
     returned: Any = trigger.function(*_arguments(trigger, poll))
     return told_by(await returned, poll)
 

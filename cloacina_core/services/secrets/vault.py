@@ -17,8 +17,8 @@ from cloacina_core.errors import SecretKeyRefusedError, SecretUnavailableError
 from cloacina_core.model.secret import (
     Rotation,
     SecretInfo,
+    SecretValue,
     check_secret_name,
-    check_secret_value,
 )
 from cloacina_core.plugin.interfaces import SecretKeys
 from cloacina_core.services.secrets.inventory import Inventory
@@ -63,24 +63,23 @@ class Vault:
         self._chance = chance
         self._known: Mapping[str, MasterKey] = {}
 
-    def set(self, name: str, value: str, by: str) -> tuple[SecretInfo, bool]:
+    def set(self, name: str, value: SecretValue, by: str) -> tuple[SecretInfo, bool]:
         """Keep a secret; the same value again changes nothing.
 
         Args:
             name: what tasks ask for.
-            value: the value.
+            value: the value, which was checked.
             by: who sets it.
 
         Returns:
             What is known of it, and whether it changed.
 
         Raises:
-            InputError: the name or the value can't be used.
+            InputError: the name can't be used.
             SecretKeyRefusedError: the master keys can't be used.
             SecretUnavailableError: the key of what is there is lost, or it was changed.
         """
         check_secret_name(name)
-        check_secret_value(value)
 
         def put(key: MasterKey) -> tuple[SecretInfo, bool]:
             def seal(found: StoredSecret | None, stored: StoredInventory) -> Put | None:
@@ -90,7 +89,8 @@ class Vault:
                 place = place_of_secret(inventory.store, name, inventory.last)
                 return Put(
                     inventory.last,
-                    key.seal(place, value, self._chance),
+                    value.fields,
+                    key.seal(place, value.to_text(), self._chance),
                     self._sealed_inventory(key, inventory),
                 )
 
@@ -98,7 +98,7 @@ class Vault:
 
         return self._with_first_key(put)
 
-    def read(self, name: str) -> str:
+    def read(self, name: str) -> SecretValue:
         """Return the value of a secret.
 
         Raises:
@@ -209,7 +209,7 @@ class Vault:
                 lost.append(stored.info.name)
                 return None
             place = place_of_secret(inventory.store, stored.info.name, stored.info.revision)
-            return key.seal(place, value, self._chance)
+            return key.seal(place, value.to_text(), self._chance)
 
         def seal_inventory(stored: StoredInventory) -> Sealed | None:
             inventory = self._inventory(stored.sealed)
@@ -290,13 +290,15 @@ class Vault:
     def _sealed_inventory(self, key: MasterKey, inventory: Inventory) -> Sealed:
         return key.seal(PLACE_OF_INVENTORY, inventory.to_text(), self._chance)
 
-    def _opened(self, stored: StoredSecret) -> str | None:
+    def _opened(self, stored: StoredSecret) -> SecretValue | None:
         """Return a value; None when it can't be opened, or isn't the one that is to be there."""
         name, revision = stored.info.name, stored.info.revision
         inventory = self._inventory(stored.inventory)
         if inventory is None or inventory.revisions.get(name) != revision:
             return None
-        return self._text(place_of_secret(inventory.store, name, revision), stored.sealed)
+        text = self._text(place_of_secret(inventory.store, name, revision), stored.sealed)
+        value = None if text is None else SecretValue.of_text(text)
+        return value if value is not None and value.fields == stored.info.fields else None
 
     def _text(self, place: Place, sealed: Sealed) -> str | None:
         """Return a text that was sealed; None when it can't be opened."""

@@ -17,6 +17,7 @@ from cloacina_core.errors import (
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.child import ChildResult
+from cloacina_core.model.secret import SecretValue
 from cloacina_core.worker.channel import Channel
 from cloacina_core.worker.messages import child_of_json
 
@@ -95,14 +96,13 @@ class EngineLink:
         """Read a run that the task asked for and that has ended."""
         return child_of_json(self._ask({"type": "child", "run_id": run_id})["child"])
 
-    def secret(self, name: str) -> str:
+    def secret(self, name: str) -> SecretValue:
         """Ask for the value of a secret.
 
         Raises:
             CloacinaError: it can't be had; of the kind that says why.
         """
-        value: str = self._ask({"type": "secret", "name": name})["value"]
-        return value
+        return SecretValue.of_json(self._ask({"type": "secret", "name": name})["value"])
 
     def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
         with self._receiving:

@@ -287,6 +287,7 @@ def _create_secrets() -> None:
         "secrets",
         sa.Column("name", sa.String(100), nullable=False),
         sa.Column("revision", sa.BigInteger, nullable=False),
+        sa.Column("fields", sa.Text, nullable=False),
         sa.Column("key_id", sa.String(16), nullable=False),
         sa.Column("nonce", sa.LargeBinary, nullable=False),
         sa.Column("ciphertext", sa.LargeBinary, nullable=False),

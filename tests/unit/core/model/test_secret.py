@@ -2,10 +2,16 @@
 
 import pytest
 
-from cloacina_core.errors import DefinitionError, InputError
+from cloacina_core.errors import DefinitionError, InputError, SecretFieldMissingError
 from cloacina_core.model.context import Context
 from cloacina_core.model.definition import WorkflowDefinition
-from cloacina_core.model.secret import MAX_BYTES, check_secret_name, check_secret_value
+from cloacina_core.model.secret import (
+    MAX_BYTES,
+    MAX_FIELDS,
+    SecretValue,
+    check_secret_name,
+    check_secret_value,
+)
 from cloacina_core.model.workflow import Workflow
 
 
@@ -40,6 +46,63 @@ def test_a_value_that_can_not_be_kept_is_refused_and_not_quoted(value: object, r
         check_secret_value(value)
 
     assert "sesame" not in f"{caught.value!r}{caught.value.hint}{caught.value.__cause__}"
+
+
+LONG = "sesame open"
+
+
+@pytest.mark.parametrize(
+    ("value", "public", "reason"),
+    [
+        ({}, [], "has 0 fields"),
+        ({f"f{number}": LONG for number in range(MAX_FIELDS + 1)}, [], f"1 to {MAX_FIELDS} fit"),
+        ({"user": "ann", "password": LONG}, [], "field 'user' has 3 characters"),
+        ({"user": "ann", "password": LONG}, ["host"], "has no field host"),
+        ({"user": "ann"}, ["user"], "all fields are public"),
+        ({"": LONG}, [], "field name '' must be"),
+        ({"a b": LONG}, [], "field name 'a b' must be"),
+        ({7: LONG}, [], "name of a field must be a string"),
+        ({"password": 7}, [], "field 'password' is text, not int"),
+        ({"password": LONG + "\x00"}, [], "field 'password' has a NUL"),
+        ({"user": "a\udc80", "password": LONG}, ["user"], "field 'user' has characters"),
+        ({"a": "x" * MAX_BYTES, "b": LONG}, ["a"], "65536 fit"),
+        (LONG, ["user"], "has no fields, so none of them is public"),
+    ],
+)
+def test_fields_that_can_not_be_kept_are_refused_and_not_quoted(
+    value: object, public: list[str], reason: str
+):
+    with pytest.raises(InputError, match=reason) as caught:
+        SecretValue.checked(value, public)
+
+    assert "sesame" not in f"{caught.value!r}{caught.value.hint}{caught.value.__cause__}"
+
+
+def test_a_value_with_fields_comes_back_as_it_was_and_prints_nothing():
+    value = SecretValue.checked({"user": "ann", "password": LONG}, ["user"])
+
+    assert SecretValue.of_text(value.to_text()) == value
+    assert value.guarded("crm") == {"crm.password": LONG}
+    assert "ann" not in repr(value)
+    assert "sesame" not in repr(value)
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "reason"),
+    [
+        ({"user": "ann", "password": LONG}, None, "has fields: password, user; name one"),
+        ({"user": "ann", "password": LONG}, "pasword", "did you mean password"),
+        ({"user": "ann", "password": LONG}, "", "has no field ''"),
+        (LONG, "password", "has no fields: ask for it without one"),
+        (LONG, "", "has no fields: ask for it without one"),
+    ],
+)
+def test_a_field_that_is_not_there_is_missing(given: object, field: str | None, reason: str):
+    context = Context(secrets={"crm": given})  # type: ignore[dict-item]
+
+    with pytest.raises(SecretFieldMissingError, match=reason) as caught:
+        context.secret("crm", field=field)
+    assert "sesame" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "1st", "x" * 101, None])
