@@ -201,7 +201,9 @@ class SecretStore:
                 connection.execute(delete(_inventory))
 
     def retire(self, key_id: str) -> tuple[str, ...]:
-        """Have nothing be sealed with other keys any more; return those that still seal something.
+        """Have nothing be sealed with older keys any more; return what else still seals something.
+
+        A key that was first used behind it isn't retired: somebody has begun the next change.
 
         Args:
             key_id: the key that stays. Nothing is retired unless it seals everything.
@@ -213,8 +215,9 @@ class SecretStore:
             if in_use := tuple(connection.execute(query).scalars()):
                 return in_use
             now = self._database.now_micros(connection)
-            others = update(_keys).where(_keys.c.id != key_id, _keys.c.retired_at.is_(None))
-            connection.execute(others.values(retired_at=now))
+            since = select(_keys.c.first_used_at).where(_keys.c.id == key_id).scalar_subquery()
+            older = update(_keys).where(_keys.c.first_used_at < since, _keys.c.retired_at.is_(None))
+            connection.execute(older.values(retired_at=now))
             return ()
 
     @contextmanager

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
@@ -536,6 +536,28 @@ def test_nothing_is_sealed_with_a_key_that_was_retired(
 
     with pytest.raises(SecretKeyRefusedError, match="was retired"):
         vault.set("db", plain(OTHER), BY)
+
+
+def test_a_change_that_is_overtaken_does_not_retire_the_newer_key(
+    vault: Vault, open_vault: Callable[[], Vault], database: Database, path: Path
+):
+    vault.set("crm", plain(VALUE), BY)
+
+    class Overtaken(KeyFile):
+        """Another change begins, and seals with its key, once this one has read the list."""
+
+        def read(self) -> Sequence[bytes]:
+            keys = super().read()
+            if len(keys) == 2:
+                KeyFile(path).add(bytes(range(32)), before=keys[0])
+                open_vault().set("crm", plain(OTHER), BY)
+            return keys
+
+    Vault(SecretStore(database), Overtaken(path), secrets.token_bytes).rotate()
+
+    assert open_vault().set("db", plain(OTHER), BY)[1]
+    assert open_vault().rotate().is_dropped
+    assert open_vault().read("crm") == plain(OTHER)
 
 
 def test_keys_in_the_environment_are_changed_by_the_operator(database: Database):

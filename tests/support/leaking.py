@@ -101,7 +101,7 @@ def fails(context: Context) -> None:
 
 @leak
 def fails_by_name(context: Context) -> None:
-    raise type(f"Not{context.secret('token')}", (Exception,), {})
+    raise type(f"Not{context.secret('token', field='key')}", (Exception,), {})
 
 
 @leak
@@ -131,7 +131,7 @@ def returns(context: Context) -> dict[str, object]:
 
 @leak
 def returns_deep(context: Context) -> dict[str, object]:
-    header = base64.b64encode(f"ann:{context.secret('token')}".encode()).decode()
+    header = base64.b64encode(f"ann:{context.secret('token', field='key')}".encode()).decode()
     return {"request": [{"headers": {"Authorization": f"Basic {header}"}}]}
 
 
@@ -162,7 +162,7 @@ def runs_by_name(context: Context) -> None:
 
 @leak
 def waits(context: Context) -> None:
-    context.wait_for(f"approval of {context.secret('token')}")
+    context.wait_for(f"approval of {context.secret('token', field='key')}")
 
 
 processes = Workflow("processes", secrets=SECRETS)

@@ -145,6 +145,8 @@ OF_COMMANDS: Mapping[str, Meaning] = {
     "where": NOTHING,
     # Secrets, access and tenants.
     "secret name": Kind.SECRET,
+    "secret set fields": NOTHING,
+    "secret set public": NOTHING,
     "from_file": NOTHING,
     "api-key name": Kind.API_KEY,
     "role": Given("read"),
@@ -285,6 +287,7 @@ OF_FUNCTIONS: Mapping[str, Meaning] = {
     # Of secrets and tenants.
     "secrets name": Kind.SECRET,
     "secrets value": Given("a value of this test"),
+    "secrets public": NOTHING,
     "view": NOTHING,
     "admin name": Kind.TENANT,
     "admin quotas": NOTHING,

@@ -205,6 +205,7 @@ class Vault:
 
         def seal(stored: StoredSecret) -> Sealed | None:
             inventory, value = self._inventory(stored.inventory), self._opened(stored)
+            self._require_first(key)
             if inventory is None or value is None:
                 lost.append(stored.info.name)
                 return None
@@ -213,6 +214,7 @@ class Vault:
 
         def seal_inventory(stored: StoredInventory) -> Sealed | None:
             inventory = self._inventory(stored.sealed)
+            self._require_first(key)
             return None if inventory is None else self._sealed_inventory(key, inventory)
 
         total, last = 0, ""
@@ -224,6 +226,15 @@ class Vault:
             last = end
         self._store.reseal_inventory(key.id, seal_inventory)
         return total, lost
+
+    def _require_first(self, key: MasterKey) -> None:
+        """Refuse a key before which somebody has put a newer one, that sealed what was just opened.
+
+        Raises:
+            RetiredKeyError: somebody has.
+        """
+        if next(iter(self._known), key.id) != key.id:
+            raise RetiredKeyError(key.id)
 
     def _with_first_key(self, act: Callable[[MasterKey], _Done]) -> _Done:
         """Do something with the key that seals.
