@@ -1,6 +1,7 @@
 """`cloacina init`: make a home."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -26,9 +27,9 @@ def init(console: Console, *, passphrase: str | None) -> None:
     home = console.settings.home
     made = _make_folder(home)
     plugins = Plugins.of_environment(console.settings.blocked_plugins)
-    view = open_view(console.settings, plugins)
-    database = view.database.description
-    reports = plugins.prepare_home(view, passphrase)
+    with closing(open_view(console.settings, plugins)) as view:
+        database = view.database.description
+        reports = plugins.prepare_home(view, passphrase)
     lines = [f"home      {home}{'' if made else ' (was there)'}", f"store     {database}"]
     lines += [f"{report.what:<9} {report.detail}" for report in reports]
     facts = {report.what: report.facts for report in reports}

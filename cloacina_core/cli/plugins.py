@@ -1,5 +1,7 @@
 """`cloacina plugins`: which plugins there are, and what is wrong with them."""
 
+from contextlib import closing
+
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
@@ -21,7 +23,8 @@ def list_plugins(console: Console, *, strict: bool) -> None:
     """List all plugins that are installed, with their hooks, and errors if they have any."""
     found = Plugins.of_environment(console.settings.blocked_plugins, strict=strict)
     found.commands()
-    Sources(open_view(console.settings, found), found)  # so that contributions that fail are told
+    with closing(open_view(console.settings, found)) as view:
+        Sources(view, found)  # so that contributions that fail are told
     records = found.records()
     rows = [
         (

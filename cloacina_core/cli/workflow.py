@@ -5,7 +5,6 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.model.drawing import draw_workflow
 from cloacina_core.plugin.manager import Plugins
-from cloacina_core.runtime import open_view
 from cloacina_core.runtime.sources import Sources
 
 
@@ -16,7 +15,7 @@ def workflow() -> None:
 
 def _sources(console: Console) -> Sources:
     found = Plugins.of_environment(console.settings.blocked_plugins)
-    return Sources(open_view(console.settings, found), found)
+    return Sources(console.view, found)
 
 
 @workflow.command("list")
