@@ -4,82 +4,28 @@ Secrets are planted, and tasks are run that would let them out in every way. The
 was written is searched for them, in forms that are spelled out here.
 """
 
-import base64
-import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import MetaData, select
 from support import leaking
+from support.canaries import CANARY, TOKEN, dumped, found_below, found_in, needles
 from support.runs import PATIENCE, open_runtime, workflow_of
 from support.workers import Bench, Descendants, FolderSource, plugins_with
 
 from cloacina_core.cli import main
-from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.model.context import Context
 from cloacina_core.model.event import EventType
 from cloacina_core.model.status import RunStatus
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.runtime import RunHandle, Runtime
-from cloacina_core.store.database import Database
 
-CANARY, TOKEN = 'k4narien-"vögel"/sing+en %41&?=', "Zeisig7Xq9Lm2Rt5"
-VALUES = {"canary": CANARY, "token": TOKEN}
 REFUSED = "cloacina_core.errors.SecretInContextError"
 
 pytestmark = pytest.mark.slow
-
-
-def needles() -> dict[str, bytes]:
-    """Return the forms that the values must not be found in."""
-    found: dict[str, bytes] = {}
-    for name, value in VALUES.items():
-        data = value.encode()
-        found |= {
-            f"{name} plain": data,
-            f"{name} hex": data.hex().encode(),
-            f"{name} HEX": data.hex().upper().encode(),
-            f"{name} JSON": json.dumps(value)[1:-1].encode(),
-            f"{name} URL": quote(value, safe="").encode(),
-            f"{name} query": quote_plus(value).encode(),
-            f"{name} repr": repr(data)[2:-1].encode(),
-            f"{name} half": data[:10],
-            f"{name} other half": data[-10:],
-        }
-        for shift in range(3):
-            letters = base64.b64encode(b"x" * shift + data + b"x" * 3)[4:-8]
-            found[f"{name} Base64 {shift}"] = letters
-            found[f"{name} Base64 for URLs {shift}"] = letters.translate(
-                bytes.maketrans(b"+/", b"-_")
-            )
-    return found
-
-
-def found_in(data: bytes) -> list[str]:
-    """Return the forms of secrets that stand in data, ends of lines left out."""
-    flat = data.replace(b"\n", b"").replace(b"\\n", b"")
-    return [form for form, needle in needles().items() if needle in data or needle in flat]
-
-
-def dumped(url: str) -> bytes:
-    """Return all that is in the tables of a store."""
-    parts: list[bytes] = []
-    with closing(Database(url, SystemClock())) as database, database.read() as connection:
-        tables = MetaData()
-        tables.reflect(connection)
-        for table in tables.sorted_tables:
-            for row in connection.execute(select(table)):
-                parts += [
-                    bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
-                    for value in row
-                ]
-    return b"\n".join(parts)
 
 
 @pytest.fixture(params=["thread", "worker"])
@@ -173,9 +119,7 @@ def test_whatever_tasks_do_with_secrets_nothing_of_them_is_stored_or_told(
     assert found_in(said) == []
     assert found_in(repr(result).encode()) == []
     assert found_in(dumped(store_url)) == []
-    written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert written
-    assert {path: found for path, data in written.items() if (found := found_in(data))} == {}
+    assert found_below(tmp_path) == {}
 
 
 @pytest.mark.parametrize("place", ["worker"], indirect=True)
@@ -196,8 +140,7 @@ def test_nothing_gets_out_of_the_process_of_an_attempt(
     assert said.count(b"[secret canary]") >= 4
     assert found_in(said) == []
     assert found_in(dumped(store_url)) == []
-    written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert {path: found for path, data in written.items() if (found := found_in(data))} == {}
+    assert found_below(tmp_path) == {}
 
 
 def test_no_process_has_a_secret_among_its_arguments_or_variables(

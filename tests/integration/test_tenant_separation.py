@@ -1,35 +1,31 @@
 """What one tenant can do to another in one PostgreSQL database: nothing.
 
 The attacker knows all that there is to know, names of schemas and ids of runs included, and has a
-connection of its own with nothing between it and the server.
+connection of its own with nothing between it and the server. What it can do with commands and
+functions is tried in `test_every_verb`.
 """
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import psycopg
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import make_url
 from support.postgresql import Server
 from support.runs import PATIENCE, open_runtime, workflow_of
 from support.tenants import Team, admin_of, connected, made, names
 
-from cloacina_core.cli import main
-from cloacina_core.errors import CloacinaError, StoreError, TenantSchemaError
+from cloacina_core.errors import StoreError, TenantSchemaError
 from cloacina_core.foundation.clock import SystemClock
-from cloacina_core.runtime import DatabaseAdmin, Runtime
+from cloacina_core.runtime import DatabaseAdmin
 from cloacina_core.store.database import Database
 from cloacina_core.store.tenants import PostgresqlTenants
 from cloacina_core.store.watching import Change, announce
 
 FLOW = workflow_of({"only": []})
 LIMITED = workflow_of({"only": []}, name="limited", max_live_runs=1)
-UNKNOWN_ID = "0" * 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +35,6 @@ class Scene:
     admin_url: str
     attacker: Team
     victim: Team
-    run_id: str
-    """A run of the victim's."""
-    waiting: str
-    """One of its runs that hasn't begun."""
     home: Path
 
 
@@ -53,10 +45,10 @@ def scene(postgresql_server: Server, tmp_path_factory: pytest.TempPathFactory) -
         with DatabaseAdmin.open(url, home) as admin:  # with plugins, which commands have
             attacker, victim = made(admin, "acme"), made(admin, "zenith")
         with open_runtime(home, victim.url, workflows=[FLOW], recover=False) as runtime:
-            run_id = runtime.run(FLOW, timeout=PATIENCE).summary.run_id
-            waiting = runtime.submit(FLOW, detach=True).id
+            runtime.run(FLOW, timeout=PATIENCE)
+            runtime.submit(FLOW, detach=True)
             runtime.set_limit("crm", 2)
-        yield Scene(url, attacker, victim, run_id, waiting, home)
+        yield Scene(url, attacker, victim, home)
 
 
 def contents(scene: Scene) -> dict[str, list[str]]:
@@ -327,135 +319,6 @@ def test_a_role_in_the_url_isnt_taken_on(scene: Scene) -> None:
 
     with pytest.raises(StoreError):
         Database(url.render_as_string(hide_password=False), SystemClock())
-
-
-def verbs_that_take_a_run() -> list[str]:
-    """Return each public method of a runtime that takes the id of a run; a new one is tried too."""
-    return [
-        name
-        for name, function in inspect.getmembers(Runtime, inspect.isfunction)
-        if not name.startswith("_") and "run_id" in inspect.signature(function).parameters
-    ]
-
-
-def answer(runtime: Runtime, verb: str, run_id: str) -> tuple[str, str]:
-    """Return what a verb says of a run, without the run's id."""
-    function = getattr(runtime, verb)
-    needed = [
-        name
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.default is parameter.empty and name != "run_id"
-    ]
-    try:
-        told = function(run_id, *["only" for _ in needed])
-        told = list(told) if inspect.isgenerator(told) else told
-    except CloacinaError as error:
-        return error.code, str(error).replace(run_id, "ID")
-    return "no error", repr(told)
-
-
-def test_the_verbs_that_take_a_run_are_found() -> None:
-    assert {"get", "cancel", "logs", "follow_logs", "retry", "fork"} <= set(verbs_that_take_a_run())
-
-
-@pytest.fixture(scope="module")
-def runtime(scene: Scene) -> Iterator[Runtime]:
-    with open_runtime(scene.home, scene.attacker.url, workflows=[FLOW], recover=False) as runtime:
-        yield runtime
-
-
-@pytest.mark.parametrize("verb", verbs_that_take_a_run())
-def test_a_verb_says_of_anothers_run_what_it_says_of_none(
-    scene: Scene, runtime: Runtime, verb: str
-) -> None:
-    none = answer(runtime, verb, UNKNOWN_ID)
-
-    assert none[0] == "unknown-run"
-    assert answer(runtime, verb, scene.run_id) == none
-    assert answer(runtime, verb, scene.waiting) == none
-    assert answer(runtime, verb, scene.waiting[:20])[0] == "unknown-run"
-
-
-def is_of_run(parameter: click.Parameter) -> bool:
-    return isinstance(parameter, click.Argument) and parameter.name in ("run_id", "ids")
-
-
-def commands_that_take_a_run() -> Iterator[tuple[str, ...]]:
-    """Yield each command with an argument for the id of a run; a new one is tried too."""
-
-    def within(group: click.Group, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        context = click.Context(group)
-        for name in group.list_commands(context):
-            command = group.get_command(context, name)
-            if isinstance(command, click.Group):
-                yield from within(command, (*path, name))
-            elif command is not None and any(is_of_run(p) for p in command.params):
-                yield (*path, name)
-
-    return within(main, ())
-
-
-COMMANDS = list(commands_that_take_a_run())
-
-
-def test_the_commands_that_take_a_run_are_found() -> None:
-    assert {("runs", "show"), ("runs", "cancel"), ("runs", "logs")} <= set(COMMANDS)
-
-
-def said(scene: Scene, command: tuple[str, ...], run_id: str) -> tuple[int, str, str]:
-    """Return the exit status of a command and what it says, without the run's id."""
-    found: Any = main
-    for name in command:
-        found = found.get_command(click.Context(found), name)
-    more = [
-        {"name": "approval", "task": "only"}.get(str(parameter.name), "x")
-        for parameter in found.params
-        if isinstance(parameter, click.Argument) and parameter.required and not is_of_run(parameter)
-    ]
-    options: list[str] = []
-    for parameter in found.params:
-        if isinstance(parameter, click.Option) and parameter.required:
-            options += [parameter.opts[0], "only"]
-    result = CliRunner().invoke(
-        main,
-        [*command, run_id, *more, *options, "--home", str(scene.home)],
-        env={"CLOACINA_DATABASE_URL": scene.attacker.url, "HOME": str(scene.home)},
-    )
-    return (
-        result.exit_code,
-        result.stdout.replace(run_id, "ID"),
-        result.stderr.replace(run_id, "ID"),
-    )
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_command_says_of_anothers_run_what_it_says_of_none(
-    scene: Scene, command: tuple[str, ...]
-) -> None:
-    none = said(scene, command, UNKNOWN_ID)
-
-    assert none[0] == 3
-    assert said(scene, command, scene.run_id) == none
-    assert said(scene, command, scene.waiting) == none
-
-
-def test_lists_of_one_tenant_have_nothing_of_another(scene: Scene, runtime: Runtime) -> None:
-    assert runtime.list() == []
-    assert list(runtime.limits()) == []
-    assert list(runtime.schedules.all()) == []
-
-
-def test_after_all_these_verbs_everything_is_as_it_was(
-    scene: Scene, before: dict[str, list[str]]
-) -> None:
-    now = contents(scene)
-
-    assert {table: now[table] for table in ("payloads", "limits", "commands", "secrets")} == {
-        table: before[table] for table in ("payloads", "limits", "commands", "secrets")
-    }
-    assert [row for row in now["runs"] if scene.run_id in row or scene.waiting in row] == [
-        row for row in before["runs"] if scene.run_id in row or scene.waiting in row
-    ]
 
 
 def test_a_schema_that_is_dropped_leads_nowhere_else(postgresql_url: str, tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ from typing import Any, get_args
 import click
 
 from cloacina_core.model.access import Role
+from cloacina_core.model.audit import AuditOutcome
+from cloacina_registry.audit.entries import EntryKind
+from cloacina_registry.storage.catalog import ReleaseStatus
 
 
 class Kind(Enum):
@@ -163,7 +166,7 @@ OF_COMMANDS: Mapping[str, Meaning] = {
     "target": Kind.TARGET,
     "channel": Kind.CHANNEL,
     "to": Kind.VERSION,
-    "registry list after": Kind.PACKAGE,
+    "registry list after": Kind.RELEASE,
     "registry transfer keys": Kind.TRUSTED_KEY,
     "registry key": NOTHING,  # a key, not its name
     "old": Kind.RELEASE,
@@ -241,7 +244,8 @@ OF_FUNCTIONS: Mapping[str, Meaning] = {
     "who": Kind.API_KEY_TEXT,
     "set_limit name": Kind.LIMIT,
     "remove_limit name": Kind.LIMIT,
-    "rate": Given("10/1m"),
+    "rate": NOTHING,
+    "set_limit size": Given(3),
     # Of access.
     "api_keys name": Kind.API_KEY,
     "api_keys.find text": Kind.API_KEY_TEXT,
@@ -249,7 +253,7 @@ OF_FUNCTIONS: Mapping[str, Meaning] = {
     "audit.entries before": Kind.AUDIT_ENTRY,
     "deed_id": Kind.AUDIT_ENTRY,
     "deed": NOTHING,
-    "outcome": NOTHING,
+    "outcome": Given(AuditOutcome.DONE),
     "audit code": NOTHING,
     # Of what starts runs.
     "schedules name": Kind.SCHEDULE,
@@ -297,7 +301,8 @@ OF_FUNCTIONS: Mapping[str, Meaning] = {
     "lent": Kind.LENT_ROLE,
     # Of packages.
     "package": Kind.PACKAGE,
-    "registry.page after": Kind.PACKAGE,
+    "registry.page after": Kind.RELEASE,
+    "registry.changes after": Given(0),
     "version": Kind.VERSION,
     "digest": Kind.DIGEST,
     "channel": Kind.CHANNEL,
@@ -319,8 +324,10 @@ OF_FUNCTIONS: Mapping[str, Meaning] = {
     "progress": Given(lambda _done, _all: None),
     "tell": Given(lambda _done, _all: None),
     "checkpoint": NOTHING,
-    "status": NOTHING,
+    "registry.set_status status": Given(ReleaseStatus.YANKED),
+    "registry.set_status kind": Given(EntryKind.YANK),
     "kind": NOTHING,
+    "share": Given(10),
     "facts": NOTHING,
     "actor": NOTHING,
     "connection": NOTHING,
