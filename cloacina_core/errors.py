@@ -19,7 +19,7 @@
     │                         StoreDamagedError · SchemaVersionError · SchemaOutdatedError
     │                         TenantSchemaError · BlobMissingError
     │                         BlobDamagedError · LostValueError
-    │                         SecretUnavailableError
+    │                         SecretUnavailableError: SecretProviderError (may be tried again)
     ├─ PluginError            the maker of a plugin: PluginLoadError · DuplicateContributionError
     └─ ResultTimeoutError     the run goes on; only the wait ended
 
@@ -531,6 +531,12 @@ class SecretUnavailableError(StoreError):
     """A secret is stored and can't be opened: its master key isn't here, or it was changed."""
 
     code = "secret-unavailable"
+
+
+class SecretProviderError(SecretUnavailableError):
+    """What keeps a secret outside of the store gives no answer, or none that can be used."""
+
+    code = "secret-provider"
 
 
 class PluginError(CloacinaError):

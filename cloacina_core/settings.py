@@ -50,6 +50,9 @@ class Settings:
     """Where the master keys of secrets are: `file[:PATH]`, `env:NAME`, or what a plugin offers; the
     same keys for all who share a store."""
 
+    secret_providers: tuple[str, ...] = ()
+    """What keeps secrets outside of the store: `NAMES=KIND:PLACE`, the first that fits counts."""
+
     isolation: Literal["auto", "worker"] = "auto"
     """What releases get at least: `auto`, what each of them needs; `worker`, processes of their
     own."""
@@ -388,11 +391,23 @@ def _kind_of(what: str) -> Callable[[Any, _Layer], str]:
     return convert
 
 
+_PROVIDED = re.compile(r"(\*|[A-Za-z_][A-Za-z0-9_.-]*\*?)=[a-z][a-z0-9-]*(:\S.*)?")
+
+
+def _providers(value: Any, layer: _Layer) -> tuple[str, ...]:
+    rules = _names(value, layer)
+    for rule in rules:
+        if _PROVIDED.fullmatch(rule) is None:
+            raise ValueError(f"{rule!r} isn't NAMES=KIND:PLACE, as in crm-*=mounted:/run/secrets")
+    return rules
+
+
 _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "home": _folder,
     "database_url": _url,
     "blob_store": _kind_of("a kind of blob store such as file, file:/srv/blobs or database"),
     "secret_key": _kind_of("a place of master keys such as file, file:/srv/keys or env:KEYS"),
+    "secret_providers": _providers,
     "isolation": _one_of("auto", "worker"),
     "slots": _count(1),
     "max_live_runs": _count(1),

@@ -13,7 +13,12 @@ from cloacina_core.engine.live_logs import LiveLogs
 from cloacina_core.engine.secrets import AttemptSecrets, ReadSecret, no_secrets
 from cloacina_core.engine.spilling import Spill, ValueTooLargeError
 from cloacina_core.engine.stop import Stop
-from cloacina_core.errors import CloacinaError, SecretInContextError, StoreUnavailableError
+from cloacina_core.errors import (
+    CloacinaError,
+    SecretInContextError,
+    SecretProviderError,
+    StoreUnavailableError,
+)
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.names import plain_text
@@ -324,7 +329,7 @@ class _Attempt:
             | WaitOrderError
             | ChildRefusedError
             | CloacinaError,
-        ) and not isinstance(error, StoreUnavailableError)
+        ) and not isinstance(error, StoreUnavailableError | SecretProviderError)
         policy = self._code.task.retry if self._code else RetryPolicy()
         try:
             return not deterministic and policy.wants(error)

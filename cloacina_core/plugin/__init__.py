@@ -7,6 +7,7 @@ from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.event import EventType, RunEvent
 from cloacina_core.model.observed import DescribedRun, FailedStart, SignalWait, Starter
 from cloacina_core.model.run import RunSummary
+from cloacina_core.model.secret import SecretValue
 from cloacina_core.model.status import RunStatus
 from cloacina_core.plugin.interfaces import (
     AttemptCall,
@@ -20,6 +21,8 @@ from cloacina_core.plugin.interfaces import (
     RuntimeView,
     SecretKeyKind,
     SecretKeys,
+    SecretProvider,
+    SecretProviderKind,
     WorkflowSource,
 )
 from cloacina_core.plugin.markers import hookimpl
@@ -47,6 +50,9 @@ __all__ = [
     "RuntimeView",
     "SecretKeyKind",
     "SecretKeys",
+    "SecretProvider",
+    "SecretProviderKind",
+    "SecretValue",
     "SignalWait",
     "Starter",
     "StoredBlob",

@@ -19,6 +19,7 @@ from cloacina_core.model.isolation import Isolation, Placement, WorkerEnvironmen
 from cloacina_core.model.observed import DescribedRun, FailedStart, SignalWait, Starter
 from cloacina_core.model.release import Release
 from cloacina_core.model.run import RunCounts
+from cloacina_core.model.secret import SecretValue
 from cloacina_core.model.starts import EnabledStarts, Starts
 from cloacina_core.model.status import RunStatus
 
@@ -334,6 +335,38 @@ class SecretKeyKind:
     open: Callable[[RuntimeView, str], SecretKeys]
     """Takes the view and what stands behind `NAME:` in the setting, empty when there is nothing.
     Raises `ConfigurationError` when that can't be used."""
+
+
+class SecretProvider(Protocol):
+    """Keeps secrets outside of the store: in a vault, or in files that an orchestrator mounts.
+
+    It is asked on the engine's side, once by each attempt that asks, and only for what the workflow
+    declares. Its `str` says where the secrets are, as errors name it. Methods may be called from
+    any thread, several at a time. Values belong in no text of an error, and aren't kept.
+    """
+
+    def read(self, name: str) -> SecretValue | None:
+        """Return the value of a secret as it is now; None when there is none of this name.
+
+        Returns within seconds: an answer that takes longer than ten isn't waited for.
+
+        Raises:
+            SecretProviderError: there is no answer now. Whatever else is raised counts as this,
+                with its text left out.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SecretProviderKind:
+    """A kind of place that keeps secrets, opened only when a setting names it."""
+
+    name: str
+    """What stands behind `NAMES=` in the setting `secret_providers`: lower-case letters, digits,
+    hyphens."""
+    open: Callable[[RuntimeView, str], SecretProvider]
+    """Takes the view and what stands behind `NAMES=NAME:` in the setting, empty when there is
+    nothing. Raises `ConfigurationError` when that can't be used."""
 
 
 @dataclass(frozen=True, slots=True)

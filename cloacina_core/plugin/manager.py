@@ -20,6 +20,7 @@ from cloacina_core.plugin.interfaces import (
     CommandSpec,
     EngineService,
     SecretKeyKind,
+    SecretProviderKind,
     WorkflowSource,
 )
 from cloacina_core.plugin.markers import PROJECT
@@ -122,6 +123,11 @@ class Plugins:
         """Return the kinds of places for master keys that plugins contribute."""
         kinds = self._contributions("cloacina_secret_keys")
         return self._distinct(kinds, "place for master keys", taken)
+
+    def secret_providers(self) -> list[SecretProviderKind]:
+        """Return the kinds of places that plugins contribute, which keep secrets themselves."""
+        kinds = self._contributions("cloacina_secret_providers")
+        return self._distinct(kinds, "secret provider", ())
 
     def sources(self, view: object, taken: Iterable[str]) -> list[WorkflowSource]:
         """Return the sources of workflows that plugins contribute."""

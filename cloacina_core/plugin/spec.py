@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         HomeReport,
         RuntimeView,
         SecretKeyKind,
+        SecretProviderKind,
         WorkflowSource,
     )
 
@@ -55,6 +56,15 @@ def cloacina_secret_keys() -> "Sequence[SecretKeyKind]":  # type: ignore[empty-b
 
     Called when a secret is first set or opened, so it must be fast: name the kinds, import nothing.
     Their names must differ, and aren't `file` or `env`.
+    """
+
+
+@hookspec
+def cloacina_secret_providers() -> "Sequence[SecretProviderKind]":  # type: ignore[empty-body]
+    """Contribute kinds of places that keep secrets themselves, for the setting `secret_providers`.
+
+    Called when a task first asks for such a secret, so it must be fast: name the kinds, import
+    nothing. Their names must differ.
     """
 
 

@@ -5,8 +5,10 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from cloacina_core.errors import InputError
 from cloacina_core.foundation.user import who_asks
 from cloacina_core.model.secret import Rotation, SecretInfo, SecretValue
+from cloacina_core.runtime.secret_providers import Providers, place_of
 from cloacina_core.runtime.view import StoreView
 
 if TYPE_CHECKING:
@@ -16,20 +18,27 @@ if TYPE_CHECKING:
 class Secrets:
     """The secrets of a store. Safe to use from any thread."""
 
-    def __init__(self, vault: "Callable[[], Vault]", by: Callable[[], str] = who_asks) -> None:
+    def __init__(
+        self,
+        vault: "Callable[[], Vault]",
+        by: Callable[[], str] = who_asks,
+        providers: Sequence[str] = (),
+    ) -> None:
         """Prepare.
 
         Args:
             vault: returns what keeps them; called when it is first needed.
             by: tells who asks.
+            providers: which are kept elsewhere, as the setting `secret_providers` has it.
         """
         self._vault = vault
         self._by = by
+        self._providers = providers
 
     @classmethod
     def of(cls, view: StoreView) -> "Secrets":
         """Return the secrets of a view's store, sealed with the keys that its settings name."""
-        return cls(OpenedOnce(view))
+        return cls(OpenedOnce(view), providers=view.settings.secret_providers)
 
     def set(
         self, name: str, value: str | Mapping[str, str], *, public: Iterable[str] = ()
@@ -49,10 +58,15 @@ class Secrets:
             What is known of it, and whether it changed.
 
         Raises:
-            InputError: the name or the value can't be used.
+            InputError: the name or the value can't be used, or a provider answers for the name.
             SecretKeyRefusedError: the master keys can't be used.
             SecretUnavailableError: the key of what is stored is lost, and there is no other.
         """
+        if (place := place_of(self._providers, name)) is not None:
+            raise InputError(
+                f"secret {name!r} is asked for from {place}, by the setting secret_providers",
+                hint="set it there, or change the setting",
+            )
         return self._vault().set(name, SecretValue.checked(value, public), self._by())
 
     def get(self, name: str) -> SecretInfo:
@@ -89,12 +103,13 @@ class Secrets:
 
 
 class OpenedOnce:
-    """Opens a store's vault when it is first asked for: most processes have no use for it."""
+    """Opens a store's vault when it is first asked for, and asks providers for what they keep."""
 
     def __init__(self, view: StoreView) -> None:
         self._view = view
         self._lock = threading.Lock()
         self._opened: Vault | None = None
+        self._providers = Providers(view)
 
     def __call__(self) -> "Vault":
         """Return the vault.
@@ -116,7 +131,9 @@ class OpenedOnce:
 
         Raises:
             SecretMissingError: there is none of this name.
-            SecretUnavailableError: it can't be opened.
+            SecretUnavailableError: it can't be opened, or its provider gives no answer.
             StoreUnavailableError: the store can't be read now.
+            ConfigurationError: a setting can't be used.
         """
-        return self().read(name)
+        provider = self._providers.of(name)
+        return self().read(name) if provider is None else provider.read(name)

@@ -13,7 +13,13 @@ from cloacina_core.foundation.clock import Clock, SystemClock, from_micros
 from cloacina_core.foundation.user import who_asks
 from cloacina_core.model.access import VIEW_VERBS, Principal, Rule, require
 from cloacina_core.model.starts import EnabledStarts
-from cloacina_core.plugin.interfaces import BlobStore, RuntimeView, SecretKeyKind, SecretKeys
+from cloacina_core.plugin.interfaces import (
+    BlobStore,
+    RuntimeView,
+    SecretKeyKind,
+    SecretKeys,
+    SecretProvider,
+)
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.checked_blobs import CheckedBlobStore
 from cloacina_core.runtime.limited_blobs import LimitedBlobStore
@@ -145,6 +151,18 @@ class StoreView:
             raise ConfigurationError(
                 f"setting secret_key names {name!r}, which no plugin contributes; "
                 f"there are: {', '.join(sorted(kinds))}",
+                hint="see which plugin failed, and why, with: cloacina plugins list",
+            )
+        return kinds[name].open(self, rest)
+
+    def secret_provider(self, place: str) -> SecretProvider:
+        """Return what keeps secrets at a place, `KIND:REST`, that `secret_providers` names."""
+        name, _, rest = place.partition(":")
+        kinds = {kind.name: kind for kind in self._plugins.secret_providers()}
+        if name not in kinds:
+            raise ConfigurationError(
+                f"setting secret_providers names {name!r}, which no plugin contributes; "
+                f"there are: {', '.join(sorted(kinds)) or 'none'}",
                 hint="see which plugin failed, and why, with: cloacina plugins list",
             )
         return kinds[name].open(self, rest)

@@ -11,6 +11,7 @@ from cloacina_core.errors import (
     SecretInContextError,
     SecretMissingError,
     SecretNotDeclaredError,
+    SecretProviderError,
     SecretUnavailableError,
     StoreUnavailableError,
 )
@@ -121,6 +122,7 @@ _KINDS: Mapping[str, type[CloacinaError]] = {
         SecretMissingError,
         SecretNotDeclaredError,
         SecretUnavailableError,
+        SecretProviderError,
         SecretInContextError,
     )
 }

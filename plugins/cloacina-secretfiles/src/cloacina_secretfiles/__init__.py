@@ -1,0 +1,1 @@
+"""Reads secrets from folders of files, as orchestrators mount them."""
