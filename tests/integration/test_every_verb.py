@@ -61,6 +61,8 @@ OF_FILES = {"trust", "key", "package"}
 USELESS = {2, 3, EXIT_INTERNAL}
 """Exit statuses of commands that were called wrongly, or found nothing."""
 OF_NO_USE = {
+    "event enable": "the package declares no subscription",
+    "event disable": "the package declares no subscription",
     "schedule restore": "the schedule wasn't declared by a package",
     "tenant rotate-password": "there are none on SQLite",
     "trust apply": "there is no draft",

@@ -106,6 +106,7 @@ def names_with(mark: str) -> dict[Kind, str]:
         Kind.TARGET: f"{package}@{channel}",
         Kind.SCHEDULE: f"{mark}-schedule",
         Kind.DECLARED_SCHEDULE: f"{mark}-declared",
+        Kind.DECLARED_SUBSCRIPTION: f"{mark}-declared",
         Kind.WINDOW: f"{mark}-window",
         Kind.TRIGGER: f"{mark}-trigger",
         Kind.DECLARED_TRIGGER: f"{mark}_trigger",
