@@ -638,6 +638,7 @@ kept_places = Table(
     metadata,
     Column("run_id", String(26), primary_key=True),
     Column("until", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # Has no rows: it is locked by whoever chooses among runs whose number is limited. An advisory lock
