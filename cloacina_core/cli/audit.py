@@ -28,6 +28,7 @@ def audit() -> None:
 @audit.command("list")
 @click.option("--who", metavar="NAME", help="Only what this one asked for.")
 @click.option("--verb", help="Only this verb; with a dot at its end, all that begin so.")
+@click.option("--target", metavar="NAME", help="Only what was done to this.")
 @click.option("--since", type=MOMENT, help="Only what was asked for since then.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--before", metavar="ID", help="Go on behind this entry of the page before.")
@@ -39,6 +40,7 @@ def list_entries(
     *,
     who: str | None,
     verb: str | None,
+    target: str | None,
     since: datetime | None,
     limit: int,
     before: str | None,
@@ -51,7 +53,7 @@ def list_entries(
     """
     from cloacina_core.store.audit import AuditFilter  # noqa: PLC0415 - not needed for --help
 
-    wanted = AuditFilter(who=who, verb=verb, since=since)
+    wanted = AuditFilter(who=who, verb=verb, target=target, since=since)
     with _kept(console, of_tenants=tenants) as kept:
         found = kept.entries(wanted, before=before, limit=limit)
     rows = [

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,7 @@ from cloacina_core.settings import ResolvedSettings, Settings, read_settings
 
 if TYPE_CHECKING:
     from cloacina_core.model.access import Act, Principal
+    from cloacina_core.runtime.gate import EachTold
     from cloacina_core.runtime.view import StoreView
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,6 +63,8 @@ class Console:
         self.debug = debug
         self.acts_for: Principal | None = None
         """Whose API key was given; None: nobody's, and it is for the user of this process."""
+        self.each: EachTold | None = None
+        """Tells of each thing that the command changes; None: nobody is told."""
         self._flags = dict(flags or {})
 
     @cached_property
@@ -84,6 +88,15 @@ class Console:
         from cloacina_core.runtime import open_view  # noqa: PLC0415 - most commands don't need it
 
         return open_view(self.settings, acts_for=self.acts_for)
+
+    def acting_on(self, name: str) -> AbstractContextManager[None]:
+        """Have the audit tell that one of several things is changed within a block."""
+        return nullcontext() if self.each is None else self.each.acting_on(name)
+
+    def acted_on(self, names: Iterable[str]) -> None:
+        """Have the audit tell of each of several things that it was changed."""
+        if self.each is not None:
+            self.each.acted_on(names)
 
     def close(self) -> None:
         """Close the store, if it was opened."""
@@ -261,8 +274,8 @@ def _call(
     function: Callable[..., Any],
     options: dict[str, Any],
 ) -> int:
-    def call(principal: "Principal | None") -> int:
-        console.acts_for = principal
+    def call(principal: "Principal | None", each: "EachTold | None") -> int:
+        console.acts_for, console.each = principal, each
         return function(console, **options) or 0
 
     try:

@@ -49,6 +49,7 @@ def tell_enabled(
     text: Callable[[StateT], str],
 ) -> None:
     """Tell what was switched on, and what of it was before."""
+    console.acted_on(state.name for state, _ in kept)
     console.emit(
         [{**state.to_json(), "new": is_new} for state, is_new in kept],
         "\n\n".join(text(state) for state, _ in kept),
@@ -59,6 +60,7 @@ def tell_enabled(
 
 def tell_disabled(console: Console, noun: str, names: Sequence[str]) -> None:
     """Tell what was switched off."""
+    console.acted_on(names)
     console.emit([{"name": one} for one in names])
     for one in names:
         console.say(f"{noun} {one!r} is disabled")

@@ -24,7 +24,7 @@ from cloacina_core.model.access import Act, Principal
 
 if TYPE_CHECKING:
     from cloacina_core.foundation.json_value import JsonValue
-    from cloacina_core.runtime.gate import Gate, Request, Who
+    from cloacina_core.runtime.gate import EachTold, Gate, Request, Who
     from cloacina_core.settings import Settings
     from cloacina_core.store.database import Database
 
@@ -48,7 +48,7 @@ def perform(
     act: Act | None,
     context: click.Context,
     settings: Callable[[], "Settings"],
-    call: Callable[[Principal | None], T],
+    call: Callable[[Principal | None, "EachTold | None"], T],
 ) -> T:
     """Call a command, if who calls it may; tell it in the audit, if it changes something.
 
@@ -56,7 +56,8 @@ def perform(
         act: what the command does; None: whoever can call it may.
         context: what was given to it.
         settings: reads the settings.
-        call: the command; it is told for whom it is called, if that isn't this process's user.
+        call: the command; it is told for whom it is called, if that isn't this process's user, and
+            what tells of each thing that it changes, if it changes any.
 
     Raises:
         NotAllowedError: they may not.
@@ -64,17 +65,21 @@ def perform(
     """
     api_key = take_api_key(context)
     if act is None:
-        return call(None)
+        return call(None, None)
     known = settings()
     if api_key is None and not known.require_api_key and not act.rule.changes:
-        return call(None)  # as good as always there is nothing to look up, nor to tell
+        return call(None, None)  # as good as always there is nothing to look up, nor to tell
     if api_key is None and not known.require_api_key and _is_new(known):
-        return call(None)
-    holder: list[Principal] = []
-    with _gate(known, api_key, holder.append, of_tenants=_is_of_tenants(act, context)) as gate:
-        return gate.perform(
-            _request(act, context), lambda: call(holder[-1] if api_key is not None else None)
-        )
+        return call(None, None)
+    found: list[Principal] = []
+    request = _request(act, context)
+    with _gate(known, api_key, found.append, of_tenants=_is_of_tenants(act, context)) as gate:
+
+        def allowed() -> T:
+            each = gate.each_of(request, found[-1]) if act.rule.changes else None
+            return call(found[-1] if api_key is not None else None, each)
+
+        return gate.perform(request, allowed)
 
 
 def _is_new(settings: "Settings") -> bool:

@@ -110,7 +110,8 @@ def _do(
         chosen = _chosen(console, runtime, ids, usual, filters)
         for run in chosen if not dry_run else ():
             try:
-                verb(runtime, run.run_id)
+                with console.acting_on(run.run_id):
+                    verb(runtime, run.run_id)
             except ConflictError as error:
                 if ids:
                     raise
@@ -243,6 +244,7 @@ def _follow(
     with showing(console, runtime.definition_of(run_id)) as display:
         runtime.observe(display)
         handle = begin(run_id)
+        console.acted_on([run_id])  # the whole of its id, whatever was given
         result = wait(handle, timeout)
     return tell(console, handle, result)
 
@@ -340,4 +342,5 @@ def signal(console: Console, *, run_id: str, name: str, data: str | None) -> Non
     with _runtime(console) as runtime:
         found = runtime.get(run_id).run_id
         runtime.signal(found, name, payload)
+        console.acted_on([found])
     console.emit({"run_id": found, "signal": name}, f"sent signal {name} to run {found}")

@@ -274,10 +274,15 @@ def _each(
         wanted = None if package is None else normalized_package(package)
         chosen = [state for state in found.all() if wanted in (None, _package_of(state))]
     if not dry_run:
-        chosen = [act(state.schedule.name) for state in chosen]
+        chosen = [_told(console, act, state.schedule.name) for state in chosen]
     console.emit([state.to_json() for state in chosen])
     for state in chosen:
         console.say(f"schedule {state.schedule.name!r} {'would be' if dry_run else 'is'} {told}")
+
+
+def _told(console: Console, act: Callable[[str], ScheduleState], name: str) -> ScheduleState:
+    with console.acting_on(name):
+        return act(name)
 
 
 def _package_of(state: ScheduleState) -> str:

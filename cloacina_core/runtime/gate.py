@@ -4,13 +4,15 @@
 2. Whoever isn't known, or whose role is too low, is refused before anything is done or looked up.
 3. A change is told before it is made, or in the same transaction: there is none that nobody knows
    of. Where that can't be written, the change isn't made.
-4. What is refused is told as well, also of those who only wanted to read.
+4. What is refused is told as well, also of those who only wanted to read. Of what a command
+   changes at once, there is an entry for each.
 5. Nobody gets around it by an error: only what has a row, and is allowed by it, is done.
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
 from cloacina_core.errors import CloacinaError, NotAllowedError, StoreError
@@ -108,6 +110,15 @@ class Gate:
             return self._only_reading(deed, act)
         return self._at_once(deed, act) if request.rule.at_once else self._in_steps(deed, act)
 
+    def each_of(self, request: Request, principal: Principal) -> "EachTold":
+        """Return what tells of each thing that is changed by a request which `perform` let through.
+
+        Args:
+            request: what was asked for.
+            principal: who asked.
+        """
+        return EachTold(self, _deed(principal, request))
+
     def _only_reading(self, deed: Deed, act: Callable[[], T]) -> T:
         """Do something that changes nothing, and tell of it when it tried to."""
         try:
@@ -127,21 +138,55 @@ class Gate:
             raise
 
     def _in_steps(self, deed: Deed, act: Callable[[], T]) -> T:
+        with self.begun(deed):
+            return act()
+
+    @contextmanager
+    def begun(self, deed: Deed) -> Iterator[None]:
         """Tell of something before it is done, and how it ended afterwards."""
         deed_id = self._audit.enter(deed, AuditOutcome.BEGUN)
         try:
-            done = act()
+            yield
         except BaseException as error:
             self._end(deed_id, AuditOutcome.FAILED, _code(error))
             raise
         self._end(deed_id, AuditOutcome.DONE)
-        return done
+
+    def done(self, deed: Deed) -> None:
+        """Tell of something that was done just now."""
+        self._audit.enter(deed, AuditOutcome.DONE)
 
     def _end(self, deed_id: str, outcome: AuditOutcome, code: str | None = None) -> None:
         try:
             self._audit.end(deed_id, outcome, code)
         except StoreError as error:  # it is done, or isn't, whatever can be told of it now
             _log.warning("entry %s of the audit stays as begun: %s", deed_id, error)
+
+
+class EachTold:
+    """Tells of each of the things that one request changes, so that each is found by its name."""
+
+    def __init__(self, gate: Gate, whole: Deed) -> None:
+        self._gate = gate
+        self._whole = whole
+
+    @contextmanager
+    def acting_on(self, name: str) -> Iterator[None]:
+        """Tell of something before it is changed, and how that ended."""
+        if name == self._whole.target:  # the entry of the request tells it
+            yield
+            return
+        with self._gate.begun(self._of(name)):
+            yield
+
+    def acted_on(self, names: Iterable[str]) -> None:
+        """Tell of what was found to be changed by now."""
+        for name in names:
+            if name != self._whole.target:
+                self._gate.done(self._of(name))
+
+    def _of(self, name: str) -> Deed:
+        return replace(self._whole, target=name)
 
 
 def _deed(

@@ -32,6 +32,8 @@ class AuditFilter:
     who: str | None = None
     verb: str | None = None
     """One verb, or `schedules.` for all that begin so."""
+    target: str | None = None
+    """What it was done to, exactly."""
     since: datetime | None = None
     """Asked at this moment or later."""
 
@@ -114,6 +116,8 @@ class Audit:
             of_part = wanted.verb.endswith(".")
             is_it = self._rows.c.verb.startswith(wanted.verb, autoescape=True)
             query = query.where(is_it if of_part else self._rows.c.verb == wanted.verb)
+        if wanted.target is not None:
+            query = query.where(self._rows.c.target == wanted.target)
         if wanted.since is not None:
             query = query.where(self._rows.c.at >= to_micros(wanted.since))
         with self._database.read() as connection:

@@ -116,6 +116,7 @@ audit = Table(
     Column("ended_at", BigInteger),
     CheckConstraint("outcome in ('begun', 'done', 'failed', 'refused')", name="outcome"),
     Index("ix_audit_at", "at", "id"),
+    Index("ix_audit_target", "target", "at"),
     sqlite_with_rowid=False,
 )
 

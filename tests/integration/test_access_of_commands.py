@@ -11,15 +11,19 @@ from typing import TypeAlias
 import pytest
 from click.testing import CliRunner, Result
 from support.access import contents, keys_of_every_sort
+from support.runs import PATIENCE, open_runtime, workflow_of
 
+from cloacina_core import Context
 from cloacina_core.cli import main
 from cloacina_core.cli.entitlement import VARIABLE
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import IdFactory
 from cloacina_core.model.access import Role
 from cloacina_core.model.audit import AuditEntry
+from cloacina_core.model.schedule.schedule import Schedule
 from cloacina_core.store.audit import Audit
 from cloacina_core.store.database import Database
+from cloacina_core.store.schedules import ScheduleStore
 
 Cli: TypeAlias = Callable[..., Result]
 
@@ -176,6 +180,51 @@ def test_the_audit_is_listed_page_by_page(cli: Cli) -> None:
     assert [one["verb"] for one in (*first, *rest)] == ["set_limit"] * 3
     assert cli("audit list --who nobody").stdout == "nothing was asked for\n"
     assert cli("audit list --before nothing").exit_code == 2
+
+
+def wait(context: Context) -> None:
+    context.wait_for("go")
+
+
+def on(cli: Cli, target: str) -> list[tuple[str, str, str]]:
+    listed = json.loads(cli(f"audit list --target {target} --json").stdout)
+    return [(one["who"], one["verb"], one["outcome"]) for one in listed]
+
+
+def test_each_of_several_schedules_is_found_in_the_audit(
+    cli: Cli, database: Database, keys: Mapping[str, str]
+) -> None:
+    store, names = ScheduleStore(database), [f"schedule-of-some-length-{n:02}" for n in range(25)]
+    for name in names:
+        store.add(Schedule.checked(name, "acme-etl/nightly", cron="@daily"))
+
+    assert cli(f"schedule pause {' '.join(names)}", keys["run"]).exit_code == 0
+    assert cli("schedule resume --all", keys["run"]).exit_code == 0
+    assert cli(f"schedule pause {names[0]}", keys["run"]).exit_code == 0
+    assert cli("schedule pause --all --dry-run", keys["run"]).exit_code == 0
+
+    both = [("run", "schedules.resume", "done"), ("run", "schedules.pause", "done")]
+    assert {name: on(cli, name) for name in names[1:]} == dict.fromkeys(names[1:], both)
+    assert on(cli, names[0]) == [both[1], *both]
+
+
+def test_each_of_several_runs_is_found_in_the_audit_with_what_became_of_it(
+    cli: Cli, home: Path, keys: Mapping[str, str]
+) -> None:
+    with open_runtime(home, f"sqlite:///{home / 'cloacina.db'}") as runtime:
+        ended = runtime.run(workflow_of({"a": []}, name="ends"), timeout=PATIENCE).run_id
+        waits = workflow_of({"a": []}, functions={"a": wait}, name="waits")
+        live = [runtime.submit(waits).id for _ in range(2)]
+
+    cancelled = cli("runs cancel --workflow waits", keys["run"])
+    again = cli(f"runs cancel {ended}", keys["run"])
+    signalled = cli(f"runs signal {live[0]} go", keys["run"])
+
+    assert (cancelled.exit_code, again.exit_code, signalled.exit_code) == (0, 5, 5)
+    for run_id in live:
+        assert on(cli, run_id)[-1] == ("run", "cancel", "done")
+    assert on(cli, live[0])[0] == ("run", "signal", "failed")
+    assert on(cli, ended) == [("run", "cancel", "failed")]
 
 
 def test_keys_are_made_listed_rotated_and_revoked(cli: Cli) -> None:

@@ -350,6 +350,7 @@ def _create_access() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_audit_at", "audit", ["at", "id"])
+    op.create_index("ix_audit_target", "audit", ["target", "at"])
 
 
 def _create_tenancy() -> None:
