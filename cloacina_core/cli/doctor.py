@@ -3,7 +3,6 @@
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 
 import click
@@ -11,6 +10,7 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import CloacinaError
 from cloacina_core.model.api_key import WORTH_A_WORD
+from cloacina_core.model.finding import Finding, Verdict
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.secrets import OpenedOnce
 from cloacina_core.store.api_keys import ApiKeyStore
@@ -24,26 +24,6 @@ _GIB = 1024**3
 _LEAST_FREE = _GIB // 2
 _LATE = timedelta(minutes=1)
 """A schedule that nobody has looked at for longer has no engine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    verdict: str
-    """`ok`, `warn` or `fail`."""
-    detail: str
-    mend: str | None = None
-
-    def to_json(self) -> dict[str, str | None]:
-        """Return the finding as a JSON object."""
-        return {
-            "what": self.what,
-            "verdict": self.verdict,
-            "detail": self.detail,
-            "mend": self.mend,
-        }
 
 
 @click.command()
@@ -193,7 +173,7 @@ def _confinement(console: Console) -> Iterator[Finding]:
 
     offer = offered()
     lacking = missing(offer.enforced, Limits.of(console.settings), frozenset())
-    wrong = "fail" if console.settings.require_confinement else "warn"
+    wrong: Verdict = "fail" if console.settings.require_confinement else "warn"
     for topic, names in _CONFINEMENT.items():
         detail = ", ".join(name for name in offer.enforced if name in names) or "nothing"
         not_held = [name for name in lacking if name in names]
@@ -241,3 +221,4 @@ def _plugins(console: Console) -> Iterator[Finding]:
             yield Finding(what, "fail", record.error or "", mend)
         else:
             yield Finding(what, "ok", f"{record.distribution} {record.version} {record.status}")
+    yield from found.findings(console.view)

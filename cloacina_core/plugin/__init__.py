@@ -5,6 +5,7 @@ from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.access import Act, Role, Rule, changes, reads
 from cloacina_core.model.blob import StoredBlob
 from cloacina_core.model.event import EventType, RunEvent
+from cloacina_core.model.finding import Finding
 from cloacina_core.model.observed import DescribedRun, FailedStart, SignalWait, Starter
 from cloacina_core.model.run import RunSummary
 from cloacina_core.model.secret import SecretValue
@@ -38,6 +39,7 @@ __all__ = [
     "EngineService",
     "EventType",
     "FailedStart",
+    "Finding",
     "HomeReport",
     "LoadedWorkflow",
     "Role",

@@ -14,6 +14,7 @@ from importlib_metadata import EntryPoint, entry_points
 
 from cloacina_core.errors import ConfigurationError, PluginError, PluginLoadError
 from cloacina_core.model.event import RunEvent
+from cloacina_core.model.finding import Finding
 from cloacina_core.plugin import spec
 from cloacina_core.plugin.interfaces import (
     BlobStoreKind,
@@ -139,6 +140,17 @@ class Plugins:
         services = self._contributions("cloacina_services", view=view)
         return self._distinct(services, "service", ())
 
+    def findings(self, view: object) -> list[Finding]:
+        """Return what plugins say of their health; a plugin that can't is a finding itself."""
+        found: list[Finding] = []
+        for implementation in self._manager.hook.cloacina_doctor.get_hookimpls():
+            try:
+                found += map(_as_finding, _call(implementation, view=view) or ())
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the doctor looks at the rest
+                reason = f"cloacina_doctor: {type(error).__name__}: {_one_line(error)}"
+                found.append(Finding(f"plugin {implementation.plugin_name}", "fail", reason))
+        return found
+
     def prepare_home(self, view: object, passphrase: str | None) -> list[Any]:
         """Let plugins put what they need into a new home. Their errors are raised."""
         reports: list[Any] = []
@@ -245,7 +257,13 @@ def _call(implementation: pluggy.HookImpl, **arguments: Any) -> Any:
     return implementation.function(**{name: arguments[name] for name in implementation.argnames})
 
 
-def _one_line(error: Exception) -> str:
+def _as_finding(thing: object) -> Finding:
+    if not isinstance(thing, Finding):
+        raise TypeError(f"{thing!r} is no finding")
+    return thing
+
+
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 

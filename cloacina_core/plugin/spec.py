@@ -11,6 +11,7 @@ from cloacina_core.plugin.markers import hookspec
 
 if TYPE_CHECKING:
     from cloacina_core.model.event import RunEvent
+    from cloacina_core.model.finding import Finding
     from cloacina_core.plugin.interfaces import (
         AttemptCall,
         BlobStoreKind,
@@ -91,6 +92,14 @@ def cloacina_prepare_home(view: "RuntimeView", passphrase: str | None) -> "Seque
 
     Must do nothing to what is already there. `passphrase` protects private keys; None means that
     they are kept unencrypted, guarded by file modes alone.
+    """
+
+
+@hookspec
+def cloacina_doctor(view: "RuntimeView") -> "Sequence[Finding]":  # type: ignore[empty-body]
+    """Contribute to `cloacina doctor`: look whether what the plugin needs is there, and works.
+
+    Must change nothing, and end soon. What it raises is told as a finding, and stops nothing.
     """
 
 

@@ -48,6 +48,7 @@ DOORS = {
         "EngineService",
         "EventType",
         "FailedStart",
+        "Finding",
         "HomeReport",
         "LoadedWorkflow",
         "Role",

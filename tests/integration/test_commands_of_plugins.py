@@ -23,7 +23,7 @@ from cloacina_registry.rollout.channels import Channels
 Cli: TypeAlias = Callable[..., Result]
 
 HOOKS = """
-from cloacina_core.plugin import Act, CommandSpec, Role, changes, hookimpl, reads
+from cloacina_core.plugin import Act, CommandSpec, Finding, Role, changes, hookimpl, reads
 
 ACTS = {
     "rogue open": None,
@@ -40,6 +40,11 @@ ACTS = {
 @hookimpl
 def cloacina_commands():
     return [CommandSpec("rogue", "rogue_commands:rogue", "Do what isn't allowed.", ACTS)]
+
+@hookimpl
+def cloacina_doctor(view):
+    yield Finding("rogue", "warn", f"at {view.home.name}", "mend it")
+    raise SystemExit("no more")
 """
 
 COMMANDS = """
@@ -263,3 +268,13 @@ def state_of(view: StoreView) -> object:
         Channels.of(view, registry).get("acme-etl", "stable").version,
         sorted(blob.digest for blob in view.blob_store().blobs()),
     )
+
+
+def test_the_doctor_goes_on_when_a_plugin_fails_and_tells_that(cli: Cli) -> None:
+    done = cli("doctor --json")
+
+    assert done.exit_code == 1
+    found = {one["what"]: one for one in json.loads(done.stdout) if one["verdict"] != "ok"}
+    assert found["rogue"]["detail"] == "at home"
+    assert found["plugin rogue"]["detail"] == "cloacina_doctor: SystemExit: no more"
+    assert "workers: limits" in done.stdout

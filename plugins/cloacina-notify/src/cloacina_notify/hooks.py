@@ -1,4 +1,4 @@
-"""What Cloacina calls: a command, two tables, and a service beside each engine.
+"""What Cloacina calls: a command, two tables, a service beside each engine, a look at its health.
 
 The command line imports this module at every start. What a hook needs, it imports when it is
 called.
@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cloacina_core.plugin import CommandSpec, EngineService, RuntimeView, hookimpl
+from cloacina_core.plugin import CommandSpec, EngineService, Finding, RuntimeView, hookimpl
 from cloacina_notify.access import ACTS
 
 if TYPE_CHECKING:
@@ -50,3 +50,11 @@ def cloacina_services(view: RuntimeView) -> Sequence[EngineService]:
 
     chance = random.Random().random  # noqa: S311 - spreads tries; not the common one: tasks seed it
     return [Courier(view, found.destinations, chance)]
+
+
+@hookimpl
+def cloacina_doctor(view: RuntimeView) -> Sequence[Finding]:
+    """Say whether destinations can be used, and how long something hasn't arrived."""
+    from cloacina_notify.health import findings  # noqa: PLC0415 - it imports SQLAlchemy
+
+    return list(findings(view))

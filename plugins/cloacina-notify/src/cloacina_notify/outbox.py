@@ -86,6 +86,10 @@ class Standing:
     """How a destination stands."""
 
     due: int = 0
+    oldest_due: datetime | None = None
+    """Since when the oldest of those is to be sent."""
+    failing: int = 0
+    """How many of those were tried in vain."""
     given_up: int = 0
     paused_until: datetime | None = None
     """Nothing is sent before: the last try failed."""
@@ -278,18 +282,24 @@ class Outbox:
     def standings(self) -> Mapping[str, Standing]:
         """Return how each destination stands that was ever used."""
         counts = (
-            select(messages.c.destination, messages.c.state, func.count())
+            select(
+                messages.c.destination,
+                messages.c.state,
+                func.count().label("count"),
+                func.count(messages.c.problem).label("failing"),
+                func.min(messages.c.queued_at).label("oldest"),
+            )
             .where(messages.c.state != DELIVERED)
             .group_by(messages.c.destination, messages.c.state)
         )
         with self._view.read() as connection:
             now = self._now(connection)
             places = connection.execute(select(destinations)).all()
-            counted = {(name, state): count for name, state, count in connection.execute(counts)}
+            counted = {(row.destination, row.state): row for row in connection.execute(counts)}
         return {
             place.name: Standing(
-                due=counted.get((place.name, DUE), 0),
-                given_up=counted.get((place.name, GIVEN_UP), 0),
+                **_of_due(counted.get((place.name, DUE))),
+                given_up=_count(counted.get((place.name, GIVEN_UP))),
                 paused_until=_moment(place.not_before) if place.not_before > now else None,
                 disabled_at=None if place.disabled_at is None else _moment(place.disabled_at),
                 disabled_because=place.disabled_because,
@@ -360,6 +370,16 @@ class Outbox:
 
     def _now(self, connection: Connection) -> int:
         return _micros(self._view.database_now(connection))
+
+
+def _of_due(row: Any) -> dict[str, Any]:
+    if row is None:
+        return {}
+    return {"due": _count(row), "oldest_due": _moment(row.oldest), "failing": row.failing}
+
+
+def _count(row: Any) -> int:
+    return 0 if row is None else int(row[2])
 
 
 def _add(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
