@@ -82,6 +82,11 @@ class Console:
         """The clock of this host."""
         return SystemClock()
 
+    @property
+    def user(self) -> str | None:
+        """Whose API key was given, for histories; None: nobody's."""
+        return None if self.acts_for is None else self.acts_for.name
+
     @cached_property
     def view(self) -> "StoreView":
         """The view that plugins have of the runtime; the store is opened when it is first used."""

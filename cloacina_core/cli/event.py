@@ -28,7 +28,12 @@ def _sent(console: Console) -> "SentEvents":
 
     view = console.view
     max_bytes = console.settings.max_value_bytes
-    return SentEvents(lambda: SentEventStore(view.database), console.clock, max_bytes=max_bytes)
+    return SentEvents(
+        lambda: SentEventStore(view.database),
+        console.clock,
+        max_bytes=max_bytes,
+        by=lambda: view.user,
+    )
 
 
 @event.command("send")

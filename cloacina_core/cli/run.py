@@ -49,7 +49,9 @@ def run(  # noqa: PLR0913 - one for each option
     Ends with 0 when the run succeeded and with 1 when it failed or was cancelled.
     """
     plugins = Plugins.of_environment(console.settings.blocked_plugins)
-    with Runtime(console.settings, plugins, recover=False, pass_output_on=False) as runtime:
+    with Runtime(
+        console.settings, plugins, recover=False, pass_output_on=False, user=console.user
+    ) as runtime:
         definition = runtime.definition(reference, source)
         params = gather_params(definition, pairs, params_file)
         context = read_object(context_file, "context") if context_file else None

@@ -54,7 +54,9 @@ def _runtime(console: Console) -> "Iterator[Runtime]":
     from cloacina_core.runtime import Runtime  # noqa: PLC0415
 
     plugins = Plugins.of_environment(console.settings.blocked_plugins)
-    with Runtime(console.settings, plugins, recover=False, pass_output_on=False) as runtime:
+    with Runtime(
+        console.settings, plugins, recover=False, pass_output_on=False, user=console.user
+    ) as runtime:
         yield runtime
 
 

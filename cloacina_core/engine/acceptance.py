@@ -145,7 +145,13 @@ class RunRequest:
             raise InputError(str(error)) from None
 
     def begin(
-        self, plan: Plan, run_id: RunId, *, now: datetime, engine: EngineId | None
+        self,
+        plan: Plan,
+        run_id: RunId,
+        *,
+        now: datetime,
+        engine: EngineId | None,
+        asked_by: str | None = None,
     ) -> RunState:
         """Return a new run, not yet stored.
 
@@ -154,6 +160,7 @@ class RunRequest:
             run_id: a new id.
             now: the current moment.
             engine: whose run it is; None leaves it queued for whichever engine comes first.
+            asked_by: whose API key it is asked for with.
         """
         summary = RunSummary(
             run_id=run_id,
@@ -176,6 +183,7 @@ class RunRequest:
         )
         run = RunState(plan, summary, params=self.params, context=self.context)
         run.params_text = self.params_text
+        run.asked_by = asked_by
         if self.repeats_from is not None and self.edits:
             run.edits[plan.number[self.repeats_from]] = self.edits
         return run

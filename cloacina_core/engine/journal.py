@@ -125,7 +125,8 @@ class Journal:
             self._values(run, "context", "", values)
         repeats = f", repeats run {summary.origin}" if summary.origin else ""
         means = f" is {release} ({resolution})" if resolution else ""
-        self.event(run, EventType.SUBMITTED, reason=f"{summary.reference}{means}{repeats}")
+        by = f", by {run.asked_by}" if run.asked_by else ""
+        self.event(run, EventType.SUBMITTED, reason=f"{summary.reference}{means}{repeats}{by}")
         for number, edits in run.edits.items():
             self._values(run, "edits", run.name_of(number), edits)
         for number, task in enumerate(run.tasks):

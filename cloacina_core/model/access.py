@@ -224,6 +224,7 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "schedules.next": reads("name"),
         "schedules.definition": reads("reference"),
         # Of sent events and subscriptions.
+        "sent_events.asking_as": WITHHELD,
         "sent_events.send": changes(_RUN, "name", "key"),
         "sent_events.get": reads("event_id"),
         "sent_events.all": reads(),
@@ -250,6 +251,7 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "triggers.all": reads(),
         "triggers.history": reads("name"),
         # Of secrets; values are no facts.
+        "secrets.asking_as": WITHHELD,
         "secrets.set": changes(_ADMIN, "name"),
         "secrets.delete": changes(_ADMIN, "name", at_once=True),
         "secrets.rotate_key": changes(_ADMIN),

@@ -1,5 +1,6 @@
 """What can be done with runs that exist already, from any process."""
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -21,7 +22,6 @@ from cloacina_core.errors import (
 from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, encode
 from cloacina_core.foundation.names import nearest
-from cloacina_core.foundation.user import who_asks
 from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.context import Context
 from cloacina_core.model.release import Resolution, ResolvedBy
@@ -42,6 +42,7 @@ class RunControl:
         commands: CommandStore,
         ids: IdFactory,
         go_on: Callable[[RunId], object],
+        by: Callable[[], str],
     ) -> None:
         """Prepare.
 
@@ -51,12 +52,20 @@ class RunControl:
             commands: where to ask.
             ids: makes ids.
             go_on: goes on with a run here, if nobody else does.
+            by: tells who asks.
         """
         self._look = look
         self._reader = reader
         self._commands = commands
         self._ids = ids
         self._go_on = go_on
+        self._by = by
+
+    def asking_as(self, by: Callable[[], str]) -> "RunControl":
+        """Return what asks for somebody else."""
+        control = copy.copy(self)
+        vars(control)["_by"] = by
+        return control
 
     def cancel(self, run_id: RunId, reason: str | None) -> None:
         """Ask for the end of a run; one that nobody works on is ended here."""
@@ -88,7 +97,7 @@ class RunControl:
             name=name,
             payload=payload,
             reason=reason,
-            asked_by=who_asks(),
+            asked_by=self._by(),
         )
         try:
             self._commands.ask(command)
@@ -119,7 +128,7 @@ class RunControl:
             raise IllegalTransitionError(
                 f"run {run.run_id} is {run.status}: only one that has ended can be tried again"
             )
-        told = f"by {who_asks()}: {reason}" if reason else f"by {who_asks()}"
+        told = f"by {self._by()}: {reason}" if reason else f"by {self._by()}"
         tasks = [run.name_of(number) for number in sorted(anew)]
         self._commands.retry(run.run_id, tasks, expanded, ended_at=ended_at, reason=told)
 

@@ -35,10 +35,23 @@ _LARGEST = 2**63 - 1
 """The largest number that can be stored."""
 
 
-def act_as(runtime: T, who: Principal | str, *, keys: ApiKeyStore, audit: Audit) -> T:
-    """Return a runtime as a principal sees it, or whoever has an API key."""
+def act_as(
+    asking_as: Callable[[Callable[[], str]], T],
+    who: Principal | str,
+    *,
+    keys: ApiKeyStore,
+    audit: Audit,
+) -> T:
+    """Return a runtime as a principal sees it, or whoever has an API key.
+
+    Args:
+        asking_as: returns the runtime whose histories name who asks.
+        who: a principal, or an API key.
+        keys: in which it is looked up.
+        audit: tells what is asked for.
+    """
     found = holder(keys, who) if isinstance(who, str) else lambda: who
-    return guarded(runtime, Gate(found, lambda: audit), VERBS)
+    return guarded(asking_as(lambda: found().name), Gate(found, lambda: audit), VERBS)
 
 
 def guarded(part: T, gate: Gate, verbs: Mapping[str, Rule], prefix: str = "") -> T:

@@ -1,5 +1,6 @@
 """The runtime: an engine on a store, with plugins and sources of workflows. It only delegates."""
 
+import copy
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from cloacina_core.errors import (
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import EngineId, IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.foundation.user import who_asks
 from cloacina_core.model.access import Principal
 from cloacina_core.model.command import CommandKind
 from cloacina_core.model.definition import WorkflowDefinition
@@ -93,8 +95,9 @@ class Runtime:
         recover: bool = True,
         pass_output_on: bool = True,
         shared_slots: SharedSlots | None = None,
+        user: str | None = None,
     ) -> None:
-        """Start an engine; see `open` for the usual way."""
+        """Start an engine; see `open` for the usual way. Histories name `user`, if it is given."""
         clock = SystemClock()
         self.settings = settings
         self.plugins = plugins
@@ -127,7 +130,9 @@ class Runtime:
             commands=CommandStore(database),
             ids=self._ids,
             go_on=self._host.go_on,
+            by=who_asks if user is None else lambda: user,
         )
+        self._asked_by = None if user is None else lambda: user
         self.api_keys = ApiKeyStore(database)
         self.audit = Audit(database, self._ids)
         self._retention = self._make_retention() if recover else None
@@ -381,6 +386,7 @@ class Runtime:
             run_id,
             now=self._clock.now(),
             engine=None if detach or request.is_limited else engine.id,
+            asked_by=None if self._asked_by is None else self._asked_by(),
         )
         if request.is_limited and not detach:
             self._host.await_turn(run_id)
@@ -656,7 +662,18 @@ class Runtime:
             who: an API key, which is looked up anew for each verb, or a principal that was made out
                 elsewhere.
         """
-        return act_as(self, who, keys=self.api_keys, audit=self.audit)
+        return act_as(self._asking_as, who, keys=self.api_keys, audit=self.audit)
+
+    def _asking_as(self, by: Callable[[], str]) -> "Runtime":
+        """Return this runtime, in whose histories somebody else asks."""
+        seen = copy.copy(self)
+        vars(seen).update(
+            _asked_by=by,
+            _control=self._control.asking_as(by),
+            sent_events=self.sent_events.asking_as(by),
+            secrets=self.secrets.asking_as(by),
+        )
+        return seen
 
     def observe(self, observer: Observer) -> None:
         """Tell a function of each event of this engine's runs, after it was committed."""

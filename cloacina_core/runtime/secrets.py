@@ -1,5 +1,6 @@
 """Secrets, as programs set and list them. Their values are for the tasks that may ask, alone."""
 
+import copy
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +39,13 @@ class Secrets:
     @classmethod
     def of(cls, view: StoreView) -> "Secrets":
         """Return the secrets of a view's store, sealed with the keys that its settings name."""
-        return cls(OpenedOnce(view), providers=view.settings.secret_providers)
+        return cls(OpenedOnce(view), lambda: view.user, providers=view.settings.secret_providers)
+
+    def asking_as(self, by: Callable[[], str]) -> "Secrets":
+        """Return what sets them for somebody else."""
+        asking = copy.copy(self)
+        vars(asking)["_by"] = by
+        return asking
 
     def set(
         self, name: str, value: str | Mapping[str, str], *, public: Iterable[str] = ()

@@ -1,5 +1,6 @@
 """Sent events, as programs use them."""
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -28,7 +29,12 @@ class SentEvents:
     """What happened elsewhere, as it was told to a store. Safe to use from any thread."""
 
     def __init__(
-        self, store: Callable[[], SentEventStore], clock: Clock, *, max_bytes: int
+        self,
+        store: Callable[[], SentEventStore],
+        clock: Clock,
+        *,
+        max_bytes: int,
+        by: Callable[[], str] = who_asks,
     ) -> None:
         """Prepare.
 
@@ -36,10 +42,18 @@ class SentEvents:
             store: returns the store.
             clock: tells the time, for ids.
             max_bytes: how much an event may carry, encoded.
+            by: tells who asks.
         """
         self._opened = store
         self._ids = IdFactory(clock)
         self._max_bytes = max_bytes
+        self._by = by
+
+    def asking_as(self, by: Callable[[], str]) -> "SentEvents":
+        """Return what sends for somebody else."""
+        events = copy.copy(self)
+        vars(events)["_by"] = by
+        return events
 
     def send(
         self, name: str, data: JsonValue = None, *, key: str | None = None
@@ -65,7 +79,7 @@ class SentEvents:
         checked = checked_event_name(name)
         text = encoded_data(data, max_bytes=self._max_bytes)
         found, event_id = checked_event_key(key), self._ids.command_id()
-        store, sender = self._opened(), who_asks()
+        store, sender = self._opened(), self._by()
         try:
             return store.send(event_id, checked, text, key=found, sent_by=sender)
         except OutcomeUnknownError:  # sent again, it is found to be there already, if it is

@@ -588,3 +588,32 @@ def test_old_entries_are_forgotten(audit: Audit) -> None:
     assert audit.forget(DAY) == 0
     assert audit.forget(-DAY) == 1
     assert audit.entries() == []
+
+
+def test_histories_name_who_has_the_key(runtime: Runtime, keys: Mapping[str, str]) -> None:
+    ci = runtime.acting_as(keys["run"])
+
+    handle = ci.submit(LONG)
+    ci.pause(handle.id, reason="lunch")
+    ci.unpause(handle.id)
+    ci.cancel(handle.id)
+    handle.result(PATIENCE)
+    ci.retry(handle.id, detach=True)
+    sent, _ = ci.sent_events.send("orders.paid")
+
+    told = [(event.type.value, event.reason or "") for event in runtime.events(handle.id)]
+    named = [kind for kind, reason in told if "by run" in reason]
+    assert {"submitted", "paused", "cancel_requested", "retried"} <= set(named)
+    assert ("submitted", "long, by run") in told
+    assert sent.sent_by == "run"
+    assert not [kind for kind, reason in told if "@" in reason]
+
+
+def test_without_a_key_histories_name_the_user(runtime: Runtime) -> None:
+    handle = runtime.submit(LONG)
+    runtime.cancel(handle.id)
+    handle.result(PATIENCE)
+
+    told = {event.type.value: event.reason or "" for event in runtime.events(handle.id)}
+    assert told["submitted"] == "long"
+    assert "@" in told["cancel_requested"]

@@ -221,6 +221,9 @@ def test_each_of_several_runs_is_found_in_the_audit_with_what_became_of_it(
     signalled = cli(f"runs signal {live[0]} go", keys["run"])
 
     assert (cancelled.exit_code, again.exit_code, signalled.exit_code) == (0, 5, 5)
+    asked = cli(f"runs events {live[0]}", keys["read"]).stdout
+    assert "by run" in asked
+    assert "@" not in asked.partition("cancel_requested")[2]
     for run_id in live:
         assert on(cli, run_id)[-1] == ("run", "cancel", "done")
     assert on(cli, live[0])[0] == ("run", "signal", "failed")

@@ -240,6 +240,7 @@ OF_FUNCTIONS: Mapping[str, Meaning] = {
     "url": NOTHING,  # the credential
     "home": NOTHING,
     "observer": Given(lambda _event: None),
+    "by": Given(lambda: "ann@here"),
     "callback": Given(lambda: None),
     "who": Kind.API_KEY_TEXT,
     "set_limit name": Kind.LIMIT,
