@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from support.commands import command_server
 from support.pages import Block
 
 LIMIT_SECONDS = 180
@@ -75,6 +76,10 @@ class PageRun:
         """
         self._folder = folder
         self._home = home
+        commands = home / ".commands"
+        commands.mkdir()
+        command_server().write_script(commands / "cloacina")
+        self._environment = reader_environment(home, commands)
         self._printed: str | None = None
         self._python: _PythonSession | None = None
 
@@ -117,7 +122,7 @@ class PageRun:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", f"{self._as_left()}\n{command.text}"],
             cwd=self._folder,
-            env=reader_environment(self._home),
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -139,7 +144,7 @@ class PageRun:
 
     def _session(self) -> "_PythonSession":
         if self._python is None:
-            self._python = _PythonSession(self._folder, reader_environment(self._home))
+            self._python = _PythonSession(self._folder, self._environment)
         return self._python
 
 
@@ -181,11 +186,18 @@ class _PythonSession:
             self._process.wait(LIMIT_SECONDS)
 
 
-def reader_environment(home: Path) -> dict[str, str]:
-    """Return the environment of a reader at a plain terminal, with `cloacina` installed."""
+def reader_environment(home: Path, commands: Path) -> dict[str, str]:
+    """Return the environment of a reader at a plain terminal.
+
+    Args:
+        home: the reader's own folder.
+        commands: the folder where `cloacina` lies.
+    """
     return {
         **dict(_kept()),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join(
+            [str(commands), str(Path(sys.executable).parent), os.environ["PATH"]]
+        ),
         "HOME": str(home),
         "CLOACINA_HOME": str(home / ".cloacina"),
         "COLUMNS": "100",
