@@ -245,6 +245,8 @@ class Runtime:
                 self._stop()
 
     def _stop(self) -> None:
+        for service in self._services():  # all may finish what they look at meanwhile
+            service.request_stop()
         self._host.take_no_more()
         self._watcher.stop()
         for service in self._services():

@@ -54,10 +54,14 @@ class LookingService(ABC):
         """Look soon: there may be something to do. Returns at once."""
         self._woken.set()
 
-    def stop(self) -> None:
-        """Stop looking, and wait for the look that is under way."""
+    def request_stop(self) -> None:
+        """Have it stop after the look that is under way. Returns at once."""
         self._stopping.set()
         self._woken.set()
+
+    def stop(self) -> None:
+        """Stop looking, and wait for the look that is under way."""
+        self.request_stop()
         self._thread.join()
 
     @property

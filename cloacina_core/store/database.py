@@ -204,7 +204,8 @@ class Database:
                 self._migrations.upgrade(connection)
             schema.make_indexes_partial(extra_tables, connection)
             for table in extra_tables:
-                table.create(connection, checkfirst=True)
+                if table.name not in found:
+                    table.create(connection)
 
     @property
     def file(self) -> Path | None:
