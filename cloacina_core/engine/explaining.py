@@ -332,7 +332,9 @@ def _no_slot(engine: EngineSummary | None, since: datetime | None) -> Reason:
         "lost": engine.slots_lost,
     }
     taken = engine.slots_used + engine.slots_lost
-    if taken < engine.slots:
+    if not engine.slots:
+        message = f"engine {engine.engine_id} has no slot now: other tenants' engines have all"
+    elif taken < engine.slots:
         message = f"it is about to begin: {taken} of {engine.slots} slots were taken when last told"
     else:
         message = f"all {engine.slots} slots of engine {engine.engine_id} are taken"

@@ -81,6 +81,17 @@ def test_no_slot_is_free(database: Database, clock: FrozenClock):
     assert task.reason.facts == {"engine": bench.engine.id, "slots": 1, "used": 1, "lost": 0}
 
 
+def test_an_engine_whose_slots_others_have(database: Database, clock: FrozenClock):
+    bench = EngineBench(database, clock, slots=0)
+    run = bench.start(ONE)
+    bench.ownership.renew(bench.engine.id, bench.engine.load())
+
+    reason = reason_of(bench, run.run_id)
+
+    assert reason.kind is ReasonKind.SLOT
+    assert "other tenants' engines have all" in reason.message
+
+
 def test_a_run_at_which_engines_died_begins_alone(database: Database, clock: FrozenClock):
     bench = EngineBench(database, clock, slots=1)
     bench.start(ONE)
