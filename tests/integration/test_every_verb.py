@@ -63,6 +63,7 @@ USELESS = {2, 3, EXIT_INTERNAL}
 OF_NO_USE = {
     "event enable": "the package declares no subscription",
     "event disable": "the package declares no subscription",
+    "event restore": "the subscription wasn't declared by a package",
     "schedule restore": "the schedule wasn't declared by a package",
     "tenant rotate-password": "there are none on SQLite",
     "trust apply": "there is no draft",
@@ -174,7 +175,7 @@ def heard(scene: Scene) -> Heard:
                 ask.about_other(question, scene.theirs.names),
                 ask.about_other(question, scene.nobodys),
             )
-            for words in (*ask.reading, *ask.changing, *ask.last)
+            for words in ask.in_pairs
             for question in ask.questions_of_others(words)
         }
         gone = [answer for words in ask.last for answer in ask.about_own(words)]
@@ -242,6 +243,11 @@ class Asking:
         self.last = [words for words in asked if is_last(words)]
         self.changing = [words for words in asked if changes(words) and not is_last(words)]
         self.reading = [words for words in asked if not changes(words) and not is_last(words)]
+        # Functions first: what commands change to what they are told would be found by functions.
+        self.in_pairs = [
+            *sorted((*self.reading, *self.changing), key=self._is_command),
+            *sorted(self.last, key=self._is_command),
+        ]
 
     def questions_of_others(self, words: str) -> Iterator[Question]:
         """Yield what is to be asked with names of another's things."""

@@ -219,7 +219,7 @@ _CHANCE = re.compile(
     r"|\b[0-7][0-9a-hjkmnp-tv-z]{25}\b"  # ids
     r"|\bclk_\w+|\bid['\"]?[:=] ?['\"]\w{8}['\"]"  # API keys
     r"|[\w+/-]{40,}=*"  # signing keys, and what they signed
-    r"|\b(number|version)['\"]?[:=] ?\d+"  # of sent events, and of trust
+    r"|\b(number|version|revision)['\"]?[:= ] ?\d+"  # of sent events, of trust, of secrets
     r"|0x[0-9a-f]+"
     r"|\d{4}-\d\d-\d\d[T ][\d:.+Z]*|datetime\.datetime\([^)]*\)"
     r"|\b\d+(\.\d+)? ?(ms|s|seconds)\b|\"seconds\": [\d.]+"

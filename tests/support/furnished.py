@@ -245,7 +245,7 @@ def _fill(
     for name, value in secrets.items():
         runtime.secrets.set(name, value)
     runtime.set_limit(names[Kind.LIMIT], 2)
-    runtime.schedules.add_window(names[Kind.WINDOW], "0 22 * * SAT for 6h")
+    runtime.schedules.add_window(names[Kind.WINDOW], "0 3 29 2 * for 1h")
     runtime.schedules.add(names[Kind.SCHEDULE], reference, cron="@yearly")
     january, february = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     runtime.schedules.backfill(names[Kind.SCHEDULE], january, february)

@@ -116,7 +116,7 @@ OF_COMMANDS: Mapping[str, Meaning] = {
     "schedule disable reference": Kind.PACKAGE_REFERENCE,
     "schedule disable name": Kind.DECLARED_SCHEDULE,
     "schedule window name": Kind.WINDOW,
-    "when": Given("0 22 * * SAT for 6h"),
+    "when": Given("0 3 29 2 * for 1h"),
     "cron": Given("@daily"),
     "timezone": NOTHING,
     "not_during": NOTHING,
@@ -158,6 +158,7 @@ OF_COMMANDS: Mapping[str, Meaning] = {
     "audit list before": Kind.AUDIT_ENTRY,
     "tenant name": Kind.TENANT,
     "yes_delete": Kind.TENANT,
+    "tenant exec words": Given("doctor"),
     "export_to": NOTHING,
     # Packages.
     "package": Kind.PACKAGE,
@@ -266,7 +267,7 @@ OF_FUNCTIONS: Mapping[str, Meaning] = {
     "schedules.add_window name": Kind.WINDOW,
     "schedules.remove_window name": Kind.WINDOW,
     "cron": Given("@daily"),
-    "when": Given("0 22 * * SAT for 6h"),
+    "when": Given("0 3 29 2 * for 1h"),
     "timezone": NOTHING,
     "begins": Given(datetime(2026, 1, 1, tzinfo=UTC)),
     "ends": Given(datetime(2026, 1, 2, tzinfo=UTC)),
@@ -338,8 +339,10 @@ OF_FUNCTIONS: Mapping[str, Meaning] = {
 }
 
 _NUMBERS = {int, float, bool, datetime, timedelta}
-_NAMELESS = (click.types.IntParamType, click.types.FloatParamType, click.types.BoolParamType)
-_WORDS = (click.types.StringParamType, click.types.Path, click.types.File)
+_WORDS = (
+    *(click.types.StringParamType, click.types.UnprocessedParamType),
+    *(click.types.Path, click.types.File),
+)
 
 
 def of_parameter(words: str, parameter: click.Parameter) -> Meaning:
