@@ -1,7 +1,6 @@
 """The plugin `cloacina-notify`, installed as a distribution, and imported from there."""
 
 import importlib
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -22,9 +21,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.fixture(scope="session")
-def notify(installed: Path) -> Iterator[Import]:
-    """What imports a module of the plugin."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(installed))
-        yield lambda name: importlib.import_module(f"cloacina_notify.{name}")
+@pytest.fixture
+def notify(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
+    """What imports a module of the plugin, which is found as long as the test lasts."""
+    monkeypatch.syspath_prepend(str(installed))
+    return lambda name: importlib.import_module(f"cloacina_notify.{name}")
