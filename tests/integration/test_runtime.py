@@ -846,7 +846,7 @@ class TestAsync:
         assert {result.status for result in results} == {RunStatus.SUCCEEDED}
 
     def test_all_that_may_take_a_while_can_be_awaited(self):
-        quick = {"acting_as", "engine_id", "observe", "sources"}
+        quick = {"acting_as", "asking_as", "engine_id", "observe", "sources"}
 
         for thread, loop in (
             (Runtime, AsyncRuntime),
