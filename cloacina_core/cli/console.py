@@ -26,7 +26,9 @@ from cloacina_core.settings import ResolvedSettings, Settings, read_settings
 
 if TYPE_CHECKING:
     from cloacina_core.model.access import Act, Principal
+    from cloacina_core.plugin.manager import Plugins
     from cloacina_core.runtime.gate import EachTold
+    from cloacina_core.runtime.sources import Sources
     from cloacina_core.runtime.view import StoreView
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -88,11 +90,25 @@ class Console:
         return None if self.acts_for is None else self.acts_for.name
 
     @cached_property
+    def plugins(self) -> "Plugins":
+        """The plugins of the environment, but those that are blocked; looked up once."""
+        from cloacina_core.plugin.manager import Plugins  # noqa: PLC0415 - most don't need it
+
+        return Plugins.of_environment(self.settings.blocked_plugins)
+
+    @cached_property
+    def sources(self) -> "Sources":
+        """Where workflows come from: distributions that are installed, and the registry."""
+        from cloacina_core.runtime.sources import Sources  # noqa: PLC0415 - most don't need it
+
+        return Sources(self.view, self.plugins)
+
+    @cached_property
     def view(self) -> "StoreView":
         """The view that plugins have of the runtime; the store is opened when it is first used."""
         from cloacina_core.runtime import open_view  # noqa: PLC0415 - most commands don't need it
 
-        return open_view(self.settings, acts_for=self.acts_for)
+        return open_view(self.settings, self.plugins, acts_for=self.acts_for)
 
     def acting_on(self, name: str) -> AbstractContextManager[None]:
         """Have the audit tell that one of several things is changed within a block."""

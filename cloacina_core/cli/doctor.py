@@ -11,7 +11,6 @@ from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import CloacinaError
 from cloacina_core.model.api_key import WORTH_A_WORD
 from cloacina_core.model.finding import Finding, Verdict
-from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.secrets import OpenedOnce
 from cloacina_core.store.api_keys import ApiKeyStore
 from cloacina_core.store.disk import Disk
@@ -211,9 +210,8 @@ _CONFINEMENT = {
 
 
 def _plugins(console: Console) -> Iterator[Finding]:
-    found = Plugins.of_environment(console.settings.blocked_plugins)
-    found.commands()
-    for record in found.records():
+    console.plugins.commands()
+    for record in console.plugins.records():
         what = f"plugin {record.name}"
         if record.status == "failed":
             mend = f"install {record.distribution} again, or block it: "
@@ -221,4 +219,4 @@ def _plugins(console: Console) -> Iterator[Finding]:
             yield Finding(what, "fail", record.error or "", mend)
         else:
             yield Finding(what, "ok", f"{record.distribution} {record.version} {record.status}")
-    yield from found.findings(console.view)
+    yield from console.plugins.findings(console.view)

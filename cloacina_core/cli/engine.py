@@ -13,7 +13,6 @@ import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import InputError
-from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import DatabaseAdmin, Runtime
 from cloacina_core.runtime.shared_engines import SharedEngines, environment_of_engines
 from cloacina_core.runtime.slot_sharing import SharedSlots
@@ -81,10 +80,9 @@ def run(
         _serve_tenants(console, stopping, ready_file, drain_timeout)
         return
     settings = console.settings
-    plugins = Plugins.of_environment(settings.blocked_plugins)
     shared = SharedSlots(settings.slots, stopping.set) if shared_slots else None
     with (
-        Runtime(settings, plugins, pass_output_on=False, shared_slots=shared) as runtime,
+        Runtime(settings, console.plugins, pass_output_on=False, shared_slots=shared) as runtime,
         _told_ready(ready_file, engine=runtime.engine_id),
     ):
         console.emit(
@@ -128,8 +126,7 @@ def _serve_tenants(
     console: Console, stopping: threading.Event, ready_file: Path | None, drain_timeout: float
 ) -> None:
     settings = console.settings
-    plugins = Plugins.of_environment(settings.blocked_plugins)
-    with DatabaseAdmin(settings, plugins) as admin, _told_ready(ready_file):
+    with DatabaseAdmin(settings, console.plugins) as admin, _told_ready(ready_file):
         console.emit({"status": "ready"}, "ready")
         console.say("serves tenants; stop it with SIGTERM or Ctrl-C")
         engines = SharedEngines(

@@ -44,13 +44,10 @@ _WHAT = (
 
 
 def _subscriptions(console: Console) -> "Subscriptions":
-    from cloacina_core.plugin.manager import Plugins  # noqa: PLC0415 - not needed for --help
-    from cloacina_core.runtime.sources import Sources  # noqa: PLC0415
-    from cloacina_core.runtime.subscriptions import Subscriptions  # noqa: PLC0415
+    from cloacina_core.runtime.subscriptions import Subscriptions  # noqa: PLC0415 - not for --help
 
-    plugins = Plugins.of_environment(console.settings.blocked_plugins)
     view = console.view
-    return Subscriptions(lambda: view.database, Sources(view, plugins))
+    return Subscriptions(lambda: view.database, console.sources)
 
 
 @click.command("subscribe")

@@ -9,7 +9,6 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.passphrase import passphrase_options
 from cloacina_core.errors import ConfigurationError, NotAllowedError
-from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import open_view
 
 PRIVATE_FOLDER = 0o700
@@ -26,10 +25,9 @@ def init(console: Console, *, passphrase: str | None) -> None:
     """
     home = console.settings.home
     made = _make_folder(home)
-    plugins = Plugins.of_environment(console.settings.blocked_plugins)
-    with closing(open_view(console.settings, plugins)) as view:
+    with closing(open_view(console.settings, console.plugins)) as view:
         database = view.database.description
-        reports = plugins.prepare_home(view, passphrase)
+        reports = console.plugins.prepare_home(view, passphrase)
     lines = [f"home      {home}{'' if made else ' (was there)'}", f"store     {database}"]
     lines += [f"{report.what:<9} {report.detail}" for report in reports]
     facts = {report.what: report.facts for report in reports}

@@ -7,7 +7,6 @@ from cloacina_core.cli.params import gather_params, read_object
 from cloacina_core.cli.progress import showing
 from cloacina_core.cli.waiting import tell, wait
 from cloacina_core.model.status import RunStatus
-from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import Runtime
 
 
@@ -48,9 +47,8 @@ def run(  # noqa: PLR0913 - one for each option
 
     Ends with 0 when the run succeeded and with 1 when it failed or was cancelled.
     """
-    plugins = Plugins.of_environment(console.settings.blocked_plugins)
     with Runtime(
-        console.settings, plugins, recover=False, pass_output_on=False, user=console.user
+        console.settings, console.plugins, recover=False, pass_output_on=False, user=console.user
     ) as runtime:
         definition = runtime.definition(reference, source)
         params = gather_params(definition, pairs, params_file)

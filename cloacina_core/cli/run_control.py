@@ -50,12 +50,10 @@ def _choice(function: Any) -> Any:
 
 @contextmanager
 def _runtime(console: Console) -> "Iterator[Runtime]":
-    from cloacina_core.plugin.manager import Plugins  # noqa: PLC0415 - not needed for --help
-    from cloacina_core.runtime import Runtime  # noqa: PLC0415
+    from cloacina_core.runtime import Runtime  # noqa: PLC0415 - not needed for --help
 
-    plugins = Plugins.of_environment(console.settings.blocked_plugins)
     with Runtime(
-        console.settings, plugins, recover=False, pass_output_on=False, user=console.user
+        console.settings, console.plugins, recover=False, pass_output_on=False, user=console.user
     ) as runtime:
         yield runtime
 

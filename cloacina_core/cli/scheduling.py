@@ -16,13 +16,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def schedules_of(console: Console) -> "Schedules":
     """Return the schedules of the store; no engine is started for them."""
-    from cloacina_core.plugin.manager import Plugins  # noqa: PLC0415 - not needed for --help
-    from cloacina_core.runtime.schedules import Schedules  # noqa: PLC0415
-    from cloacina_core.runtime.sources import Sources  # noqa: PLC0415
+    from cloacina_core.runtime.schedules import Schedules  # noqa: PLC0415 - not needed for --help
 
-    plugins = Plugins.of_environment(console.settings.blocked_plugins)
     view = console.view
-    return Schedules(lambda: view.database, Sources(view, plugins), console.clock)
+    return Schedules(lambda: view.database, console.sources, console.clock)
 
 
 def words_of(policy: Iterable[Any]) -> click.Choice[str]:

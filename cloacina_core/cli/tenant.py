@@ -72,11 +72,9 @@ def _changes(options: Mapping[str, int | str | None]) -> dict[str, int | None]:
 
 @contextmanager
 def _admin(console: Console) -> "Iterator[DatabaseAdmin]":
-    from cloacina_core.plugin.manager import Plugins  # noqa: PLC0415 - not needed for --help
-    from cloacina_core.runtime import DatabaseAdmin  # noqa: PLC0415 - see above
+    from cloacina_core.runtime import DatabaseAdmin  # noqa: PLC0415 - not needed for --help
 
-    settings = console.settings
-    with DatabaseAdmin(settings, Plugins.of_environment(settings.blocked_plugins)) as admin:
+    with DatabaseAdmin(console.settings, console.plugins) as admin:
         yield admin
 
 

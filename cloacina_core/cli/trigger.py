@@ -25,14 +25,11 @@ def trigger() -> None:
 
 
 def _triggers(console: Console) -> "Triggers":
-    from cloacina_core.plugin.manager import Plugins  # noqa: PLC0415 - not needed for --help
-    from cloacina_core.runtime.sources import Sources  # noqa: PLC0415
-    from cloacina_core.runtime.triggers import Triggers  # noqa: PLC0415
+    from cloacina_core.runtime.triggers import Triggers  # noqa: PLC0415 - not needed for --help
     from cloacina_core.store.triggers import TriggerStore  # noqa: PLC0415
 
-    plugins = Plugins.of_environment(console.settings.blocked_plugins)
     view = console.view
-    return Triggers(lambda: TriggerStore(view.database), Sources(view, plugins))
+    return Triggers(lambda: TriggerStore(view.database), console.sources)
 
 
 @trigger.command("enable")

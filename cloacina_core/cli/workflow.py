@@ -4,18 +4,11 @@ import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.model.drawing import draw_workflow
-from cloacina_core.plugin.manager import Plugins
-from cloacina_core.runtime.sources import Sources
 
 
 @click.group()
 def workflow() -> None:
     """List and show workflows that can be run here."""
-
-
-def _sources(console: Console) -> Sources:
-    found = Plugins.of_environment(console.settings.blocked_plugins)
-    return Sources(console.view, found)
 
 
 @workflow.command("list")
@@ -25,7 +18,7 @@ def list_workflows(console: Console) -> None:
     """List the workflows of all installed distributions and of the registry."""
     releases = [
         release
-        for source in _sources(console).all
+        for source in console.sources.all
         for package in source.packages()
         for release in source.releases(package)
     ]
@@ -51,7 +44,7 @@ def list_workflows(console: Console) -> None:
 @pass_console
 def show(console: Console, *, reference: str, source: str | None) -> None:
     """Show what REFERENCE means now: the release, the params, the tasks."""
-    found = _sources(console).resolve(reference, source).usual
+    found = console.sources.resolve(reference, source).usual
     definition = found.source.definition(found.release, found.workflow)
     signers = ", ".join(found.release.signed_by) or "nobody"
     text = f"{found.release} from {found.source.name}, signed by {signers}\n\n"
