@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from cloacina_core.engine.call import Outcome, TaskCall
@@ -97,7 +98,7 @@ class AttemptRunner:
                 context = attempt.begin(code)
                 if call.timed_out is not None:
                     return attempt.told_late(call.timed_out)
-                returned = self._wrap(call, lambda: _finished(code.task.function(context)))
+                returned = self._wrap(call, lambda: _finished(code.task.function(context), stop))
                 return attempt.succeeded(returned)
             except BaseException as error:  # noqa: BLE001 - SystemExit too is this attempt's failure
                 return attempt.failed(error)
@@ -132,7 +133,7 @@ class AttemptRunner:
             stop=stop,
             spill=self._spill,
             child=self._child,
-            secrets=AttemptSecrets(call, self._secrets, sink),
+            secrets=AttemptSecrets(call, self._secrets, sink, stop),
         )
 
     def wants_loop(self, call: TaskCall) -> bool:
@@ -149,12 +150,28 @@ class AttemptRunner:
             return False
 
 
-def _finished(returned: Any) -> Any:
+def _finished(returned: Any, stop: Stop) -> Any:
+    """Return what a task's function returned; a coroutine is run, and cancelled when it is asked.
+
+    Raises:
+        BaseException: whatever the coroutine raises.
+    """
     if not inspect.iscoroutine(returned):
         return returned
 
     async def wait() -> Any:
-        return await returned
+        loop, waiting = asyncio.get_running_loop(), asyncio.current_task()
+
+        def cancel() -> None:
+            if waiting is not None:
+                with suppress(RuntimeError):  # it ended meanwhile, and its loop with it
+                    loop.call_soon_threadsafe(waiting.cancel)
+
+        stop.listen(cancel)
+        try:
+            return await returned
+        finally:
+            stop.forget(cancel)
 
     return asyncio.run(wait())
 

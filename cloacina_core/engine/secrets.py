@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from cloacina_core.engine.call import Outcome, TaskCall
 from cloacina_core.engine.capture import LogSink
+from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import (
+    ConfigurationError,
     SecretInContextError,
     SecretMissingError,
     SecretNotDeclaredError,
+    SecretProviderError,
     SecretUnavailableError,
 )
 from cloacina_core.model.run import Failure
@@ -31,11 +34,12 @@ from cloacina_core.model.wait import Wait
 if TYPE_CHECKING:
     from cloacina_core.engine.redaction import Redactor
 
-ReadSecret: TypeAlias = Callable[[str], SecretValue]
-"""Returns the value of a secret; raises a `CloacinaError` that says why there is none."""
+ReadSecret: TypeAlias = Callable[[str, Stop], SecretValue]
+"""Returns the value of a secret; raises a `CloacinaError` that says why there is none. It is told
+how the attempt is asked to end: then nobody waits for an answer any more."""
 
 
-def no_secrets(name: str) -> SecretValue:
+def no_secrets(name: str, _stop: Stop) -> SecretValue:
     """Know no secret.
 
     Raises:
@@ -47,16 +51,18 @@ def no_secrets(name: str) -> SecretValue:
 class AttemptSecrets:
     """Asks for one attempt, and looks at what comes out of it. Used by any of its threads."""
 
-    __slots__ = ("_asking", "_call", "_guarded", "_read", "_redactor", "_sink", "_values")
+    __slots__ = ("_asking", "_call", "_guarded", "_read", "_redactor", "_sink", "_stop", "_values")
 
-    def __init__(self, call: TaskCall, read: ReadSecret, sink: LogSink) -> None:
+    def __init__(self, call: TaskCall, read: ReadSecret, sink: LogSink, stop: Stop) -> None:
         """Prepare.
 
         Args:
             call: the attempt.
             read: returns the value of a secret.
             sink: takes what the attempt prints and logs.
+            stop: tells whether the attempt is to end.
         """
+        self._stop = stop
         self._call = call
         self._read = read
         self._sink = sink
@@ -98,12 +104,13 @@ class AttemptSecrets:
 
     def _asked(self, name: str) -> SecretValue:
         try:
-            return self._read(name)
-        except (SecretMissingError, SecretUnavailableError) as error:
+            return self._read(name, self._stop)
+        except _WITH_HINTS as error:
             if error.hint is None:
                 raise
             # A failure keeps the message only, and who reads it is to know what to do.
-            raise type(error)(f"{error.message}; {error.hint}") from error
+            kind = next(kind for kind in _WITH_HINTS if isinstance(error, kind))
+            raise kind(f"{error.message}; {error.hint}") from error
 
     def _keep(self, name: str, value: SecretValue) -> None:
         """Keep a value, and have it taken out of all that is told from now on."""
@@ -169,6 +176,14 @@ class AttemptSecrets:
             message=self.text(failure.message),
             traceback=self.text(failure.traceback),
         )
+
+
+_WITH_HINTS = (
+    SecretMissingError,
+    SecretProviderError,
+    SecretUnavailableError,
+    ConfigurationError,
+)
 
 
 def _undeclared(workflow: str, name: object, declared: Collection[str]) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 class Stop:
     """Whether a call is to end. Asked for by any thread, once or more; it is never taken back."""
 
-    __slots__ = ("_is_abandoned", "_is_cancelled", "_listener")
+    __slots__ = ("_is_abandoned", "_is_cancelled", "_listeners")
 
     def __init__(self) -> None:
         self._is_cancelled = False
         self._is_abandoned = False
-        self._listener: Callable[[], object] | None = None
+        self._listeners: list[Callable[[], object]] = []
 
     def cancelled(self) -> bool:
         """Whether the call is to end; also when it was given up."""
@@ -31,20 +31,20 @@ class Stop:
         self._is_abandoned = True
         self.cancel()
 
-    def listen(self, listener: Callable[[], object] | None) -> None:
+    def listen(self, listener: Callable[[], object]) -> None:
         """Have a function called whenever something is asked, by the thread that asks.
 
-        It is called at once when something was asked before. There is one listener at a time; it
-        returns at once, and may be called once more after it was replaced.
-
-        Args:
-            listener: the function; None for none any more.
+        It is called at once when something was asked before. It returns at once and never raises,
+        and may be called once more after it was forgotten.
         """
-        self._listener = listener
+        self._listeners.append(listener)
         if self._is_cancelled:  # read after the listener is in its place: none is missed
-            self._wake()
+            listener()
+
+    def forget(self, listener: Callable[[], object]) -> None:
+        """Call a function no more that listens."""
+        self._listeners.remove(listener)
 
     def _wake(self) -> None:
-        listener = self._listener
-        if listener is not None:
+        for listener in tuple(self._listeners):
             listener()

@@ -352,7 +352,7 @@ class SecretProvider(Protocol):
 
         Raises:
             SecretProviderError: there is no answer now. Whatever else is raised counts as this,
-                with its text left out.
+                with its text left out; but for a `ConfigurationError`, which isn't tried again.
         """
         ...
 
@@ -366,7 +366,8 @@ class SecretProviderKind:
     hyphens."""
     open: Callable[[RuntimeView, str], SecretProvider]
     """Takes the view and what stands behind `NAMES=NAME:` in the setting, empty when there is
-    nothing. Raises `ConfigurationError` when that can't be used."""
+    nothing. Raises `ConfigurationError` when that can't be used. Called by any thread, and by
+    several at the same time until one of them has opened it: one counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,8 @@ def cloacina_secret_keys() -> "Sequence[SecretKeyKind]":  # type: ignore[empty-b
 def cloacina_secret_providers() -> "Sequence[SecretProviderKind]":  # type: ignore[empty-body]
     """Contribute kinds of places that keep secrets themselves, for the setting `secret_providers`.
 
-    Called when a task first asks for such a secret, so it must be fast: name the kinds, import
-    nothing. Their names must differ.
+    Called when somebody asks for such a secret, in any thread, so it must be fast: name the kinds,
+    import nothing. Their names must differ.
     """
 
 

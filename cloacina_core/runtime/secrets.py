@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.user import who_asks
 from cloacina_core.model.secret import Rotation, SecretInfo, SecretValue
@@ -133,8 +134,12 @@ class OpenedOnce:
                 self._opened = Vault(store, self._view.secret_keys(), secrets.token_bytes)
             return self._opened
 
-    def read(self, name: str) -> SecretValue:
+    def read(self, name: str, stop: Stop) -> SecretValue:
         """Return the value of a secret, for a task that may have it.
+
+        Args:
+            name: of the secret.
+            stop: of the attempt that asks.
 
         Raises:
             SecretMissingError: there is none of this name.
@@ -143,4 +148,4 @@ class OpenedOnce:
             ConfigurationError: a setting can't be used.
         """
         provider = self._providers.of(name)
-        return self().read(name) if provider is None else provider.read(name)
+        return self().read(name) if provider is None else provider.read(name, stop)

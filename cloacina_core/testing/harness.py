@@ -19,6 +19,7 @@ from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.plan import Plan
 from cloacina_core.engine.run_state import RunState
 from cloacina_core.engine.spilling import Spill
+from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import CloacinaError, InputError, SecretMissingError, UnknownRunError
 from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
@@ -236,7 +237,7 @@ class WorkflowHarness:
         self._ownership.register(engine.id, version("cloacina"))
         return SteppedEngine(engine, executor, self.clock, disturbances, mailbox)
 
-    def _secret(self, name: str) -> SecretValue:
+    def _secret(self, name: str, _stop: Stop) -> SecretValue:
         """Return the value of a secret, as the test gave it."""
         if name not in self._secrets:
             raise SecretMissingError(f"there is no secret {name!r}: give secrets={{{name!r}: ...}}")

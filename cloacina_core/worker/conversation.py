@@ -29,6 +29,7 @@ from cloacina_core.worker.frames import FrameError, FrameReader, frame_of
 from cloacina_core.worker.messages import call_to_json, child_to_json, outcome_of_json
 from cloacina_core.worker.pool.output import OutputReader
 from cloacina_core.worker.pool.worker import Lines, Worker
+from cloacina_core.worker.questions import SecretQuestions
 
 ANSWERED_SECONDS = 10.0
 """How long a process may go on after it sent its outcome."""
@@ -77,9 +78,11 @@ class Conversation:
         self._spill = spill
         self._child = child
         self._secrets = secrets
+        self._questions = SecretQuestions(secrets, _told)
         self._accept = accept
         self._verify = verify
         self._imports_itself = False
+        self._wake: Callable[[], object] = lambda: None  # nobody waits yet
         self._given: dict[Digest, Spilled] = spilled_in(call.context)
         self._spilled: dict[Digest, Encoded] = {}
         self._children = {one.run_id for wait in call.waits for one in wait.children}
@@ -105,6 +108,7 @@ class Conversation:
             OutputReader(lines.errors, "stderr", self._sink),
         ]
         self._imports_itself = worker.imports_itself
+        self._wake = worker.waker.wake
         stop.listen(worker.waker.wake)
         status: int | None = None
         try:
@@ -112,7 +116,7 @@ class Conversation:
         except WorkerLostError as error:
             self._failed = error
         finally:
-            stop.listen(None)
+            stop.forget(worker.waker.wake)
             worker.waker.clear()
         self._receive(lines.connection)
         for output in outputs:
@@ -143,6 +147,7 @@ class Conversation:
                 elif descriptor == worker.waker.fileno():
                     worker.waker.clear()
                     self._obey(stop)
+                    self._answer_questions()
                 elif descriptor in by_descriptor and not by_descriptor[descriptor].read():
                     poll.unregister(descriptor)
                 elif descriptor == ended and (status := worker.status()) is not None:
@@ -162,6 +167,11 @@ class Conversation:
         if stop.cancelled() and not self._is_told:
             self._is_told = True
             self._outgoing += frame_of({"type": "cancel"})
+
+    def _answer_questions(self) -> None:
+        """Answer what the process asked for a while ago."""
+        if (answer := self._questions.take()) is not None:
+            self._outgoing += frame_of({"type": "answer", **answer})
 
     def _kill_if_due(self, worker: Worker, stop: Stop) -> None:
         """Kill the process when nobody waits for it, or it did what it must not."""
@@ -242,7 +252,9 @@ class Conversation:
             case "imported":
                 self._verify(message["workflows"])
                 self._send_call()
-            case "get" | "put" | "child" | "secret" as what:
+            case "secret":
+                self._questions.ask(_text(message["name"]), self._wake)
+            case "get" | "put" | "child" as what:
                 self._outgoing += frame_of({"type": "answer", **self._answer(what, message)})
             case "outcome":
                 self._outcome = outcome_of_json(message, self._call, self._spilled.__getitem__)
@@ -258,16 +270,11 @@ class Conversation:
                 return {"text": given.load(given.digest).decode()}
             if what == "put":
                 return {"digest": self._put(_text(message["text"]))}
-            if what == "secret":
-                return {"value": self._secrets.value(_text(message["name"])).to_json()}
             if message["run_id"] not in self._children:
                 raise FrameError("it asked for a run that isn't its own")
             return {"child": child_to_json(self._child(RunId(message["run_id"])))}
         except CloacinaError as error:
-            # The other side knows the kinds that it tells apart.
-            may_retry = isinstance(error, StoreUnavailableError)
-            code = StoreUnavailableError.code if may_retry else error.code
-            return {"error": {"message": error.message, "code": code}}
+            return _told(error)
 
     def _put(self, text: str) -> Digest:
         """Store a value, and return its digest."""
@@ -291,6 +298,13 @@ class Conversation:
         if self._reader.is_amid and os.WIFEXITED(status):
             raise WorkerFailedError(PROTOCOL, "it sent half a frame")
         raise crash(status)
+
+
+def _told(error: CloacinaError) -> dict[str, JsonValue]:
+    """Return an error as an answer. The other side knows the kinds that it tells apart."""
+    may_retry = isinstance(error, StoreUnavailableError)
+    code = StoreUnavailableError.code if may_retry else error.code
+    return {"error": {"message": error.message, "code": code}}
 
 
 def _text(value: object) -> str:

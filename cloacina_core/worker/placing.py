@@ -40,7 +40,13 @@ class PlacedRunner:
         return await self._here.run_async(call, stop)
 
     def wants_loop(self, call: TaskCall) -> bool:
-        """Whether the attempt may share an event loop with others."""
+        """Whether the attempt may share an event loop with others.
+
+        One that may ask for secrets has a thread: whoever keeps them may be slow to answer, and the
+        others aren't to wait for that.
+        """
+        if call.secrets:
+            return False
         try:
             return self._runner(call).wants_loop(call)
         except CloacinaError:

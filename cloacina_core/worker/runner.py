@@ -127,7 +127,7 @@ class WorkerRunner:
     def run(self, call: TaskCall, stop: Stop) -> Outcome:
         """Run an attempt to its end. Never raises: whatever its process does is data."""
         sink = self._sink(call)
-        attempt = _Attempt(call, stop, sink, AttemptSecrets(call, self._secrets, sink))
+        attempt = _Attempt(call, stop, sink, AttemptSecrets(call, self._secrets, sink, stop))
         if call.timed_out is not None or self._wrap is direct:
             outcome = self._outcome(attempt)
         else:

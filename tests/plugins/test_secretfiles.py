@@ -3,7 +3,6 @@
 import importlib
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ import pytest
 from support.pages import ROOT
 from support.runs import PATIENCE, open_runtime, workflow_of
 
+from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import (
     ConfigurationError,
     InputError,
@@ -21,9 +21,8 @@ from cloacina_core.errors import (
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.model.context import Context
 from cloacina_core.model.secret import WHOLE, SecretValue
-from cloacina_core.plugin import SecretProviderKind, hookimpl
 from cloacina_core.plugin.manager import Plugins
-from cloacina_core.runtime.secret_providers import MOST_QUESTIONS, Providers, place_of
+from cloacina_core.runtime.secret_providers import place_of
 from cloacina_core.runtime.secrets import OpenedOnce, Secrets
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.settings import Settings, read_settings
@@ -56,9 +55,9 @@ def open_view(hooks: ModuleType, tmp_path: Path) -> Iterator[Callable[..., Store
     """Return what opens a store some of whose secrets are kept elsewhere."""
     opened: list[StoreView] = []
 
-    def open_view(*rules: str, plugin: object = hooks) -> StoreView:
+    def open_view(*rules: str) -> StoreView:
         plugins = Plugins()
-        plugins.add(plugin, "providing")
+        plugins.add(hooks, "secretfiles")
         url = f"sqlite:///{tmp_path / 'store.db'}"
         settings = Settings(home=tmp_path, database_url=url, secret_providers=rules)
         opened.append(StoreView(settings, SystemClock(), plugins))
@@ -74,7 +73,7 @@ def read(open_view: Callable[..., StoreView], folder: Path) -> Callable[..., Sec
     """Return what reads a secret in the folder."""
     return lambda name, kind="files", options="": OpenedOnce(
         open_view(f"*={kind}:{folder}{options}")
-    ).read(name)
+    ).read(name, Stop())
 
 
 def kubernetes(folder: Path, values: dict[str, str]) -> None:
@@ -125,7 +124,10 @@ def test_a_file_that_is_not_there_is_a_secret_that_is_missing(
 
 
 @pytest.mark.parametrize("kind", ["files", "mounted"])
-@pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/etc/passwd", "..", ".hidden"])
+@pytest.mark.parametrize(
+    "name",
+    ["../outside", "a/../../outside", "/etc/passwd", "..", ".", "", ".hidden", "crm\x00", "crm/"],
+)
 def test_a_name_that_leads_elsewhere_is_refused(
     read: Callable[..., SecretValue], folder: Path, kind: str, name: str
 ):
@@ -134,6 +136,16 @@ def test_a_name_that_leads_elsewhere_is_refused(
 
     with pytest.raises(SecretProviderError, match="no name of a secret"):
         read(name, kind)
+
+
+@pytest.mark.parametrize("kind", ["files", "mounted"])
+def test_a_folder_that_is_not_there_is_no_answer(
+    read: Callable[..., SecretValue], folder: Path, kind: str
+):
+    folder.rename(folder.with_name("not-mounted-yet"))
+
+    with pytest.raises(SecretProviderError, match="there is no such folder"):
+        read("crm", kind)
 
 
 @pytest.mark.parametrize("kind", ["files", "mounted"])
@@ -226,7 +238,7 @@ def test_a_pipe_is_refused_and_not_waited_for(read: Callable[..., SecretValue], 
 @pytest.mark.parametrize("place", ["files", "files:secrets", "mounted:/x?mode=7", "vault:x"])
 def test_a_place_that_means_nothing_is_refused(open_view: Callable[..., StoreView], place: str):
     with pytest.raises(ConfigurationError, match="secret_providers"):
-        OpenedOnce(open_view(f"*={place}")).read("crm")
+        OpenedOnce(open_view(f"*={place}")).read("crm", Stop())
 
 
 def test_the_first_rule_that_fits_counts_and_the_store_has_the_others():
@@ -252,58 +264,7 @@ def test_what_a_provider_answers_for_is_not_set_in_the_store(
         Secrets.of(view).set("crm", VALUE)
     Secrets.of(view).set("db", VALUE)
 
-    assert OpenedOnce(view).read("db").parts == {WHOLE: VALUE}
-
-
-class Provider:
-    """A provider whose answers a test decides."""
-
-    def __init__(self, answer: Callable[[str], object]) -> None:
-        self.read = answer
-
-    @hookimpl
-    def cloacina_secret_providers(self) -> list[SecretProviderKind]:
-        return [SecretProviderKind("test", lambda _view, _rest: self)]  # type: ignore[arg-type, return-value]
-
-    def __str__(self) -> str:
-        return "a vault"
-
-
-def fail(_name: str) -> object:
-    raise ValueError(f"the answer was {VALUE}")
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (fail, "ValueError was raised"),
-        (lambda _name: VALUE, "the answer is no SecretValue, but str"),
-        (lambda _name: SecretValue({WHOLE: "tiny"}), "has 4 characters"),
-    ],
-)
-def test_an_answer_that_can_not_be_used_fails_and_is_not_quoted(
-    open_view: Callable[..., StoreView], answer: Callable[[str], object], reason: str
-):
-    with pytest.raises(SecretProviderError, match=reason) as caught:
-        OpenedOnce(open_view("*=test", plugin=Provider(answer))).read("crm")
-    assert VALUE not in f"{caught.value}{caught.value.__cause__!r}"
-
-
-def test_a_silent_provider_is_waited_for_so_long_and_no_longer(
-    open_view: Callable[..., StoreView],
-):
-    release = threading.Event()
-    silent = Provider(lambda _name: release.wait(PATIENCE) and None)
-    asked = Providers(open_view("*=test", plugin=silent), patience=0.01).of("crm")
-    assert asked is not None
-
-    for _ in range(MOST_QUESTIONS):
-        with pytest.raises(SecretProviderError, match="no answer within"):
-            asked.read("crm")
-    with pytest.raises(SecretProviderError, match="questions before it have no answer yet"):
-        asked.read("crm")
-
-    release.set()
+    assert OpenedOnce(view).read("db", Stop()).parts == {WHOLE: VALUE}
 
 
 def test_a_task_is_given_what_a_file_has_and_it_is_told_and_kept_nowhere(

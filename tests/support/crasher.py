@@ -68,6 +68,26 @@ def hang(context: Context) -> None:
 
 
 @crasher.task
+def ask(context: Context) -> None:
+    context.secret("crm")
+
+
+@crasher.task
+def ask_and_end(context: Context) -> dict[str, str]:
+    threading.Thread(target=context.secret, args=["crm"], daemon=True).start()
+    wait_for(context, "asked")
+    return {"said": "enough"}
+
+
+@crasher.task
+def ask_twice(context: Context) -> None:
+    attempt = f"{context.info.run_id}/{list(crasher.tasks).index('ask_twice')}"
+    for _ in range(2):
+        send({"attempt": f"{attempt}/{context.info.attempt}", "type": "secret", "name": "crm"})
+    hang(context)
+
+
+@crasher.task
 def ignore_signals(context: Context) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -18,6 +18,7 @@ from support.runs import PATIENCE
 
 from cloacina_core.engine.call import AttemptKey, Outcome, TaskCall
 from cloacina_core.engine.executors.threads import ThreadExecutor
+from cloacina_core.engine.secrets import ReadSecret, no_secrets
 from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import ConfigurationError, WorkflowLoadError
 from cloacina_core.foundation.clock import SystemClock
@@ -105,6 +106,7 @@ class Bench:
         self._code = code
         self._limits = Limits()
         self.not_confined = False
+        self.secrets: ReadSecret = no_secrets
         self.executor = ThreadExecutor(self)
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self._attempts = itertools.count(1)
@@ -134,6 +136,7 @@ class Bench:
             SystemClock(),
             limits=self._limits,
             accept=accept,
+            secrets=self.secrets,
         )
         return runner.run(call, stop)
 
@@ -186,6 +189,7 @@ class Bench:
             deadline=None,
             is_last=True,
             max_value_bytes=1_000_000,
+            secrets=("crm",),
         )
         self.executor.submit(call)
         return key

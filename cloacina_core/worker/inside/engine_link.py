@@ -8,6 +8,7 @@ from typing import Any
 from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import (
     CloacinaError,
+    ConfigurationError,
     SecretInContextError,
     SecretMissingError,
     SecretNotDeclaredError,
@@ -97,8 +98,8 @@ class EngineLink:
         """Read a run that the task asked for and that has ended."""
         return child_of_json(self._ask({"type": "child", "run_id": run_id})["child"])
 
-    def secret(self, name: str) -> SecretValue:
-        """Ask for the value of a secret.
+    def secret(self, name: str, _stop: Stop) -> SecretValue:
+        """Ask for the value of a secret; the engine answers also when it asks the attempt to end.
 
         Raises:
             CloacinaError: it can't be had; of the kind that says why.
@@ -124,6 +125,7 @@ _KINDS: Mapping[str, type[CloacinaError]] = {
         SecretUnavailableError,
         SecretProviderError,
         SecretInContextError,
+        ConfigurationError,
     )
 }
 """Errors that the engine answers with, by their codes; others are told as what they all are."""

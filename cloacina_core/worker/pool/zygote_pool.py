@@ -94,7 +94,7 @@ class ZygotePool:
                 finally:
                     slot.wanted -= 1
         finally:
-            stop.listen(None)
+            stop.forget(self._notify)
 
     def _lend(self, slot: _Slot, stop: Stop) -> Loan:
         self._changed.wait_for(lambda: slot.is_settled or stop.cancelled() or self._closed)

@@ -78,6 +78,8 @@ class SecretFolder:
             try:
                 return self._read(name)
             except FileNotFoundError:
+                if not self._folder.is_dir():  # not mounted yet, or not any more
+                    raise self._refused(name, "there is no such folder") from None
                 if not os.path.lexists(self._folder / name):
                     return None
                 if attempt == _TRIES - 1:
@@ -113,7 +115,7 @@ class SecretFolder:
             raise self._refused(name, error.message) from None
 
     def _check_name(self, name: str, where: str) -> None:
-        if name.startswith(".") or "/" in name or ".." in name or "\x00" in name:
+        if not name or name.startswith(".") or "/" in name or ".." in name or "\x00" in name:
             raise self._refused(where, "that is no name of a secret")
 
     @contextlib.contextmanager

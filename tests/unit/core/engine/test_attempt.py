@@ -273,6 +273,18 @@ class TestFailures:
         assert outcome.failure is not None
         assert outcome.failure.type == type(error).__name__
 
+    def test_a_coroutine_that_has_a_loop_of_its_own_is_cancelled_when_it_is_asked(self):
+        stop = Stop()
+
+        async def later() -> None:
+            stop.cancel()
+            await asyncio.Event().wait()
+
+        outcome = run(lambda context: later(), stop=stop)
+
+        assert outcome.failure is not None
+        assert outcome.failure.type == "asyncio.exceptions.CancelledError"
+
     @pytest.mark.parametrize("error", [SystemExit(0), asyncio.CancelledError()], ids=repr)
     def test_coroutines_too_fail_with_what_is_no_exception(self, error: BaseException):
         async def task(context: Context) -> None:

@@ -1,5 +1,7 @@
 """Each attempt goes where it is placed, and nowhere in doubt."""
 
+from dataclasses import replace
+
 import pytest
 
 from cloacina_core.engine.call import Outcome, TaskCall
@@ -57,6 +59,15 @@ def test_only_what_is_placed_in_workers_goes_there(isolation: Isolation):
     is_apart = isolation is Isolation.WORKER
     assert (workers.calls == [CALL], here.calls == [CALL]) == (is_apart, not is_apart)
     assert runner.wants_loop(CALL) is not is_apart
+
+
+def test_what_may_ask_for_secrets_shares_no_loop():
+    runner = PlacedRunner(
+        lambda call: Isolation.HOST, here=Place(loop=True), workers=Place(loop=False)
+    )
+
+    assert runner.wants_loop(CALL)
+    assert not runner.wants_loop(replace(CALL, secrets=("crm",)))
 
 
 @pytest.mark.parametrize(
