@@ -283,7 +283,7 @@ class TestLimits:
 
 def test_lines_name_modules_as_their_authors_do():
     name = "_cloacina.acme_etl_1_0_5f2c9a71b3d4.acme_etl.flows"
-    logger = logging.Logger(name)  # `logging` would keep one of `getLogger` for ever
+    logger = logging.Logger(name)  # noqa: LOG001 - that of `getLogger` stays for ever
     logger.parent = logging.getLogger()
     with captured(), capturing(LogSink(CLOCK)) as sink:
         sys.stdout.write(f"<class '{name}.Row'>\n")

@@ -597,7 +597,7 @@ def test_a_thousand_loads_and_unloads_leave_nothing(loader: NamespaceLoader):
 
     assert loader.loaded == ()
     assert kept_by_the_process() == kept
-    assert classes_alive() < classes + 100  # some hundreds of objects fit into the caches of `typing`
+    assert classes_alive() < classes + 100  # some fit into caches of `typing`
 
 
 def test_tracebacks_of_many_loads_leave_nothing(loader: NamespaceLoader):
