@@ -11,6 +11,7 @@ from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import CloacinaError
 from cloacina_core.model.api_key import WORTH_A_WORD
 from cloacina_core.model.finding import Finding, Verdict
+from cloacina_core.runtime import secret_health
 from cloacina_core.runtime.secrets import OpenedOnce
 from cloacina_core.store.api_keys import ApiKeyStore
 from cloacina_core.store.disk import Disk
@@ -145,6 +146,14 @@ def _schedules(console: Console) -> Finding:
 
 
 def _secrets(console: Console) -> Iterator[Finding]:
+    yield from _stored_secrets(console)
+    try:
+        yield from secret_health.findings(console.view, console.sources)
+    except CloacinaError as error:
+        yield Finding("declared secrets", "fail", error.message, error.hint)
+
+
+def _stored_secrets(console: Console) -> Iterator[Finding]:
     if not (count := len(SecretStore(console.view.database).all())):
         return
     try:

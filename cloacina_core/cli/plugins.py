@@ -23,6 +23,7 @@ def list_plugins(console: Console, *, strict: bool) -> None:
     """List all plugins that are installed, with their hooks, and errors if they have any."""
     found = Plugins.of_environment(console.settings.blocked_plugins, strict=strict)
     found.commands()
+    found.secret_providers()
     with closing(open_view(console.settings, found)) as view:
         Sources(view, found)  # so that contributions that fail are told
     records = found.records()

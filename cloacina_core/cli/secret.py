@@ -11,7 +11,7 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import iso
-from cloacina_core.model.secret import MAX_BYTES, SecretInfo, check_secret_name
+from cloacina_core.model.secret import MAX_BYTES, ProvidedSecret, SecretInfo, check_secret_name
 
 if TYPE_CHECKING:
     from cloacina_core.runtime.secrets import Secrets
@@ -88,6 +88,11 @@ def set_secret(
 def list_secrets(console: Console) -> None:
     """List secrets: who set them, and when."""
     found = _secrets(console).all()
+    for one in found:
+        _warn_if_hidden(console, one)
+    for rule in console.settings.secret_providers:
+        names, _, place = rule.partition("=")
+        console.say(f"kept elsewhere: {names} in {place}")
     rows = [(one.name, one.revision, iso(one.set_at), one.set_by, one.key_id) for one in found]
     table = console.table(("name", "revision", "set at", "set by", "key"), rows)
     console.emit([one.to_json() for one in found], table if rows else "no secrets")
@@ -98,8 +103,15 @@ def list_secrets(console: Console) -> None:
 @command_options
 @pass_console
 def show_secret(console: Console, *, name: str) -> None:
-    """Show what is known of a secret. Its value is not."""
-    info = _secrets(console).get(name)
+    """Show what is known of a secret. Its value is not.
+
+    One that a provider keeps is asked for, and its value is dropped.
+    """
+    secrets = _secrets(console)
+    if (provided := secrets.provided(name)) is not None:
+        console.emit(provided.to_json(), _text_of_provided(provided))
+        return
+    info = secrets.get(name)
     console.emit(info.to_json(), _text(info))
 
 
@@ -191,6 +203,21 @@ def _read(stream: BinaryIO, where: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
+def _warn_if_hidden(console: Console, info: SecretInfo) -> None:
+    if info.hidden_by is not None:
+        told = f"secret {info.name!r} is stored, and no task is given it: {info.hidden_by} is asked"
+        console.warn(f"{told}, by the setting secret_providers")
+
+
+def _text_of_provided(provided: ProvidedSecret) -> str:
+    lines = (
+        ("name", provided.name),
+        ("kept in", provided.provider),
+        *([("fields", ", ".join(provided.fields))] if provided.fields else []),
+    )
+    return _aligned(lines)
+
+
 def _text(info: SecretInfo) -> str:
     lines = (
         ("name", info.name),
@@ -200,4 +227,8 @@ def _text(info: SecretInfo) -> str:
         ("key", info.key_id),
         *([("fields", ", ".join(info.fields))] if info.fields else []),
     )
+    return _aligned(lines)
+
+
+def _aligned(lines: Sequence[tuple[str, object]]) -> str:
     return "\n".join(f"{label:<10}{value}" for label, value in lines)

@@ -256,6 +256,7 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "secrets.delete": changes(_ADMIN, "name", at_once=True),
         "secrets.rotate_key": changes(_ADMIN),
         "secrets.get": reads("name"),
+        "secrets.provided": reads("name"),
         "secrets.all": reads(),
         "secrets.of": WITHHELD,
     }

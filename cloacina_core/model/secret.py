@@ -137,15 +137,40 @@ class SecretInfo:
     set_at: datetime
     fields: tuple[str, ...] = ()
     """The names of its fields, sorted; none when it is one text."""
+    hidden_by: str | None = None
+    """What is asked in its place, as the setting `secret_providers` has it: what is stored is given
+    to no task. None: it is used."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return it as a JSON object."""
         return {
             "name": self.name,
+            "provider": self.hidden_by,
             "revision": self.revision,
             "key_id": self.key_id,
             "set_by": self.set_by,
             "set_at": iso(self.set_at),
+            "fields": list(self.fields),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvidedSecret:
+    """What is known of a secret that is kept outside of the store."""
+
+    name: str
+    provider: str
+    """What has it, as the setting `secret_providers` names it."""
+    fields: tuple[str, ...]
+    """The names of its fields, sorted; none when it is one text."""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as a JSON object, with the keys of one that is stored."""
+        unknown = dict.fromkeys(("revision", "key_id", "set_by", "set_at"))
+        return {
+            "name": self.name,
+            "provider": self.provider,
+            **unknown,
             "fields": list(self.fields),
         }
 

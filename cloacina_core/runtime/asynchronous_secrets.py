@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
-from cloacina_core.model.secret import Rotation, SecretInfo
+from cloacina_core.model.secret import ProvidedSecret, Rotation, SecretInfo
 from cloacina_core.runtime.secrets import Secrets
 
 
@@ -22,6 +22,10 @@ class AsyncSecrets:
     async def get(self, name: str) -> SecretInfo:
         """Return what is known of a secret, see `Secrets.get`."""
         return await asyncio.to_thread(self._secrets.get, name)
+
+    async def provided(self, name: str) -> ProvidedSecret | None:
+        """Return what is known of a secret that is kept elsewhere, see `Secrets.provided`."""
+        return await asyncio.to_thread(self._secrets.provided, name)
 
     async def all(self) -> Sequence[SecretInfo]:
         """Return what is known of all secrets, by name."""

@@ -74,9 +74,13 @@ class Providers:
         self._lock = threading.Lock()
         self._asked: dict[str, AskedProvider] = {}
 
+    def place_of(self, name: str) -> str | None:
+        """Return where a secret is kept outside of the store; None when it is kept in there."""
+        return place_of(self._view.settings.secret_providers, name)
+
     def of(self, name: str) -> "AskedProvider | None":
         """Return what answers for a secret; None when the store does."""
-        place = place_of(self._view.settings.secret_providers, name)
+        place = self.place_of(name)
         return None if place is None else self.at(place)
 
     def at(self, place: str) -> "AskedProvider":

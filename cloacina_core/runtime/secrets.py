@@ -4,13 +4,20 @@ import copy
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.user import who_asks
-from cloacina_core.model.secret import Rotation, SecretInfo, SecretValue
-from cloacina_core.runtime.secret_providers import Providers, place_of
+from cloacina_core.model.secret import (
+    ProvidedSecret,
+    Rotation,
+    SecretInfo,
+    SecretValue,
+    check_secret_name,
+)
+from cloacina_core.runtime.secret_providers import Providers
 from cloacina_core.runtime.view import StoreView
 
 if TYPE_CHECKING:
@@ -23,24 +30,24 @@ class Secrets:
     def __init__(
         self,
         vault: "Callable[[], Vault]",
+        providers: Providers,
         by: Callable[[], str] = who_asks,
-        providers: Sequence[str] = (),
     ) -> None:
         """Prepare.
 
         Args:
             vault: returns what keeps them; called when it is first needed.
+            providers: answer for those that are kept elsewhere.
             by: tells who asks.
-            providers: which are kept elsewhere, as the setting `secret_providers` has it.
         """
         self._vault = vault
-        self._by = by
         self._providers = providers
+        self._by = by
 
     @classmethod
     def of(cls, view: StoreView) -> "Secrets":
         """Return the secrets of a view's store, sealed with the keys that its settings name."""
-        return cls(OpenedOnce(view), lambda: view.user, providers=view.settings.secret_providers)
+        return cls(OpenedOnce(view), Providers(view), lambda: view.user)
 
     def asking_as(self, by: Callable[[], str]) -> "Secrets":
         """Return what sets them for somebody else."""
@@ -70,7 +77,7 @@ class Secrets:
             SecretKeyRefusedError: the master keys can't be used.
             SecretUnavailableError: the key of what is stored is lost, and there is no other.
         """
-        if (place := place_of(self._providers, name)) is not None:
+        if (place := self._providers.place_of(name)) is not None:
             raise InputError(
                 f"secret {name!r} is asked for from {place}, by the setting secret_providers",
                 hint="set it there, or change the setting",
@@ -78,16 +85,35 @@ class Secrets:
         return self._vault().set(name, SecretValue.checked(value, public), self._by())
 
     def get(self, name: str) -> SecretInfo:
-        """Return what is known of a secret. Its value is not.
+        """Return what is known of a secret in the store. Its value is not.
 
         Raises:
-            SecretMissingError: there is none of this name.
+            SecretMissingError: the store has none of this name.
         """
-        return self._vault().get(name)
+        return self._as_used(self._vault().get(name))
+
+    def provided(self, name: str) -> ProvidedSecret | None:
+        """Return what is known of a secret that is kept elsewhere; None when the store is asked.
+
+        The provider is asked for it, within a bound, and its value is dropped.
+
+        Raises:
+            SecretMissingError: the provider has none of this name.
+            SecretProviderError: it gives no answer that can be used.
+            ConfigurationError: the setting `secret_providers` can't be used.
+        """
+        if (place := self._providers.place_of(name)) is None:
+            return None
+        check_secret_name(name)
+        fields = self._providers.at(place).read(name, Stop()).fields
+        return ProvidedSecret(name=name, provider=place, fields=fields)
 
     def all(self) -> Sequence[SecretInfo]:
-        """Return what is known of all secrets, by name."""
-        return self._vault().all()
+        """Return what is known of all secrets in the store, by name."""
+        return [self._as_used(info) for info in self._vault().all()]
+
+    def _as_used(self, info: SecretInfo) -> SecretInfo:
+        return replace(info, hidden_by=self._providers.place_of(info.name))
 
     def delete(self, name: str) -> None:
         """Forget a secret. Tasks that ask for it fail from now on.
