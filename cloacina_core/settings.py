@@ -19,6 +19,10 @@ from cloacina_core.errors import ConfigurationError, Problem
 from cloacina_core.foundation.period import Period
 
 ENVIRONMENT_PREFIX = "CLOACINA_"
+
+NO_PROJECT = f"{ENVIRONMENT_PREFIX}NO_PROJECT"
+"""The environment variable with which no `pyproject.toml` is looked for: a command that is done for
+somebody else gets nothing from the folder that it happens to be called in."""
 USER_FILE = "config.toml"
 
 MOST_SPILLED_BYTES = 512 * 1024 * 1024
@@ -174,7 +178,7 @@ def read_settings(
     search = _Search(
         _Layer({name: value for name, value in (flags or {}).items() if value is not None}, folder),
         _environment_layer(environment, folder),
-        _project_layer(folder),
+        _Layer({}, folder) if environment.get(NO_PROJECT) else _project_layer(folder),
     )
     home = search.find("home", default_home(environment))
     search.add_user_file(home.value)

@@ -18,7 +18,7 @@ from cloacina_core.errors import CloacinaError
 from cloacina_core.model.tenant import Tenant, TenantState
 from cloacina_core.runtime.administration import DatabaseAdmin
 from cloacina_core.runtime.slot_sharing import SlotSharing
-from cloacina_core.settings import ENVIRONMENT_PREFIX, Settings
+from cloacina_core.settings import ENVIRONMENT_PREFIX, NO_PROJECT, Settings
 from cloacina_core.store.tenant_homes import FOLDER
 
 _log = logging.getLogger(__name__)
@@ -218,13 +218,16 @@ def home_of_tenant(installation: Path, name: str) -> Path:
 def environment_of_tenant(base: Mapping[str, str], home: Path, url: str) -> dict[str, str]:
     """Return the environment variables of a process that acts as a tenant.
 
+    Its settings are those of its home: the administrator's project has no say, who may keep master
+    keys and secrets of his own where that tells.
+
     Args:
         base: what it has besides: see `environment_of_engines`.
         home: the tenant's.
         url: its credentials.
     """
     place = {f"{ENVIRONMENT_PREFIX}DATABASE_URL": url, f"{ENVIRONMENT_PREFIX}HOME": str(home)}
-    return {**base, **place}
+    return {**base, **place, NO_PROJECT: "1"}
 
 
 def act_as_tenant(

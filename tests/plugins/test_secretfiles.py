@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from support.pages import ROOT
@@ -24,6 +25,7 @@ from cloacina_core.model.secret import WHOLE, SecretValue
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.secret_providers import place_of
 from cloacina_core.runtime.secrets import OpenedOnce, Secrets
+from cloacina_core.runtime.shared_engines import environment_of_tenant
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.settings import Settings, read_settings
 
@@ -113,6 +115,36 @@ def test_what_kubernetes_mounts_is_read(read: Callable[..., SecretValue], folder
 
     assert read("crm", "mounted").parts == {WHOLE: VALUE}
     assert read("db", "mounted").parts == {"password": VALUE}
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_fields_are_of_one_moment(
+    read: Callable[..., SecretValue],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+):
+    kubernetes(folder / "db", {"password": "the password before", "user": "the user before"})
+    opened, left = os.fdopen, list(range(times))
+
+    def swap(*arguments: Any) -> Any:
+        if left:
+            dated, link = folder / "db" / f"..{left.pop()}", folder / "db" / "..new"
+            dated.mkdir()
+            for field in ("password", "user"):
+                put(dated / field, f"the {field} after", 0o644)
+            link.symlink_to(dated.name)
+            link.rename(folder / "db" / "..data")
+        return opened(*arguments)
+
+    monkeypatch.setattr(os, "fdopen", swap)
+
+    if times == 1:
+        after = {"password": "the password after", "user": "the user after"}
+        assert read("db", "mounted").parts == after
+    else:
+        with pytest.raises(SecretProviderError, match="it changes all the time"):
+            read("db", "mounted")
 
 
 @pytest.mark.parametrize("name", ["missing", "db"])
@@ -265,6 +297,29 @@ def test_what_a_provider_answers_for_is_not_set_in_the_store(
     Secrets.of(view).set("db", VALUE)
 
     assert OpenedOnce(view).read("db", Stop()).parts == {WHOLE: VALUE}
+
+
+def test_a_tenant_has_the_folder_of_its_own_home_and_no_other(
+    hooks: ModuleType, tmp_path: Path, folder: Path
+):
+    project = tmp_path / "pyproject.toml"  # that of the administrator, below which homes are
+    project.write_text(f'[tool.cloacina]\nsecret_providers = ["*=files:{folder}"]')
+    plugins, values = Plugins(), {}
+    plugins.add(hooks, "secretfiles")
+    for tenant in ("acme", "zenith"):
+        home = tmp_path / "home" / "tenants" / tenant
+        (home / "secrets").mkdir(mode=0o700, parents=True)
+        put(home / "secrets" / "crm", f"the password of {tenant}")
+        rule = f'["db=files:{home / "secrets"}", "crm=files:{home / "secrets"}"]'
+        (home / "config.toml").write_text(f"secret_providers = {rule}")
+        environment = environment_of_tenant({}, home, f"sqlite:///{home / 'cloacina.db'}")
+        view = StoreView(read_settings(environment, home).settings, SystemClock(), plugins)
+        values[tenant] = OpenedOnce(view).read("crm", Stop()).parts[WHOLE]
+        with pytest.raises(SecretMissingError):
+            OpenedOnce(view).read("crm-of-the-administrator", Stop())
+        view.close()
+
+    assert values == {tenant: f"the password of {tenant}" for tenant in ("acme", "zenith")}
 
 
 def test_a_task_is_given_what_a_file_has_and_it_is_told_and_kept_nowhere(

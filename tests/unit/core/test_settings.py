@@ -175,6 +175,16 @@ def test_a_project_without_our_table_has_no_say(environment: dict[str, str], pro
     assert read_settings(environment, project).settings.slots == 16
 
 
+def test_no_project_is_looked_for_where_the_environment_says_so(
+    environment: dict[str, str], project: Path
+) -> None:
+    write_project(project, "slots = 3")
+
+    settings = read_settings({**environment, "CLOACINA_NO_PROJECT": "1"}, project).settings
+
+    assert settings.slots == 16
+
+
 def test_the_user_file_is_in_the_home_that_counts(
     environment: dict[str, str], project: Path, tmp_path: Path
 ) -> None:

@@ -12,14 +12,16 @@
 4.  In a folder of files, nobody else may read a file. In one that is mounted they may, as
     orchestrators make them: whoever is in the container is trusted.
 5.  A file has at most 64 KiB of UTF-8. One newline at its end isn't part of it.
-6.  Errors say where, and never what was found there. Nothing is kept.
+6.  Fields are of one moment: when an orchestrator puts new ones in place meanwhile, all are read
+    again. No user is given with the password of the one before.
+7.  Errors say where, and never what was found there. Nothing is kept.
 """
 
 import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -34,6 +36,10 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # not to wait when somebody put a pipe there
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 _READABLE = stat.S_IRWXG | stat.S_IRWXO
+
+
+class _ChangedMeanwhileError(Exception):
+    """Something was put in the place of what is being read."""
 
 
 class SecretFolder:
@@ -77,16 +83,18 @@ class SecretFolder:
         for attempt in range(_TRIES):
             try:
                 return self._read(name)
+            except _ChangedMeanwhileError:
+                continue
             except FileNotFoundError:
                 if not self._folder.is_dir():  # not mounted yet, or not any more
                     raise self._refused(name, "there is no such folder") from None
                 if not os.path.lexists(self._folder / name):
                     return None
                 if attempt == _TRIES - 1:
-                    break
+                    raise self._refused(name, "it is a link to nothing") from None
             except OSError as error:
                 raise self._refused(name, _reason(error)) from error
-        raise self._refused(name, "it is a link to nothing")
+        raise self._refused(name, "it changes all the time")
 
     def __str__(self) -> str:
         return f"folder {self._folder}"
@@ -100,12 +108,21 @@ class SecretFolder:
             fields = [found for found in entries if not found.startswith(".")]
         if len(fields) > _MOST_FIELDS:
             raise self._refused(name, f"it has more than {_MOST_FIELDS} fields")
-        texts: dict[str, str] = {}
-        for field in sorted(fields):
+        for field in fields:
             self._check_name(field, f"{name}/{field}")
-            with self._opened(f"{name}/{field}") as descriptor:
-                texts[field] = self._text(descriptor, f"{name}/{field}")
+        paths = {field: f"{name}/{field}" for field in sorted(fields)}
+        ways, texts = self._ways(paths.values()), {}
+        for field, path in paths.items():
+            with self._opened(path) as descriptor:
+                texts[field] = self._text(descriptor, path)
+        if self._ways(paths.values()) != ways:
+            raise _ChangedMeanwhileError
         return self._value(name, texts)
+
+    def _ways(self, paths: Iterable[str]) -> Sequence[tuple[str, ...]]:
+        """Return where links lead now: orchestrators change the one that all others go through."""
+        folder = self._real_folder()
+        return [self._resolved(folder, path) for path in paths]
 
     def _value(self, name: str, value: str | dict[str, str]) -> SecretValue:
         public = self._public & value.keys() if isinstance(value, dict) else ()
@@ -121,7 +138,7 @@ class SecretFolder:
     @contextlib.contextmanager
     def _opened(self, path: str) -> Iterator[int]:
         """Open something below the folder."""
-        folder = self._folder.resolve(strict=True) if self._is_mounted else self._folder
+        folder = self._real_folder()
         descriptor = os.open(folder, _FOLDER)
         try:
             self._check_folder(descriptor, path)
@@ -134,6 +151,9 @@ class SecretFolder:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _real_folder(self) -> Path:
+        return self._folder.resolve(strict=True) if self._is_mounted else self._folder
 
     def _resolved(self, folder: Path, path: str) -> tuple[str, ...]:
         """Return the way below the folder to what a path means."""
