@@ -1,7 +1,5 @@
 """`cloacina audit`: who asked for which change, and what became of it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -54,8 +52,8 @@ def list_entries(
     from cloacina_core.store.audit import AuditFilter  # noqa: PLC0415 - not needed for --help
 
     wanted = AuditFilter(who=who, verb=verb, target=target, since=since)
-    with _kept(console, of_tenants=tenants) as kept:
-        found = kept.entries(wanted, before=before, limit=limit)
+    kept = _kept(console, of_tenants=tenants)
+    found = kept.entries(wanted, before=before, limit=limit)
     rows = [
         (
             iso(one.at)[:19] + "Z",
@@ -75,32 +73,24 @@ def list_entries(
         console.say(f"there may be more: --before {found[-1].id}")
 
 
-@contextmanager
-def _kept(console: Console, *, of_tenants: bool) -> "Iterator[Audit]":
-    """Open the audit that is asked for; a store that isn't there isn't made for that."""
+def _kept(console: Console, *, of_tenants: bool) -> "Audit":
+    """Return the audit that is asked for; a store that isn't there isn't made for that."""
     from cloacina_core.foundation.ids import IdFactory  # noqa: PLC0415 - not needed for --help
     from cloacina_core.store.administration import (  # noqa: PLC0415
         AuditOfTenants,
         is_administered,
     )
     from cloacina_core.store.audit import Audit  # noqa: PLC0415
-    from cloacina_core.store.database import Database  # noqa: PLC0415
 
     settings, ids = console.settings, IdFactory(console.clock)
     if settings.database_url.startswith("sqlite"):
-        yield Audit(console.view.database, ids)
-        return
-    database = Database(settings.database_url, console.clock, prepare=False)
-    try:
-        has_store = database.schema_version() is not None
-        if of_tenants or not has_store:
-            if not is_administered(database):
-                raise InputError(
-                    "there is no audit here, neither of a store nor of tenants",
-                    hint="name the database with --database-url or CLOACINA_DATABASE_URL",
-                )
-            yield AuditOfTenants(database, ids)
-        else:
-            yield Audit(database, ids)
-    finally:
-        database.close()
+        return Audit(console.store.opened(), ids)
+    database = console.store.opened(prepare=False)
+    if database.schema_version() is not None and not of_tenants:
+        return Audit(database, ids)
+    if not is_administered(database):
+        raise InputError(
+            "there is no audit here, neither of a store nor of tenants",
+            hint="name the database with --database-url or CLOACINA_DATABASE_URL",
+        )
+    return AuditOfTenants(database, ids)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cloacina_core.runtime.gate import EachTold
     from cloacina_core.runtime.sources import Sources
     from cloacina_core.runtime.view import StoreView
+    from cloacina_core.store.opening import StoreOpener
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -108,7 +109,14 @@ class Console:
         """The view that plugins have of the runtime; the store is opened when it is first used."""
         from cloacina_core.runtime import open_view  # noqa: PLC0415 - most commands don't need it
 
-        return open_view(self.settings, self.plugins, acts_for=self.acts_for)
+        return open_view(self.settings, self.plugins, acts_for=self.acts_for, store=self.store)
+
+    @cached_property
+    def store(self) -> "StoreOpener":
+        """The store, which all that a command does opens once."""
+        from cloacina_core.store.opening import StoreOpener  # noqa: PLC0415 - as above
+
+        return StoreOpener(self.settings.database_url, self.clock)
 
     def acting_on(self, name: str) -> AbstractContextManager[None]:
         """Have the audit tell that one of several things is changed within a block."""
@@ -121,8 +129,8 @@ class Console:
 
     def close(self) -> None:
         """Close the store, if it was opened."""
-        if "view" in self.__dict__:
-            self.view.close()
+        if "store" in self.__dict__:
+            self.store.close()
 
     @property
     def is_terminal(self) -> bool:
@@ -300,7 +308,9 @@ def _call(
         return function(console, **options) or 0
 
     try:
-        return perform(_act(context), context, lambda: console.settings, call)
+        return perform(
+            _act(context), context, lambda: console.settings, lambda: console.store, call
+        )
     except CloacinaError as error:
         return console.report(error)
     except (KeyboardInterrupt, click.Abort):

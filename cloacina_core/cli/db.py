@@ -1,8 +1,7 @@
 """`cloacina db`: back up, check, upgrade and prune a store. No plugin is loaded for it."""
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -19,7 +18,6 @@ from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.status import RunStatus
 
 if TYPE_CHECKING:
-    from cloacina_core.store.database import Database
     from cloacina_core.store.facts import StoreFacts
     from cloacina_core.store.migrations.runner import Revision
     from cloacina_core.store.retention import Expiry
@@ -30,18 +28,6 @@ FINAL = [status.value for status in RunStatus if status.is_final]
 @click.group()
 def db() -> None:
     """Back up, check, upgrade and prune a store."""
-
-
-@contextmanager
-def _opened(console: Console, *, prepare: bool = True) -> "Iterator[Database]":
-    """Open the store without any plugin."""
-    from cloacina_core.store.database import Database  # noqa: PLC0415 - not needed for --help
-
-    database = Database(console.settings.database_url, console.clock, prepare=prepare)
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 @db.command()
@@ -57,8 +43,8 @@ def backup(console: Console, *, path: Path, force: bool) -> None:
     """
     from cloacina_core.store.backup import back_up  # noqa: PLC0415 - not needed for --help
 
-    with _opened(console) as database, bar(console, "copying") as progress:
-        size = back_up(database, path, force=force, progress=progress)
+    with bar(console, "copying") as progress:
+        size = back_up(console.store.opened(), path, force=force, progress=progress)
     console.emit({"path": str(path), "bytes": size}, f"{path} ({_bytes(size)})")
 
 
@@ -81,7 +67,8 @@ def check(console: Console, *, limit: int) -> int:
 
     count = 0
 
-    with _opened(console) as database, bar(console, "checking") as progress:
+    database = console.store.opened()
+    with bar(console, "checking") as progress:
 
         def told(done: int, total: int) -> None:
             nonlocal count
@@ -115,11 +102,9 @@ def upgrade(console: Console, *, plan: bool) -> None:
 
     Every command that opens a store does so by itself; this one shows it, or does nothing else.
     """
-    with _opened(console, prepare=False) as database:
-        missing = database.missing_migrations()
+    missing = console.store.opened(prepare=False).missing_migrations()
     if not plan and missing:
-        with _opened(console):
-            pass
+        console.store.opened()
     console.emit([_revision_json(revision) for revision in missing], _told(missing, plan=plan))
 
 
@@ -142,8 +127,7 @@ def info(console: Console) -> None:
     """Show a store's versions, its size, and how many runs it has."""
     from cloacina_core.store.facts import facts_of  # noqa: PLC0415 - not needed for --help
 
-    with _opened(console) as database:
-        facts = facts_of(database)
+    facts = facts_of(console.store.opened())
     rows: list[tuple[str, object]] = [
         ("url", facts.url),
         ("database", facts.software),
@@ -207,19 +191,18 @@ def prune(
     from cloacina_core.store.retention import Retention  # noqa: PLC0415
 
     wanted = _expiries(console, before, older_than, status)
-    with _opened(console) as database:
-        retention = Retention(database)
-        count = sum(retention.count(expiry) for expiry in wanted)
-        if not dry_run:
-            with bar(console, "deleting") as progress:
-                total = count
-                count = sweep(
-                    retention,
-                    wanted,
-                    _pause,
-                    console.clock,
-                    lambda done: progress(done, max(done, total)),
-                )
+    retention = Retention(console.store.opened())
+    count = sum(retention.count(expiry) for expiry in wanted)
+    if not dry_run:
+        with bar(console, "deleting") as progress:
+            total = count
+            count = sweep(
+                retention,
+                wanted,
+                _pause,
+                console.clock,
+                lambda done: progress(done, max(done, total)),
+            )
     what = "would be deleted" if dry_run else "deleted"
     console.emit({"runs": count, "dry_run": dry_run}, f"{count} runs {what}")
 

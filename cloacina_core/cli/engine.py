@@ -82,7 +82,13 @@ def run(
     settings = console.settings
     shared = SharedSlots(settings.slots, stopping.set) if shared_slots else None
     with (
-        Runtime(settings, console.plugins, pass_output_on=False, shared_slots=shared) as runtime,
+        Runtime(
+            settings,
+            console.plugins,
+            pass_output_on=False,
+            shared_slots=shared,
+            store=console.store,
+        ) as runtime,
         _told_ready(ready_file, engine=runtime.engine_id),
     ):
         console.emit(
@@ -126,7 +132,8 @@ def _serve_tenants(
     console: Console, stopping: threading.Event, ready_file: Path | None, drain_timeout: float
 ) -> None:
     settings = console.settings
-    with DatabaseAdmin(settings, console.plugins) as admin, _told_ready(ready_file):
+    opened = DatabaseAdmin(settings, console.plugins, console.store)
+    with opened as admin, _told_ready(ready_file):
         console.emit({"status": "ready"}, "ready")
         console.say("serves tenants; stop it with SIGTERM or Ctrl-C")
         engines = SharedEngines(

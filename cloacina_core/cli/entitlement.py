@@ -14,8 +14,7 @@
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from cloacina_core.runtime.gate import EachTold, Gate, Request, Who
     from cloacina_core.settings import Settings
     from cloacina_core.store.database import Database
+    from cloacina_core.store.opening import StoreOpener
 
 T = TypeVar("T")
 
@@ -48,6 +48,7 @@ def perform(
     act: Act | None,
     context: click.Context,
     settings: Callable[[], "Settings"],
+    store: Callable[[], "StoreOpener"],
     call: Callable[[Principal | None, "EachTold | None"], T],
 ) -> T:
     """Call a command, if who calls it may; tell it in the audit, if it changes something.
@@ -56,6 +57,7 @@ def perform(
         act: what the command does; None: whoever can call it may.
         context: what was given to it.
         settings: reads the settings.
+        store: returns the store, which the command works on as well.
         call: the command; it is told for whom it is called, if that isn't this process's user, and
             what tells of each thing that it changes, if it changes any.
 
@@ -73,13 +75,14 @@ def perform(
         return call(None, None)
     found: list[Principal] = []
     request = _request(act, context)
-    with _gate(known, api_key, found.append, of_tenants=_is_of_tenants(act, context)) as gate:
+    of_tenants = _is_of_tenants(act, context)
+    gate = _gate(known, api_key, store(), found.append, of_tenants=of_tenants)
 
-        def allowed() -> T:
-            each = gate.each_of(request, found[-1]) if act.rule.changes else None
-            return call(found[-1] if api_key is not None else None, each)
+    def allowed() -> T:
+        each = gate.each_of(request, found[-1]) if act.rule.changes else None
+        return call(found[-1] if api_key is not None else None, each)
 
-        return gate.perform(request, allowed)
+    return gate.perform(request, allowed)
 
 
 def _is_new(settings: "Settings") -> bool:
@@ -95,43 +98,36 @@ def _is_of_tenants(act: Act, context: click.Context) -> bool:
     return act.verb.startswith("tenants.") or bool(context.params.get("tenants"))
 
 
-@contextmanager
 def _gate(
     settings: "Settings",
     api_key: str | None,
+    store: "StoreOpener",
     tell: Callable[[Principal], object],
     *,
     of_tenants: bool,
-) -> "Iterator[Gate]":
-    """Open the store beside the command, without any plugin, when it is needed."""
+) -> "Gate":
+    """Return the gate, which opens the store when it is needed, without any plugin."""
     from cloacina_core.foundation.clock import SystemClock  # noqa: PLC0415 - not needed for --help
     from cloacina_core.foundation.ids import IdFactory  # noqa: PLC0415
     from cloacina_core.runtime.gate import Gate  # noqa: PLC0415
     from cloacina_core.store.administration import audit_of_commands  # noqa: PLC0415
     from cloacina_core.store.audit import Audit  # noqa: PLC0415
-    from cloacina_core.store.database import Database  # noqa: PLC0415
 
-    clock = SystemClock()
-    ids = IdFactory(clock)
-    opened: list[Database] = []
-    with ExitStack() as stack:
+    ids = IdFactory(SystemClock())
+    is_to_be_made = settings.database_url.startswith("sqlite") or not of_tenants
 
-        def database() -> Database:
-            if not opened:
-                is_to_be_made = settings.database_url.startswith("sqlite") or not of_tenants
-                opened.append(Database(settings.database_url, clock, prepare=is_to_be_made))
-                stack.callback(opened[0].close)
-            return opened[0]
+    def database() -> "Database":
+        return store.opened(prepare=is_to_be_made)
 
-        who = _who(settings, api_key, database)
+    who = _who(settings, api_key, database)
 
-        def told() -> Principal:
-            principal = who()
-            tell(principal)
-            return principal
+    def told() -> Principal:
+        principal = who()
+        tell(principal)
+        return principal
 
-        audit = audit_of_commands if of_tenants else Audit
-        yield Gate(told, lambda: audit(database(), ids))
+    audit = audit_of_commands if of_tenants else Audit
+    return Gate(told, lambda: audit(database(), ids))
 
 
 def _who(settings: "Settings", api_key: str | None, database: "Callable[[], Database]") -> "Who":

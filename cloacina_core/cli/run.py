@@ -48,7 +48,12 @@ def run(  # noqa: PLR0913 - one for each option
     Ends with 0 when the run succeeded and with 1 when it failed or was cancelled.
     """
     with Runtime(
-        console.settings, console.plugins, recover=False, pass_output_on=False, user=console.user
+        console.settings,
+        console.plugins,
+        recover=False,
+        pass_output_on=False,
+        user=console.user,
+        store=console.store,
     ) as runtime:
         definition = runtime.definition(reference, source)
         params = gather_params(definition, pairs, params_file)

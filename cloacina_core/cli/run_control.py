@@ -53,7 +53,12 @@ def _runtime(console: Console) -> "Iterator[Runtime]":
     from cloacina_core.runtime import Runtime  # noqa: PLC0415 - not needed for --help
 
     with Runtime(
-        console.settings, console.plugins, recover=False, pass_output_on=False, user=console.user
+        console.settings,
+        console.plugins,
+        recover=False,
+        pass_output_on=False,
+        user=console.user,
+        store=console.store,
     ) as runtime:
         yield runtime
 

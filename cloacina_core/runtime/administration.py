@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from cloacina_core.errors import InputError, NotAllowedError
-from cloacina_core.foundation.clock import SystemClock, iso
+from cloacina_core.foundation.clock import Clock, SystemClock, iso
 from cloacina_core.foundation.user import who_asks
 from cloacina_core.model.tenant import (
     Quotas,
@@ -22,6 +22,7 @@ from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.view import open_view
 from cloacina_core.settings import Settings, default_database_url, read_settings
 from cloacina_core.store.dumping import digest_of_file, head_of
+from cloacina_core.store.opening import StoreOpener
 from cloacina_core.store.tenancy import Prepare
 from cloacina_core.store.tenant_homes import SqliteTenants
 from cloacina_core.store.tenants import PostgresqlTenants
@@ -54,7 +55,6 @@ class _Tenants(Protocol):
     def export(self, name: str, path: Path, /) -> None: ...
     def end_export(self, name: str, /) -> None: ...
     def drop(self, name: str, /) -> None: ...
-    def close(self) -> None: ...
 
 
 class DatabaseAdmin:
@@ -63,16 +63,26 @@ class DatabaseAdmin:
     Use it as a context manager. Nothing of it is for tenants: it takes the administrator's URL.
     """
 
-    def __init__(self, settings: Settings, plugins: Plugins) -> None:
-        """Connect; see `open` for the usual way."""
+    def __init__(
+        self, settings: Settings, plugins: Plugins, store: StoreOpener | None = None
+    ) -> None:
+        """Connect; see `open` for the usual way. A `store` is lent by who closes it."""
         clock = SystemClock()
         self._settings = settings
         self._plugins = plugins
-        self._tenants: _Tenants
-        if settings.database_url.startswith("sqlite"):
-            self._tenants = SqliteTenants(settings.home, clock, plugins.tables())
-        else:
-            self._tenants = PostgresqlTenants(settings.database_url, clock, plugins.tables())
+        self._is_lent = store is not None
+        self._store = store or StoreOpener(settings.database_url, clock)
+        self._tenants = self._open_tenants(clock)
+
+    def _open_tenants(self, clock: Clock) -> _Tenants:
+        tables = self._plugins.tables()
+        if self._settings.database_url.startswith("sqlite"):
+            return SqliteTenants(self._settings.home, clock, tables)
+        try:
+            return PostgresqlTenants(self._store.opened(prepare=False), tables)
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def open(cls, url: str | None = None, home: str | Path | None = None) -> "DatabaseAdmin":
@@ -93,8 +103,9 @@ class DatabaseAdmin:
         return cls(settings, Plugins.of_environment(settings.blocked_plugins))
 
     def close(self) -> None:
-        """Close all connections."""
-        self._tenants.close()
+        """Close all connections, unless they are lent."""
+        if not self._is_lent:
+            self._store.close()
 
     def __enter__(self) -> Self:
         return self

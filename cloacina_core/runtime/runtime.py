@@ -60,6 +60,7 @@ from cloacina_core.settings import Settings, read_settings
 from cloacina_core.store.api_keys import ApiKeyStore
 from cloacina_core.store.audit import Audit
 from cloacina_core.store.commands import CommandStore
+from cloacina_core.store.opening import StoreOpener
 from cloacina_core.store.permits import Permits
 from cloacina_core.store.reading import RunFilter, RunReader
 from cloacina_core.store.retention import Retention
@@ -96,14 +97,18 @@ class Runtime:
         pass_output_on: bool = True,
         shared_slots: SharedSlots | None = None,
         user: str | None = None,
+        store: StoreOpener | None = None,
     ) -> None:
-        """Start an engine; see `open` for the usual way. Histories name `user`, if it is given."""
+        """Start an engine; see `open` for the usual way.
+
+        Histories name `user`, if it is given. A `store` is lent by who closes it.
+        """
         clock = SystemClock()
         self.settings = settings
         self.plugins = plugins
         self._clock = clock
         self._ids = IdFactory(clock)
-        self._view = StoreView(settings, clock, plugins)
+        self._view = StoreView(settings, clock, plugins, store=store)
         database = self._view.database
         self._reader = RunReader(database)
         self._permits = Permits(database)

@@ -28,6 +28,7 @@ from cloacina_core.settings import Settings
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.history import StoredHistory
+from cloacina_core.store.opening import StoreOpener
 from cloacina_core.store.starts import starts_on
 from cloacina_core.store.watching import announce
 
@@ -44,6 +45,7 @@ class StoreView:
         clock: Clock,
         plugins: Plugins,
         acts_for: Principal | None = None,
+        store: StoreOpener | None = None,
     ) -> None:
         """Prepare.
 
@@ -52,11 +54,14 @@ class StoreView:
             clock: to ask for the time.
             plugins: contribute tables and places for files.
             acts_for: whose acts are checked; None: nobody's, it is for the user of this process.
+            store: lent by who closes it; None: it has its own.
         """
         self._acts_for = acts_for
         self.settings = settings
         self.clock = clock
         self._plugins = plugins
+        self._is_lent = store is not None
+        self._store = store or StoreOpener(settings.database_url, clock)
         self._database: Database | None = None
         self._lock = threading.Lock()
 
@@ -70,8 +75,7 @@ class StoreView:
         """The store's database, open."""
         with self._lock:
             if self._database is None:
-                url, tables = self.settings.database_url, self._plugins.tables()
-                self._database = Database(url, self.clock, tables)
+                self._database = self._store.opened(self._plugins.tables())
             return self._database
 
     @property
@@ -175,11 +179,11 @@ class StoreView:
         return CheckedBlobStore(store, lambda _verb: self._require("view.begin"))
 
     def close(self) -> None:
-        """Close the store, if it was opened."""
+        """Close the store, if it was opened and isn't lent."""
         with self._lock:
-            if self._database is not None:
-                self._database.close()
-                self._database = None
+            self._database = None
+        if not self._is_lent:
+            self._store.close()
 
 
 def _key_file(view: RuntimeView, path: str) -> SecretKeys:
@@ -198,7 +202,11 @@ def _key_variable(_view: RuntimeView, name: str) -> SecretKeys:
 
 
 def open_view(
-    settings: Settings, plugins: Plugins | None = None, *, acts_for: Principal | None = None
+    settings: Settings,
+    plugins: Plugins | None = None,
+    *,
+    acts_for: Principal | None = None,
+    store: StoreOpener | None = None,
 ) -> StoreView:
     """Return a view for commands that need the store, but no engine.
 
@@ -207,6 +215,7 @@ def open_view(
         plugins: None: those of the environment.
         acts_for: who may do no more through it than their role says; None: the user of this
             process, who may do everything.
+        store: lent by who closes it; None: the view opens its own.
     """
     plugins = plugins or Plugins.of_environment(settings.blocked_plugins)
-    return StoreView(settings, SystemClock(), plugins, acts_for)
+    return StoreView(settings, SystemClock(), plugins, acts_for, store)

@@ -99,12 +99,13 @@ class Database:
         self._listeners: tuple[Listener, ...] = ()
         self._answers = Answers()
         self._tenant_schema: postgresql.TenantSchema | None = None
+        self._prepared: frozenset[str] | None = None
         self.is_tenant = False
         """Whether it is the store of a tenant, which may have quotas; known once it is prepared."""
         self._engine = self._connect()
         try:
             if prepare:
-                self._prepare(tuple(extra_tables))
+                self.prepare(extra_tables)
         except BaseException:
             self.close()
             raise
@@ -173,7 +174,22 @@ class Database:
                 hint="make a home with: cloacina init",
             )
 
-    def _prepare(self, extra_tables: tuple[Table, ...]) -> None:
+    def prepare(self, extra_tables: Iterable[Table] = ()) -> None:
+        """Make the schema, or bring it to the current one; again, only tables that it lacks.
+
+        Args:
+            extra_tables: tables of plugins, made when they aren't there.
+
+        Raises:
+            StoreError: as when a database is opened.
+        """
+        tables = tuple(extra_tables)
+        names = {table.name for table in tables}
+        if self._prepared is None or not names <= self._prepared:
+            self._prepared = frozenset(names | self._make_what_lacks(tables))
+
+    def _make_what_lacks(self, extra_tables: tuple[Table, ...]) -> set[str]:
+        """Return the names of the tables that were there before."""
         with self.read() as connection:
             found = self._tables(connection)
             version = self._schema_version(connection, found)
@@ -181,7 +197,7 @@ class Database:
         missing = [table for table in extra_tables if table.name not in found]
         head = self._migrations.head
         if version == head and not missing:
-            return
+            return set(found)
         if self.schema is not None:
             raise SchemaOutdatedError(
                 f"the schema of this tenant is {version}, and this version of Cloacina has {head}"
@@ -206,6 +222,7 @@ class Database:
             for table in extra_tables:
                 if table.name not in found:
                     table.create(connection)
+        return set(found)
 
     @property
     def file(self) -> Path | None:

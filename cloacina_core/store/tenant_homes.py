@@ -75,9 +75,6 @@ class SqliteTenants:
         self._tables = tuple(extra_tables)
         self._random = random
 
-    def close(self) -> None:
-        """Do nothing: no file stays open."""
-
     def create(self, name: str, quotas: Quotas, by: str, prepare: Prepare) -> TenantCredentials:
         """Make a tenant: a home with a store and what plugins need.
 

@@ -32,7 +32,7 @@ from cloacina_core.errors import (
     NotAllowedError,
     UnknownTenantError,
 )
-from cloacina_core.foundation.clock import Clock, from_micros
+from cloacina_core.foundation.clock import from_micros
 from cloacina_core.model.tenant import (
     Quotas,
     Tenant,
@@ -68,17 +68,16 @@ class PostgresqlTenants:
 
     def __init__(
         self,
-        url: str,
-        clock: Clock,
+        database: Database,
         extra_tables: Sequence[Table] = (),
         *,
         random: Random = secrets.token_hex,
     ) -> None:
-        """Connect.
+        """Look whose the credentials are.
 
         Args:
-            url: of a superuser, or of a role that may make roles and owns the database.
-            clock: of this host; the server has its own.
+            database: opened as a superuser, or as a role that may make roles and owns it; it
+                needn't be prepared.
             extra_tables: tables of plugins, which each tenant gets.
             random: makes names and passwords.
 
@@ -88,16 +87,8 @@ class PostgresqlTenants:
         """
         self._tables = tuple(extra_tables)
         self._random = random
-        self._database = Database(url, clock, prepare=False)
-        try:
-            self._refuse_tenants()
-        except BaseException:
-            self._database.close()
-            raise
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._database.close()
+        self._database = database
+        self._refuse_tenants()
 
     def _refuse_tenants(self) -> None:
         with self._database.read():

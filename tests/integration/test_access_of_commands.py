@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import Connection, Engine, event
 from support.access import contents, keys_of_every_sort
 from support.runs import PATIENCE, open_runtime, workflow_of
 
@@ -40,6 +41,7 @@ SAMPLE = {
     "audit list": Role.ADMIN,
     "trust revoke default": Role.ADMIN,
 }
+WORKING = [*SAMPLE, "db info", "db check", "event list", "workflow list"]
 OPEN = ["config show", "plugins list", "doctor", "key list", "trust list"]
 STRANGERS = ["malformed", "of another store", "with another secret", "revoked", "expired"]
 
@@ -100,6 +102,30 @@ def test_a_key_opens_what_its_role_may(
     assert contents(database) == before
     for words in SAMPLE.keys() - set(refused):
         assert cli(words, key).exit_code in {0, 2, 3, 5}, words
+
+
+@pytest.fixture
+def engines() -> Iterator[set[Engine]]:
+    """Return the engines of SQLAlchemy that connected."""
+    found: set[Engine] = set()
+
+    def note(connection: Connection) -> None:
+        found.add(connection.engine)
+
+    event.listen(Engine, "engine_connect", note)
+    yield found
+    event.remove(Engine, "engine_connect", note)
+
+
+def test_a_command_and_its_entry_in_the_audit_share_one_store(
+    cli: Cli, keys: Mapping[str, str], engines: set[Engine]
+) -> None:
+    def opened_by(words: str) -> int:
+        engines.clear()
+        cli(words, keys["admin"])
+        return len(engines)
+
+    assert {words: opened_by(words) for words in WORKING} == dict.fromkeys(WORKING, 1)
 
 
 def test_what_is_wrong_with_a_key_isnt_told(cli: Cli, keys: Mapping[str, str]) -> None:

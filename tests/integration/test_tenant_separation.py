@@ -367,7 +367,8 @@ def test_names_that_share_many_bytes_have_nothing_else_in_common(
 def test_an_engine_for_a_tenant_can_do_what_the_tenant_can_and_no_more(
     postgresql_url: str, tmp_path: Path
 ) -> None:
-    tenants = PostgresqlTenants(postgresql_url, SystemClock())
+    database = Database(postgresql_url, SystemClock(), prepare=False)
+    tenants = PostgresqlTenants(database)
     with admin_of(tmp_path, postgresql_url) as admin:
         team, other = made(admin, "acme"), made(admin, "zenith")
         lent, url = tenants.lend_role("acme")
@@ -389,4 +390,4 @@ def test_an_engine_for_a_tenant_can_do_what_the_tenant_can_and_no_more(
     assert (schema, end) == (team.role, "succeeded")
     with pytest.raises(StoreError):
         Database(url, SystemClock())
-    tenants.close()
+    database.close()
