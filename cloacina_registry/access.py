@@ -1,17 +1,24 @@
 """Who may do what with packages: see `cloacina_core.model.access`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 
-from cloacina_core.model.access import WITHHELD, Act, Role, Rule, act, changes, reads
+from cloacina_core.model.access import WITHHELD, Act, Role, Rule, act, changes, changes_each, reads
 
 _PUBLISH, _ADMIN = Role.PUBLISH, Role.ADMIN
+
+
+def _published(uploads: Iterable[Any]) -> Iterable[str]:
+    """Return the names of the files that were published."""
+    return [done.release.filename for done in uploads]
+
 
 VERBS: Mapping[str, Rule] = MappingProxyType(
     {
         "registry.upload": changes(_PUBLISH, "filename"),
         "registry.admit": reads("filename", role=_PUBLISH),
-        "registry.publish": changes(_PUBLISH),
+        "registry.publish": changes_each(_published, _PUBLISH),
         "registry.fetch": changes(_PUBLISH, "package", "version"),
         "registry.yank": changes(_PUBLISH, "package", "version", "reason"),
         "registry.unyank": changes(_PUBLISH, "package", "version"),

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -74,7 +74,7 @@ def _changes(options: Mapping[str, int | str | None]) -> dict[str, int | None]:
 def _admin(console: Console) -> "Iterator[DatabaseAdmin]":
     from cloacina_core.runtime import DatabaseAdmin  # noqa: PLC0415 - not needed for --help
 
-    with DatabaseAdmin(console.settings, console.plugins) as admin:
+    with DatabaseAdmin(console.settings, console.plugins, console.store) as admin:
         yield admin
 
 
@@ -205,11 +205,16 @@ def upgrade(console: Console, *, name: str | None, every: bool, plan: bool) -> N
         raise InputError("name one tenant, or use --all")
     with _admin(console) as admin:
         names = [one.name for one in admin.tenants()] if name is None else [name]
-        done = {each: list(admin.upgrade_tenant(each, plan=plan)) for each in names}
+        done = {each: _upgraded(console, admin, each, plan=plan) for each in names}
     lines = [
         f"{each}: {', '.join(steps) or 'the schema is current'}" for each, steps in done.items()
     ]
     console.emit({**done}, "\n".join(lines) or "no tenants")
+
+
+def _upgraded(console: Console, admin: "DatabaseAdmin", name: str, *, plan: bool) -> list[str]:
+    with nullcontext() if plan else console.acting_on(name):
+        return list(admin.upgrade_tenant(name, plan=plan))
 
 
 @tenant.command()

@@ -26,10 +26,9 @@ def trigger() -> None:
 
 def _triggers(console: Console) -> "Triggers":
     from cloacina_core.runtime.triggers import Triggers  # noqa: PLC0415 - not needed for --help
-    from cloacina_core.store.triggers import TriggerStore  # noqa: PLC0415
 
     view = console.view
-    return Triggers(lambda: TriggerStore(view.database), console.sources)
+    return Triggers(lambda: view.database, console.sources)
 
 
 @trigger.command("enable")

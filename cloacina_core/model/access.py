@@ -9,10 +9,11 @@
    payload, of a secret, or a key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from cloacina_core.errors import NotAllowedError
 
@@ -66,6 +67,8 @@ class Rule:
     """The other arguments that the audit tells."""
     at_once: bool = False
     """Whether all it does is one transaction of the thread that does it, which the audit joins."""
+    each: Callable[[Any], Iterable[str]] | None = None
+    """Returns the names of the things that it changed, by what came of it; None: it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ def act(verb: str, target: str | None = None, *, rule: Rule) -> Act:
     Args:
         verb: the row.
         target: the parameter of the command that names what it is done to.
-        rule: of the row. Commands open the store by themselves, so nothing is told at once with it.
+        rule: of the row. A command does more than one transaction, and prints what came of it
+            before its entry could be kept, so nothing is told at once with it.
     """
     return Act(verb, replace(rule, at_once=False), target)
 
@@ -139,6 +143,30 @@ def reads(target: str | None = None, *, role: Role = Role.READ) -> Rule:
 def changes(role: Role, target: str | None = None, *facts: str, at_once: bool = False) -> Rule:
     """Return the rule of a verb that changes what is kept."""
     return Rule(role=role, changes=True, target=target, facts=facts, at_once=at_once)
+
+
+def changes_each(
+    each: Callable[[Any], Iterable[str]], role: Role, target: str | None = None, *facts: str
+) -> Rule:
+    """Return the rule of a verb that changes several things, each with an entry of its own.
+
+    Args:
+        each: returns their names, by what came of the verb.
+        role: the least role.
+        target: the argument that names what all of it is done to.
+        facts: the other arguments that the audit tells.
+    """
+    return replace(changes(role, target, *facts), each=each)
+
+
+def _kept(kept: Iterable[tuple[Any, bool]]) -> Iterable[str]:
+    """Return the names of what was switched on, or was on before."""
+    return [state.name for state, _ in kept]
+
+
+def _forgotten(names: Iterable[str]) -> Iterable[str]:
+    """Return the names of what was switched off, which are all that is told of it."""
+    return names
 
 
 WITHHELD = Rule(role=None)
@@ -207,9 +235,9 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         # Of schedules.
         "schedules.add": changes(_RUN, "name", "reference", "cron"),
         "schedules.update": changes(_RUN, "name"),
-        "schedules.enable": changes(_RUN, "reference", "name", "stored_as"),
+        "schedules.enable": changes_each(_kept, _RUN, "reference", "name", "stored_as"),
         "schedules.restore": changes(_RUN, "name"),
-        "schedules.disable": changes(_RUN, "reference", "name"),
+        "schedules.disable": changes_each(_forgotten, _RUN, "reference", "name"),
         "schedules.pause": changes(_RUN, "name", at_once=True),
         "schedules.resume": changes(_RUN, "name", at_once=True),
         "schedules.delete": changes(_RUN, "name", at_once=True),
@@ -230,9 +258,9 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "sent_events.all": reads(),
         "subscriptions.add": changes(_RUN, "name", "reference", "event"),
         "subscriptions.update": changes(_RUN, "name"),
-        "subscriptions.enable": changes(_RUN, "reference", "name", "stored_as"),
+        "subscriptions.enable": changes_each(_kept, _RUN, "reference", "name", "stored_as"),
         "subscriptions.restore": changes(_RUN, "name"),
-        "subscriptions.disable": changes(_RUN, "reference", "name"),
+        "subscriptions.disable": changes_each(_forgotten, _RUN, "reference", "name"),
         "subscriptions.pause": changes(_RUN, "name", at_once=True),
         "subscriptions.resume": changes(_RUN, "name", at_once=True),
         "subscriptions.delete": changes(_RUN, "name", at_once=True),
@@ -241,8 +269,8 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "subscriptions.history": reads("name"),
         "subscriptions.definition": reads("reference"),
         # Of triggers.
-        "triggers.enable": changes(_RUN, "reference", "name", "stored_as"),
-        "triggers.disable": changes(_RUN, "reference", "name"),
+        "triggers.enable": changes_each(_kept, _RUN, "reference", "name", "stored_as"),
+        "triggers.disable": changes_each(_forgotten, _RUN, "reference", "name"),
         "triggers.pause": changes(_RUN, "name", at_once=True),
         "triggers.resume": changes(_RUN, "name", at_once=True),
         "triggers.poll_now": changes(_RUN, "name", at_once=True),

@@ -1,7 +1,7 @@
 """What starts workflows and can be declared: switched on and off, of each kind alike."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from cloacina_core.errors import ConflictError, InputError
@@ -20,6 +20,7 @@ from cloacina_core.services.declarations import (
     package_reference,
 )
 from cloacina_core.services.following import followed_anew
+from cloacina_core.store.database import Database
 from cloacina_core.store.following import FollowingStore
 
 KeptT = TypeVar("KeptT")
@@ -68,7 +69,14 @@ class Enabling(ABC, Generic[DeclaredT, KeptT, StateT]):
 
     _kind: Kind[DeclaredT]
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, database: Callable[[], Database], sources: Sources) -> None:
+        """Prepare.
+
+        Args:
+            database: opens the store, when it is needed.
+            sources: where packages come from.
+        """
+        self._database = database
         self._sources = sources
 
     def enable(
@@ -79,7 +87,7 @@ class Enabling(ABC, Generic[DeclaredT, KeptT, StateT]):
         stored_as: str | None = None,
         paused: bool = False,
     ) -> Sequence[tuple[StateT, bool]]:
-        """Switch on what a package declares; it follows what its releases declare.
+        """Switch on what a package declares, or nothing; it follows what its releases declare.
 
         When another release is meant by the reference, what that declares holds from then on. An
         exact version never changes. Of schedules and subscriptions, one that isn't declared any
@@ -99,7 +107,7 @@ class Enabling(ABC, Generic[DeclaredT, KeptT, StateT]):
             InputError: the reference can't be read or names a workflow, or there are several and
                 one name.
             NotFoundError: there is no such package, release, channel or declaration.
-            ConflictError: another one has a name; those before it are kept.
+            ConflictError: another one has a name.
         """
         followed = package_reference(reference)
         if stored_as is not None and name is None:
@@ -110,10 +118,11 @@ class Enabling(ABC, Generic[DeclaredT, KeptT, StateT]):
             self._made(one, stored_as or f"{followed.package}.{one.name}", followed, chosen)
             for one in declared_by(chosen, self._kind, name)
         ]
-        return [self._keep(one, is_paused=paused) for one in wanted]
+        with self._database().begin():
+            return [self._keep(one, is_paused=paused) for one in wanted]
 
     def disable(self, reference: str, name: str | None = None) -> Sequence[str]:
-        """Forget what was enabled, with its history; runs that it started go on.
+        """Forget what was enabled, all or nothing, with its history; runs that it started go on.
 
         Args:
             reference: as it was given to `enable`.
@@ -127,8 +136,9 @@ class Enabling(ABC, Generic[DeclaredT, KeptT, StateT]):
             NotEnabledError: none was enabled so.
         """
         names = enabled_by(self._kind, self._followed(), reference, name)
-        for one in names:
-            self._store.delete(one)
+        with self._database().begin():
+            for one in names:
+                self._store.delete(one)
         return names
 
     def pause(self, name: str) -> StateT:

@@ -4,16 +4,16 @@
 2. Whoever isn't known, or whose role is too low, is refused before anything is done or looked up.
 3. A change is told before it is made, or in the same transaction: there is none that nobody knows
    of. Where that can't be written, the change isn't made.
-4. What is refused is told as well, also of those who only wanted to read. Of what a command
-   changes at once, there is an entry for each.
+4. What is refused is told as well, also of those who only wanted to read. Of several things that
+   are changed together, there is an entry for each besides.
 5. Nobody gets around it by an error: only what has a row, and is allowed by it, is done.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from cloacina_core.errors import CloacinaError, NotAllowedError, StoreError
 from cloacina_core.foundation.json_value import JsonValue
@@ -108,7 +108,9 @@ class Gate:
         deed = _deed(self.require(request), request)
         if request.rule is None or not request.rule.changes:
             return self._only_reading(deed, act)
-        return self._at_once(deed, act) if request.rule.at_once else self._in_steps(deed, act)
+        if request.rule.at_once:
+            return self._at_once(deed, act)
+        return self._in_steps(deed, act, request.rule.each)
 
     def each_of(self, request: Request, principal: Principal) -> "EachTold":
         """Return what tells of each thing that is changed by a request which `perform` let through.
@@ -137,9 +139,14 @@ class Gate:
             self._audit.enter(deed, AuditOutcome.FAILED, _code(error))
             raise
 
-    def _in_steps(self, deed: Deed, act: Callable[[], T]) -> T:
+    def _in_steps(
+        self, deed: Deed, act: Callable[[], T], each: Callable[[Any], Iterable[str]] | None
+    ) -> T:
         with self.begun(deed):
-            return act()
+            done = act()
+            if each is not None:
+                EachTold(self, deed).acted_on(each(done))
+            return done
 
     @contextmanager
     def begun(self, deed: Deed) -> Iterator[None]:
@@ -152,9 +159,14 @@ class Gate:
             raise
         self._end(deed_id, AuditOutcome.DONE)
 
-    def done(self, deed: Deed) -> None:
-        """Tell of something that was done just now."""
-        self._audit.enter(deed, AuditOutcome.DONE)
+    def done(self, deeds: Sequence[Deed]) -> None:
+        """Tell of what was done just now, of which there is an entry for the whole already."""
+        try:
+            with self._audit.one_transaction():
+                for deed in deeds:
+                    self._audit.enter(deed, AuditOutcome.DONE)
+        except StoreError as error:  # it is done, whatever can be told of it now
+            _log.warning("what was changed has one entry of the audit for all of it: %s", error)
 
     def _end(self, deed_id: str, outcome: AuditOutcome, code: str | None = None) -> None:
         try:
@@ -181,9 +193,7 @@ class EachTold:
 
     def acted_on(self, names: Iterable[str]) -> None:
         """Tell of what was found to be changed by now."""
-        for name in names:
-            if name != self._whole.target:
-                self._gate.done(self._of(name))
+        self._gate.done([self._of(name) for name in names if name != self._whole.target])
 
     def _of(self, name: str) -> Deed:
         return replace(self._whole, target=name)

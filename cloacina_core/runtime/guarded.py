@@ -14,6 +14,7 @@ is no wall between pieces of Python in one process: nothing is.
 
 import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, TypeVar, cast
 
 from cloacina_core.foundation.json_value import JsonValue
@@ -152,6 +153,8 @@ def told(value: object) -> str | None:
     """Return the name of what something is done to; None when it has none that can be told."""
     if isinstance(value, str):
         return "".join(letter if letter.isprintable() else "?" for letter in value[:_LONGEST])
+    if isinstance(value, PurePath):
+        return told(str(value))
     if isinstance(value, Workflow):
         return value.name
     if isinstance(value, list | tuple):

@@ -34,8 +34,7 @@ class Schedules(FollowingRules[Schedule, ScheduleState]):
     _kind = SCHEDULES
 
     def __init__(self, database: Callable[[], Database], sources: Sources, clock: Clock) -> None:
-        super().__init__(sources)
-        self._database = database
+        super().__init__(database, sources)
         self._clock = clock
         self._ids = IdFactory(clock)
 

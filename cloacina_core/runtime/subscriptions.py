@@ -1,13 +1,11 @@
 """Subscriptions, as programs use them: made, switched on, changed, and asked what they did."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from cloacina_core.model.sending.subscription import Delivery, Subscription, SubscriptionState
 from cloacina_core.runtime.enabling import FollowingRules
-from cloacina_core.runtime.sources import Sources
 from cloacina_core.services.declarations import SUBSCRIPTIONS
-from cloacina_core.store.database import Database
 from cloacina_core.store.subscription_following import SubscriptionFollowing
 from cloacina_core.store.subscriptions import SubscriptionStore
 
@@ -16,10 +14,6 @@ class Subscriptions(FollowingRules[Subscription, SubscriptionState]):
     """Which workflows are started for sent events. Safe to use from any thread."""
 
     _kind = SUBSCRIPTIONS
-
-    def __init__(self, database: Callable[[], Database], sources: Sources) -> None:
-        super().__init__(sources)
-        self._database = database
 
     @property
     def _store(self) -> SubscriptionStore:

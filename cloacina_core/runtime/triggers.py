@@ -33,13 +33,9 @@ class Triggers(Enabling[DeclaredTrigger, EnabledTrigger, TriggerState]):
 
     _kind = TRIGGERS
 
-    def __init__(self, store: Callable[[], TriggerStore], sources: Sources) -> None:
-        super().__init__(sources)
-        self._opened = store
-
     @property
     def _store(self) -> TriggerStore:
-        return self._opened()
+        return TriggerStore(self._database())
 
     def poll_now(self, name: str) -> TriggerState:
         """Have a trigger polled at once, by whichever engine comes first.
@@ -112,7 +108,7 @@ def open_triggers(
         submit: accepts a run; None: others poll.
     """
     store = TriggerStore(database)
-    triggers = Triggers(lambda: store, sources)
+    triggers = Triggers(lambda: database, sources)
     if submit is None:
         return triggers, None
     service = PollService(

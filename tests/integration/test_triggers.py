@@ -141,8 +141,8 @@ def store(view: StoreView) -> TriggerStore:
 
 
 @pytest.fixture
-def triggers(view: StoreView, store: TriggerStore) -> Triggers:
-    return Triggers(lambda: store, Sources(view, plugins()))
+def triggers(view: StoreView) -> Triggers:
+    return Triggers(lambda: view.database, Sources(view, plugins()))
 
 
 @pytest.fixture

@@ -96,6 +96,7 @@ def import_(console: Console, *, file: Path, folders: tuple[Path, ...]) -> int:
         console.say("nothing was imported")
         return status
     uploads = there.publish(admitted)
+    console.acted_on(done.release.filename for done in uploads)
     for done in uploads:
         for problem in done.warnings:
             console.warn(f"{done.release}: {problem}")

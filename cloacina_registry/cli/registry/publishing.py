@@ -59,7 +59,10 @@ def upload(
     status = 0
     for path in chosen:
         try:
-            with bar(console, f"fetching for {path.name}") as progress:
+            with (
+                console.acting_on(path.name),
+                bar(console, f"fetching for {path.name}") as progress,
+            ):
                 provision = provision_of(
                     folders, offline=offline, pythons=pythons, progress=progress
                 )
