@@ -403,7 +403,16 @@ def _providers(value: Any, layer: _Layer) -> tuple[str, ...]:
     for rule in rules:
         if _PROVIDED.fullmatch(rule) is None:
             raise ValueError(f"{rule!r} isn't NAMES=KIND:PLACE, as in crm-*=mounted:/run/secrets")
+    patterns = [rule.partition("=")[0] for rule in rules]
+    for number, pattern in enumerate(patterns):
+        if any(_covers(earlier, pattern) for earlier in patterns[:number]):
+            raise ValueError(f"{rules[number]!r} never counts: what stands before it has its names")
     return rules
+
+
+def _covers(names: str, others: str) -> bool:
+    """Whether a pattern of names fits all that another one fits."""
+    return names == others or (names.endswith("*") and others.startswith(names[:-1]))
 
 
 _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {

@@ -306,6 +306,8 @@ class SecretKeys(Protocol):
 
         Raises:
             SecretKeyRefusedError: they can't be used.
+            SecretProviderError: they can't be had now. What a task asks for then may be tried
+                again.
         """
         ...
 
@@ -341,8 +343,9 @@ class SecretProvider(Protocol):
     """Keeps secrets outside of the store: in a vault, or in files that an orchestrator mounts.
 
     It is asked on the engine's side, once by each attempt that asks, and only for what the workflow
-    declares. Its `str` says where the secrets are, as errors name it. Methods may be called from
-    any thread, several at a time. Values belong in no text of an error, and aren't kept.
+    declares; besides, `cloacina doctor` and `secret show` ask, and drop the value. Its `str` says
+    where the secrets are, as errors name it. Methods may be called from any thread, several at a
+    time. Values belong in no text of an error, and aren't kept.
     """
 
     def read(self, name: str) -> SecretValue | None:

@@ -270,11 +270,12 @@ def open_with(
     code.mkdir()
     opened: list[Runtime] = []
 
-    def open_with(provider: Provider, module: Any = vaulted, **settings: Any) -> Runtime:
+    def open_with(*providers: Provider, module: Any = vaulted, **settings: Any) -> Runtime:
         flows = [found for found in vars(module).values() if isinstance(found, Workflow)]
         is_here = place == "thread"
         plugins = Plugins() if is_here else plugins_with(FolderSource(code, module))
-        plugins.add(provider, "vault", "tests", "1.0")
+        for number, provider in enumerate(providers):
+            plugins.add(provider, f"vault-{number}", "tests", "1.0")
         runtime = open_runtime(
             tmp_path / "home",
             store_url,
@@ -350,6 +351,32 @@ def test_a_silent_provider_keeps_no_attempt_from_ending(
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_of_two_providers_of_one_kind_neither_is_asked(
+    open_with: Callable[..., Runtime], place: str
+):
+    runtime = open_with(Provider(answers()), Provider(answers()))
+
+    result = start(runtime, place, vaulted.asking).result(PATIENCE)
+
+    (attempt,) = result.tasks["sign_in"].attempts
+    assert attempt.error is not None
+    assert attempt.error.type == f"{ERRORS}.ConfigurationError"
+    assert "names 'test', which no plugin contributes" in attempt.error.message
+    assert "cloacina plugins list" in attempt.error.message
+
+
+def test_two_providers_of_one_kind_are_listed_with_the_reason():
+    plugins = Plugins()
+    for name in ("vault", "impostor"):
+        plugins.add(Provider(answers()), name)
+
+    assert plugins.secret_providers() == []
+
+    reason = "secret provider 'test' is contributed by vault and impostor"
+    assert {record.error for record in plugins.records()} == {reason}
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_what_a_provider_answers_is_taken_out_as_what_is_stored_is(
     open_with: Callable[..., Runtime], place: str, tmp_path: Path, store_url: str
 ):
@@ -357,7 +384,7 @@ def test_what_a_provider_answers_is_taken_out_as_what_is_stored_is(
         "canary": whole(CANARY),
         "token": SecretValue({"user": "ann", "key": TOKEN}, frozenset({"user"})),
     }
-    runtime = open_with(Provider(kept.__getitem__), leaking, spill_bytes=1024)
+    runtime = open_with(Provider(kept.__getitem__), module=leaking, spill_bytes=1024)
 
     result = start(runtime, place, leaking.leaks, "leaking").result(PATIENCE)
     told = [repr(runtime.logs(result.run_id)), repr(runtime.events(result.run_id)), repr(result)]

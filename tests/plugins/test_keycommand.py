@@ -11,7 +11,8 @@ from types import ModuleType
 import pytest
 from support.pages import ROOT
 
-from cloacina_core.errors import ConfigurationError, SecretUnavailableError
+from cloacina_core.engine.stop import Stop
+from cloacina_core.errors import ConfigurationError, SecretProviderError, SecretUnavailableError
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.model.secret import WHOLE
 from cloacina_core.plugin.manager import Plugins
@@ -58,9 +59,9 @@ def test_secrets_are_sealed_with_the_keys_that_the_program_prints(
 ):
     Secrets.of(open_view(printing(KEY))).set("crm", VALUE)
 
-    assert OpenedOnce(open_view(printing(KEY))).read("crm").parts == {WHOLE: VALUE}
+    assert OpenedOnce(open_view(printing(KEY))).read("crm", Stop()).parts == {WHOLE: VALUE}
     with pytest.raises(SecretUnavailableError, match=f"isn't in program {sys.executable}"):
-        OpenedOnce(open_view(printing(NEWER))).read("crm")
+        OpenedOnce(open_view(printing(NEWER))).read("crm", Stop())
 
 
 def test_the_operator_changes_the_key(open_view: Callable[[str], StoreView]):
@@ -71,7 +72,7 @@ def test_the_operator_changes_the_key(open_view: Callable[[str], StoreView]):
     done = Secrets.of(open_view(printing(NEWER, KEY))).rotate_key()
 
     assert (done.resealed, done.is_dropped) == (1, False)
-    assert OpenedOnce(open_view(printing(NEWER))).read("crm").parts == {WHOLE: VALUE}
+    assert OpenedOnce(open_view(printing(NEWER))).read("crm", Stop()).parts == {WHOLE: VALUE}
 
 
 @pytest.mark.parametrize(
@@ -89,8 +90,15 @@ def test_a_program_that_hands_out_no_keys_opens_nothing(
     Secrets.of(open_view(printing(KEY))).set("crm", VALUE)
 
     with pytest.raises(SecretUnavailableError, match=reason) as caught:
-        OpenedOnce(open_view(setting)).read("crm")
+        OpenedOnce(open_view(setting)).read("crm", Stop())
     assert "sesame" not in str(caught.value)
+
+
+def test_a_program_that_fails_may_succeed_another_time(open_view: Callable[[str], StoreView]):
+    Secrets.of(open_view(printing(KEY))).set("crm", VALUE)
+
+    with pytest.raises(SecretProviderError, match="ended with status 3"):
+        OpenedOnce(open_view(printing(KEY, status=3))).read("crm", Stop())
 
 
 @pytest.mark.parametrize("setting", ["command", "command:'", "vault:x"])

@@ -281,7 +281,13 @@ def test_the_first_rule_that_fits_counts_and_the_store_has_the_others():
     assert places == ["a:1", "b:2", "c:3", None, None]
 
 
-@pytest.mark.parametrize("rule", ["crm", "=files:/x", "c*m=files:/x", "../x=files:/x", "crm=:/x"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        *("crm", "=files:/x", "c*m=files:/x", "../x=files:/x", "crm=:/x"),
+        *("*=files:/x,crm=files:/y", "a-*=files:/x,a-b-*=files:/y", "a=files:/x,a=files:/y"),
+    ],
+)
 def test_a_rule_that_means_nothing_is_refused(tmp_path: Path, rule: str):
     with pytest.raises(ConfigurationError, match="secret_providers"):
         read_settings({"HOME": str(tmp_path), "CLOACINA_SECRET_PROVIDERS": rule}, tmp_path)

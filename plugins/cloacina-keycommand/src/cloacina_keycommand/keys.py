@@ -6,7 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Collection, Sequence
 
-from cloacina_core.errors import ConfigurationError, SecretKeyRefusedError
+from cloacina_core.errors import ConfigurationError, SecretKeyRefusedError, SecretProviderError
 
 PATIENCE_SECONDS = 60
 """How long the program may take: it may have to ask a service."""
@@ -39,7 +39,8 @@ class CommandKeys:
         """Return the keys that the program prints.
 
         Raises:
-            SecretKeyRefusedError: it can't be run, or fails, or prints something else.
+            SecretKeyRefusedError: it can't be run, or prints something else.
+            SecretProviderError: it fails, or takes too long: what it asks may be away.
         """
         try:
             done = subprocess.run(  # noqa: S603 - the operator's own command
@@ -54,9 +55,9 @@ class CommandKeys:
         except subprocess.TimeoutExpired:
             # Not chained: the error holds what was printed.
             message = f"{self} took longer than {PATIENCE_SECONDS} s"
-            raise SecretKeyRefusedError(message) from None
+            raise SecretProviderError(message) from None
         if done.returncode != 0:
-            raise SecretKeyRefusedError(f"{self} ended with status {done.returncode}")
+            raise SecretProviderError(f"{self} ended with status {done.returncode}")
         try:
             return [base64.b64decode(line, validate=True) for line in done.stdout.split()]
         except binascii.Error:
