@@ -63,24 +63,22 @@ def _open_folder(view: RuntimeView, folder: str) -> BlobStore:
 
 def _open_table(view: RuntimeView, rest: str) -> BlobStore:
     from cloacina_core.errors import ConfigurationError  # noqa: PLC0415 - seldom needed
-    from cloacina_registry.storage.catalog import BLOBS  # noqa: PLC0415 - it imports SQLAlchemy
+    from cloacina_registry.tables import blobs  # noqa: PLC0415 - it imports SQLAlchemy
 
     if rest:
         raise ConfigurationError(
             f"blob_store database:{rest}: it is always the store's own database",
             hint="write: database",
         )
-    return view.blobs_in(BLOBS)
+    return view.blobs_in(blobs)
 
 
 @hookimpl
 def cloacina_tables() -> "Sequence[Table]":
     """Contribute the releases, what they depend on, their bytes, the channels, and the log."""
-    from cloacina_registry.audit import log  # noqa: PLC0415 - it imports SQLAlchemy
-    from cloacina_registry.dependencies import catalog as dependencies  # noqa: PLC0415 - SQLAlchemy
-    from cloacina_registry.storage import catalog, channels  # noqa: PLC0415 - SQLAlchemy
+    from cloacina_registry.tables import TABLES  # noqa: PLC0415 - it imports SQLAlchemy
 
-    return [*catalog.TABLES, *dependencies.TABLES, *channels.TABLES, *log.TABLES]
+    return TABLES
 
 
 @hookimpl

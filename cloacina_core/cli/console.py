@@ -107,7 +107,7 @@ class Console:
     @cached_property
     def view(self) -> "StoreView":
         """The view that plugins have of the runtime; the store is opened when it is first used."""
-        from cloacina_core.runtime import open_view  # noqa: PLC0415 - most commands don't need it
+        from cloacina_core.runtime.view import open_view  # noqa: PLC0415 - most don't need it
 
         return open_view(self.settings, self.plugins, acts_for=self.acts_for, store=self.store)
 

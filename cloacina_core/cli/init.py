@@ -9,7 +9,7 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.passphrase import passphrase_options
 from cloacina_core.errors import ConfigurationError, NotAllowedError
-from cloacina_core.runtime import open_view
+from cloacina_core.runtime.view import open_view
 
 PRIVATE_FOLDER = 0o700
 

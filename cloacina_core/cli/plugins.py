@@ -5,9 +5,9 @@ from contextlib import closing
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.plugin.installed import InstalledSource
 from cloacina_core.plugin.manager import Plugins
-from cloacina_core.runtime import open_view
-from cloacina_core.runtime.sources import Sources
+from cloacina_core.runtime.view import open_view
 
 
 @click.group()
@@ -25,7 +25,8 @@ def list_plugins(console: Console, *, strict: bool) -> None:
     found.commands()
     found.secret_providers()
     with closing(open_view(console.settings, found)) as view:
-        Sources(view, found)  # so that contributions that fail are told
+        # So that contributions that fail are told.
+        found.sources(view, taken=[InstalledSource.name])
     records = found.records()
     rows = [
         (

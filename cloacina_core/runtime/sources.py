@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 
 from cloacina_core.engine.library import MissingCodeError
 from cloacina_core.errors import InputError
@@ -21,14 +22,17 @@ _log = logging.getLogger(__name__)
 
 
 class Sources:
-    """All sources of workflows of a runtime."""
+    """All sources of workflows, of a runtime or of a command, which may do without them."""
 
     def __init__(self, view: RuntimeView, plugins: Plugins) -> None:
+        self._view = view
+        self._plugins = plugins
+
+    @cached_property
+    def all(self) -> Sequence[WorkflowSource]:
+        """The sources; plugins make theirs when they are first asked for."""
         installed = InstalledSource()
-        self.all: Sequence[WorkflowSource] = (
-            installed,
-            *plugins.sources(view, taken=[installed.name]),
-        )
+        return (installed, *self._plugins.sources(self._view, taken=[installed.name]))
 
     def resolve(self, reference: str, source: str | None = None) -> Meaning:
         """Return what a reference means now.

@@ -29,7 +29,6 @@ from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.history import StoredHistory
 from cloacina_core.store.opening import StoreOpener
-from cloacina_core.store.starts import starts_on
 from cloacina_core.store.watching import announce
 
 if TYPE_CHECKING:
@@ -116,6 +115,8 @@ class StoreView:
 
     def starts_on(self, package: str, channel: str) -> EnabledStarts:
         """Return what starts runs of what a channel points to."""
+        from cloacina_core.store.starts import starts_on  # noqa: PLC0415 - for promotions alone
+
         return starts_on(self.database, package, channel)
 
     @contextmanager

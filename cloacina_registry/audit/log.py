@@ -16,16 +16,8 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    Column,
     Connection,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
     Row,
-    Table,
-    Text,
     and_,
     func,
     insert,
@@ -37,6 +29,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError
+from cloacina_registry import tables
 from cloacina_registry.audit.entries import EntryKind, LogEntry
 from cloacina_registry.audit.merkle import (
     EMPTY_ROOT,
@@ -50,39 +43,7 @@ from cloacina_registry.audit.merkle import (
 )
 from cloacina_registry.errors import LogTamperedError
 
-_metadata = MetaData()
-
-_log = Table(
-    "registry_log",
-    _metadata,
-    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),
-    Column("package", Text),
-    Column("body", Text, nullable=False),
-    Column("leaf", LargeBinary, nullable=False),
-    Index("registry_log_by_kind", "kind", "leaf_index"),
-    Index("registry_log_by_package", "package", "leaf_index"),
-)
-
-_nodes = Table(
-    "registry_log_nodes",
-    _metadata,
-    Column("level", Integer, primary_key=True, autoincrement=False),
-    Column("position", BigInteger, primary_key=True, autoincrement=False),
-    Column("hash", LargeBinary, nullable=False),
-)
-
-_head = Table(
-    "registry_log_head",
-    _metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("size", BigInteger, nullable=False),
-    Column("frontier", LargeBinary, nullable=False),
-)
-
-TABLES: Sequence[Table] = (_log, _nodes, _head)
-"""For the store to create."""
-
+_log, _nodes, _head = tables.log, tables.log_nodes, tables.log_head
 _ONLY_ROW = 0
 _is_the_head = _head.c.id == _ONLY_ROW
 _c = _log.c

@@ -4,21 +4,14 @@ A release has the wheels for the Pythons that they were fetched for. They are en
 transaction that publishes it, or later in one that holds its row, so that none is entered twice.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from packaging.utils import canonicalize_version
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
     ColumnElement,
     Connection,
-    Index,
-    MetaData,
     Row,
-    Table,
-    Text,
     and_,
     delete,
     insert,
@@ -26,26 +19,10 @@ from sqlalchemy import (
 )
 
 from cloacina_core.foundation.digest import Digest
+from cloacina_registry import tables
 from cloacina_registry.dependencies.artifact import Artifact
 
-_dependencies = Table(
-    "registry_dependencies",
-    MetaData(),
-    Column("package", Text, primary_key=True),
-    Column("canonical_version", Text, primary_key=True),
-    Column("digest", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("filename", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("is_pure", Boolean, nullable=False),
-)
-
-Index("registry_dependencies_digest", _dependencies.c.digest)
-
-TABLES: Sequence[Table] = (_dependencies,)
-"""For the store to create."""
-
+_dependencies = tables.dependencies
 _c = _dependencies.c
 
 

@@ -14,19 +14,11 @@ from typing import Any
 
 from packaging.utils import canonicalize_version
 from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Column,
     ColumnElement,
     Connection,
-    Index,
-    LargeBinary,
-    MetaData,
     Row,
     Select,
-    Table,
     Text,
-    UniqueConstraint,
     and_,
     cast,
     exists,
@@ -40,72 +32,11 @@ from sqlalchemy.exc import IntegrityError
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.model.isolation import Isolation, Placement
+from cloacina_registry import tables
 from cloacina_registry.trust.keys import KeyId
 from cloacina_registry.trust.verification import Signer
 
-_metadata = MetaData()
-
-_packages = Table(
-    "registry_packages",
-    _metadata,
-    Column("package", Text, primary_key=True),
-    # Counts the changes of its releases: who remembers them asks only for what came since.
-    Column("revision", BigInteger, nullable=False),
-    # What it has in common with all names that look like it.
-    Column("folded", Text, nullable=False, index=True),
-    # The ids of the keys that own the name.
-    Column("owners", JSON, nullable=False),
-)
-
-_releases = Table(
-    "registry_releases",
-    _metadata,
-    Column("package", Text, primary_key=True),
-    Column("canonical_version", Text, primary_key=True),
-    Column("version", Text, nullable=False),
-    Column("filename", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("requires_python", Text),
-    Column("requires_core", Text, nullable=False),
-    # The tags it is for, as in its file name; null: it is pure, and for all.
-    Column("platform", Text),
-    Column("workflows", JSON, nullable=False),
-    Column("isolation", Text, nullable=False),
-    Column("isolation_reason", Text, nullable=False),
-    Column("signers", JSON, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("status_reason", Text, nullable=False),
-    Column("revision", BigInteger, nullable=False),
-    Column("uploaded_at", BigInteger, nullable=False),
-    Column("attestation", Text),
-    Column("receipt", Text),
-    UniqueConstraint("filename", name="registry_releases_filename"),
-    Index("registry_releases_changed", "package", "revision"),
-    Index("registry_releases_digest", "package", "digest"),
-)
-
-# In the order of listings: a page is read off it.
-Index(
-    "registry_releases_newest",
-    _releases.c.package,
-    _releases.c.uploaded_at.desc(),
-    _releases.c.canonical_version,
-)
-
-BLOBS = Table(
-    "registry_blobs",
-    _metadata,
-    Column("digest", Text, primary_key=True),
-    Column("size", BigInteger, nullable=False),
-    Column("put_at", BigInteger, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-)
-"""Where wheels are, when the setting `blob_store` is `database`."""
-
-TABLES: Sequence[Table] = (_packages, _releases, BLOBS)
-"""For the store to create."""
-
+_packages, _releases = tables.packages, tables.releases
 _c = _releases.c
 
 PAGE_LENGTH = 50

@@ -4,23 +4,15 @@ The newest row of a channel is what holds. A change adds the row after the one t
 on. Of two who decide on the same row, one finds the place taken: compare and set.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
     Connection,
-    Integer,
-    MetaData,
     Row,
     Select,
-    Table,
-    Text,
     func,
     insert,
     select,
@@ -30,35 +22,9 @@ from sqlalchemy.exc import IntegrityError
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.model.channel import Canary, Channel
+from cloacina_registry import tables
 
-_moves = Table(
-    "registry_channel_moves",
-    MetaData(),
-    Column("package", Text, primary_key=True),
-    Column("channel", Text, primary_key=True),
-    Column("revision", BigInteger, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("canary_version", Text),
-    Column("canary_digest", Text),
-    Column("canary_share", Integer),
-    Column("canary_since", BigInteger),
-    Column("canary_started_at", BigInteger),
-    Column("canary_max_failures", Integer),
-    Column("canary_min_runs", Integer),
-    Column("canary_bake", BigInteger),
-    Column("canary_promotes", Boolean),
-    Column("pinned", Text),
-    Column("before", BigInteger),
-    Column("at", BigInteger, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-)
-
-TABLES: Sequence[Table] = (_moves,)
-"""For the store to create."""
-
+_moves = tables.channel_moves
 _c = _moves.c
 
 

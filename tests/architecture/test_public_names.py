@@ -1,10 +1,14 @@
 """The doors: what others may import. Taking a name away breaks somebody; this page is the list."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
+import tomllib
+from collections.abc import Iterator, Mapping
 
 import pytest
+from support.pages import ROOT
 
 import cloacina_core
 import cloacina_registry
@@ -132,6 +136,67 @@ def test_no_other_package_is_a_door() -> None:
     doors = {name for name in every_package() if hasattr(importlib.import_module(name), "__all__")}
 
     assert doors == set(DOORS)
+
+
+def shown_to_type_checkers(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for statement in node.body:
+                assert isinstance(statement, ast.ImportFrom)
+                yield from ((alias.name, str(statement.module)) for alias in statement.names)
+
+
+def offered_lazily(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy_names":
+            origins: Mapping[str, str] = ast.literal_eval(node.args[1])
+            for module, names in origins.items():
+                yield from ((name, module) for name in names.split())
+
+
+def lazy_packages() -> dict[str, ast.Module]:
+    trees = {
+        ".".join(path.parent.relative_to(ROOT).parts): ast.parse(path.read_text("utf-8"))
+        for package in ("cloacina_core", "cloacina_registry")
+        for path in (ROOT / package).rglob("__init__.py")
+    }
+    return {name: tree for name, tree in trees.items() if any(offered_lazily(tree))}
+
+
+def height(module: str) -> int:
+    """Return on which floor of the core a module is, as the contract of import-linter has it."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (layers,) = (one["layers"] for one in contracts if one["name"] == "The floors of the core")
+    package = module.split(".")[1]
+    (found,) = (n for n, names in enumerate(layers) if package in names.split())
+    return len(layers) - found
+
+
+def test_these_packages_import_what_they_offer_when_they_are_asked() -> None:
+    assert set(lazy_packages()) == {
+        "cloacina_core",
+        "cloacina_core.plugin",
+        "cloacina_core.runtime",
+    }
+
+
+@pytest.mark.parametrize("package", sorted(lazy_packages()))
+def test_type_checkers_are_shown_what_is_imported_lazily(package: str) -> None:
+    tree, module = lazy_packages()[package], importlib.import_module(package)
+
+    shown, offered = list(shown_to_type_checkers(tree)), list(offered_lazily(tree))
+
+    assert shown == offered
+    assert sorted(name for name, _ in offered) == sorted(module.__all__)
+    assert set(module.__all__) <= set(dir(module))
+
+
+@pytest.mark.parametrize("package", sorted(set(lazy_packages()) - {"cloacina_core"}))
+def test_lazy_imports_go_down_only_too(package: str) -> None:
+    origins = {module for _, module in offered_lazily(lazy_packages()[package])}
+
+    assert [one for one in origins if height(one) > height(package)] == []
 
 
 def makes_rules(thing: object) -> bool:

@@ -32,12 +32,13 @@ from cloacina_core.plugin.manager import Plugins
 from cloacina_core.plugin.resolution import choose_release
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.settings import Settings
+from cloacina_registry import tables
 from cloacina_registry.environments.environments import Environments
 from cloacina_registry.loading.loader import NamespaceLoader
 from cloacina_registry.registry import Registry, exact
 from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.source import Host, RegistrySource
-from cloacina_registry.storage.catalog import TABLES, Catalog, ReleaseStatus, StoredRelease
+from cloacina_registry.storage.catalog import Catalog, ReleaseStatus, StoredRelease
 
 PACKAGE = "acme-etl"
 SPECIFIERS = ("", ">=1.2,<2", "==1.*", "~=3.4", "<0.1", "!=1.5", "==7.7.7")
@@ -62,12 +63,11 @@ def version_of(number: int) -> str:
 
 def fill(view: StoreView, count: int) -> None:
     """Write so many releases, as uploads would leave them."""
-    packages, releases = TABLES[0], TABLES[1]
     began = datetime(2026, 1, 1, tzinfo=UTC)
     with view.begin() as connection:
         catalog = Catalog(connection)
         catalog.add(release_of(0, began))
-        pattern = dict(connection.execute(select(releases)).mappings().one())
+        pattern = dict(connection.execute(select(tables.releases)).mappings().one())
         rows = []
         for number in range(1, count):
             version = version_of(number)
@@ -83,8 +83,8 @@ def fill(view: StoreView, count: int) -> None:
                 }
             )
         for start in range(0, len(rows), BATCH):
-            connection.execute(insert(releases), rows[start : start + BATCH])
-        connection.execute(packages.update().values(revision=count))
+            connection.execute(insert(tables.releases), rows[start : start + BATCH])
+        connection.execute(tables.packages.update().values(revision=count))
 
 
 def release_of(number: int, began: datetime) -> StoredRelease:

@@ -11,8 +11,8 @@ from support.blob_stores import DatabaseOpener, little_room
 from cloacina_core.foundation.digest import Digest, hex_of
 from cloacina_core.store import schema
 from cloacina_core.testing import BlobStoreContract
+from cloacina_registry import tables
 from cloacina_registry.storage.blobs import FileBlobStore
-from cloacina_registry.storage.catalog import BLOBS
 
 
 class TestFileBlobStore(BlobStoreContract):
@@ -30,7 +30,7 @@ class TestFileBlobStore(BlobStoreContract):
 class TestReleasesInTheDatabase(BlobStoreContract):
     @pytest.fixture(autouse=True)
     def open_database(self, store_url: str) -> Iterator[None]:
-        self.database = DatabaseOpener(store_url, BLOBS)
+        self.database = DatabaseOpener(store_url, tables.blobs)
         yield
         self.database.close()
 

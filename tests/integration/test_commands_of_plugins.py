@@ -55,7 +55,7 @@ from cloacina_core.cli.console import command_options, pass_console
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.rollout.withdrawal import Withdrawals
-from cloacina_registry.storage.catalog import BLOBS
+from cloacina_registry import tables
 
 class Finding(click.Group):
     def list_commands(self, ctx):
@@ -133,7 +133,7 @@ def delete(view, registry):
 
 @attack
 def blobs(view, registry):
-    view.blobs_in(BLOBS).put(b"bytes")
+    view.blobs_in(tables.blobs).put(b"bytes")
 """
 
 ATTACKS = {

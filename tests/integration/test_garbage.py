@@ -17,8 +17,8 @@ from support.registry_processes import PATIENCE, run_until_it_dies, upload_and_d
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import Digest, digest_of
 from cloacina_core.plugin import BlobStore, RuntimeView
+from cloacina_registry import tables
 from cloacina_registry.registry import Registry
-from cloacina_registry.storage.catalog import BLOBS
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
 TWO = signed_wheel("2.0", sources=flows_returning("two"))
@@ -48,7 +48,7 @@ def make_old(view: StoreView, age: timedelta) -> None:
     for path in (view.home / "blobs").rglob("*"):
         os.utime(path, (put_at, put_at))
     with view.begin() as connection:
-        connection.execute(update(BLOBS).values(put_at=int(put_at * 1_000_000)))
+        connection.execute(update(tables.blobs).values(put_at=int(put_at * 1_000_000)))
 
 
 def test_only_what_no_release_refers_to_is_removed(registry: Registry, view: StoreView) -> None:

@@ -12,7 +12,8 @@ from support.signing import NOW
 from cloacina_core.store.database import Database
 from cloacina_core.testing import FrozenClock
 from cloacina_registry.audit.entries import EntryKind, LogEntry
-from cloacina_registry.audit.log import TABLES, AuditLog
+from cloacina_registry.audit.log import AuditLog
+from cloacina_registry.tables import TABLES
 
 PACKAGES = ("acme-etl", "reports")
 

@@ -11,12 +11,12 @@ from cloacina_core.foundation.digest import Digest
 from cloacina_core.store import schema
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
-from cloacina_registry.storage.catalog import BLOBS, TABLES
+from cloacina_registry.tables import TABLES, blobs
 
 LITTLE = 1024 * 1024
 """How many bytes fit where there is little room."""
 
-_TABLES = {table.name: table for table in (BLOBS, schema.blobs)}
+_TABLES = {table.name: table for table in (blobs, schema.blobs)}
 
 
 class DatabaseOpener:

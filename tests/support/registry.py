@@ -21,7 +21,7 @@ from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.starts import starts_on
 from cloacina_core.store.watching import announce
-from cloacina_registry import hooks
+from cloacina_registry import hooks, tables
 from cloacina_registry.audit.signed import RegistryKey
 from cloacina_registry.dependencies.gathering import Provision
 from cloacina_registry.environments.environments import (
@@ -37,7 +37,6 @@ from cloacina_registry.registry import Registry, Upload
 from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.source import Host, RegistrySource
 from cloacina_registry.storage.blobs import FileBlobStore
-from cloacina_registry.storage.catalog import BLOBS
 from cloacina_registry.trust.keys import PrivateKey
 from cloacina_registry.trust.signing import sign_wheel
 from cloacina_registry.trust.store import TrustStore
@@ -93,7 +92,9 @@ class StoreView:
 
     def blob_store(self) -> BlobStore:
         """Return the place of the wheels."""
-        return self.blobs_in(BLOBS) if self._in_database else FileBlobStore(self.home / "blobs")
+        return (
+            self.blobs_in(tables.blobs) if self._in_database else FileBlobStore(self.home / "blobs")
+        )
 
     def blobs_in(self, table: Any) -> BlobStore:
         """Return a store of blobs in a table."""

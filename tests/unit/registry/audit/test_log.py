@@ -17,7 +17,7 @@ from support.signing import NOW
 from cloacina_core.errors import InputError, StoreError
 from cloacina_core.store.database import Database
 from cloacina_registry.audit.entries import EntryKind, LogEntry
-from cloacina_registry.audit.log import TABLES, AuditLog
+from cloacina_registry.audit.log import AuditLog
 from cloacina_registry.audit.merkle import (
     EMPTY_ROOT,
     TreeHead,
@@ -46,14 +46,6 @@ def sqlite(tmp_path: Path) -> Iterator[Database]:
     """For what doesn't depend on the kind of database."""
     with log_store(f"sqlite:///{tmp_path / 'store.db'}") as database:
         yield database
-
-
-def test_tables_are_named_after_their_plugin():
-    assert [table.name for table in TABLES] == [
-        "registry_log",
-        "registry_log_nodes",
-        "registry_log_head",
-    ]
 
 
 def test_an_empty_log_has_the_root_of_nothing(database: Database):

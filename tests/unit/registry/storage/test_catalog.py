@@ -14,7 +14,7 @@ from support.wheels import wheel_filename
 
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.model.isolation import Isolation, Placement
-from cloacina_registry.storage.catalog import TABLES, Catalog, ReleaseStatus, StoredRelease
+from cloacina_registry.storage.catalog import Catalog, ReleaseStatus, StoredRelease
 from cloacina_registry.trust.verification import Signer
 
 
@@ -49,10 +49,6 @@ def stored(package: str = "acme-etl", version: str = "1.0", **changes: Any) -> S
         receipt=b'{"payload": "receipt"}',
     )
     return replace(release, **changes)
-
-
-def test_tables_are_named_after_their_plugin():
-    assert {table.name.partition("_")[0] for table in TABLES} == {"registry"}
 
 
 def test_a_release_comes_back_as_it_went_in(catalog: Catalog):
