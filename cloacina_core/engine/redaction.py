@@ -5,7 +5,8 @@
     Base64, also amid other bytes, and in the alphabet for URLs.
 2.  Ends of lines count for nothing, in the value and in the text: it is found over several writes
     and lines of one stream, and when an encoder broke it.
-3.  Of a value of several lines, each line that is long enough is taken out by itself, too.
+3.  White space at its ends counts for nothing: programs strip it off. Of a value of several lines,
+    each line that is long enough is taken out by itself, too.
 4.  A text is cut only behind this: half a value at the end of a cut text isn't recognised.
 5.  While a stream goes on, the lines at its end that may be the beginning of a value are held back.
 
@@ -20,7 +21,7 @@ import re
 import string
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
@@ -75,7 +76,7 @@ class Redactor:
         """
         found: dict[str, _Form] = {}
         for name, value in values.items():
-            for text, is_base64 in _forms(value):
+            for text, is_base64 in chain(_forms(value), _forms(value.strip())):
                 flat = _without_ends(text)
                 if len(flat) >= MIN_LENGTH:
                     found.setdefault(flat, _Form(flat, name, is_base64))
@@ -184,7 +185,8 @@ def _without_ends(text: str) -> str:
 
 def _forms(value: str) -> Iterator[tuple[str, bool]]:
     """Yield the ways to write a value, and whether each is Base64."""
-    for text in (value, *value.splitlines(), *_escaped(value), *_in_urls(value)):
+    lines = (line.strip() for line in value.splitlines())
+    for text in (value, *lines, *_escaped(value), *_in_urls(value)):
         yield text, False
     data = value.encode()
     yield data.hex(), False

@@ -126,6 +126,23 @@ def test_a_line_of_a_value_is_found_by_itself():
     assert redactor_of(PEM).text("read MIIEvQIBADANBgkqhkiG9w0BAQEF") == "read [secret crm]"
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("ends", [(" ", " "), ("\t", "\r\n"), ("", " \n"), ("\n \n", "\u3000")])
+def test_white_space_at_the_ends_of_a_value_counts_for_nothing(form: str, ends: tuple[str, str]):
+    redactor = redactor_of(ends[0] + VALUE + ends[1])
+
+    clean = redactor.text(FORMS[form](VALUE))
+
+    assert redactor_of(VALUE).found_in(clean) is None
+    assert "[secret crm]" in clean
+
+
+def test_a_line_of_a_value_is_found_without_the_white_space_at_its_ends():
+    redactor = redactor_of("user: annotated\n  password: hunter2 \t\n")
+
+    assert redactor.text("password: hunter2") == "[secret crm]"
+
+
 def test_texts_keep_their_lines():
     text = f"one\n{VALUE}\r\nthree\n\n{VALUE} and {VALUE}\n"
 
