@@ -88,9 +88,10 @@ def act(verb: str, target: str | None = None, *, rule: Rule) -> Act:
         verb: the row.
         target: the parameter of the command that names what it is done to.
         rule: of the row. A command does more than one transaction, and prints what came of it
-            before its entry could be kept, so nothing is told at once with it.
+            before its entry could be kept, so nothing is told at once with it; and it tells by
+            itself of each thing that it changes.
     """
-    return Act(verb, replace(rule, at_once=False), target)
+    return Act(verb, replace(rule, at_once=False, each=None), target)
 
 
 class RoleTooLowError(NotAllowedError):
