@@ -25,6 +25,7 @@ from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.settings import Settings
 
+ON_SQLITE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 PLUGIN = "cloacina-secretfiles"
 WHO = "vaulted/asking, vaulted/hasty, vaulted/patient"
 
@@ -56,6 +57,7 @@ def said(view: StoreView, patience: float = PATIENCE) -> list[tuple[str, str, st
     return [(one.what, one.verdict, one.detail) for one in found]
 
 
+@ON_SQLITE
 def test_a_provider_that_has_what_is_declared_answers(open_view: Callable[..., StoreView]):
     assert said(open_view(Provider(answers(whole())))) == [
         ("secrets in test:x", "ok", "a vault answers"),
@@ -77,6 +79,7 @@ def test_what_is_declared_and_nobody_has_is_told_with_who_declares_it(
     assert said(open_view()) == [("declared secrets", "ok", "1, none of them missing")]
 
 
+@ON_SQLITE
 def test_a_provider_is_asked_for_something_when_nothing_is_declared(
     open_view: Callable[..., StoreView],
 ):
@@ -88,6 +91,7 @@ def test_a_provider_is_asked_for_something_when_nothing_is_declared(
     assert found[0] == ("secrets in test:x", "ok", "a vault answers")
 
 
+@ON_SQLITE
 def test_a_provider_that_fails_is_told_and_what_it_said_is_not(
     open_view: Callable[..., StoreView],
 ):
@@ -97,6 +101,7 @@ def test_a_provider_that_fails_is_told_and_what_it_said_is_not(
     assert finding == ("secrets in test:x", "fail", reason)
 
 
+@ON_SQLITE
 def test_a_silent_provider_is_told_and_waited_for_once(open_view: Callable[..., StoreView]):
     silent = SilentProvider()
 
@@ -138,6 +143,7 @@ def test_a_live_run_declares_what_it_may_ask_for(tmp_path: Path, store_url: str)
     assert found == [("declared secrets", "warn", "nobody has crm (for asking)")]
 
 
+@ON_SQLITE
 def test_programs_are_told_who_has_a_secret(open_view: Callable[..., StoreView]):
     told = answers(whole(), None, ValueError(VALUE))
     secrets = Secrets.of(open_view(Provider(told), rule="crm=test:x"))
@@ -180,6 +186,7 @@ def cli(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Call
     return call
 
 
+@ON_SQLITE
 def test_the_command_line_tells_where_a_secret_is_kept(cli: Callable[..., Result], tmp_path: Path):
     place = f"files:{tmp_path / 'secrets'}?public=user"
     assert cli("secret", "set", "crm", rules=False, value=VALUE.encode()).exit_code == 0
@@ -202,6 +209,7 @@ def test_the_command_line_tells_where_a_secret_is_kept(cli: Callable[..., Result
     assert VALUE not in f"{shown}{listed.output}{missing.output}{doctor}"
 
 
+@ON_SQLITE
 def test_the_doctor_tells_of_a_folder_that_is_not_there(cli: Callable[..., Result], tmp_path: Path):
     (tmp_path / "secrets").rename(tmp_path / "elsewhere")
 

@@ -198,6 +198,7 @@ def bench(shared: Bench, tmp_path: Path, silent: SilentProvider) -> Bench:
 def test_a_process_that_is_given_up_is_gone_before_a_provider_answers(
     bench: Bench, silent: SilentProvider
 ):
+    bench.secrets = lambda name, _stop: silent.secret(name)  # which looks at nothing
     key = bench.submit("ask")
     silent.asked.wait(PATIENCE)
 
@@ -327,6 +328,7 @@ def test_a_provider_that_fails_is_asked_again_and_one_that_has_nothing_is_not(
     assert VALUE.encode() not in dumped(store_url)
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_a_silent_provider_keeps_no_attempt_from_ending(
     open_with: Callable[..., Runtime], place: str, silent: SilentProvider
 ):

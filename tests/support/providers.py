@@ -40,11 +40,12 @@ class SilentProvider(Provider):
     """It gives no answer before it is told to."""
 
     def __init__(self) -> None:
-        super().__init__(self._wait)
+        super().__init__(self.secret)
         self.asked = threading.Event()
         self.told = threading.Event()
 
-    def _wait(self, _name: str) -> SecretValue:
+    def secret(self, _name: str) -> SecretValue:
+        """Return the value of any secret, once it is told to."""
         self.asked.set()
         self.told.wait(PATIENCE)
         return whole()
