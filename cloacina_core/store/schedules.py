@@ -6,6 +6,7 @@ firing claims it for a while first. One that dies with it leaves it to others, a
 idempotency key, which names the firing, keeps them from starting a second one.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -50,6 +51,7 @@ CLAIM = timedelta(seconds=30)
 """How long one who starts a run has for it, before others try."""
 
 _PAGE = 100
+_INCARNATION_BYTES = 10
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -58,6 +60,8 @@ class OpenFiring:
     """A firing whose run is to be started."""
 
     schedule: Schedule
+    incarnation: str
+    """Of the schedule: one that was made anew under its name has another."""
     at: datetime
     local: str
     previous: tuple[RunId, ...]
@@ -66,14 +70,15 @@ class OpenFiring:
     @property
     def key(self) -> str:
         """The idempotency key of the run."""
-        return f"schedule/{self.schedule.name}/{self.at:%Y%m%dT%H%M%SZ}"
+        return f"schedule/{self.schedule.name}/{self.incarnation}/{self.at:%Y%m%dT%H%M%SZ}"
 
 
 class ScheduleStore:
     """Keeps schedules, and decides on what is due."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, entropy: Callable[[int], bytes] = os.urandom) -> None:
         self._database = database
+        self._entropy = entropy
 
     def add(
         self, schedule: Schedule, following: Following | None = None, *, is_paused: bool = False
@@ -100,6 +105,7 @@ class ScheduleStore:
                 return there, False
             values = {
                 "name": schedule.name,
+                "incarnation": self._entropy(_INCARNATION_BYTES).hex(),
                 "body": canonical(schedule.to_json()),
                 "paused": is_paused,
                 "declared": None if following is None else following.to_text(),
@@ -300,7 +306,8 @@ class ScheduleStore:
         values = {"claimed_until": now + CLAIM // _MICROSECOND}
         connection.execute(update(_firings).where(*_of(row.schedule, row.at)).values(**values))
         previous = live if schedule.overlap is Overlap.CANCEL_PREVIOUS else ()
-        return OpenFiring(schedule, from_micros(row.at), row.local, tuple(previous))
+        at = from_micros(row.at)
+        return OpenFiring(schedule, found.incarnation, at, row.local, tuple(previous))
 
     def _is_behind_another(self, connection: Connection, row: Row[Any]) -> bool:
         """Whether the run of an earlier firing is still to start, here or elsewhere."""
@@ -325,8 +332,12 @@ class ScheduleStore:
             return waits and not is_on_hold(self._database, connection)
 
     def _close(self, firing: OpenFiring, **values: Any) -> None:
+        name = firing.schedule.name
         with self._database.begin() as connection:
-            place = _of(firing.schedule.name, to_micros(firing.at))
+            row = find(connection, name, lock=True)
+            if row is None or row.incarnation != firing.incarnation:
+                return  # it was deleted meanwhile, and perhaps made anew
+            place = _of(name, to_micros(firing.at))
             now = self._database.now_micros(connection)
             values["started_at" if values["run_id"] else "decided_at"] = now
             closed = update(_firings).where(*place, schema.OPEN_FIRING)

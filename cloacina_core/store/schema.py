@@ -406,6 +406,8 @@ schedules = Table(
     "schedules",
     metadata,
     Column("name", String(100), primary_key=True),
+    # Made at random with the row: one that is made anew under the name is another schedule.
+    Column("incarnation", String(20), nullable=False),
     Column("body", Text, nullable=False),
     Column("paused", Boolean, nullable=False),
     # Why, when it wasn't people who paused it.

@@ -101,6 +101,13 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def named_by(key: str | None) -> tuple[str, datetime]:
+    """Return the schedule and the moment that the key of a run names."""
+    kind, name, _, at = str(key).split("/")
+    assert kind == "schedule"
+    return name, datetime.strptime(at, "%Y%m%dT%H%M%S%z")
+
+
 def states(schedules: Schedules, name: str = "job") -> list[FiringState]:
     return [record.state for record in reversed(schedules.history(name))]
 
@@ -131,7 +138,7 @@ def test_two_engines_start_each_firing_once(
     runs = {run.run_id: run for run in one.list(limit=1000)}
     for record in records:
         run = runs[RunId(record.run_id or "")]
-        assert run.idempotency_key == f"schedule/job/{record.at:%Y%m%dT%H%M%SZ}"
+        assert named_by(run.idempotency_key) == ("job", record.at)
         assert (run.created_at - record.at) < timedelta(seconds=30)
     times = [record.at for record in records]
     assert times == [times[0] + timedelta(seconds=n) for n in range(len(times))]
@@ -356,6 +363,48 @@ def test_the_past_is_backfilled_a_few_runs_at_a_time(
     assert len(schedules.backfill("job", begins, ends, dry_run=True).firings) == 1
 
 
+def test_a_schedule_that_is_made_anew_starts_runs_of_its_own(
+    view: StoreView, schedules: Schedules, start: Callable[[], Runtime]
+) -> None:
+    runtime = start()
+    ends = datetime.now(UTC) - timedelta(hours=1)
+    begins = ends - timedelta(hours=2)
+    had: list[set[str | None]] = []
+    for reference in ("acme-etl/nightly==1.0", "acme-etl/nightly==1.0", "acme-etl/nightly==2.0"):
+        schedules.add("job", reference, cron="@hourly", paused=True)
+        planned = schedules.backfill("job", begins, ends, parallel=2)
+        had.append({record.run_id for record in finished(schedules, 2)})
+        schedules.delete("job")
+        assert planned.started_before == 0
+
+    assert len(set.union(*had)) == 6, "each has its own"
+    releases = {runtime.get(RunId(str(one))).summary.release for one in had[-1]}
+    assert {release.version for release in releases if release} == {"2.0"}
+    for one in had[-1]:
+        runtime.cancel(RunId(str(one)))
+
+
+def test_what_a_schedule_started_is_not_noted_of_the_one_that_took_its_name(
+    view: StoreView, schedules: Schedules, store: ScheduleStore
+) -> None:
+    ends = datetime.now(UTC) - timedelta(hours=1)
+    begins = ends - timedelta(hours=1)
+
+    def asked() -> OpenFiring:
+        schedules.add("job", "acme-etl/nightly==1.0", cron="@hourly", paused=True)
+        schedules.backfill("job", begins, ends)
+        (firing,) = store.claim()
+        return firing
+
+    before = asked()
+    schedules.delete("job")
+    anew = asked()
+    store.started(before, IdFactory(SystemClock()).run_id())
+
+    assert before.key != anew.key
+    assert states(schedules) == [FiringState.WAITING]
+
+
 def test_a_firing_for_whose_run_there_is_no_room_stays_due(
     view: StoreView, schedules: Schedules
 ) -> None:
@@ -505,6 +554,4 @@ def test_engines_that_are_killed_lose_no_firing_and_start_none_twice(
     assert len(times) > len(STEPS)
     runs = runtime.list(limit=1000)
     assert sorted(run.run_id for run in runs) == sorted(str(one.run_id) for one in records)
-    assert {run.idempotency_key for run in runs} == {
-        f"schedule/job/{at:%Y%m%dT%H%M%SZ}" for at in times
-    }
+    assert {named_by(run.idempotency_key) for run in runs} == {("job", at) for at in times}

@@ -208,6 +208,7 @@ def _create_schedules() -> None:
     op.create_table(
         "schedules",
         sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("incarnation", sa.String(20), nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.Column("paused", sa.Boolean, nullable=False),
         sa.Column("pause_reason", sa.Text),
