@@ -14,8 +14,6 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import is_normalized_name
 from packaging.version import InvalidVersion, Version
@@ -45,7 +43,7 @@ from cloacina_registry.declarations import (
 )
 from cloacina_registry.errors import MAX_PROBLEMS, WheelRejectedError
 from cloacina_registry.judging import MAX_COMPARISONS, comparisons
-from cloacina_registry.shapes import TEXT, TEXT_OR_NULL, list_of, object_of
+from cloacina_registry.shapes import TEXT, TEXT_OR_NULL, list_of, misfits, object_of
 
 MANIFEST_NAME = "cloacina.json"
 API = "1"
@@ -321,7 +319,7 @@ SCHEMA: Final[Mapping[str, JsonValue]] = {
 
 def definition_problems(value: JsonValue) -> Iterator[Problem]:
     """Yield why a value isn't a workflow's definition as JSON, as far as its shape goes."""
-    for error in Draft202012Validator(_WORKFLOW).iter_errors(value):
+    for error in misfits(value, _WORKFLOW):
         yield Problem("manifest-mismatch", error.message, error.json_path)
 
 
@@ -330,7 +328,7 @@ def _shape_problems(value: JsonValue) -> Iterator[Problem]:
         message = f"api {value['api'][:20]!r} isn't known here; this is api {API!r}"
         yield _problem(message, "$.api", kind="incompatible")
         return  # another api has another shape: more complaints would only mislead
-    for error in Draft202012Validator(SCHEMA).iter_errors(value):
+    for error in misfits(value, SCHEMA):
         yield _problem(error.message, error.json_path)
 
 
@@ -489,6 +487,10 @@ def _cycle_problems(definition: WorkflowDefinition, where: str) -> Iterator[Prob
 
 
 def _params_schema_problems(schema: Mapping[str, JsonValue], where: str) -> Iterator[Problem]:
+    # Slow, and who only lists releases reads no manifest.
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+    from jsonschema.exceptions import SchemaError  # noqa: PLC0415
+
     if comparisons(schema) > MAX_COMPARISONS:
         yield _problem("a JSON Schema with lists that are too long to judge", where)
         return

@@ -23,13 +23,17 @@ NEVER = {
     "cloacina_core.testing",
     "rich",  # to draw on a terminal
 }
-TO_LIST = {*NEVER, "cloacina_core.engine.engine", "cloacina_core.runtime.runtime"}
+TO_LIST = {
+    *NEVER,
+    "cloacina_core.engine.engine",
+    "cloacina_core.runtime.runtime",
+    "jsonschema",  # to judge params, and manifests
+}
 TO_READ_THE_STORE = {
     *TO_LIST,
     "cloacina_core.worker",
     "cloacina_registry.registry",
     "cryptography",  # to verify
-    "jsonschema",  # to judge params, and manifests
 }
 
 

@@ -72,3 +72,11 @@ def test_the_benchmark_of_workers_sets_them_beside_other_processes() -> None:
 
     assert len(told["a process for each call, ms"]) == 5
     assert told["runs of one task each second"]["SQLite"] > 0
+
+
+def test_the_benchmark_of_starting_sets_commands_beside_plain_python() -> None:
+    told = printed_by("bench_start.py", "--rounds", "1")
+
+    assert next(iter(told)) == "python -c pass"
+    assert "cloacina runs list" in told
+    assert all(milliseconds > 0 for milliseconds in told.values())
