@@ -333,14 +333,13 @@ def test_a_silent_provider_keeps_no_attempt_from_ending(
     open_with: Callable[..., Runtime], place: str, silent: SilentProvider
 ):
     runtime = open_with(silent, slots=2)
-    late = start(runtime, place, vaulted.hasty).result(PATIENCE)
-    silent.asked.clear()
     asking = start(runtime, place, vaulted.patient)
     silent.asked.wait(PATIENCE)
 
     other = start(runtime, place, vaulted.unconcerned).result(PATIENCE)
     asking.cancel()
     cancelled = asking.result(PATIENCE)
+    late = start(runtime, place, vaulted.hasty).result(PATIENCE)
 
     assert not silent.told.is_set()
     (attempt,) = late.tasks["sign_in_quickly"].attempts
