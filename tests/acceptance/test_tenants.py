@@ -178,6 +178,12 @@ def most_at_once(attempts: Sequence[tuple[int, int | None]]) -> int:
 
 
 @pytest.fixture
+def postgresql_url(empty_postgresql_url: str) -> str:
+    """Return an installation's database as it is before its first tenant."""
+    return empty_postgresql_url
+
+
+@pytest.fixture
 def operator(fresh: Shell, postgresql_url: str) -> Shell:
     fresh.variables["CLOACINA_DATABASE_URL"] = postgresql_url
     return fresh

@@ -123,6 +123,11 @@ class TestCheck:
 
 
 class TestUpgrade:
+    @pytest.fixture
+    def store_url(self, empty_store_url: str) -> str:
+        """Return the place of a store that nobody has opened yet."""
+        return empty_store_url
+
     def test_a_plan_for_a_new_store_shows_its_sql(self, cloacina: Cloacina):
         (first, *_) = value(cloacina("db", "upgrade", "--plan", "--json"))
 

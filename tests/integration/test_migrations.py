@@ -20,6 +20,12 @@ from cloacina_core.testing import FrozenClock
 
 
 @pytest.fixture
+def store_url(empty_store_url: str) -> str:
+    """Return the place of a store that nobody has opened yet: the tables are made here."""
+    return empty_store_url
+
+
+@pytest.fixture
 def engine(store_url: str) -> Iterator[Engine]:
     engine = create_engine(store_url)
     yield engine

@@ -44,6 +44,18 @@ def tables_in_public(url: str) -> list[str]:
 
 
 @pytest.fixture
+def store_url(empty_store_url: str) -> str:
+    """Return an installation's database as it is before its first tenant."""
+    return empty_store_url
+
+
+@pytest.fixture
+def postgresql_url(empty_postgresql_url: str) -> str:
+    """Return an installation's database as it is before its first tenant."""
+    return empty_postgresql_url
+
+
+@pytest.fixture
 def tenant(tmp_path: Path, store_url: str) -> Commands:
     return Commands(tmp_path / "home", store_url)
 

@@ -28,6 +28,12 @@ CLOCK = SystemClock()
 
 
 @pytest.fixture
+def store_url(empty_store_url: str) -> str:
+    """Return an installation's database as it is before its first tenant."""
+    return empty_store_url
+
+
+@pytest.fixture
 def admin(tmp_path: Path, store_url: str) -> Iterator[DatabaseAdmin]:
     with admin_of(tmp_path, store_url) as admin:
         yield admin

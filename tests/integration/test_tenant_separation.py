@@ -38,6 +38,12 @@ class Scene:
     home: Path
 
 
+@pytest.fixture
+def postgresql_url(empty_postgresql_url: str) -> str:
+    """Return an installation's database as it is before its first tenant."""
+    return empty_postgresql_url
+
+
 @pytest.fixture(scope="module")
 def scene(postgresql_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     home = tmp_path_factory.mktemp("separation")

@@ -50,6 +50,18 @@ FLOW = workflow_of({"only": []})
 
 
 @pytest.fixture
+def store_url(empty_store_url: str) -> str:
+    """Return an installation's database as it is before its first tenant."""
+    return empty_store_url
+
+
+@pytest.fixture
+def postgresql_url(empty_postgresql_url: str) -> str:
+    """Return an installation's database as it is before its first tenant."""
+    return empty_postgresql_url
+
+
+@pytest.fixture
 def admin(tmp_path: Path, store_url: str) -> Iterator[DatabaseAdmin]:
     with admin_of(tmp_path, store_url) as admin:
         yield admin

@@ -1,4 +1,4 @@
-"""What other processes do to a store in tests. They are spawned, so they import this by name."""
+"""What is done to a store in tests. Other processes are spawned, so they import this by name."""
 
 import multiprocessing
 import time
@@ -6,6 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.plugin.manager import Plugins
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.migrations.runner import Migrations
@@ -17,6 +19,11 @@ SPAWN = multiprocessing.get_context("spawn")
 
 def url(file: Path) -> str:
     return f"sqlite:///{file}"
+
+
+def make_tables(store_url: str) -> None:
+    """Open a store as a runtime does, so that it has its tables and those of plugins."""
+    Database(store_url, SystemClock(), Plugins.of_environment().tables()).close()
 
 
 def open_and_close(file: Path) -> None:
