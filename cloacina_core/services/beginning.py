@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 _PASSING = (StoreUnavailableError, OverQuotaError, TenantSuspendedError)
 """Why a run isn't accepted now, and may be later."""
+_MOST_PROBLEMS = 3
 
 
 def begin_run(
@@ -50,5 +51,13 @@ def begin_run(
         return False
     except CloacinaError as error:
         _log.warning("%s can't start a run: %s", whose, error)
-        failed(due, f"{error.code}: {error.message}")
+        failed(due, reason_of(error))
     return True
+
+
+def reason_of(error: CloacinaError) -> str:
+    """Return why something can't be started, in one line with the first problems, for a history."""
+    told = "; ".join(str(problem) for problem in error.problems[:_MOST_PROBLEMS])
+    more = len(error.problems) - _MOST_PROBLEMS
+    rest = f"; and {more} more" if more > 0 else ""
+    return f"{error.code}: {error.message}{f': {told}{rest}' if told else ''}"

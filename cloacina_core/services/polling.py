@@ -23,7 +23,7 @@ from cloacina_core.model.polling.enabled import PollState
 from cloacina_core.model.polling.result import checked
 from cloacina_core.model.spilled import Encoded
 from cloacina_core.model.status import AttemptOutcome
-from cloacina_core.services.beginning import begin_run
+from cloacina_core.services.beginning import begin_run, reason_of
 from cloacina_core.services.looking import LookingService, Pauses
 from cloacina_core.store.triggers import OpenFired, PollClaim, PollOutcome, TriggerStore
 
@@ -174,7 +174,7 @@ class PollService(LookingService):
             return
         except CloacinaError as error:
             _log.warning("trigger %r can't be polled: %s", name, error)
-            reason = f"{error.code}: {error.message}"
+            reason = reason_of(error)
             self._store.finish(claim, PollOutcome(state=PollState.FAILED, reason=reason))
             return
         deadline = self._clock.monotonic() + claim.trigger.definition.timeout.total_seconds()
