@@ -135,9 +135,18 @@ def checked(told: Mapping[str, Any]) -> tuple[Sequence[Fire], str | None, str]:
                 f"{key!r:.80} can't be a key: that is a text of 1 to {MAX_KEY_LENGTH} printable "
                 "characters"
             )
+    _require_one_meaning(fired)
     reason = told["reason"]
     return (
         fired,
         None if reason is None else str(reason)[:MAX_REASON_LENGTH],
         canonical(told["cursor"]),
     )
+
+
+def _require_one_meaning(fired: Sequence[Fire]) -> None:
+    """Refuse a key that stands for two runs with different params."""
+    params: dict[str, Mapping[str, Any] | None] = {}
+    for one in fired:
+        if one.key is not None and params.setdefault(one.key, one.params) != one.params:
+            raise ValueError(f"it fires the key {one.key!r:.80} twice, with different params")

@@ -125,6 +125,7 @@ def test_what_says_neither_is_refused(returned: object) -> None:
         (fire(key="x" * 201), None, ValueError),
         (fire(key="a\nb"), None, ValueError),
         ([fire()] * (MOST_FIRED + 1), None, ValueError),
+        ([fire({"file": 1}, key="a"), fire({"file": 2}, key="a")], None, ValueError),
         (fire(), float("nan"), ValueError),
         (fire(), object(), ValueError),
     ],
