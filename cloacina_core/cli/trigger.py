@@ -1,5 +1,6 @@
 """`cloacina trigger`: functions of packages that are polled, and start runs."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -13,10 +14,14 @@ from cloacina_core.cli.enabling import (
     tell_disabled,
     tell_enabled,
 )
-from cloacina_core.model.polling.enabled import PollRecord
+from cloacina_core.model.polling.enabled import FiredState, PollRecord
 
 if TYPE_CHECKING:
     from cloacina_core.runtime.triggers import Triggers
+
+_MOST_RUNS = 3
+_MOST_REASONS = 3
+_REPEATED = "what it asked for had its run before"
 
 
 @click.group()
@@ -145,7 +150,7 @@ def history(console: Console, *, name: str, limit: int, before: int | None) -> N
             f"{one.last_at:%Y-%m-%d %H:%M:%S}Z",
             one.state.value if one.count == 1 else f"{one.state.value} {one.count} times",
             _runs(one),
-            one.reason or "",
+            _why(one),
         )
         for one in records
     ]
@@ -154,4 +159,19 @@ def history(console: Console, *, name: str, limit: int, before: int | None) -> N
 
 
 def _runs(record: PollRecord) -> str:
-    return " ".join(one.run_id or one.state.value for one in record.fired)
+    """Return the first runs of a poll, and how many there are of what has none."""
+    runs = [one.run_id for one in record.fired if one.run_id]
+    others = Counter(one.state.value for one in record.fired if not one.run_id)
+    more = len(runs) - _MOST_RUNS
+    told = [*runs[:_MOST_RUNS], *([f"and {more} more"] if more > 0 else [])]
+    return ", ".join((*told, *(f"{count} {state}" for state, count in others.items())))
+
+
+def _why(record: PollRecord) -> str:
+    """Return why a poll came to nothing, or why what it asked for couldn't be started."""
+    reasons = (record.reason, *(one.reason for one in record.fired))
+    found = list(dict.fromkeys(filter(None, reasons)))
+    if found:
+        more = len(found) - _MOST_REASONS
+        return "; ".join((*found[:_MOST_REASONS], *([f"{more} more"] if more > 0 else [])))
+    return _REPEATED if any(one.state is FiredState.REPEATED for one in record.fired) else ""

@@ -17,21 +17,21 @@ from sqlalchemy import Connection, Row, case, delete, func, insert, or_, select,
 from cloacina_core.errors import ConflictError, NotFoundError
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.ids import RunId
-from cloacina_core.foundation.json_value import JsonValue, canonical, decode
+from cloacina_core.foundation.json_value import JsonValue, decode
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.polling.definition import LONGEST_POLL, TriggerDefinition
 from cloacina_core.model.polling.enabled import (
     EnabledTrigger,
-    FiredRecord,
     FiredState,
     PollRecord,
     PollState,
     TriggerState,
 )
 from cloacina_core.model.polling.result import Fire
-from cloacina_core.store import schema, trigger_keys
+from cloacina_core.store import poll_history, schema, trigger_keys
 from cloacina_core.store.claimed import is_free
 from cloacina_core.store.database import Database
+from cloacina_core.store.poll_history import PollOutcome
 from cloacina_core.store.tenancy import is_on_hold
 from cloacina_core.store.watching import announce
 
@@ -42,8 +42,6 @@ MARGIN = timedelta(seconds=15)
 """How much longer than its timeout a poll has its trigger."""
 CLAIM = timedelta(seconds=30)
 """How long one who starts a run has it, before others try."""
-KEPT_POLLS = 1000
-"""How many entries of each trigger's history are kept."""
 
 _RECENT = 50
 """Of how many runs it is looked at whether one is live."""
@@ -95,20 +93,6 @@ class PollClaim:
     """As JSON text; None: there was no poll before."""
     began: int
     """In microseconds, on the database's clock."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollOutcome:
-    """What a poll came to."""
-
-    state: PollState
-    reason: str | None = None
-    fired: Sequence[Fire] = ()
-    cursor: str | None = None
-    """As JSON text; None: what it was."""
-    output: str | None = None
-    definition: TriggerDefinition | None = None
-    """As the release declares it that was polled; None: what it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,20 +215,9 @@ class TriggerStore:
         Raises:
             UnknownTriggerError: there is none of this name.
         """
-        query = select(_polls).where(_polls.c.trigger == name)
-        if before is not None:
-            query = query.where(_polls.c.number < before)
         with self._database.read() as connection:
             self._get(connection, name)
-            query = query.order_by(_polls.c.number.desc()).limit(limit)
-            rows = connection.execute(query).all()
-            numbers = [row.number for row in rows]
-            of_them = _fired.c.trigger == name, _fired.c.poll.in_(numbers)
-            fired = select(_fired).where(*of_them).order_by(_fired.c.poll, _fired.c.position)
-            by_poll: dict[int, list[FiredRecord]] = {number: [] for number in numbers}
-            for row in connection.execute(fired):
-                by_poll[row.poll].append(_fired_record(row))
-            return [_poll_record(row, by_poll[row.number]) for row in rows]
+            return poll_history.entries(connection, name, before=before, limit=limit)
 
     def survey(self) -> tuple[timedelta | None, bool]:
         """Return in how long one is to be polled, and whether runs are to be started.
@@ -312,7 +285,7 @@ class TriggerStore:
         trigger = EnabledTrigger.from_text(row.body)
         definition = trigger.definition
         if definition.overlap == "skip" and self._is_live(connection, row.name):
-            number = self._note(connection, row, _OVERLAPPED, now)
+            number = poll_history.note(connection, row, _OVERLAPPED, (), poll_id=poll_id, now=now)
             pause = definition.every // _MICROSECOND
             self._set(connection, row.name, polls=number, next_at=now + pause, pause=pause)
             return None
@@ -357,12 +330,13 @@ class TriggerStore:
                 definition=definition,
             )
             pause = definition.pause_after(failures) // _MICROSECOND
-            number = self._note(connection, row, outcome, now)
             if not has_failed:
                 every = claim.trigger.definition.every
                 trigger_keys.pass_over(connection, name, row.polled_at, every, now)
-            if outcome.fired:
-                self._fire(connection, claim, number, outcome.fired, definition, now)
+            decided = _decided(connection, name, outcome.fired, definition, now)
+            number = poll_history.note(connection, row, outcome, decided, poll_id=claim.id, now=now)
+            if FiredState.DUE in decided:
+                announce(connection)
             self._set(
                 connection,
                 name,
@@ -377,69 +351,6 @@ class TriggerStore:
                 claimed_until=0,
             )
             return True
-
-    def _note(self, connection: Connection, row: Row[Any], outcome: PollOutcome, now: int) -> int:
-        """Write an entry of the history, or count one more; return its number."""
-        name, number = row.name, row.polls
-        failures = row.failures + 1 if outcome.state is PollState.FAILED else None
-        if outcome.state is PollState.SKIPPED and not outcome.output:
-            same = update(_polls).where(
-                _polls.c.trigger == name,
-                _polls.c.number == number,
-                _polls.c.state == PollState.SKIPPED.value,
-                _polls.c.output.is_(None),
-                func.coalesce(_polls.c.reason, "") == (outcome.reason or ""),
-            )
-            counted = same.values(last_at=now, times=_polls.c.times + 1)
-            if connection.execute(counted).rowcount:
-                return int(number)
-        values = {
-            "trigger": name,
-            "number": number + 1,
-            "state": outcome.state.value,
-            "first_at": now,
-            "last_at": now,
-            "times": 1,
-            "reason": outcome.reason,
-            "output": outcome.output,
-            "failures": failures,
-        }
-        connection.execute(insert(_polls).values(**values))
-        old = number + 1 - KEPT_POLLS
-        connection.execute(delete(_polls).where(_polls.c.trigger == name, _polls.c.number <= old))
-        of_old = _fired.c.trigger == name, _fired.c.poll <= old
-        is_over = _fired.c.state != FiredState.DUE.value
-        connection.execute(delete(_fired).where(*of_old, is_over))
-        return int(number) + 1
-
-    def _fire(
-        self,
-        connection: Connection,
-        claim: PollClaim,
-        number: int,
-        fired: Sequence[Fire],
-        definition: TriggerDefinition,
-        now: int,
-    ) -> None:
-        rows = []
-        for position, one in enumerate(fired):
-            is_new = one.key is None or trigger_keys.take(
-                connection, claim.trigger.name, one.key, definition.key_window, now
-            )
-            rows.append(
-                {
-                    "trigger": claim.trigger.name,
-                    "poll": number,
-                    "position": position,
-                    "poll_id": claim.id,
-                    "key": one.key,
-                    "params": None if one.params is None else canonical(dict(one.params)),
-                    "state": (FiredState.DUE if is_new else FiredState.REPEATED).value,
-                    "decided_at": now,
-                }
-            )
-        connection.execute(insert(_fired), rows)
-        announce(connection)
 
     def waits(self) -> bool:
         """Whether runs are to be started."""
@@ -517,6 +428,22 @@ class TriggerStore:
 _OVERLAPPED = PollOutcome(state=PollState.SKIPPED, reason=_OVERLAP)
 
 
+def _decided(
+    connection: Connection,
+    trigger: str,
+    fired: Sequence[Fire],
+    definition: TriggerDefinition,
+    now: int,
+) -> list[FiredState]:
+    """Return what becomes of each run that a poll asks for; of one key, one is to be started."""
+    window = definition.key_window
+    are_new = (
+        one.key is None or trigger_keys.take(connection, trigger, one.key, window, now)
+        for one in fired
+    )
+    return [FiredState.DUE if is_new else FiredState.REPEATED for is_new in are_new]
+
+
 def _place(trigger: str, poll: int, position: int) -> tuple[Any, ...]:
     return _fired.c.trigger == trigger, _fired.c.poll == poll, _fired.c.position == position
 
@@ -536,30 +463,4 @@ def _state(row: Row[Any], due: int) -> TriggerState:
         next_at=None if row.paused else from_micros(row.next_at),
         created_at=from_micros(row.created_at),
         updated_at=from_micros(row.updated_at),
-    )
-
-
-def _poll_record(row: Row[Any], fired: Sequence[FiredRecord]) -> PollRecord:
-    return PollRecord(
-        trigger=row.trigger,
-        number=row.number,
-        state=PollState(row.state),
-        first_at=from_micros(row.first_at),
-        last_at=from_micros(row.last_at),
-        count=row.times,
-        reason=row.reason,
-        output=row.output,
-        fired=tuple(fired),
-    )
-
-
-def _fired_record(row: Row[Any]) -> FiredRecord:
-    return FiredRecord(
-        id=f"{row.poll_id}/{row.position}",
-        key=row.key,
-        params=None if row.params is None else decode(row.params),
-        state=FiredState(row.state),
-        reason=row.reason,
-        run_id=row.run_id,
-        decided_at=from_micros(row.decided_at),
     )

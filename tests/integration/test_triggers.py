@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 from support.registry import StoreView, open_home, signed_wheel
 from support.runs import PATIENCE, open_runtime
+from support.shell import Shell
 
 import cloacina_registry.hooks
 from cloacina_core.errors import InputError
@@ -301,6 +302,45 @@ def test_of_one_key_one_run_starts(
         FiredState.STARTED,
     ]
     assert {one.state for one in second.fired} == {FiredState.REPEATED}
+
+
+def test_what_is_fired_again_and_again_is_one_entry(
+    triggers: Triggers, store: TriggerStore
+) -> None:
+    triggers.enable(PACKAGE, "repeats")
+
+    for keys in ("a", "a", "a", "ab", "ab", "ab"):
+        triggers.poll_now("acme-etl.repeats")
+        (claim,) = store.claim(new_id, 1)
+        fired = [Fire({"file": key}, key) for key in keys]
+        assert store.finish(claim, PollOutcome(state=PollState.FIRED, fired=fired))
+
+    history = list(reversed(triggers.history("acme-etl.repeats")))
+    due, repeated = FiredState.DUE, FiredState.REPEATED
+    assert [([one.state for one in poll.fired], poll.count) for poll in history] == [
+        ([due], 1),
+        ([repeated], 2),
+        ([repeated, due], 1),
+        ([repeated, repeated], 2),
+    ]
+
+
+def test_the_history_says_why_nothing_was_started(
+    view: StoreView, triggers: Triggers, store: TriggerStore, tmp_path: Path
+) -> None:
+    triggers.enable(PACKAGE, "repeats")
+    (claim,) = store.claim(new_id, 1)
+    fired = [Fire({"file": "a"}, "a"), Fire({"file": "b"}, "b")]
+    store.finish(claim, PollOutcome(state=PollState.FIRED, fired=fired))
+    for one in store.claim_fired():
+        store.failed(one, "bad-params: there is no param 'file'")
+
+    ended = Shell(tmp_path, view.home).run(
+        "trigger", "history", "acme-etl.repeats", "--database-url", view.settings.database_url
+    )
+
+    line = ended.out.splitlines()[1]
+    assert line.split("Z  ")[1] == "fired  2 failed  bad-params: there is no param 'file'"
 
 
 def test_it_isnt_polled_while_its_run_is_live(
