@@ -25,7 +25,8 @@ from cloacina_core.model.spilled import Encoded
 from cloacina_core.model.status import AttemptOutcome
 from cloacina_core.services.beginning import begin_run, reason_of
 from cloacina_core.services.looking import LookingService, Pauses
-from cloacina_core.store.triggers import OpenFired, PollClaim, PollOutcome, TriggerStore
+from cloacina_core.store.poll_history import PollOutcome
+from cloacina_core.store.triggers import OpenFired, PollClaim, TriggerStore
 
 _log = logging.getLogger(__name__)
 

@@ -14,8 +14,9 @@ from cloacina_core.model.polling.definition import TriggerDefinition
 from cloacina_core.model.polling.enabled import EnabledTrigger, FiredState, PollState
 from cloacina_core.model.polling.result import Fire
 from cloacina_core.model.status import RunStatus
+from cloacina_core.store.poll_history import PollOutcome
 from cloacina_core.store.retention import Expiry, Retention
-from cloacina_core.store.triggers import PollOutcome, TriggerStore
+from cloacina_core.store.triggers import TriggerStore
 
 DAYS = timedelta(days=1)
 MONTH = Expiry(RunStatus.SUCCEEDED, older_than=30 * DAYS)

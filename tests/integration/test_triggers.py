@@ -31,9 +31,9 @@ from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.subscriptions import Subscriptions
 from cloacina_core.runtime.triggers import Triggers
 from cloacina_core.services.declarations import NotEnabledError, UnknownDeclarationError
+from cloacina_core.store.poll_history import PollOutcome
 from cloacina_core.store.sent_events import SentEventStore
 from cloacina_core.store.triggers import (
-    PollOutcome,
     TriggerExistsError,
     TriggerPausedError,
     TriggerStore,

@@ -11,10 +11,11 @@ from cloacina_core.model.schedule.schedule import Schedule
 from cloacina_core.model.sending.subscription import Subscription
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
+from cloacina_core.store.poll_history import PollOutcome
 from cloacina_core.store.schedules import ScheduleStore
 from cloacina_core.store.sent_events import SentEventStore
 from cloacina_core.store.subscriptions import SubscriptionStore
-from cloacina_core.store.triggers import PollClaim, PollOutcome, TriggerStore
+from cloacina_core.store.triggers import PollClaim, TriggerStore
 
 REFERENCE = "acme-etl/nightly@stable"
 WHY = "unknown-package: there is no package 'acme-etl'"
