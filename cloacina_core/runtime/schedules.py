@@ -9,6 +9,7 @@ from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import Clock, iso
 from cloacina_core.foundation.ids import IdFactory
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.model.schedule.fields import changes_as_json
 from cloacina_core.model.schedule.firing import Firing
 from cloacina_core.model.schedule.schedule import (
     MOST_PARALLEL,
@@ -73,16 +74,17 @@ class Schedules(FollowingRules[Schedule, ScheduleState]):
         return self._store.add(schedule, is_paused=paused)
 
     def update(self, name: str, **changes: Any) -> ScheduleState:
-        """Change fields of a schedule, as `Schedule.to_json` names them.
+        """Change fields of a schedule: what `add` takes, but for its name and whether it is paused.
 
         It goes on from now: what isn't decided on yet isn't made up for.
 
         Raises:
             UnknownScheduleError: there is none of this name.
-            InputError: a value can't be used, or the params don't fit the workflow.
+            InputError: there is no such field, a value can't be used, or the params don't fit the
+                workflow.
             NotFoundError: there is no such package, release, channel or workflow.
         """
-        return self._store.update(name, changes, self._check)
+        return self._store.update(name, changes_as_json(changes), self._check)
 
     def history(
         self, name: str, *, before: datetime | None = None, limit: int = 50

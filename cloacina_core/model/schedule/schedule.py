@@ -15,6 +15,14 @@ from cloacina_core.foundation.period import Period
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.params import accept_params
 from cloacina_core.model.schedule.cron import CronExpression
+from cloacina_core.model.schedule.fields import (
+    LENGTHS,
+    MOMENTS,
+    length_from_json,
+    moment_from_json,
+    require_fields,
+    texts_of,
+)
 from cloacina_core.model.schedule.firing import Firing, FoldPolicy, GapPolicy, Timing
 from cloacina_core.model.schedule.window import Window
 from cloacina_core.model.schedule.zone import find_zone
@@ -124,6 +132,8 @@ class Schedule:
         Raises:
             InputError: a part can't be used.
         """
+        given = {**others, "cron": cron, "timezone": timezone}
+        require_fields(given, {*cls.__dataclass_fields__, "cron"} - {"timing"})
         timing = Timing(
             CronExpression.parse(cron),
             find_zone(timezone),
@@ -229,10 +239,10 @@ class Schedule:
     def from_json(cls, data: Mapping[str, Any]) -> "Schedule":
         """Return the schedule that `to_json` told of."""
         rest = dict(data)
-        for field in ("catch_up_window", "jitter"):
-            rest[field] = timedelta(seconds=rest[field])
-        for field in ("starts_at", "ends_at"):
-            rest[field] = None if rest[field] is None else datetime.fromisoformat(rest[field])
+        for field in LENGTHS:
+            rest[field] = length_from_json(field, rest[field])
+        for field in MOMENTS:
+            rest[field] = moment_from_json(field, rest[field])
         return cls.checked(**rest)
 
     @classmethod
@@ -259,7 +269,7 @@ _POLICIES: Final[Mapping[str, type[StrEnum]]] = {
 
 
 def _listed(windows: Iterable[str]) -> list[str]:
-    texts = [windows] if isinstance(windows, str) else list(windows)
+    texts = texts_of("not_during", windows)
     if len(texts) > MOST_WINDOWS:
         raise InputError(f"{len(texts)} maintenance windows are too many; {MOST_WINDOWS} fit")
     return texts

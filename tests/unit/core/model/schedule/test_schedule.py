@@ -7,6 +7,7 @@ import pytest
 
 from cloacina_core.errors import InputError
 from cloacina_core.model.schedule.cron import CronExpressionError
+from cloacina_core.model.schedule.fields import changes_as_json
 from cloacina_core.model.schedule.schedule import CatchUp, Overlap, Schedule
 from cloacina_core.model.schedule.zone import UnknownTimeZoneError
 
@@ -54,6 +55,13 @@ def test_it_is_kept_as_json() -> None:
         ({"params": {"day": float("nan")}}, "params"),
         ({"starts_at": datetime(2026, 1, 1)}, "time zone"),  # noqa: DTZ001 - that is the point
         ({"starts_at": NEW_YEAR, "ends_at": NEW_YEAR}, "ends before it starts"),
+        ({"cron": None}, "cron is a cron expression, as text, not None"),
+        ({"timezone": 3}, "timezone is"),
+        ({"params": [1]}, "params is a mapping"),
+        ({"jitter": 5}, "jitter is a timedelta, not 5"),
+        ({"starts_at": "2026-01-01"}, "starts_at is a datetime"),
+        ({"not_during": 5}, "not_during is a list of texts"),
+        ({"jiter": timedelta(0)}, "a schedule has no field 'jiter'"),
     ],
 )
 def test_what_cannot_be_used_is_refused(options: dict[str, Any], told: str) -> None:
@@ -76,6 +84,37 @@ def test_fields_are_changed_by_the_names_that_json_has() -> None:
     assert changed.catch_up is CatchUp.SKIP
     assert changed.jitter == timedelta(minutes=1)
     assert str(changed.timing.expression) == "@hourly"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"jitter": None}, "jitter is a length"),
+        ({"jitter": "5"}, "jitter is a length"),
+        ({"catch_up_window": 10**20}, "catch_up_window is too long"),
+        ({"ends_at": 5}, "ends_at is a moment"),
+        ({"ends_at": datetime(2026, 1, 1)}, "ends_at has no time zone"),  # noqa: DTZ001
+        ({"name": "other"}, "keeps its name"),
+        ({"colour": "red"}, "no field 'colour'"),
+    ],
+)
+def test_changes_that_cannot_be_used_are_refused_by_their_names(
+    changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        schedule().changed(**changes_as_json(changes))
+
+
+def test_changes_are_what_a_schedule_is_made_of() -> None:
+    fields: dict[str, Any] = {
+        "jitter": timedelta(minutes=2),
+        "ends_at": NEW_YEAR,
+        "overlap": Overlap.SKIP,
+        "not_during": ("0 22 * * SAT for 6h",),
+        "params": {"day": "monday"},
+    }
+
+    assert schedule().changed(**changes_as_json(fields)) == schedule(**fields)
 
 
 def test_the_delay_follows_from_the_name_and_is_below_the_jitter() -> None:
