@@ -1,7 +1,7 @@
 """Params are checked against the workflow's schema before a run is accepted."""
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from cloacina_core.errors import ParamsError, Problem
 from cloacina_core.foundation.json_value import (
@@ -20,6 +20,23 @@ if TYPE_CHECKING:
 
 MAX_TOLD = 300
 """How much is told of a problem: a message of the validator quotes the whole value."""
+
+
+_INDEPENDENT: Final = frozenset(
+    [
+        "$schema",
+        "$id",
+        "$defs",
+        "title",
+        "description",
+        "default",
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+    ]
+)
+"""The keywords of a schema under which no param depends on another."""
 
 
 def accept_params(
@@ -48,6 +65,34 @@ def accept_params(
     if problems:
         raise ParamsError(definition.name, problems)
     return params
+
+
+def refuse_known_params(
+    definition: WorkflowDefinition, given: Mapping[str, JsonValue], later: Collection[str]
+) -> None:
+    """Refuse params that don't fit, when some of their values are only known later.
+
+    What those are called counts, and what others are. A schema that relates params to each other
+    judges when all are known.
+
+    Args:
+        definition: of the workflow.
+        given: the params; those that are known later have any value.
+        later: the names of these.
+
+    Raises:
+        ParamsError: they don't fit, whatever the others are.
+    """
+    schema = definition.params_schema
+    if schema is None or not set(schema) <= _INDEPENDENT:
+        return
+    properties = dict(schema.get("properties", {}))
+    others: Any = schema.get("additionalProperties", True)
+    properties |= {name: {} for name in later if name in properties or others is not False}
+    params = dict(given)
+    _fill_defaults(params, schema)
+    if problems := _problems(params, {**schema, "properties": properties}):
+        raise ParamsError(definition.name, problems)
 
 
 def parse_param(definition: WorkflowDefinition, name: str, text: str) -> JsonValue:

@@ -19,7 +19,13 @@ from itertools import islice
 from typing import Any, Final
 
 from cloacina_core.errors import InputError
-from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonical, decode_strict
+from cloacina_core.foundation.json_value import (
+    JsonValue,
+    NotJsonError,
+    canonical,
+    decode_strict,
+    encode,
+)
 from cloacina_core.model.sending.path import ABSENT, at_path, path_problem
 
 MAX_LENGTH: Final = 10_000
@@ -71,7 +77,8 @@ class Condition:
         """Return the condition that all of some texts of the command line hold.
 
         A text is `PATH=VALUE` with any comparison, `PATH` for what is there, `!PATH` for what
-        isn't, or a condition as a JSON object. A value that isn't JSON is a text.
+        isn't, or a condition as a JSON object. A value that isn't JSON is a text;
+        one that begins as a comparison does is written as a JSON string.
 
         Raises:
             InputError: one can't be used.
@@ -180,6 +187,8 @@ def _is_number(value: object) -> bool:
 
 
 _WRITTEN: Final = ("!=", "<=", ">=", "=", "<", ">")
+_BEGINNINGS: Final = ("!", "<", "=", ">")
+"""A value that begins so is a mistyped comparison far more often than a text."""
 
 
 def _parsed(text: str) -> JsonValue:
@@ -194,7 +203,14 @@ def _parsed(text: str) -> JsonValue:
         is_there = not text.startswith("!")
         return {text.removeprefix("!"): {"present": is_there}}
     place, _, sign = min(places)
-    return {text[:place].strip(): {sign: value_of(text[place + len(sign) :].strip())}}
+    value = text[place + len(sign) :].strip()
+    if value[:1] in _BEGINNINGS:
+        raise InputError(
+            f"the condition {text!r:.80} has {value[0]!r} behind {sign!r}",
+            hint=f"comparisons are {' '.join(_WRITTEN)}; a text that begins so is quoted: "
+            f"{text[:place].strip()}{sign}{encode(value)}",
+        )
+    return {text[:place].strip(): {sign: value_of(value)}}
 
 
 def value_of(text: str) -> JsonValue:

@@ -12,7 +12,7 @@ from cloacina_core.foundation.json_value import JsonValue, NotJsonError, canonic
 from cloacina_core.foundation.names import name_problem
 from cloacina_core.model.definition import WorkflowDefinition
 from cloacina_core.model.following import Following
-from cloacina_core.model.params import accept_params
+from cloacina_core.model.params import accept_params, refuse_known_params
 from cloacina_core.model.sending.conditions import Condition
 from cloacina_core.model.sending.path import ABSENT, at_path, path_problem
 from cloacina_core.model.sending.sent_event import checked_event_name
@@ -103,13 +103,19 @@ class Subscription:
         return {key: _filled(key, value, data) for key, value in self.params.items()}
 
     def require_taken_by(self, definition: WorkflowDefinition) -> None:
-        """Refuse a workflow that wouldn't take the params, unless events bring some of them.
+        """Refuse a workflow that wouldn't take the params, whatever events bring.
 
         Raises:
             InputError: it wouldn't.
         """
-        if not self.places:  # else it is seen when an event comes
+        if not self.places:
             accept_params(definition, self.params_for(None))
+            return
+        fixed = {
+            key: value if key in self.places else _filled(key, value, None)
+            for key, value in (self.params or {}).items()
+        }
+        refuse_known_params(definition, fixed, self.places)
 
     def changed(self, **changes: Any) -> "Subscription":
         """Return the subscription with other values of some fields of `to_json`.

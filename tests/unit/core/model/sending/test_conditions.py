@@ -142,6 +142,16 @@ def test_texts_of_the_command_line_are_conditions(texts: list[str], expected: An
     assert Condition.from_texts(texts).to_json() == expected
 
 
+@pytest.mark.parametrize("text", ["cents==5", "cents >> 0", "cents=>0", "cents<>1", "cents!=!1"])
+def test_a_comparison_that_is_mistyped_is_refused_unless_it_is_quoted(text: str) -> None:
+    with pytest.raises(InputError) as refused:
+        Condition.from_texts([text])
+
+    quoted = str(refused.value.hint).partition("is quoted: ")[2]
+    (comparison,) = Condition.from_texts([quoted]).to_json().values()
+    assert str(next(iter(comparison.values()))) in text
+
+
 def test_a_text_that_isnt_json_is_refused() -> None:
     with pytest.raises(InputError, match="isn't JSON"):
         Condition.from_texts(["{any"])

@@ -1,10 +1,12 @@
 """Subscriptions say which events they are for, and what their runs are given."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from support.runs import workflow_of
 
-from cloacina_core.errors import InputError
+from cloacina_core.errors import InputError, ParamsError
 from cloacina_core.foundation.json_value import canonical
 from cloacina_core.model.sending.subscription import MissingInEventError, Subscription
 
@@ -39,6 +41,37 @@ def test_params_are_taken_from_the_event_where_they_say_so() -> None:
 def test_a_param_that_the_event_lacks_is_told() -> None:
     with pytest.raises(MissingInEventError, match=r"nothing at '\$.order.id', which is param 'id'"):
         subscription(params={"id": "$.order.id"}).params_for({"order": 1})
+
+
+@dataclass
+class Greeting:
+    name: str
+    times: int = 1
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"nam": "$.x"}, "there is no param 'nam'; did you mean name?"),
+        ({"times": "$.x"}, "the param 'name' is missing"),
+        ({"name": "$.x", "times": "often"}, "'often' is not of type 'integer'"),
+    ],
+)
+def test_params_that_no_event_can_make_fit_are_refused(params: dict[str, Any], told: str) -> None:
+    greet = workflow_of({"a": []}, params=Greeting).definition()
+
+    with pytest.raises(ParamsError) as refused:
+        subscription(params=params).require_taken_by(greet)
+
+    assert told in " ".join(problem.message for problem in refused.value.problems)
+    subscription(params={"name": "$.x", "times": "$.y"}).require_taken_by(greet)
+
+
+def test_a_schema_that_relates_params_judges_when_an_event_comes() -> None:
+    related = {"type": "object", "if": {"required": ["a"]}, "then": {"required": ["b"]}}
+    one = workflow_of({"a": []}, params=related).definition()
+
+    subscription(params={"a": "$.x"}).require_taken_by(one)
 
 
 @pytest.mark.parametrize(
