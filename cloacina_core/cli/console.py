@@ -245,6 +245,18 @@ def _error_json(error: CloacinaError) -> dict[str, JsonValue]:
     }
 
 
+def usage_json(error: click.UsageError) -> dict[str, JsonValue]:
+    """Return arguments that can't be read as `--json` tells an error."""
+    command = "cloacina" if error.ctx is None else error.ctx.command_path
+    return {
+        "code": "usage",
+        "message": error.format_message(),
+        "hint": f"see: {command} --help",
+        "problems": [],
+        "exit_status": error.exit_code,
+    }
+
+
 def command_options(function: F) -> F:
     """Add the options that every command has. Stands above `pass_console`."""
     for option in reversed(_COMMON):

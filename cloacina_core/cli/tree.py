@@ -1,6 +1,7 @@
 """The tree of commands: names and helps are known here, modules are imported when called."""
 
 import importlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 from importlib_metadata import version
 
 from cloacina_core.cli.acts import ACTS, unlisted
-from cloacina_core.cli.console import EXIT_INTERRUPTED
+from cloacina_core.cli.console import EXIT_INTERRUPTED, usage_json
 from cloacina_core.cli.contributed import checked
 from cloacina_core.errors import CloacinaError
 from cloacina_core.model.access import Act
@@ -42,6 +43,9 @@ _OWN = (
 )
 
 
+_WANTS_JSON = "cloacina.wants-json"
+
+
 class CommandTree(click.Group):
     """Own commands first, then those of plugins. Nothing is imported to list them.
 
@@ -49,10 +53,21 @@ class CommandTree(click.Group):
     whatever plugins do.
     """
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note whether JSON is asked for: a command whose arguments are wrong can't say."""
+        words = args[: args.index("--")] if "--" in args else args
+        ctx.meta[_WANTS_JSON] = "--json" in words
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. Ctrl-C ends it with 130, also while the command is being imported."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            if not ctx.meta[_WANTS_JSON]:
+                raise
+            click.echo(json.dumps({"error": usage_json(error)}, ensure_ascii=False), err=True)
+            ctx.exit(error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             click.echo("interrupted", err=True)
             ctx.exit(EXIT_INTERRUPTED)

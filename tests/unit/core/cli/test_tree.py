@@ -1,6 +1,7 @@
 """The tree of commands: listed without imports, near names offered, nothing stopped by a plugin."""
 
 import importlib
+import json
 import subprocess
 import sys
 from typing import Any
@@ -38,6 +39,30 @@ def test_an_unknown_command_offers_near_ones():
 
     assert result.exit_code == 2
     assert "Did you mean registry" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["schedule", "add", "daily", "--json"], "Missing argument 'REFERENCE'."),
+        (["runs", "list", "--json", "--limit", "many"], "'many' is not a valid integer"),
+        (["doctor", "--json", "--nope"], "No such option '--nope'"),
+        (["registri", "--json"], "Did you mean registry"),
+    ],
+)
+def test_arguments_that_cannot_be_read_are_an_object_with_json(words: list[str], told: str):
+    result = CliRunner().invoke(main, words)
+
+    error = json.loads(result.stderr)["error"]
+    assert told in error["message"]
+    assert (error["code"], error["exit_status"], result.exit_code) == ("usage", 2, 2)
+    assert "--help" in error["hint"]
+
+
+def test_json_behind_two_dashes_is_an_argument():
+    result = CliRunner().invoke(main, ["doctor", "--nope", "--", "--json"])
+
+    assert result.stderr.startswith("Usage:")
 
 
 def test_ctrl_c_while_a_command_is_imported_ends_with_130(monkeypatch: pytest.MonkeyPatch):
