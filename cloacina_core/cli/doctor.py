@@ -1,14 +1,17 @@
 """`cloacina doctor`: is this installation fit to run?"""
 
+import os
 import stat
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.errors import CloacinaError
+from cloacina_core.foundation.private_files import READABLE_BY_OTHERS, WRITABLE_BY_OTHERS
 from cloacina_core.model.api_key import WORTH_A_WORD
 from cloacina_core.model.finding import Finding, Verdict
 from cloacina_core.runtime import secret_health
@@ -18,8 +21,9 @@ from cloacina_core.store.disk import Disk
 from cloacina_core.store.facts import StoreFacts, facts_of
 from cloacina_core.store.schedules import ScheduleStore
 from cloacina_core.store.secrets import SecretStore
-from cloacina_core.store.sqlite import choose_library, is_wal_safe
+from cloacina_core.store.sqlite import SIDE_FILES, choose_library, is_wal_safe
 
+_HAS_MODES = os.name == "posix"
 _GIB = 1024**3
 _LEAST_FREE = _GIB // 2
 _LATE = timedelta(minutes=1)
@@ -65,8 +69,10 @@ def _home(console: Console) -> Finding:
     if not home.is_dir():
         return Finding("home", "fail", f"there is no folder {home}", "cloacina init")
     mode = stat.S_IMODE(home.stat().st_mode)
-    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if mode & WRITABLE_BY_OTHERS:
         return Finding("home", "fail", f"others may write {home}", f"chmod 700 {home}")
+    if _HAS_MODES and mode & READABLE_BY_OTHERS:
+        return Finding("home", "warn", f"others may look into {home}", f"chmod 700 {home}")
     return Finding("home", "ok", str(home))
 
 
@@ -77,6 +83,7 @@ def _store(console: Console) -> Iterator[Finding]:
         yield Finding("store", "fail", error.message, error.hint)
         return
     yield Finding("store", "ok", f"{facts.url}, schema {facts.schema_version}")
+    yield from _readable(console.view.database.file)
     yield _durability(facts)
     if facts.disk is not None:
         yield _disk(facts.disk)
@@ -84,6 +91,21 @@ def _store(console: Console) -> Iterator[Finding]:
     yield _schedules(console)
     yield from _secrets(console)
     yield from _admin_keys(console)
+
+
+def _readable(store: Path | None) -> Iterator[Finding]:
+    """Tell when others may read what is in a store: contexts, logs, hashes of API keys."""
+    if store is None or not _HAS_MODES:
+        return
+    files = [store, *(store.with_name(f"{store.name}{end}") for end in SIDE_FILES)]
+    open_to_others = [
+        str(file)
+        for file in files
+        if file.exists() and stat.S_IMODE(file.stat().st_mode) & READABLE_BY_OTHERS
+    ]
+    if open_to_others:
+        paths = " ".join(open_to_others)
+        yield Finding("store file", "warn", f"others may read {paths}", f"chmod 600 {paths}")
 
 
 def _admin_keys(console: Console) -> Iterator[Finding]:

@@ -59,7 +59,7 @@ def back_up(
     except OSError as error:
         raise StoreError(f"backup {path} can't be written: {error.strerror}") from error
     finally:
-        for leftover in ("", "-journal", "-wal", "-shm"):
+        for leftover in ("", *sqlite.SIDE_FILES):
             Path(name + leftover).unlink(missing_ok=True)
     return size
 

@@ -46,7 +46,6 @@ CHANNEL = "channel"
 Listener: TypeAlias = Callable[[set[Any]], object]
 """Takes what a transaction of this process announced, after its commit."""
 
-_IN_MEMORY_NAMES = (None, "", ":memory:")
 _SYNCHRONOUS = ("FULL", "NORMAL", "EXTRA")
 
 
@@ -91,7 +90,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.description = self.url.render_as_string(hide_password=True)
         # A database in memory has one connection, and transactions of two threads would mix.
-        self.is_shared = self.is_sqlite and self.url.database in _IN_MEMORY_NAMES
+        self.is_shared = self.is_sqlite and self.url.database in sqlite.IN_MEMORY_NAMES
         self._turn: AbstractContextManager[Any] = RLock() if self.is_shared else nullcontext()
         self._closed = False
         self._open = _Open()
@@ -128,7 +127,7 @@ class Database:
             )
         library = sqlite.choose_library()
         options: dict[str, Any] = {"module": library.module}
-        if self.url.database in _IN_MEMORY_NAMES:
+        if self.url.database in sqlite.IN_MEMORY_NAMES:
             options |= {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
         else:
             self._check_folder(Path(str(self.url.database)))
@@ -227,7 +226,7 @@ class Database:
     @property
     def file(self) -> Path | None:
         """The file of an SQLite database; None for one in memory, and for PostgreSQL."""
-        if not self.is_sqlite or self.url.database in _IN_MEMORY_NAMES:
+        if not self.is_sqlite or self.url.database in sqlite.IN_MEMORY_NAMES:
             return None
         return Path(str(self.url.database))
 

@@ -8,6 +8,7 @@ has wheels. With an affected library and no other, a rollback journal is used in
 
 import contextlib
 import importlib
+import os
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -16,8 +17,16 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
+from cloacina_core.foundation.private_files import FILE_MODE
+
 BUSY_TIMEOUT_SECONDS = 10
 """How long a write waits for another program's lock before the store counts as unavailable."""
+
+IN_MEMORY_NAMES = (None, "", ":memory:")
+"""What a URL names when the database isn't a file."""
+
+SIDE_FILES = ("-journal", "-wal", "-shm")
+"""What the names of files end in that SQLite keeps beside one that is open."""
 
 _PAUSE_SECONDS = 0.01
 """Between tries to set the journal mode."""
@@ -76,8 +85,23 @@ def _set_journal_mode(cursor: Any, library: SqliteLibrary) -> None:
             return
 
 
+def _make_private(path: str) -> None:
+    # Who can't make it is told by SQLite, which tries to open it next.
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
+
+
 def configure(engine: Engine, library: SqliteLibrary, synchronous: str) -> None:
-    """Make each connection durable and each transaction begin where SQLAlchemy says."""
+    """Make each connection durable and each transaction begin where SQLAlchemy says.
+
+    A file that isn't there is made for its owner alone, whatever the umask: it holds contexts, logs
+    and hashes of API keys. What SQLite makes beside it gets the same mode.
+    """
+
+    @event.listens_for(engine, "do_connect")
+    def on_do_connect(*_: object) -> None:
+        if engine.url.database not in IN_MEMORY_NAMES:
+            _make_private(str(engine.url.database))
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: object) -> None:

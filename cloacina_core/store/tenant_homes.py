@@ -116,9 +116,7 @@ class SqliteTenants:
             raise
 
     def _fill(self, home: Path, quotas: Quotas) -> None:
-        file = home / _STORE
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE))
-        with self._opened(file) as database, database.begin() as connection:
+        with self._opened(home / _STORE) as database, database.begin() as connection:
             tenancy.begin_tenancy(connection, f"c{self._random(16)}", quotas)
 
     def get(self, name: str) -> Tenant:

@@ -290,6 +290,22 @@ class TestDoctor:
         assert limits["verdict"] == (wrong if is_root else "ok")
         assert ("not enforced: rlimit-processes" in limits["detail"]) == is_root
 
+    @pytest.mark.skipif(os.name != "posix", reason="there are no modes")
+    def test_what_others_may_read_is_told(
+        self, cloacina: Cloacina, tmp_path: Path, sqlite_url: str
+    ):
+        before = self.findings(cloacina, sqlite_url)
+        (tmp_path / "home").chmod(0o755)
+        (tmp_path / "other.db").chmod(0o644)
+
+        after = self.findings(cloacina, sqlite_url)
+
+        assert before["home"]["verdict"] == "ok"
+        assert "store file" not in before
+        assert (after["home"]["verdict"], after["store file"]["verdict"]) == ("warn", "warn")
+        assert after["home"]["mend"] == f"chmod 700 {tmp_path / 'home'}"
+        assert f"chmod 600 {tmp_path / 'other.db'}" in after["store file"]["mend"]
+
     def test_commits_that_may_be_lost_are_told(
         self, cloacina: Cloacina, sqlite_url: str, postgresql_url: str
     ):

@@ -1,7 +1,9 @@
 """Which SQLite is used, and how."""
 
 import importlib
+import os
 import sqlite3
+import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -133,3 +135,33 @@ def test_readers_do_not_wait_for_writers(tmp_path: Path):
 
     assert counted == 0
     database.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no modes")
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_a_store_is_its_owners_whatever_the_umask(tmp_path: Path, umask: int):
+    before = os.umask(umask)
+    try:
+        database = Database(f"sqlite:///{tmp_path / 'store.db'}", FrozenClock())
+        with database.begin() as connection:  # which has files beside it
+            connection.exec_driver_sql("CREATE TABLE things (id INTEGER)")
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    database.close()
+
+    assert "store.db" in modes
+    assert len(modes) > 1
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_file_that_is_there_keeps_its_mode_and_what_is_in_it(tmp_path: Path):
+    file = tmp_path / "store.db"
+    Database(f"sqlite:///{file}", FrozenClock()).close()
+    file.chmod(0o640)
+    size = file.stat().st_size
+
+    Database(f"sqlite:///{file}", FrozenClock()).close()
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert file.stat().st_size == size
