@@ -138,7 +138,6 @@ def _serve_tenants(
         console.say("serves tenants; stop it with SIGTERM or Ctrl-C")
         engines = SharedEngines(
             admin,
-            settings.home,
             environment_of_engines(os.environ, settings),
             slots=settings.slots,
             drain_seconds=drain_timeout,

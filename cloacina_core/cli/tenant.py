@@ -172,10 +172,9 @@ def execute(console: Console, *, name: str, words: tuple[str, ...]) -> int:
         environment_of_engines,
     )
 
-    settings = console.settings
     with _admin(console) as admin:
-        environment = environment_of_engines(os.environ, settings)
-        status = act_as_tenant(admin, name, words, settings.home, environment)
+        environment = environment_of_engines(os.environ, console.settings)
+        status = act_as_tenant(admin, name, words, environment)
     return status if status >= 0 else _SIGNALLED - status
 
 
@@ -271,6 +270,7 @@ def _emit(console: Console, found: Tenant) -> None:
         ("name", found.name),
         ("state", found.state.value),
         ("place", found.place),
+        ("home", found.home),
         ("made", f"{iso(found.made_at)} by {found.made_by}"),
     ]
     rows += [(name.replace("_", " "), _shown(value)) for name, value in found.quotas.items()]

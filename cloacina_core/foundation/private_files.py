@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -129,6 +130,35 @@ def _require_owner(status: os.stat_result, path: Path, error: type[CloacinaError
             f"{path} belongs to user {status.st_uid}, who could change it",
             hint=f"make it yours with: chown {os.geteuid()} {path}",
         )
+
+
+def make_folder(path: Path, within: Path) -> None:
+    """Make a folder, and those above it up to another one, for their owner alone.
+
+    Those that are there stay as they are.
+
+    Args:
+        path: the folder.
+        within: it, or one above it; those above that get the usual modes.
+
+    Raises:
+        OSError: one can't be made.
+    """
+    missing = [path, *path.parents][: len(path.relative_to(within).parts) + 1]
+    for folder in reversed(missing):
+        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it, also where its owner may not write; or do nothing.
+
+    Raises:
+        OSError: some of it can't be removed.
+    """
+    for path, _, _ in os.walk(folder):  # which doesn't follow links
+        Path(path).chmod(FOLDER_MODE)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 from cloacina_core.errors import InputError, Problem
 from cloacina_core.foundation.clock import iso
@@ -110,6 +111,8 @@ class Tenant:
     name: str
     place: str
     """Where its store is: the name of a schema, or a folder."""
+    home: Path
+    """The home that it has on this host; made when something is done for it there."""
     state: TenantState
     quotas: Quotas
     made_at: datetime
@@ -121,6 +124,7 @@ class Tenant:
         return {
             "name": self.name,
             "place": self.place,
+            "home": str(self.home),
             "state": self.state.value,
             "quotas": self.quotas.to_json(),
             "made_at": iso(self.made_at),

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from cloacina_core.errors import InputError, NotAllowedError
+from cloacina_core.foundation import private_files
 from cloacina_core.foundation.clock import Clock, SystemClock, iso
 from cloacina_core.foundation.user import who_asks
 from cloacina_core.model.tenant import (
@@ -22,6 +23,7 @@ from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.view import open_view
 from cloacina_core.settings import Settings, default_database_url, read_settings
 from cloacina_core.store.dumping import digest_of_file, head_of
+from cloacina_core.store.local_homes import LocalHomes
 from cloacina_core.store.opening import StoreOpener
 from cloacina_core.store.tenancy import Prepare
 from cloacina_core.store.tenant_homes import SqliteTenants
@@ -79,7 +81,8 @@ class DatabaseAdmin:
         if self._settings.database_url.startswith("sqlite"):
             return SqliteTenants(self._settings.home, clock, tables)
         try:
-            return PostgresqlTenants(self._store.opened(prepare=False), tables)
+            homes = LocalHomes(self._settings.home)
+            return PostgresqlTenants(self._store.opened(prepare=False), homes, tables)
         except BaseException:
             self.close()
             raise
@@ -272,6 +275,25 @@ class DatabaseAdmin:
                 hint="name another one with: --export-to",
             ) from error
         return folder / f"{tenant.name}-{made}.jsonl.gz"
+
+    def made_home(self, name: str) -> Path:
+        """Return the home that a tenant has on this host, made if it isn't there.
+
+        Ask for it after `lend_role`: credentials of a tenant that is gone since do no harm there.
+
+        Raises:
+            UnknownTenantError: there is none of this name.
+            NotAllowedError: it can't be made.
+        """
+        home = self._tenants.get(name).home
+        try:
+            private_files.make_folder(home, self._settings.home)
+        except OSError as error:
+            raise NotAllowedError(
+                f"home {home} can't be made: {error.strerror}",
+                hint="give yourself the right, or choose another home with --home or CLOACINA_HOME",
+            ) from error
+        return home
 
     def lend_role(self, name: str) -> tuple[str, str]:
         """Return the credentials of an engine that serves a tenant: what to give back, and a URL.

@@ -19,7 +19,6 @@ from cloacina_core.model.tenant import Tenant, TenantState
 from cloacina_core.runtime.administration import DatabaseAdmin
 from cloacina_core.runtime.slot_sharing import SlotSharing
 from cloacina_core.settings import ENVIRONMENT_PREFIX, NO_PROJECT, Settings
-from cloacina_core.store.tenant_homes import FOLDER
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +68,6 @@ class SharedEngines:
     def __init__(
         self,
         admin: DatabaseAdmin,
-        home: Path,
         environment: Mapping[str, str],
         *,
         slots: int,
@@ -80,14 +78,12 @@ class SharedEngines:
 
         Args:
             admin: of the tenants.
-            home: of the installation; a tenant of a database has its home in `tenants` below.
             environment: what engines get besides: see `environment_of_engines`.
             slots: how many tasks run at a time, of all tenants together.
             drain_seconds: how long attempts of an engine that is to end may take.
             told: told what is started and what ended.
         """
         self._admin = admin
-        self._home = home
         self._environment = environment
         self._slots = slots
         self._sharing = SlotSharing(slots)
@@ -141,8 +137,8 @@ class SharedEngines:
 
     def _start(self, served: _Served) -> None:
         name = served.tenant.name
-        home = home_of_tenant(self._home, name)
         served.lent, url = self._admin.lend_role(name)
+        home = self._admin.made_home(name)
         variables = environment_of_tenant(self._environment, home, url)
         variables[f"{ENVIRONMENT_PREFIX}SLOTS"] = str(self._slots)
         # Where nothing else is said, code of tenants runs in processes that are kept from files.
@@ -203,18 +199,6 @@ class SharedEngines:
                 _log.warning("the role of an engine stays for now: %s", error)
 
 
-def home_of_tenant(installation: Path, name: str) -> Path:
-    """Return the home that a tenant has on this host, made if it isn't there.
-
-    Args:
-        installation: the administrator's home.
-        name: of the tenant.
-    """
-    home = installation / FOLDER / name
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return home
-
-
 def environment_of_tenant(base: Mapping[str, str], home: Path, url: str) -> dict[str, str]:
     """Return the environment variables of a process that acts as a tenant.
 
@@ -231,7 +215,7 @@ def environment_of_tenant(base: Mapping[str, str], home: Path, url: str) -> dict
 
 
 def act_as_tenant(
-    admin: DatabaseAdmin, name: str, words: Sequence[str], home: Path, base: Mapping[str, str]
+    admin: DatabaseAdmin, name: str, words: Sequence[str], base: Mapping[str, str]
 ) -> int:
     """Have a command of ours done with a tenant's home and store; return its exit status.
 
@@ -239,7 +223,6 @@ def act_as_tenant(
         admin: of the tenants.
         name: of the tenant.
         words: the command and its arguments.
-        home: of the installation.
         base: as `environment_of_tenant` has it.
 
     Raises:
@@ -248,7 +231,7 @@ def act_as_tenant(
     """
     lent, url = admin.lend_role(name)
     try:
-        variables = environment_of_tenant(base, home_of_tenant(home, name), url)
+        variables = environment_of_tenant(base, admin.made_home(name), url)
         command = [sys.executable, "-P", "-m", "cloacina_core", *words]
         return subprocess.run(command, env=variables, check=False).returncode  # noqa: S603 - ours
     finally:

@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +20,7 @@ from pathlib import Path
 from sqlalchemy import Table
 
 from cloacina_core.errors import InputError, NotAllowedError, UnknownTenantError
+from cloacina_core.foundation import private_files
 from cloacina_core.foundation.clock import Clock, iso
 from cloacina_core.model.tenant import (
     Quotas,
@@ -32,14 +32,11 @@ from cloacina_core.model.tenant import (
 from cloacina_core.store import schema, tenancy
 from cloacina_core.store.database import Database
 from cloacina_core.store.dumping import dump
+from cloacina_core.store.local_homes import FOLDER
 from cloacina_core.store.migrations.runner import OURS
 from cloacina_core.store.tenancy import Prepare, Random
 
-FOLDER = "tenants"
-"""Below the home of the installation."""
-
 _STORE, _RECORD = "cloacina.db", "tenant.json"
-_PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +89,10 @@ class SqliteTenants:
         checked_tenant_name(name)
         quotas.checked()
         with _writing(self._folder):
-            self._folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-            self._folder.chmod(_PRIVATE_FOLDER)
+            private_files.make_folder(self._folder, self._folder.parent)
+            self._folder.chmod(private_files.FOLDER_MODE)
             draft = self._folder / f".{name}.{self._random(8)}"
-            draft.mkdir(mode=_PRIVATE_FOLDER)
+            draft.mkdir(mode=private_files.FOLDER_MODE)
             try:
                 self._fill(draft, quotas)
                 prepare(draft)
@@ -103,7 +100,7 @@ class SqliteTenants:
                 _write_record(draft / _RECORD, _Record(TenantState.ACTIVE, made_at, by))
                 self._publish(draft, name)
             finally:
-                shutil.rmtree(draft, ignore_errors=True)
+                private_files.remove_tree(draft)
         return self._credentials(name)
 
     def _publish(self, draft: Path, name: str) -> None:
@@ -132,6 +129,7 @@ class SqliteTenants:
         return Tenant(
             name=name,
             place=str(self._home(name)),
+            home=self._home(name),
             state=record.state,
             quotas=quotas,
             made_at=datetime.fromisoformat(record.made_at),
@@ -231,10 +229,10 @@ class SqliteTenants:
         """Take away all that a tenant has, its record last."""
         with _writing(self._folder):
             for draft in self._folder.glob(f".{name}.*"):
-                shutil.rmtree(draft)
+                private_files.remove_tree(draft)
             for path in self._home(name).iterdir():
                 if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
+                    private_files.remove_tree(path)
                 elif path.name != _RECORD:
                     path.unlink()
             self._record_file(name).unlink()
@@ -284,7 +282,7 @@ class SqliteTenants:
 def _write_record(file: Path, record: _Record) -> None:
     draft = file.with_name(f"{file.name}.draft")
     body = {"state": record.state, "made_at": record.made_at, "made_by": record.made_by}
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE_FILE)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, private_files.FILE_MODE)
     with os.fdopen(handle, "w", encoding="utf-8") as written:
         json.dump(body, written)
         written.flush()

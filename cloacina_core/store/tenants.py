@@ -9,6 +9,8 @@ What keeps tenants apart, and where it is done:
 4. The list of tenants lies in a schema that nobody was granted. (`administration`)
 5. An engine that an administrator starts for a tenant gets a role of its own, whose only right is
    to act as the tenant's; its sessions begin as that. It goes with the engine. (`lend_role`)
+6. What a tenant has on this host besides is kept under that random name too, and goes with it.
+   (`local_homes`, `drop`)
 """
 
 import secrets
@@ -43,6 +45,7 @@ from cloacina_core.model.tenant import (
 from cloacina_core.store import administration, rights, schema, tenancy
 from cloacina_core.store.database import Database
 from cloacina_core.store.dumping import dump
+from cloacina_core.store.local_homes import LocalHomes
 from cloacina_core.store.migrations.runner import OURS, version_table
 from cloacina_core.store.postgresql import TENANT_PREFIX
 from cloacina_core.store.tenancy import Prepare, Random
@@ -69,6 +72,7 @@ class PostgresqlTenants:
     def __init__(
         self,
         database: Database,
+        homes: LocalHomes,
         extra_tables: Sequence[Table] = (),
         *,
         random: Random = secrets.token_hex,
@@ -78,6 +82,7 @@ class PostgresqlTenants:
         Args:
             database: opened as a superuser, or as a role that may make roles and owns it; it
                 needn't be prepared.
+            homes: of tenants, on this host.
             extra_tables: tables of plugins, which each tenant gets.
             random: makes names and passwords.
 
@@ -88,6 +93,7 @@ class PostgresqlTenants:
         self._tables = tuple(extra_tables)
         self._random = random
         self._database = database
+        self._homes = homes
         self._refuse_tenants()
 
     def _refuse_tenants(self) -> None:
@@ -297,7 +303,20 @@ class PostgresqlTenants:
             self._set_state(connection, name, TenantState.DROPPING)
 
     def drop(self, name: str) -> None:
-        """Take away all that a tenant has: schema, roles, and its name; or nothing."""
+        """Take away all that a tenant has: its home on this host, then schema, roles and name.
+
+        Raises:
+            NotAllowedError: the home can't be removed; the tenant is there still.
+        """
+        with self._database.read() as connection:
+            row = self._row(connection, name)
+        try:
+            self._homes.remove(name, row.role)
+        except OSError as error:
+            raise NotAllowedError(
+                f"the home of tenant {name!r} can't be removed: {error}",
+                hint="give yourself the right, and give the command again",
+            ) from error
         with self._database.begin() as connection:
             row = self._row(connection, name, lock=True)
             roles = [*_lent_roles(connection, row.role), row.role]
@@ -329,6 +348,7 @@ class PostgresqlTenants:
         return Tenant(
             name=row.name,
             place=row.role,
+            home=self._homes.of(row.name, row.role),
             state=TenantState(row.state),
             quotas=tenancy.quotas_of(connection),
             made_at=from_micros(row.made_at),

@@ -113,12 +113,12 @@ def team(operator: Shell, name: str, like: Shell | None = None) -> Shell:
     environment = operator.ok("tenant", "create", name, "--json").json["environment"]
     folder = operator.folder / f"people-of-{name}"
     folder.mkdir()
-    home = Path(environment.get("CLOACINA_HOME", operator.home / "tenants" / name))
+    home = Path(operator.ok("tenant", "show", name, "--json").json["home"])
     shell = Shell(folder, home, environment)
     if like is None:
         shell.ok("init", "--quiet")
     else:
-        shutil.copytree(like.home, home)
+        shutil.copytree(like.home, home, dirs_exist_ok=True)
     return shell
 
 
@@ -228,7 +228,8 @@ def test_an_administrator_does_commands_as_a_tenant(operator: Shell, postgresql_
     assert ("set_limit", "api") in [(one["verb"], one["target"]) for one in told]
     assert (unknown.status, unknown.error["code"]) == (3, "unknown-run")
     assert nobody.status == 3
-    assert (operator.home / "tenants" / "acme" / "keys").is_dir()
+    home = Path(operator.ok("tenant", "show", "acme", "--json").json["home"])
+    assert (home / "keys").is_dir()
     ours = operator.ok("audit", "list", "--json").json
     assert {(one["verb"], one["target"]) for one in ours} >= {("tenants.exec", "acme")}
     with connected(postgresql_url) as connection:

@@ -21,6 +21,7 @@ from cloacina_core.errors import StoreError, TenantSchemaError
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.runtime import DatabaseAdmin
 from cloacina_core.store.database import Database
+from cloacina_core.store.local_homes import LocalHomes
 from cloacina_core.store.tenants import PostgresqlTenants
 from cloacina_core.store.watching import Change, announce
 
@@ -374,7 +375,7 @@ def test_an_engine_for_a_tenant_can_do_what_the_tenant_can_and_no_more(
     postgresql_url: str, tmp_path: Path
 ) -> None:
     database = Database(postgresql_url, SystemClock(), prepare=False)
-    tenants = PostgresqlTenants(database)
+    tenants = PostgresqlTenants(database, LocalHomes(tmp_path))
     with admin_of(tmp_path, postgresql_url) as admin:
         team, other = made(admin, "acme"), made(admin, "zenith")
         lent, url = tenants.lend_role("acme")

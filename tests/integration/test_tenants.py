@@ -447,6 +447,93 @@ def test_a_name_is_used_again_for_an_empty_tenant(admin: DatabaseAdmin, tmp_path
     assert admin.tenant("acme").quotas == Quotas()
 
 
+def test_a_tenant_with_an_old_name_has_nothing_of_the_homes_of_the_old_one(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    with (
+        admin_of(tmp_path / "ours", postgresql_url) as ours,
+        admin_of(tmp_path / "another-host", postgresql_url) as theirs,
+    ):
+        made(ours, "acme")
+        homes = [ours.made_home("acme"), theirs.made_home("acme")]
+        for home in homes:
+            (home / "keys").mkdir()
+            (home / "keys" / "default.key").write_text("private")
+            (home / "keys").chmod(0o500)  # as folders of environments are
+        ours.delete_tenant("acme", export_to=tmp_path / "out")
+        left = list((tmp_path / "ours" / "tenants").iterdir())
+        made(ours, "acme")
+        after = [ours.made_home("acme"), theirs.made_home("acme")]
+
+    assert left == []
+    assert [list(home.iterdir()) for home in after] == [[], []]
+    assert not set(homes) & set(after)
+
+
+def test_a_deletion_that_was_killed_when_the_home_was_gone_is_gone_on_with(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    with admin_of(tmp_path, postgresql_url) as admin:
+        made(admin, "acme")
+        home = admin.made_home("acme")
+        (home / "trust.json").write_text("{}")
+        arguments = (tmp_path, postgresql_url, "acme")
+        first = SPAWN.Process(target=delete_and_die, args=(*arguments, "drop"))
+        first.start()
+        first.join(PATIENCE)
+        was_there = home.exists()
+        with connected(postgresql_url) as connection, connection.transaction():
+            connection.execute("SELECT * FROM cloacina_admin.tenants FOR UPDATE")
+            second = SPAWN.Process(target=delete_and_die, args=(*arguments, "never"))
+            second.start()
+            while list((tmp_path / "tenants").iterdir()) and second.is_alive():
+                second.join(0.01)
+            second.kill()
+            second.join(PATIENCE)
+
+        state = admin.tenant("acme").state
+        admin.delete_tenant("acme")
+        left = list(admin.tenants())
+
+    assert was_there
+    assert (second.exitcode, state, left) == (-9, TenantState.DROPPING, [])
+
+
+def test_a_home_that_cant_be_removed_leaves_the_tenant_to_be_deleted_again(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    with admin_of(tmp_path, postgresql_url) as admin:
+        made(admin, "acme")
+        home = admin.made_home("acme")
+        in_the_way = home.with_name(f".{home.name}")
+        in_the_way.write_text("a file, where there should be none")
+
+        with pytest.raises(NotAllowedError, match="can't be removed"):
+            admin.delete_tenant("acme", export_to=tmp_path / "out")
+        state = admin.tenant("acme").state
+        in_the_way.unlink()
+        admin.delete_tenant("acme", export_to=tmp_path / "out")
+
+        assert state is TenantState.DROPPING
+        assert list(admin.tenants()) == []
+        assert list((tmp_path / "tenants").iterdir()) == []
+
+
+def test_homes_that_are_made_for_tenants_are_their_owners(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    before = os.umask(0)
+    try:
+        with admin_of(tmp_path / "home", postgresql_url) as admin:
+            made(admin, "acme")
+            home = admin.made_home("acme")
+    finally:
+        os.umask(before)
+
+    folders = [tmp_path / "home", home.parent, home]
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in folders] == [0o700] * 3
+
+
 def test_folders_and_files_are_their_owners_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
