@@ -121,8 +121,10 @@ class AttemptRunner:
                 attempt.let_go()
 
     def _sink(self, call: TaskCall) -> LogSink:
-        if self._live is None or call.timed_out is not None:  # that attempt runs no more
+        if self._live is None:
             return LogSink(self._clock)
+        if call.timed_out is not None:  # that attempt runs no more
+            return LogSink(self._clock, known=self._live.known)
         return self._live.sink(call.key)
 
     def _attempt(self, call: TaskCall, sink: LogSink, stop: Stop) -> "_Attempt":

@@ -1,7 +1,10 @@
 """What a task prints and logs, kept with its attempt.
 
 Standard output and error are replaced by streams that know, by a context variable, whether the
-writer is a task. Threads that a task starts by itself are not known as its own.
+writer is a task. Threads that a task starts are known as its own: see `strays`.
+
+When a capture stops, its streams stay while values of secrets are known: what a task has left
+behind, a thread or a function that is called at exit, may still tell them.
 """
 
 import io
@@ -14,6 +17,7 @@ from contextvars import ContextVar
 from typing import BinaryIO, Protocol, TextIO
 
 from cloacina_core.engine.call import LogEntry
+from cloacina_core.engine.strays import KnownSecrets, StartOfThread, Stray, ThreadStarts
 from cloacina_core.foundation.clock import Clock, to_micros
 from cloacina_core.foundation.names import plain_text
 
@@ -25,7 +29,7 @@ MAX_LINE_LENGTH = 8_000
 MAX_TOTAL_LENGTH = 4_000_000
 """So are lines behind this many characters."""
 
-_sink: ContextVar["LogSink | None"] = ContextVar("cloacina_log_sink", default=None)
+_sink: ContextVar["LogSink | Stray | None"] = ContextVar("cloacina_log_sink", default=None)
 
 
 class Guard(Protocol):
@@ -53,24 +57,34 @@ class Guard(Protocol):
 
 
 class LogSink:
-    """Collects the lines of one attempt. Used by its thread alone, but for `take` and `guard`.
+    """Collects the lines of one attempt, from any of its threads.
 
     They name modules as their authors know them, whoever wrote the line: a logger, a warning, a
     traceback, or `print`.
     """
 
-    def __init__(self, clock: Clock, on_line: Callable[["LogSink"], object] | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        on_line: Callable[["LogSink"], object] | None = None,
+        known: KnownSecrets | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             clock: tells the time.
             on_line: called with the sink at its first line, and at the first one behind each
                 `take`; the caller is the writer, so it must return at once.
+            known: what attempts of its runtime were given; None: it has no others.
         """
+        self.known = KnownSecrets() if known is None else known
+        """What threads that serve several attempts may not tell."""
         self._clock = clock
         self._on_line = on_line
         self._is_watched = on_line is not None
         """Whether the next line is to be announced."""
+        self._writing = threading.RLock()  # whoever writes may be interrupted by a destructor's
+        self._is_closed = False
         self._taking = threading.Lock()
         self._taken = 0
         """How many lines were taken before the end."""
@@ -107,22 +121,27 @@ class LogSink:
 
     def write(self, stream: str, text: str) -> None:
         """Take text as it comes; a line is kept when it is complete."""
-        *lines, rest = (self._partial.get(stream, "") + text).split("\n")
-        for line in lines:
-            self.line(stream, line)
-        self._partial[stream] = self._cut(rest)
+        with self._writing:
+            *lines, rest = (self._partial.get(stream, "") + text).split("\n")
+            for line in lines:
+                self.line(stream, line)
+            self._partial[stream] = self._cut(rest)
 
-    def line(self, stream: str, text: str) -> None:
-        """Take one line."""
-        if self.is_full:
-            self.drop(1)
-            return
-        line = storable(plain_text(text)) if self._guard is None else self._cut(text)
-        self._length += len(line)
-        self._lines.append((to_micros(self._clock.now()), storable(stream), line))
-        if self._is_watched and self._on_line is not None:
-            self._is_watched = False
-            self._on_line(self)
+    def line(self, stream: str, text: str) -> bool:
+        """Take one line; False once the attempt has ended: then nobody keeps it."""
+        with self._writing:
+            if self._is_closed:
+                return False
+            if self.is_full:
+                self.drop(1)
+                return True
+            line = storable(plain_text(text)) if self._guard is None else self._cut(text)
+            self._length += len(line)
+            self._lines.append((to_micros(self._clock.now()), storable(stream), line))
+            if self._is_watched and self._on_line is not None:
+                self._is_watched = False
+                self._on_line(self)
+            return True
 
     def take(self, hand_on: Callable[[Sequence[LogEntry]], object]) -> None:
         """Hand on the lines that weren't yet, from any thread; the end waits until that is done."""
@@ -166,17 +185,20 @@ class LogSink:
 
     def close(self) -> tuple[LogEntry, ...]:
         """Return all lines that weren't taken, the last incomplete ones included."""
-        self._is_watched, self._on_line = False, None
-        for stream, rest in self._partial.items():
-            if rest:
-                self.line(stream, rest)
-        self._partial.clear()
-        if self._dropped:
-            note = f"... {self._dropped} more lines were dropped"
-            self._lines.append((to_micros(self._clock.now()), "cloacina", note))
+        with self._writing:
+            self._is_watched, self._on_line = False, None
+            for stream, rest in self._partial.items():
+                if rest:
+                    self.line(stream, rest)
+            self._partial.clear()
+            if self._dropped and not self._is_closed:
+                note = f"... {self._dropped} more lines were dropped"
+                self._lines.append((to_micros(self._clock.now()), "cloacina", note))
+            self._is_closed = True
         with self._taking:
             lines = tuple(self._ready(is_end=True))
-            self._taken = len(self._lines)
+            self._taken = 0
+            self._lines = []  # a thread that lives on may keep this sink
             return lines
 
 
@@ -202,15 +224,19 @@ def capturing(sink: LogSink) -> Iterator[LogSink]:
 class _TaskStream(io.TextIOBase):
     """Stands for stdout or stderr: tasks write to their sink, everyone else to the original."""
 
-    def __init__(self, name: str, original: TextIO, *, pass_on: bool) -> None:
+    def __init__(self, name: str, original: TextIO, known: KnownSecrets, *, pass_on: bool) -> None:
         self._name = name
         self._pass_on = pass_on
+        self.known = known
         self.original = original
         self.retired = False
         """Whether its capture has stopped."""
 
     def write(self, text: str) -> int:
         sink = _sink.get()
+        if isinstance(sink, Stray):
+            sink.write(self._name, text, self._outermost().write, aloud=self._pass_on)
+            return len(text)
         if sink is not None:
             sink.write(self._name, text)
             if not self._pass_on:
@@ -218,7 +244,9 @@ class _TaskStream(io.TextIOBase):
             if sink.guarded is not None:
                 sink.show(self._name, self._outermost().write)
                 return len(text)
-        return self._outermost().write(text)
+            return self._outermost().write(text)
+        self.original.write(self.known.text(text))  # of other runtimes, each knows others
+        return len(text)
 
     def _outermost(self) -> TextIO:
         """Return what is behind the streams of all runtimes that are open."""
@@ -259,63 +287,92 @@ class _TaskStream(io.TextIOBase):
 class _TaskHandler(logging.Handler):
     """Puts the log records of tasks into their sinks."""
 
+    def __init__(self, known: KnownSecrets) -> None:
+        super().__init__()
+        self._known = known
+
     def emit(self, record: logging.LogRecord) -> None:
-        sink = _sink.get()
-        if sink is None or not sink.is_new(record):
-            return
+        speaker = _sink.get()
         try:
+            if not isinstance(speaker, LogSink) and self._known:
+                self._clean(record, self._known.text)
+            if speaker is None or not speaker.is_new(record):
+                return
+            sink = speaker.sink if isinstance(speaker, Stray) else speaker
             if sink.guarded is not None:
-                self._clean(record, sink.guarded)
+                self._clean(record, sink.guarded.text)
             for line in self.format(record).splitlines():
                 sink.line(record.levelname.lower(), line)
         except Exception:  # noqa: BLE001 - logging never raises what a wrong call of it causes
             self.handleError(record)
 
-    def _clean(self, record: logging.LogRecord, guard: Guard) -> None:
+    def _clean(self, record: logging.LogRecord, clean: Callable[[str], str]) -> None:
         """Leave of a record what may be told, also to the handlers behind this one."""
-        record.msg, record.args = guard.text(record.getMessage()), None
+        record.msg, record.args = clean(record.getMessage()), None
         if record.exc_info and (told := self.formatter):
-            record.exc_text = guard.text(told.formatException(record.exc_info))
+            record.exc_text = told.formatException(record.exc_info)
             record.exc_info = None
+        if record.exc_text:
+            record.exc_text = clean(record.exc_text)
         if record.stack_info:
-            record.stack_info = guard.text(record.stack_info)
+            record.stack_info = clean(record.stack_info)
 
 
 class Capture:
     """Captures output of tasks in this process, from `start` to `stop`."""
 
-    def __init__(self, *, pass_on: bool) -> None:
+    def __init__(self, *, pass_on: bool, known: KnownSecrets | None = None) -> None:
         """Prepare.
 
         Args:
             pass_on: whether what tasks print also goes where it would have gone.
+            known: what attempts of its runtime are given; None: nothing.
         """
         self._pass_on = pass_on
-        self._handler = _TaskHandler()
+        self._known = KnownSecrets() if known is None else known
+        self._handler = _TaskHandler(self._known)
         self._handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
         self._streams: tuple[_TaskStream, _TaskStream] | None = None
+        self._starts: ThreadStarts | None = None
 
     def start(self) -> None:
         """Begin to capture."""
-        self._streams = (
-            _TaskStream("stdout", sys.stdout, pass_on=self._pass_on),
-            _TaskStream("stderr", sys.stderr, pass_on=self._pass_on),
-        )
+        self._streams = (self._stream("stdout", sys.stdout), self._stream("stderr", sys.stderr))
         sys.stdout, sys.stderr = self._streams
         logging.getLogger().handlers.insert(0, self._handler)  # it may have to change records
+        self._starts = ThreadStarts(threading.Thread.start, _sink)
+        threading.Thread.start = self._starts  # type: ignore[method-assign, assignment]
+
+    def _stream(self, name: str, original: TextIO) -> _TaskStream:
+        """Return what stands for a stream, in place of what an earlier capture has left there."""
+        while isinstance(original, _TaskStream) and original.retired:
+            self._known.add(original.known)
+            original = original.original
+        return _TaskStream(name, original, self._known, pass_on=self._pass_on)
 
     def stop(self) -> None:
-        """Put the original streams back, once nobody else's stand before ours."""
-        if self._streams is None:
+        """Put the original streams back, once nobody else's stand before ours, and none is to stay.
+
+        One that stays is taken over by the next capture.
+        """
+        if self._streams is None or self._starts is None:
             return
         for stream in self._streams:
             stream.retired = True
         sys.stdout, sys.stderr = _in_use(sys.stdout), _in_use(sys.stderr)
         logging.getLogger().removeHandler(self._handler)
-        self._streams = None
+        self._starts.retired = True
+        threading.Thread.start = _starting(threading.Thread.start)  # type: ignore[method-assign, assignment]
+        self._streams = self._starts = None
 
 
 def _in_use(stream: TextIO) -> TextIO:
-    while isinstance(stream, _TaskStream) and stream.retired:
+    while isinstance(stream, _TaskStream) and stream.retired and not stream.known:
         stream = stream.original
     return stream
+
+
+def _starting(start: StartOfThread) -> StartOfThread:
+    while isinstance(start, ThreadStarts) and start.retired:
+        start = start.original
+    return start

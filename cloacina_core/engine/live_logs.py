@@ -6,6 +6,7 @@ from functools import partial
 
 from cloacina_core.engine.call import AttemptKey, LogEntry, Tell
 from cloacina_core.engine.capture import LogSink
+from cloacina_core.engine.strays import KnownSecrets
 from cloacina_core.foundation.clock import Clock
 
 PATIENCE_SECONDS = 0.5
@@ -19,13 +20,21 @@ class LiveLogs:
     nothing cost nothing, and short ones a note in a list.
     """
 
-    def __init__(self, clock: Clock, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        patience: float = PATIENCE_SECONDS,
+        known: KnownSecrets | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             clock: of the sinks.
             patience: how many seconds old a line becomes before it is told.
+            known: comes to know what the attempts are given; None: nobody does.
         """
+        self.known = KnownSecrets() if known is None else known
+        """What the attempts were given."""
         self._clock = clock
         self._patience = patience
         self._tell: Tell | None = None
@@ -50,7 +59,7 @@ class LiveLogs:
 
     def sink(self, key: AttemptKey) -> LogSink:
         """Return a sink for an attempt that begins."""
-        return LogSink(self._clock, partial(self._notice, key))
+        return LogSink(self._clock, partial(self._notice, key), self.known)
 
     def _notice(self, key: AttemptKey, sink: LogSink) -> None:
         self._spoke.append((key, sink))

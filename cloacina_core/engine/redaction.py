@@ -20,7 +20,7 @@ import json
 import re
 import string
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
@@ -68,14 +68,14 @@ class _Flat:
 class Redactor:
     """Knows the values of some secrets."""
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:
         """Prepare.
 
         Args:
-            values: by name.
+            values: by name; as pairs, there may be several of one name.
         """
         found: dict[str, _Form] = {}
-        for name, value in values.items():
+        for name, value in values.items() if isinstance(values, Mapping) else values:
             for text, is_base64 in chain(_forms(value), _forms(value.strip())):
                 flat = _without_ends(text)
                 if len(flat) >= MIN_LENGTH:

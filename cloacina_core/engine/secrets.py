@@ -3,7 +3,8 @@
 1.  It is answered what the definition of its run declares, as that was stored when the run began.
     What code says of itself counts for nothing.
 2.  From the answer on, all that the attempt prints and logs is kept until it is known that no value
-    is in it; so is what it fails with.
+    is in it; so is what it fails with. What threads say that it started, or that nobody knows, has
+    the values taken out that any attempt was given.
 3.  An attempt that would hand a value on, in the context, to another run or as what it waits for,
     fails instead. The error names the key and the secret, not the value.
 4.  What asks for nothing is looked at for nothing.
@@ -118,6 +119,7 @@ class AttemptSecrets:
 
         self._guarded |= value.guarded(name)
         self._redactor = Redactor(self._guarded)
+        self._sink.known.add(self._guarded.items())
         self._sink.guard(self._redactor)
         self._values[name] = value
 

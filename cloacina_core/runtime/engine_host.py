@@ -20,6 +20,7 @@ from cloacina_core.engine.live_logs import LiveLogs
 from cloacina_core.engine.notifier import Notifier
 from cloacina_core.engine.requests import Completion, Resize
 from cloacina_core.engine.spilling import Spill
+from cloacina_core.engine.strays import KnownSecrets
 from cloacina_core.errors import IllegalTransitionError, RunOwnedElsewhereError, StoreError
 from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import IdFactory, RunId
@@ -104,8 +105,9 @@ class EngineHost:
             max_spilled_bytes=settings.max_spilled_bytes,
         )
         """Where large values go."""
-        self._capture = Capture(pass_on=pass_output_on)
-        self._live = LiveLogs(clock)
+        known = KnownSecrets()
+        self._capture = Capture(pass_on=pass_output_on, known=known)
+        self._live = LiveLogs(clock, known=known)
         self._workers = make_pool(settings, clock, os.environ)
         self._executor = ThreadExecutor(
             make_runner(

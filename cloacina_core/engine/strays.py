@@ -1,0 +1,189 @@
+"""What is said beside attempts: by threads that tasks start, and by nobody that is known.
+
+1.  A thread that is started in an attempt speaks for that attempt: its lines are kept there, also
+    those of a logger, and what an exception ends it with. Threads that it starts do so, too.
+2.  Once the attempt has ended, its lines are kept nowhere. They are written where they would have
+    gone without an engine.
+3.  Threads serve several attempts, and live on. So what they say, and what is said by whom nobody
+    knows, has the values of all secrets taken out that tasks of this runtime were given lately.
+4.  The engine's own threads speak for nobody.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from types import MethodType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import logging
+
+    from cloacina_core.engine.capture import LogSink
+    from cloacina_core.engine.redaction import Redactor
+
+MAX_VALUES = 256
+"""So many values are known beside those of attempts that run; the oldest are forgotten."""
+
+_LONGEST_PARTIAL = 100_000
+"""In characters: a line without end is taken for one from here on."""
+
+_OWN_THREADS = "cloacina-"
+
+StartOfThread: TypeAlias = Callable[[threading.Thread], None]
+
+
+class KnownSecrets:
+    """The values that tasks of one runtime were given. Used by any thread."""
+
+    def __init__(self) -> None:
+        """Know none."""
+        self._values: dict[tuple[str, str], None] = {}
+        self._redactor: Redactor | None = None
+        self._changing = threading.Lock()
+
+    def __bool__(self) -> bool:
+        """Return whether any is known."""
+        return bool(self._values)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Yield what stands in place of each, and the value."""
+        return iter(tuple(self._values))
+
+    def add(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Know some more: what stands in place of each, and the value."""
+        with self._changing:
+            values = dict.fromkeys(pairs)
+            if values.keys() <= self._values.keys():
+                return
+            known = list(self._values | values)
+            self._values = dict.fromkeys(known[-MAX_VALUES:])
+            self._redactor = None
+
+    def text(self, text: str) -> str:
+        """Return a text without them."""
+        if not self._values:
+            return text
+        return self._current().text(text)
+
+    def _current(self) -> "Redactor":
+        from cloacina_core.engine.redaction import Redactor  # noqa: PLC0415 - few processes need it
+
+        with self._changing:
+            if self._redactor is None:
+                self._redactor = Redactor(self._values.keys())
+            return self._redactor
+
+
+class Stray:
+    """A thread that was started in an attempt."""
+
+    def __init__(self, sink: "LogSink") -> None:
+        """Let it speak for the attempt of a sink."""
+        self.sink = sink
+        self._partial: dict[str, str] = {}
+        self._last_record: logging.LogRecord | None = None
+
+    def write(
+        self, stream: str, text: str, beyond: Callable[[str], object], *, aloud: bool
+    ) -> None:
+        """Take text as it comes; a line is kept when it is complete.
+
+        Args:
+            stream: `stdout` or `stderr`.
+            text: what is written.
+            beyond: writes where it would have gone.
+            aloud: whether it goes there, too, while the attempt runs.
+        """
+        *lines, rest = (self._partial.get(stream, "") + text).split("\n")
+        if len(rest) > _LONGEST_PARTIAL:
+            lines, rest = [*lines, rest], ""
+        self._partial[stream] = rest
+        for line in lines:
+            self._line(stream, line, beyond, aloud=aloud)
+
+    def _line(
+        self, stream: str, line: str, beyond: Callable[[str], object], *, aloud: bool
+    ) -> None:
+        clean = self.clean(line)
+        shown_later = aloud and self.sink.guarded is not None
+        if shown_later:
+            self.sink.show(stream, beyond)
+        is_kept = self.sink.line(stream, clean)
+        if not is_kept or (aloud and not shown_later):
+            beyond(f"{clean}\n")
+
+    def clean(self, text: str) -> str:
+        """Return a text without what any attempt was given."""
+        return self.sink.known.text(text)
+
+    def is_new(self, record: "logging.LogRecord") -> bool:
+        """Whether a log record comes for the first time: each open runtime has a handler."""
+        is_new = record is not self._last_record
+        self._last_record = record
+        return is_new
+
+    def end(self) -> None:
+        """Keep the last lines, which are incomplete."""
+        for stream, rest in self._partial.items():
+            if rest:
+                self.sink.line(stream, self.clean(rest))
+        self._partial.clear()
+
+
+class ThreadStarts:
+    """Stands for `threading.Thread.start`. Threads inherit no context before Python 3.14."""
+
+    def __init__(
+        self, original: StartOfThread, speaker: "ContextVar[LogSink | Stray | None]"
+    ) -> None:
+        """Prepare.
+
+        Args:
+            original: what starts a thread.
+            speaker: for whom a thread or coroutine speaks.
+        """
+        self.original = original
+        self.retired = False
+        """Whether its capture has stopped."""
+        self._speaker = speaker
+
+    def __get__(self, thread: threading.Thread | None, owner: type) -> Any:
+        """Return the method of a thread."""
+        return self if thread is None else MethodType(self, thread)
+
+    def __call__(self, thread: threading.Thread) -> None:
+        """Start a thread, and let it speak for the attempt that it is started in."""
+        speaker = self._speaker.get()
+        is_ours = thread.name.startswith(_OWN_THREADS)
+        if speaker is None or is_ours or isinstance(thread.__dict__.get("run"), _Run):
+            self.original(thread)
+            return
+        sink = speaker.sink if isinstance(speaker, Stray) else speaker
+        run = _Run(thread.run, Stray(sink), self._speaker)
+        thread.run = run  # type: ignore[method-assign]
+        try:
+            self.original(thread)
+        except BaseException:
+            thread.__dict__.pop("run", None)
+            raise
+
+
+class _Run:
+    """Stands for the `run` of a thread. What comes behind it, as its exception, is the thread's."""
+
+    def __init__(
+        self,
+        run: Callable[[], None],
+        stray: Stray,
+        speaker: "ContextVar[LogSink | Stray | None]",
+    ) -> None:
+        self._run = run
+        self._stray = stray
+        self._speaker = speaker
+
+    def __call__(self) -> None:
+        self._speaker.set(self._stray)
+        try:
+            self._run()
+        finally:
+            self._stray.end()
