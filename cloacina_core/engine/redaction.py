@@ -1,14 +1,15 @@
 """Takes the values of secrets out of texts, in whatever form they stand there.
 
-1.  A value is found as it is, in JSON, in what Python's `repr` makes of it as text or as bytes, in
-    HTML, in URLs (as paths, queries and forms escape, in either case), in hexadecimal, and in
-    Base64, also amid other bytes, and in the alphabet for URLs.
-2.  Ends of lines count for nothing, in the value and in the text: it is found over several writes
-    and lines of one stream, and when an encoder broke it.
-3.  White space at its ends counts for nothing: programs strip it off. Of a value of several lines,
+1.  A value is found as it is, in hexadecimal, and in Base64, also amid other bytes, and in the
+    alphabet for URLs; and so are its forms in JSON, in Python, in HTML and in URLs.
+2.  A text is also read with all escapes of JSON, Python, HTML and URLs undone, one within the other
+    too: whatever was escaped there, and however often, a value stands there as it is.
+3.  Ends of lines count for nothing, in the value and in the text, also those that are escaped: it
+    is found over several writes and lines of one stream, and when an encoder broke it.
+4.  White space at its ends counts for nothing: programs strip it off. Of a value of several lines,
     each line that is long enough is taken out by itself, too.
-4.  A text is cut only behind this: half a value at the end of a cut text isn't recognised.
-5.  While a stream goes on, the lines at its end that may be the beginning of a value are held back.
+5.  A text is cut only behind this: half a value at the end of a cut text isn't recognised.
+6.  While a stream goes on, the lines at its end that may be the beginning of a value are held back.
 
 What was turned round, encrypted, compressed, or spelled out letter by letter isn't found: this
 keeps secrets from getting out by mistake, not by intent.
@@ -19,9 +20,10 @@ import html
 import json
 import re
 import string
+import sys
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, groupby
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
@@ -35,7 +37,28 @@ _FIRST_SURE = (0, 2, 3)
 that depends on nothing else."""
 _SHORTEST_BEGINNING = 4
 """What a cut text ends with is taken for the beginning of a value from so many characters on."""
-_RUN = re.compile(r"[^\r\n]+")
+_ENDS = re.compile(r"[\r\n]+")
+_ESCAPED_ENDS = re.compile(r"(?:(?<!\\)\\+[nr])+")
+_MAY_BE_ESCAPED = re.compile(r"[\\%&+]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_ESCAPE = re.compile(
+    r"""%(?:25)*(?P<percent>[0-9a-f]{2})
+    |&(?:amp;)*(?:\#(?P<decimal>[0-9]{1,7})|\#x(?P<entity>[0-9a-f]{1,6})
+        |(?P<named>quot|apos|amp|lt|gt));
+    |\\+(?:x(?P<byte>[0-9a-f]{2})
+        |u(?P<high>d[89ab][0-9a-f]{2})\\+u(?P<low>d[c-f][0-9a-f]{2})
+        |u(?P<short>[0-9a-f]{4})|U(?P<long>[0-9a-f]{8}))?
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_CUT_ESCAPE = re.compile(r"(?:%[0-9a-f]?|&[#\w;]{0,12}|\\(?:[xu][0-9a-f]{0,8})?)+\Z", re.IGNORECASE)
+_NAMED = {"quot": '"', "apos": "'", "amp": "&", "lt": "<", "gt": ">"}
+_LONGEST_ESCAPE = 40
+"""So many characters at its end tell whether a text was cut amid an escape."""
+_LONGEST_NESTED = 2_000
+"""In characters: bytes of longer values are looked for in one form only, not in one of another."""
+_ROUNDS = 4
+"""So many times escapes are undone, one within the other."""
 
 
 class _Form(NamedTuple):
@@ -48,21 +71,165 @@ class _Form(NamedTuple):
     """Whether the letters beside it have some of its bits."""
 
 
-class _Flat:
-    """A text without ends of lines, and where its parts were."""
+class _Forms(NamedTuple):
+    """What is looked for in one kind of reading."""
 
-    def __init__(self, text: str) -> None:
-        runs = list(_RUN.finditer(text))
-        self.text = "".join(run[0] for run in runs)
-        self._starts = [run.start() for run in runs]
-        self._flat_starts = [0]
-        for run in runs:
-            self._flat_starts.append(self._flat_starts[-1] + len(run[0]))
+    all: tuple[_Form, ...]
+    probes: dict[str, list[str]]
+    """By their first characters."""
+    short: frozenset[str]
+    """What is too short for those, and may become a form all the same."""
 
-    def place(self, index: int) -> int:
-        """Return where a character is in the text."""
-        run = bisect_right(self._flat_starts, index, hi=len(self._starts)) - 1
-        return self._starts[run] + index - self._flat_starts[run]
+    @classmethod
+    def of(cls, forms: Iterable[_Form]) -> "_Forms":
+        """Return some forms."""
+        known, probes = tuple(forms), dict[str, list[str]]()
+        for form in known:
+            probes.setdefault(form.text[:_SHORTEST_BEGINNING], []).append(form.text)
+        short = {probe[:length] for probe in probes for length in range(1, _SHORTEST_BEGINNING)}
+        return cls(known, probes, frozenset(short))
+
+    def begin(self, reading: "_Reading") -> int | None:
+        """Return where the end of what was written may be the beginning of one; None: nowhere."""
+        text = _uncut(reading.text)
+        begin = min(
+            (_beginning(probe, forms, text) for probe, forms in self.probes.items()),
+            default=len(text),
+        )
+        for length in range(_SHORTEST_BEGINNING - 1, 0, -1):
+            if text[-length:] in self.short:
+                begin = min(begin, len(text) - length)
+        return reading.start(begin) if begin < len(reading.text) else None
+
+
+def _beginning(probe: str, forms: Sequence[str], text: str) -> int:
+    """Return where the end of a text is the beginning of a form, and not all of it.
+
+    Args:
+        probe: what the forms have in common at their beginnings.
+        forms: all of them.
+        text: the text; its length is returned when there is no such place.
+    """
+    begin = text.find(probe, max(0, len(text) - max(map(len, forms)) + 1))
+    while begin >= 0:
+        end = text[begin:]
+        if any(len(form) > len(end) and form.startswith(end) for form in forms):
+            return begin
+        begin = text.find(probe, begin + 1)
+    return len(text)
+
+
+class _Reading:
+    """A text as it is read, and where its parts stand in what was written."""
+
+    def __init__(
+        self,
+        text: str,
+        behind: "_Reading | None" = None,
+        pieces: Sequence[tuple[int, int, int]] = ((0, 0, 0),),
+        letters: str | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            text: as it is read.
+            behind: what it was made of; None: it is what was written.
+            pieces: for each, its start, and where it starts and ends there; what is there as it is
+                has no end.
+            letters: the text before its spaces were taken for those of forms; None: none were.
+        """
+        self.text = text
+        self.letters = text if letters is None else letters
+        self._behind = behind
+        self._pieces = pieces
+        self._starts = [start for start, _, _ in pieces]
+
+    def rewritten(self, what: re.Pattern[str], new: Callable[[re.Match[str]], str]) -> "_Reading":
+        """Return this with other texts in some places."""
+        texts, pieces, done, length = [], [], 0, 0
+        for found in what.finditer(self.text):
+            begin, end = found.span()
+            if begin > done:
+                pieces.append((length, done, 0))
+                texts.append(self.text[done:begin])
+                length += begin - done
+            if written := new(found):
+                pieces.append((length, begin, end))
+                texts.append(written)
+                length += len(written)
+            done = end
+        if not done:
+            return self
+        pieces.append((length, done, 0))
+        texts.append(self.text[done:])
+        return _Reading("".join(texts), self, pieces)
+
+    def start(self, index: int) -> int:
+        """Return where what is read as a character begins."""
+        piece, begin, end = self._pieces[bisect_right(self._starts, index) - 1]
+        place = begin if end else begin + index - piece
+        return place if self._behind is None else self._behind.start(place)
+
+    def stop(self, index: int) -> int:
+        """Return where what is read as a character ends."""
+        piece, begin, end = self._pieces[bisect_right(self._starts, index) - 1]
+        place = end - 1 if end else begin + index - piece
+        return place + 1 if self._behind is None else self._behind.stop(place)
+
+
+def _readings(text: str) -> list[_Reading]:
+    """Return how a text is read: as it is, and with escapes undone."""
+    flat = _Reading(text).rewritten(_ENDS, _nothing)
+    if _MAY_BE_ESCAPED.search(flat.text) is None:
+        return [flat]
+    joined = flat.rewritten(_ESCAPED_ENDS, _nothing)
+    return [flat, _undone(flat)] + ([] if joined is flat else [_undone(joined)])
+
+
+def _undone(reading: _Reading) -> _Reading:
+    """Undo what escapes characters. All are bytes then, and a space is the plus of a form."""
+    reading = reading.rewritten(_NOT_ASCII, lambda found: _bytes(found[0]))
+    for _ in range(_ROUNDS):
+        before = reading
+        reading = before.rewritten(_ESCAPE, _meant)
+        if reading is before:
+            break
+    return _Reading(reading.text.replace(" ", "+"), reading, letters=reading.text)
+
+
+def _undone_form(text: str) -> str:
+    """Return how a form is read where escapes are undone."""
+    text = _bytes(_without_ends(text))
+    for _ in range(_ROUNDS):
+        before = text
+        text = _ESCAPE.sub(_meant, before)
+        if text == before:
+            break
+    return text.replace(" ", "+")
+
+
+def _meant(escape: re.Match[str]) -> str:
+    """Return what an escape stands for: nothing for a backslash alone, and for an end of a line."""
+    kind, digits = escape.lastgroup, escape[escape.lastgroup or 0]
+    if kind is None:
+        return ""
+    if kind == "named":
+        return _NAMED[digits.lower()]
+    if kind in ("percent", "byte"):
+        return _without_ends(chr(int(digits, 16)))
+    if kind == "low":
+        pair = bytes.fromhex(escape["high"] + digits)
+        return _bytes(pair.decode("utf-16-be"))
+    code = int(digits, 10 if kind == "decimal" else 16)
+    return _bytes(_without_ends(chr(code))) if code <= sys.maxunicode else ""
+
+
+def _bytes(text: str) -> str:
+    return text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+def _nothing(_found: re.Match[str]) -> str:
+    return ""
 
 
 class Redactor:
@@ -75,26 +242,29 @@ class Redactor:
             values: by name; as pairs, there may be several of one name.
         """
         found: dict[str, _Form] = {}
+        undone: dict[str, _Form] = {}
         for name, value in values.items() if isinstance(values, Mapping) else values:
-            for text, is_base64 in chain(_forms(value), _forms(value.strip())):
-                flat = _without_ends(text)
-                if len(flat) >= MIN_LENGTH:
-                    found.setdefault(flat, _Form(flat, name, is_base64))
-        self._forms = tuple(found.values())
+            for whole in dict.fromkeys((value, value.strip())):
+                for text, is_base64 in _forms(whole):
+                    _note(found, _Form(_without_ends(text), name, is_base64))
+                    if is_base64:
+                        _note(undone, _Form(text, name, is_base64))
+                for text in dict.fromkeys(_spelled(whole)):
+                    _note(undone, _Form(_undone_form(text), name, is_base64=False))
+        self._forms = _Forms.of(found.values())
+        self._undone_forms = _Forms.of(undone.values())
         self.longest = max(map(len, found), default=0)
         """How many characters the longest form has."""
 
     def found_in(self, text: str) -> str | None:
         """Return the name of a secret whose value stands in a text; None if none does."""
-        flat = _without_ends(text)
-        return next((form.secret for form in self._forms if form.text in flat), None)
+        each = self._each(text)
+        return next((form.secret for form, reading in each if form.text in reading.text), None)
 
     def text(self, text: str) -> str:
         """Return a text with names in place of values; it has as many lines as before."""
-        flat = _Flat(text)
         parts, done = [], 0
-        for begin, end, secret in self._spans(flat.text):
-            start, stop = flat.place(begin), flat.place(end - 1) + 1
+        for start, stop, secret in self._spans(text):
             lines = text.count("\n", start, stop) + 1
             parts += [text[done:start], "\n".join([f"[secret {secret}]"] * lines)]
             done = stop
@@ -104,11 +274,8 @@ class Redactor:
         """Return a text that is cut to a length, and to less where it would end amid a value."""
         if len(text) <= limit:
             return text
-        flat = _Flat(text[:limit])
-        begin = self._beginning(flat.text)
-        if len(flat.text) - begin < _SHORTEST_BEGINNING:
-            return text[:limit]
-        return text[: flat.place(begin)]
+        begin = self._beginning(text[:limit])
+        return text[: limit if limit - begin < _SHORTEST_BEGINNING else begin]
 
     def entries(self, entries: Sequence[LogEntry], *, is_end: bool) -> list[LogEntry]:
         """Return the lines of a log, as far as it is known that no value is in them.
@@ -126,15 +293,24 @@ class Redactor:
             text = "\n".join(lines)
             clean |= zip(numbers, self.text(text).split("\n"), strict=True)
             if not is_end:
-                flat = _Flat(text)
-                begin = self._beginning(flat.text)
-                if begin < len(flat.text):
-                    ready = min(ready, numbers[text.count("\n", 0, flat.place(begin))])
+                begin = self._beginning(text)
+                if begin < len(text):
+                    ready = min(ready, numbers[text.count("\n", 0, begin)])
         return [(at, stream, clean[n]) for n, (at, stream, _) in enumerate(entries[:ready])]
 
-    def _spans(self, flat: str) -> list[tuple[int, int, str]]:
+    def _each(self, text: str) -> Iterator[tuple[_Form, _Reading]]:
+        """Yield what is looked for in which reading of a text."""
+        flat, *undone = _readings(text)
+        yield from ((form, flat) for form in self._forms.all)
+        yield from ((form, reading) for reading in undone for form in self._undone_forms.all)
+
+    def _spans(self, text: str) -> list[tuple[int, int, str]]:
         """Return where values stand, in order, and those that overlap as one."""
-        found = sorted(span for form in self._forms for span in _occurrences(form, flat))
+        found = sorted(
+            (reading.start(begin), reading.stop(end - 1), secret)
+            for form, reading in self._each(text)
+            for begin, end, secret in _occurrences(form, reading)
+        )
         spans: list[tuple[int, int, str]] = []
         for begin, end, secret in found:
             if spans and begin < spans[-1][1]:
@@ -144,17 +320,23 @@ class Redactor:
                 spans.append((begin, end, secret))
         return spans
 
-    def _beginning(self, flat: str) -> int:
+    def _beginning(self, text: str) -> int:
         """Return where the end of a text may be the beginning of a value; else its length."""
-        return min((_beginning(form.text, flat) for form in self._forms), default=len(flat))
+        flat, *undone = _readings(text)
+        begins = [self._forms.begin(flat)]
+        begins += [self._undone_forms.begin(reading) for reading in undone]
+        return min((begin for begin in begins if begin is not None), default=len(text))
 
 
-def _occurrences(form: _Form, flat: str) -> Iterator[tuple[int, int, str]]:
-    begin = flat.find(form.text)
+def _occurrences(form: _Form, reading: _Reading) -> Iterator[tuple[int, int, str]]:
+    begin = reading.text.find(form.text)
     while begin >= 0:
         end = begin + len(form.text)
-        yield _widened(flat, begin, end, form) if form.is_base64 else (begin, end, form.secret)
-        begin = flat.find(form.text, begin + 1)
+        if form.is_base64:
+            yield _widened(reading.letters, begin, end, form)
+        else:
+            yield begin, end, form.secret
+        begin = reading.text.find(form.text, begin + 1)
 
 
 def _widened(flat: str, begin: int, end: int, form: _Form) -> tuple[int, int, str]:
@@ -168,15 +350,15 @@ def _widened(flat: str, begin: int, end: int, form: _Form) -> tuple[int, int, st
     return begin, end, form.secret
 
 
-def _beginning(form: str, flat: str) -> int:
-    first = form[:1]
-    begin = flat.find(first, max(0, len(flat) - len(form) + 1))
-    while begin >= 0:
-        probe = flat[begin : begin + _SHORTEST_BEGINNING]
-        if form.startswith(probe) and form.startswith(flat[begin:]):
-            return begin
-        begin = flat.find(first, begin + 1)
-    return len(flat)
+def _uncut(text: str) -> str:
+    """Return a text without an escape that may have been cut at its end."""
+    cut = _CUT_ESCAPE.search(text, max(0, len(text) - _LONGEST_ESCAPE))
+    return text[: cut.start()] if cut else text
+
+
+def _note(forms: dict[str, _Form], form: _Form) -> None:
+    if len(form.text) >= MIN_LENGTH:
+        forms.setdefault(form.text, form)
 
 
 def _without_ends(text: str) -> str:
@@ -186,9 +368,21 @@ def _without_ends(text: str) -> str:
 def _forms(value: str) -> Iterator[tuple[str, bool]]:
     """Yield the ways to write a value, and whether each is Base64."""
     lines = (line.strip() for line in value.splitlines())
-    for text in (value, *lines, *_escaped(value), *_in_urls(value)):
+    escaped = dict.fromkeys((*_spelled(value), *_in_html(value)))
+    for text in (*escaped, *lines, *_in_urls(value, _SAFE_IN_URLS)):
         yield text, False
-    data = value.encode()
+    for once, is_base64 in _of_bytes(value):
+        yield once, is_base64
+        if len(value) <= _LONGEST_NESTED:
+            yield from _of_bytes(once)
+    if len(value) <= _LONGEST_NESTED:
+        for text in dict.fromkeys((*escaped, *_in_urls(value, ("",)))):
+            yield from _of_bytes(text)
+
+
+def _of_bytes(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the ways to write bytes in letters, and whether each is Base64."""
+    data = text.encode()
     yield data.hex(), False
     yield data.hex().upper(), False
     for before, first_sure in enumerate(_FIRST_SURE):
@@ -198,21 +392,28 @@ def _forms(value: str) -> Iterator[tuple[str, bool]]:
         yield sure.replace("+", "-").replace("/", "_"), True
 
 
-def _escaped(value: str) -> Iterator[str]:
+def _spelled(value: str) -> Iterator[str]:
+    """Yield a value as it is, and how it is quoted: escapes may stand for characters."""
+    yield value
     for is_ascii in (False, True):
         once = json.dumps(value, ensure_ascii=is_ascii)[1:-1]
         yield once
         yield once.replace("/", "\\/")
         yield json.dumps(once, ensure_ascii=is_ascii)[1:-1]
-    yield repr(value)[1:-1]
-    yield ascii(value)[1:-1]
-    yield repr(value.encode())[2:-1]
-    yield html.escape(value, quote=True)
+    for quoted in (repr(value)[1:-1], ascii(value)[1:-1], repr(value.encode())[2:-1]):
+        yield quoted
+        yield re.sub(r"(?<!\\)'", r"\'", quoted)
+
+
+def _in_html(value: str) -> Iterator[str]:
     yield html.escape(value, quote=False)
+    escaped = html.escape(value, quote=True)
+    yield escaped
+    yield escaped.replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
 
 
-def _in_urls(value: str) -> Iterator[str]:
-    for safe in _SAFE_IN_URLS:
+def _in_urls(value: str, safe_ones: Sequence[str]) -> Iterator[str]:
+    for safe in safe_ones:
         for encode in (quote, quote_plus):
             encoded = encode(value, safe=safe)
             yield encoded

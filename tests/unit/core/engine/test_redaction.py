@@ -53,6 +53,32 @@ FORMS: dict[str, Callable[[str], str]] = {
         traceback.format_exception_only(ValueError(f"no such user: {value!r}"))
     ),
 }
+ENCODERS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "JSON": lambda text: json.dumps({"pw": text}),
+    "JSON in Unicode": lambda text: json.dumps({"pw": text}, ensure_ascii=False),
+    "repr": lambda text: repr(f"no user with {text}"),
+    "repr amid quotes": lambda text: repr(f'no "user" with {text}'),
+    "repr amid other quotes": lambda text: repr(f'it\'s "user" {text}'),
+    "ascii": lambda text: ascii([text]),
+    "bytes": lambda text: repr(f'{{"user": "etl", "it\'s": "{text}"}}'.encode()),
+    "HTML": html.escape,
+    "decimal HTML": lambda text: (
+        html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+    ),
+    "a path": quote,
+    "a part of a path": lambda text: quote(text, safe=""),
+    "a query": lambda text: urlencode({"pw": text, "a": "b"}),
+    "a query in lower case": lambda text: re.sub(
+        "%..", lambda match: match[0].lower(), quote_plus(text)
+    ),
+    "hexadecimal": lambda text: text.encode().hex(),
+    "Base64": lambda text: base64.b64encode(f"u:{text}".encode()).decode(),
+    "Base64 for URLs": lambda text: base64.urlsafe_b64encode(f" {text} ".encode()).decode(),
+}
+TRICKY = st.text(
+    st.sampled_from("'\"\\ /%&+#;<>=nux2a7é\u2003🙂\t\n"), min_size=12, max_size=24
+).filter(lambda value: len("".join(value.split())) >= 8)
 NARROW = [name for name in FORMS if name not in ("repr", "ascii", "a traceback")]
 
 
@@ -88,6 +114,56 @@ def test_the_forms_of_any_value_are_found(value: str, form: str):
 
     assert redactor_of(value).found_in(clean) is None
     assert "[secret crm]" in clean
+
+
+@given(TRICKY, st.sampled_from(list(ENCODERS)), st.sampled_from(list(ENCODERS)))
+def test_a_form_within_a_form_is_found(value: str, inner: str, outer: str):
+    written = ENCODERS[inner](value)
+    text = ENCODERS[outer](written)
+
+    clean = redactor_of(value).text(f"before {text} behind")
+
+    assert value.strip() not in clean
+    assert "[secret crm]" in clean
+    assert (clean[:7], clean[-7:]) == ("before ", " behind")
+
+
+@pytest.mark.parametrize(
+    "value", ["pass'word-1234", 'pass"word-1234', "pass\\word-1234", "pässwörd-🙂"]
+)
+@pytest.mark.parametrize("inner", ENCODERS)
+def test_nothing_is_left_of_a_form_within_a_form(value: str, inner: str):
+    redactor = redactor_of(value)
+    for outer, encode in ENCODERS.items():
+        clean = redactor.text(encode(ENCODERS[inner](value)))
+
+        assert "[secret crm]" in clean, outer
+        assert "word-1234" not in clean, outer
+        assert redactor.found_in(clean) is None, outer
+
+
+@pytest.mark.parametrize("piece", ["\\", "%25", "&amp;", "\\u", "%", "&", "\\ud83d", "amp;"])
+def test_escapes_without_end_take_no_time(piece: str):
+    redactor = redactor_of(VALUE)
+    text = piece * 30_000
+
+    assert redactor.text(f"&{text}!") == f"&{text}!"
+    assert told(redactor.entries(entries(f"{text}!"), is_end=True)) == [f"{text}!"]
+    assert redactor.cut(f"{text}! and more", len(text) + 1) == f"{text}!"
+
+
+@given(TRICKY, st.sampled_from(list(ENCODERS)), st.data())
+def test_a_form_in_pieces_is_held_back_and_found(value: str, form: str, data: st.DataObject):
+    text = ENCODERS[form](value).replace("\n", "")
+    cut = data.draw(st.integers(0, len(text)))
+    redactor = redactor_of(value)
+
+    ready = redactor.entries(entries(text[:cut]), is_end=False)
+    clean = redactor.entries(entries(text[:cut], text[cut:], "behind"), is_end=True)
+
+    assert redactor.found_in("".join(told(clean))) is None
+    assert told(ready) == told(clean)[: len(ready)]
+    assert "[secret crm]" in "".join(told(clean))
 
 
 @given(VALUES, st.binary(max_size=5), st.binary(max_size=5))
