@@ -1,12 +1,13 @@
 """What the commands of schedules, subscriptions and triggers share: each is switched on alike."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import click
 
 from cloacina_core.cli.console import Console
 from cloacina_core.cli.scheduling import with_options
+from cloacina_core.errors import InputError
 from cloacina_core.foundation.json_value import JsonValue
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,6 +71,17 @@ def tell_deleted(console: Console, noun: str, name: str) -> None:
     """Tell what was forgotten."""
     console.emit({"name": name})
     console.say(f"{noun} {name!r} is deleted")
+
+
+def require_changes(options: Mapping[str, object]) -> None:
+    """Refuse to change something when no option says what of it.
+
+    Raises:
+        InputError: none does.
+    """
+    if all(value in (None, ()) for value in options.values()):
+        command = click.get_current_context().command_path
+        raise InputError("no option says what to change", hint=f"see: {command} --help")
 
 
 def tell_changed(

@@ -6,6 +6,7 @@ import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.event_subscriptions import COMMANDS
+from cloacina_core.cli.params import STANDARD_INPUT, read_json
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode_strict
 
@@ -38,21 +39,33 @@ def _sent(console: Console) -> "SentEvents":
 
 @event.command("send")
 @click.argument("name")
-@click.option("--data", metavar="JSON", help="What the event carries; null without.")
+@click.option(
+    "--data",
+    metavar="JSON",
+    help="What the event carries; null without. @FILE is in a file, - on standard input: what is"
+    " an argument, others on this machine may see.",
+)
 @click.option("--key", help="Sending again with the same name and key changes nothing.")
 @command_options
 @pass_console
 def send_event(console: Console, *, name: str, data: str | None, key: str | None) -> None:
     """Tell that NAME happened. It is durable when this ends."""
+    value = None if data is None else _value(data)
+    sent, is_new = _sent(console).send(name, value, key=key)
+    console.emit({**sent.to_json(), "new": is_new}, sent.id)
+    console.say(f"event {name} {'is sent' if is_new else 'was sent before'}")
+
+
+def _value(data: str) -> JsonValue:
+    """Return what `--data` stands for: JSON, or where it is."""
+    if data == STANDARD_INPUT or data.startswith("@"):
+        return read_json(data.removeprefix("@"), "data")
     try:
-        value: JsonValue = None if data is None else decode_strict(data.encode())
+        return decode_strict(data.encode())
     except (NotJsonError, UnicodeError) as error:
         raise InputError(
             f"--data isn't JSON: {error}", hint="""as in --data '{"order": 17}'"""
         ) from error
-    sent, is_new = _sent(console).send(name, value, key=key)
-    console.emit({**sent.to_json(), "new": is_new}, sent.id)
-    console.say(f"event {name} {'is sent' if is_new else 'was sent before'}")
 
 
 @event.command("list")

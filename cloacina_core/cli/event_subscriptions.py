@@ -8,12 +8,13 @@ from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.enabling import (
     enabling,
     facts_of,
+    require_changes,
     tell_changed,
     tell_deleted,
     tell_disabled,
     tell_enabled,
 )
-from cloacina_core.cli.scheduling import with_options
+from cloacina_core.cli.scheduling import with_options, without_defaults
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.sending.conditions import Condition, value_of
@@ -123,6 +124,7 @@ def disable_subscriptions(console: Console, *, reference: str, name: str | None)
     tell_disabled(console, _NOUN, _subscriptions(console).disable(reference, name))
 
 
+@without_defaults
 @click.command("update")
 @click.argument("name")
 @click.option("--reference", help="What to run.")
@@ -132,6 +134,7 @@ def disable_subscriptions(console: Console, *, reference: str, name: str | None)
 @pass_console
 def update_subscription(console: Console, *, name: str, **options: Any) -> None:
     """Change a subscription, for events that are sent from now on."""
+    require_changes(options)
     state = _subscriptions(console).update(name, **_given(options))
     tell_changed(console, _NOUN, state, "changed", facts_of)
 

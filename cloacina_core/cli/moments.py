@@ -1,6 +1,7 @@
 """Moments and lengths of time as people write them on a command line."""
 
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import click
@@ -54,5 +55,31 @@ class _Length(click.ParamType[timedelta]):
         return length
 
 
+class OrNone(click.ParamType[Any]):
+    """What another type reads, or `none`: there is to be nothing any more."""
+
+    def __init__(self, usual: click.ParamType[Any], *also: str) -> None:
+        """Prepare.
+
+        Args:
+            usual: reads what isn't `none`.
+            *also: texts that mean the same as `none`.
+        """
+        self._usual = usual
+        self._nothing = ("none", *also)
+        self.name = f"{usual.name.upper()}|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return what the usual type makes of a text, or `NOTHING`."""
+        return NOTHING if value in self._nothing else self._usual.convert(value, param, ctx)
+
+
+class Nothing(Enum):
+    """What `none` stands for: an option that isn't given is None."""
+
+    NOTHING = "none"
+
+
+NOTHING = Nothing.NOTHING
 MOMENT = _Moment()
 LENGTH = _Length()

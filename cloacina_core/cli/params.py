@@ -35,13 +35,22 @@ def read_object(file: str, what: str) -> dict[str, JsonValue]:
     Raises:
         InputError: it can't be read or isn't a JSON object.
     """
+    value = read_json(file, what)
+    if not isinstance(value, dict):
+        raise InputError(f"{what} file {file!r} must hold a JSON object")
+    return value
+
+
+def read_json(file: str, what: str) -> JsonValue:
+    """Return the JSON value in a file, or on standard input for `-`.
+
+    Raises:
+        InputError: it can't be read or isn't JSON.
+    """
     try:
         is_input = file == STANDARD_INPUT
-        value = decode_strict(sys.stdin.buffer.read() if is_input else Path(file).read_bytes())
+        return decode_strict(sys.stdin.buffer.read() if is_input else Path(file).read_bytes())
     except OSError as error:
         raise InputError(f"{what} file {file!r} can't be read: {error.strerror}") from error
     except NotJsonError as error:
         raise InputError(f"{what} file {file!r} isn't JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{what} file {file!r} must hold a JSON object")
-    return value

@@ -9,16 +9,23 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.enabling import (
     enabling,
+    require_changes,
     tell_changed,
     tell_deleted,
     tell_disabled,
     tell_enabled,
 )
-from cloacina_core.cli.moments import LENGTH, WallMoment
+from cloacina_core.cli.moments import LENGTH, NOTHING, OrNone, WallMoment
 from cloacina_core.cli.schedule_firings import backfill, history, next_firings
 from cloacina_core.cli.schedule_windows import window
-from cloacina_core.cli.scheduling import TIMING, schedules_of, with_options, words_of
-from cloacina_core.errors import InputError
+from cloacina_core.cli.scheduling import (
+    TIMING,
+    schedules_of,
+    with_options,
+    without_defaults,
+    words_of,
+)
+from cloacina_core.errors import InputError, NotFoundError
 from cloacina_core.foundation.period import Period
 from cloacina_core.model.release import Reference, normalized_package
 from cloacina_core.model.schedule.schedule import CatchUp, InWindow, Overlap
@@ -59,16 +66,31 @@ _POLICIES = (
         type=words_of(Overlap),
         help="What becomes of a firing while an earlier run is live.  [default: allow]",
     ),
-    click.option("--jitter", type=LENGTH, help="Start up to so much later, by the name."),
-    click.option("--start", "starts_at", type=WallMoment(), help="Nothing is due before."),
-    click.option("--end", "ends_at", type=WallMoment(), help="Nothing is due from then on."),
-    click.option("--max-runs", type=int, help="How many runs to start at all."),
+    click.option(
+        "--jitter",
+        type=OrNone(LENGTH, "0"),
+        help="Start up to so much later, by the name, or none.",
+    ),
+    click.option(
+        "--start",
+        "starts_at",
+        type=OrNone(WallMoment()),
+        help="Nothing is due before this moment, in the time zone unless it names an offset; none"
+        " takes it back.",
+    ),
+    click.option(
+        "--end", "ends_at", type=OrNone(WallMoment()), help="Nothing is due from then on, or none."
+    ),
+    click.option(
+        "--max-runs", type=OrNone(click.INT), help="How many runs to start at all, or none: any."
+    ),
     click.option("--priority", type=int, help="Of the runs.  [default: 0]"),
     click.option(
         "--not-during",
         multiple=True,
         metavar="WINDOW",
-        help="Start nothing in this maintenance window: '0 22 * * SAT for 6h'; may be repeated.",
+        help="Start nothing in this maintenance window: '0 22 * * SAT for 6h'; may be repeated."
+        " none: in any.",
     ),
     click.option(
         "--in-window",
@@ -110,8 +132,12 @@ def _given(options: dict[str, Any], params: Callable[[], Any]) -> dict[str, Any]
     }
     zone = find_zone(given.get("timezone", "UTC"))
     for key in ("starts_at", "ends_at"):
-        if key in given and given[key].tzinfo is None:
+        if isinstance(given.get(key), datetime) and given[key].tzinfo is None:
             given[key] = given[key].replace(tzinfo=zone)
+    if given.get("not_during") == ("none",):
+        given["not_during"] = ()
+    for key in [key for key, value in given.items() if value is NOTHING]:
+        given[key] = timedelta(0) if key == "jitter" else None
     if options["params"] or options["file"]:
         given["params"] = params()
     return given
@@ -197,6 +223,7 @@ def show_schedule(console: Console, *, name: str) -> None:
     console.emit(state.to_json(), _text(state))
 
 
+@without_defaults
 @schedule.command("update")
 @click.argument("name")
 @click.option("--reference", help="What to run.")
@@ -207,21 +234,15 @@ def show_schedule(console: Console, *, name: str) -> None:
 @pass_console
 def update_schedule(console: Console, *, name: str, **options: Any) -> None:
     """Change a schedule. It goes on from now: what isn't decided yet isn't made up for."""
+    require_changes(options)
     found = schedules_of(console)
     now = found.get(name).schedule
     reference = options["reference"] or now.reference
-    options["timezone"] = options["timezone"] or now.timezone
-    given = _given(options, lambda: _typed(console, reference, options))
-    changes = {key: _plain(value) for key, value in given.items()}
+    zone = options["timezone"] or now.timezone
+    changes = _given({**options, "timezone": zone}, lambda: _typed(console, reference, options))
+    if not options["timezone"]:
+        del changes["timezone"]
     tell_changed(console, "schedule", found.update(name, **changes), "changed", _text)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, timedelta):
-        return int(value.total_seconds())
-    if isinstance(value, tuple):
-        return [text for text in value if text]  # one that is empty: there are none any more
-    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _choice(function: F) -> F:
@@ -273,9 +294,16 @@ def _each(
     else:
         wanted = None if package is None else normalized_package(package)
         chosen = [state for state in found.all() if wanted in (None, _package_of(state))]
+        if not chosen and package is not None:
+            raise NotFoundError(
+                f"no schedule fits: none is of package {package[:100]!r}",
+                hint="see: cloacina schedule list",
+            )
     if not dry_run:
         chosen = [_told(console, act, state.schedule.name) for state in chosen]
     console.emit([state.to_json() for state in chosen])
+    if not chosen:
+        console.say("there are no schedules")
     for state in chosen:
         console.say(f"schedule {state.schedule.name!r} {'would be' if dry_run else 'is'} {told}")
 

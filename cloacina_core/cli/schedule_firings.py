@@ -30,14 +30,18 @@ _TOLD = {
 @click.command("history")
 @click.argument("name")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option("--before", type=WallMoment(), help="Only firings before this moment; UTC.")
+@click.option("--before", type=WallMoment(), help="Only firings before this moment.")
 @command_options
 @pass_console
 def history(console: Console, *, name: str, limit: int, before: datetime | None) -> None:
-    """Show what became of firings, newest first: runs that were started, and why others weren't."""
+    """Show what became of firings, newest first: runs that were started, and why others weren't.
+
+    Moments are in the schedule's time zone, unless they name an offset.
+    """
+    found = schedules_of(console)
     if before is not None and before.tzinfo is None:
-        before = before.replace(tzinfo=find_zone("UTC"))
-    records = schedules_of(console).history(name, before=before, limit=limit)
+        before = before.replace(tzinfo=find_zone(found.get(name).schedule.timezone))
+    records = found.history(name, before=before, limit=limit)
     rows = [
         (f"{one.at:%Y-%m-%d %H:%M:%S}Z", one.state.value, one.run_id or "", one.reason or "")
         for one in records

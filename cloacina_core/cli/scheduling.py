@@ -1,5 +1,6 @@
 """What the commands of `cloacina schedule` share."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from cloacina_core.runtime.schedules import Schedules
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_DEFAULT = re.compile(r"\s*\[default: [^]]*\]$")
 
 
 def schedules_of(console: Console) -> "Schedules":
@@ -43,6 +46,14 @@ TIMING = (
     ),
 )
 """The options that say when something is due, behind the expression."""
+
+
+def without_defaults(command: click.Command) -> click.Command:
+    """Have the help of a command that changes something tell no defaults: it sets none."""
+    for option in command.params:
+        if isinstance(option, click.Option) and option.help:
+            option.help = _DEFAULT.sub("", option.help)
+    return command
 
 
 def with_options(options: Iterable[Callable[[F], F]]) -> Callable[[F], F]:

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from support.registry import StoreView, flows_returning, open_home, signed_wheel
 
 from cloacina_core.cli.doctor import doctor
+from cloacina_core.cli.event import event
 from cloacina_core.cli.schedule import schedule
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_registry.registry import Registry
@@ -40,8 +41,8 @@ def run(view: StoreView, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("CLOACINA_DATABASE_URL", view.settings.database_url)
     monkeypatch.setenv("CLOACINA_BLOB_STORE", "file")
 
-    def run(*words: str, command: Any = schedule) -> Result:
-        return CliRunner().invoke(command, words, catch_exceptions=False)
+    def run(*words: str, command: Any = schedule, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(command, words, input=stdin, catch_exceptions=False)
 
     return run
 
@@ -86,10 +87,59 @@ def test_windows_of_a_schedule_are_given_and_taken_away(run: Run) -> None:
         "--in-window", "put-off",
     )  # fmt: skip
 
-    taken = run("update", "job", "--not-during", "", "--json")
+    taken = run("update", "job", "--not-during", "none", "--json")
 
     assert f"{window}: put-off" in added.stdout
     assert json.loads(taken.stdout)["not_during"] == []
+
+
+def test_each_limit_can_be_taken_back(run: Run) -> None:
+    added = run(
+        "add", "job", "acme-etl", "--cron", "@daily", "--timezone", "Europe/Berlin",
+        "--jitter", "2m", "--start", "2026-01-02", "--end", "2099-01-01",
+        "--max-runs", "9", "--json",
+    )  # fmt: skip
+
+    taken = run(
+        "update", "job", "--jitter", "none", "--start", "none", "--end", "none",
+        "--max-runs", "none", "--json",
+    )  # fmt: skip
+
+    fields = ("jitter", "starts_at", "ends_at", "max_runs", "timezone")
+    before, after = (json.loads(one.stdout) for one in (added, taken))
+    assert before["starts_at"] == "2026-01-01T23:00:00.000000Z"
+    assert [after[field] for field in fields] == [0, None, None, None, "Europe/Berlin"]
+    assert json.loads(run("update", "job", "--jitter", "0", "--json").stdout)["jitter"] == 0
+
+
+@pytest.mark.usefixtures("three")
+def test_an_update_says_what_is_to_change(run: Run) -> None:
+    result = run("update", "one")
+
+    assert result.exit_code == 2
+    assert "no option says what to change" in result.stderr
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_a_package_that_has_no_schedule_is_not_found(run: Run, verb: str) -> None:
+    result = run(verb, "--package", "acme-elt")
+
+    assert result.exit_code == 3
+    assert "no schedule fits" in result.stderr
+
+
+@pytest.mark.parametrize(("data", "stdin"), [("-", '{"order": 17}'), ("@order.json", None)])
+def test_what_an_event_carries_is_no_argument(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, stdin: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("order.json").write_text('{"order": 17}')
+
+    sent = run("send", "orders.paid", "--data", data, "--json", command=event, stdin=stdin)
+
+    assert json.loads(sent.stdout)["data"] == {"order": 17}
+    assert run("send", "orders.paid", "--data", "@no.json", command=event).exit_code == 2
 
 
 @pytest.mark.usefixtures("three")
