@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from cloacina_core.cli.console import Console
+from cloacina_core.cli.facts import aligned, fact_lines
 from cloacina_core.cli.scheduling import with_options
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.json_value import JsonValue
@@ -106,5 +107,4 @@ def tell_changed(
 
 def facts_of(state: State) -> str:
     """Return all that is known of something, a line each."""
-    facts = state.to_json()
-    return "\n".join(f"{key}: {value}" for key, value in facts.items() if value is not None)
+    return aligned(fact_lines(state.to_json()))

@@ -6,6 +6,7 @@ import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.event_subscriptions import COMMANDS
+from cloacina_core.cli.facts import aligned, fact_lines
 from cloacina_core.cli.params import STANDARD_INPUT, read_json
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode_strict
@@ -92,5 +93,4 @@ def list_events(console: Console, *, name: str | None, before: str | None, limit
 def show_event(console: Console, *, event_id: str) -> None:
     """Show a sent event, and what it carries."""
     found = _sent(console).get(event_id)
-    lines = [f"{key}: {value}" for key, value in found.to_json().items() if value is not None]
-    console.emit(found.to_json(), "\n".join(lines))
+    console.emit(found.to_json(), aligned(fact_lines(found.to_json())))

@@ -1,7 +1,8 @@
 """`cloacina schedule`: what is started when."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -16,6 +17,7 @@ from cloacina_core.cli.enabling import (
     tell_enabled,
 )
 from cloacina_core.cli.moments import LENGTH, NOTHING, OrNone, WallMoment
+from cloacina_core.cli.schedule_facts import lag_of, next_of, text_of
 from cloacina_core.cli.schedule_firings import backfill, history, next_firings
 from cloacina_core.cli.schedule_windows import window
 from cloacina_core.cli.scheduling import (
@@ -26,7 +28,6 @@ from cloacina_core.cli.scheduling import (
     words_of,
 )
 from cloacina_core.errors import InputError, NotFoundError
-from cloacina_core.foundation.period import Period
 from cloacina_core.model.release import Reference, normalized_package
 from cloacina_core.model.schedule.schedule import CatchUp, InWindow, Overlap
 from cloacina_core.model.schedule.state import ScheduleState
@@ -119,8 +120,13 @@ def add_schedule(
     found = schedules_of(console)
     given = _given(options, lambda: _typed(console, reference, options))
     state, is_new = found.add(name, reference, paused=paused, **given)
-    console.emit({**state.to_json(), "new": is_new}, _text(state))
+    console.emit({**state.to_json(), "new": is_new}, text_of(state, console.clock.now()))
     console.say(f"schedule {name!r} is {'added' if is_new else 'there already'}")
+
+
+def _text(console: Console) -> Callable[[ScheduleState], str]:
+    """Return what says all of a schedule to people."""
+    return partial(text_of, now=console.clock.now())
 
 
 def _given(options: dict[str, Any], params: Callable[[], Any]) -> dict[str, Any]:
@@ -164,7 +170,7 @@ def enable_schedules(
     """
     found = schedules_of(console)
     kept = found.enable(reference, name, stored_as=stored_as, paused=paused)
-    tell_enabled(console, "schedule", kept, _text)
+    tell_enabled(console, "schedule", kept, _text(console))
 
 
 @schedule.command("restore")
@@ -174,7 +180,7 @@ def enable_schedules(
 def restore_schedule(console: Console, *, name: str) -> None:
     """Undo all changes of a schedule that a package declared: as it is declared now."""
     state = schedules_of(console).restore(name)
-    tell_changed(console, "schedule", state, "as it is declared", _text)
+    tell_changed(console, "schedule", state, "as it is declared", _text(console))
 
 
 @schedule.command("disable")
@@ -195,16 +201,16 @@ def disable_schedules(console: Console, *, reference: str, name: str | None) -> 
 @pass_console
 def list_schedules(console: Console) -> None:
     """List schedules, and when they are due next."""
-    states = schedules_of(console).all()
+    states, now = schedules_of(console).all(), console.clock.now()
     rows = [
         (
             state.schedule.name,
             state.schedule.reference,
             str(state.schedule.timing.expression),
             state.schedule.timezone,
-            _next(state),
+            next_of(state, now),
             state.started,
-            _lag(state),
+            lag_of(state),
         )
         for state in states
     ]
@@ -220,7 +226,7 @@ def list_schedules(console: Console) -> None:
 def show_schedule(console: Console, *, name: str) -> None:
     """Show a schedule."""
     state = schedules_of(console).get(name)
-    console.emit(state.to_json(), _text(state))
+    console.emit(state.to_json(), text_of(state, console.clock.now()))
 
 
 @without_defaults
@@ -242,7 +248,7 @@ def update_schedule(console: Console, *, name: str, **options: Any) -> None:
     changes = _given({**options, "timezone": zone}, lambda: _typed(console, reference, options))
     if not options["timezone"]:
         del changes["timezone"]
-    tell_changed(console, "schedule", found.update(name, **changes), "changed", _text)
+    tell_changed(console, "schedule", found.update(name, **changes), "changed", _text(console))
 
 
 def _choice(function: F) -> F:
@@ -325,43 +331,3 @@ def delete_schedule(console: Console, *, name: str) -> None:
     """Forget a schedule and its history. Runs that it started go on."""
     schedules_of(console).delete(name)
     tell_deleted(console, "schedule", name)
-
-
-def _next(state: ScheduleState) -> str:
-    if state.is_paused:
-        return f"paused: {state.pause_reason}" if state.pause_reason else "paused"
-    if state.due_since is not None:
-        return f"due since {state.due_since:%Y-%m-%d %H:%M:%S}Z"
-    if state.resting_until is not None:
-        return f"rests until {state.resting_until:%Y-%m-%d %H:%M:%S}Z"
-    return "never again" if state.next_at is None else f"{state.next_at:%Y-%m-%d %H:%M:%S}Z"
-
-
-def _lag(state: ScheduleState) -> str:
-    return "-" if state.lag is None else f"{state.lag.total_seconds():.1f}s"
-
-
-def _text(state: ScheduleState) -> str:
-    known = state.schedule
-    catch_up = f"{known.catch_up.value}, within {Period(known.catch_up_window)}"
-    lines = (
-        ("name", known.name),
-        ("reference", known.reference),
-        ("cron", f"{known.timing.expression} ({known.timezone})"),
-        ("next", _next(state)),
-        ("started", f"{state.started} runs"),
-        ("lag", _lag(state)),
-        ("catch-up", catch_up),
-        ("overlap", known.overlap.value),
-        *(("windows", f"{window}: {known.in_window}") for window in known.not_during),
-    )
-    return "\n".join(f"{label:<10}{value}" for label, value in (*lines, *_following_lines(state)))
-
-
-def _following_lines(state: ScheduleState) -> Iterable[tuple[str, str]]:
-    following = state.following
-    if following is None:
-        return
-    yield "declared", f"{following.name}, by {following.version} of {following.reference}"
-    if following.overridden:
-        yield "changed", f"{', '.join(following.overridden)}: not as declared"

@@ -9,6 +9,7 @@ import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.moments import WallMoment
+from cloacina_core.cli.schedule_facts import outlook
 from cloacina_core.cli.scheduling import TIMING, schedules_of, with_options
 from cloacina_core.errors import InputError
 from cloacina_core.model.schedule.cron import CronExpression
@@ -137,10 +138,10 @@ def next_firings(
         if timezone or gap or fold:
             raise InputError("a schedule has a time zone and policies of its own")
         found = schedules_of(console)
-        known = found.get(name).schedule
-        timing, zone = known.timing, find_zone(known.timezone)
+        state = found.get(name)
+        timing, zone = state.schedule.timing, find_zone(state.schedule.timezone)
     else:
-        zone = find_zone(timezone or "UTC")
+        state, zone = None, find_zone(timezone or "UTC")
         timing = Timing(
             CronExpression.parse(cron or ""),
             zone,
@@ -150,21 +151,25 @@ def next_firings(
     moment = after or console.clock.now()
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
-    kept_from = _NOWHERE
-    if name is None:
+    if state is None:
         firings = list(itertools.islice(timing.firings(moment), count))
+        told, kept_from = None, _NOWHERE
     else:
-        firings = list(found.next(name, count=count, after=moment))
-        kept_from = _kept_from(known, [one.window for one in found.windows()], firings)
+        firings, told = list(found.next(state.name, count=count, after=moment)), outlook(state)
+        firings = firings[: told.runs_left]
+        windows = [one.window for one in found.windows()]
+        kept_from = _kept_from(state.schedule, windows, firings)
+    table = console.table(("local", "utc", ""), [_row(firing, kept_from) for firing in firings])
     console.emit(
         {
             "cron": str(timing.expression),
             "timezone": zone.key,
+            **({} if told is None else told.to_json()),
             "firings": [
                 {**firing.to_json(), "window": kept_from.get(firing.utc)} for firing in firings
             ],
         },
-        console.table(("local", "utc", ""), [_row(firing, kept_from) for firing in firings]),
+        "\n".join((table, *(() if told is None else told.lines()))),
     )
 
 

@@ -14,7 +14,9 @@ from support.registry import StoreView, flows_returning, open_home, signed_wheel
 from cloacina_core.cli.doctor import doctor
 from cloacina_core.cli.event import event
 from cloacina_core.cli.schedule import schedule
+from cloacina_core.cli.schedule_facts import next_of
 from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.store.schedules import ScheduleStore
 from cloacina_registry.registry import Registry
 
 OTHER = {
@@ -118,6 +120,53 @@ def test_an_update_says_what_is_to_change(run: Run) -> None:
 
     assert result.exit_code == 2
     assert "no option says what to change" in result.stderr
+
+
+def test_all_that_is_known_of_a_schedule_is_shown(run: Run) -> None:
+    run(
+        "add", "job", "acme-etl", "--cron", "@daily", "--timezone", "Europe/Berlin",
+        "--gap", "skip", "--jitter", "2m", "--end", "2099-01-01", "--max-runs", "9",
+        "--priority", "3",
+        "--catch-up", "all", "--catch-up-limit", "7",
+    )  # fmt: skip
+
+    shown = run("show", "job").stdout
+
+    told = dict(line.split(maxsplit=1) for line in shown.splitlines())
+    assert told["catch-up"] == "all, 7 at most, within 1d"
+    assert told["jitter"].startswith("up to 2m; it starts ")
+    assert told["end"] == "2099-01-01 00:00:00 +0100"
+    assert told["max-runs"] == "9, 9 left"
+    assert (told["gap"], told["priority"]) == ("skip", "3")
+
+
+def test_next_tells_what_keeps_firings_from_starting(run: Run) -> None:
+    run(
+        "add", "job", "acme-etl", "--cron", "@daily", "--jitter", "2m", "--max-runs", "2",
+        "--paused",
+    )  # fmt: skip
+
+    text = run("next", "job").stdout
+    told = json.loads(run("next", "job", "--json").stdout)
+
+    assert "it is paused" in text
+    assert "at most 2 runs are left" in text
+    assert "its jitter holds each back by " in text
+    assert len(told["firings"]) == told["runs_left"] == 2
+    assert told["paused"]
+    assert 0 <= told["delay_seconds"] < 120
+
+
+def test_a_firing_that_its_jitter_holds_back_is_due_and_held(run: Run, view: StoreView) -> None:
+    run("add", "job", "acme-etl", "--cron", "@daily", "--jitter", "12h")
+    state = ScheduleStore(view.database).get("job")
+    assert state.next_at is not None
+
+    told = next_of(state, state.next_at)
+
+    until = state.next_at + state.schedule.delay
+    since = f"{state.next_at:%Y-%m-%d %H:%M:%S}Z"
+    assert told == f"due since {since}, held until {until:%Y-%m-%d %H:%M:%S}Z"
 
 
 @pytest.mark.usefixtures("three")
