@@ -15,6 +15,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -158,4 +159,6 @@ def _request(act: Act, context: click.Context) -> "Request":
         if name != act.target
         and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     ]
-    return Request(act.verb, act.rule, target, {"options": options} if options else {})
+    # A command returns an exit status: of each thing that it changes, it tells by its console.
+    rule = replace(act.rule, each=None)
+    return Request(act.verb, rule, target, {"options": options} if options else {})

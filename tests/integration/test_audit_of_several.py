@@ -113,6 +113,29 @@ def test_what_is_switched_on_and_off_together_is_told_one_by_one(
     assert {one.deed.who for one in audit.entries()} == {"ann"}
 
 
+@pytest.mark.parametrize(
+    ("noun", "kind"),
+    [("schedule", "schedules"), ("event", "subscriptions"), ("trigger", "triggers")],
+)
+def test_commands_tell_it_one_by_one(view: StoreView, audit: Audit, noun: str, kind: str) -> None:
+    WHEEL.upload_to(Registry.of(view))
+    environment = {
+        "CLOACINA_HOME": str(view.home),
+        "CLOACINA_DATABASE_URL": view.settings.database_url,
+        "CLOACINA_BLOB_STORE": "file",
+    }
+
+    for verb in ("enable", "disable"):
+        done = CliRunner().invoke(main, [noun, verb, REFERENCE], env=environment)
+        assert done.exit_code == 0, done.output
+
+    assert told(audit) == [
+        (f"{kind}.{verb}", target, "done")
+        for verb in ("enable", "disable")
+        for target in (REFERENCE, *NAMES)
+    ]
+
+
 @pytest.mark.parametrize("kind", ["schedules", "subscriptions"])
 def test_all_that_is_declared_is_switched_on_or_nothing(
     view: StoreView, audit: Audit, gate: Gate, kind: str
