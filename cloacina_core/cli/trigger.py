@@ -14,7 +14,7 @@ from cloacina_core.cli.enabling import (
     tell_disabled,
     tell_enabled,
 )
-from cloacina_core.model.polling.enabled import FiredState, PollRecord
+from cloacina_core.model.polling.enabled import FiredState, PollRecord, TriggerState
 
 if TYPE_CHECKING:
     from cloacina_core.runtime.triggers import Triggers
@@ -77,7 +77,7 @@ def list_triggers(console: Console) -> None:
             state.trigger.name,
             state.trigger.reference,
             f"{state.trigger.definition.every.total_seconds():g} s",
-            "paused" if state.next_at is None else f"{state.next_at:%Y-%m-%d %H:%M:%S}Z",
+            _next(state),
             state.failures,
         )
         for state in states
@@ -156,6 +156,12 @@ def history(console: Console, *, name: str, limit: int, before: int | None) -> N
     ]
     table = console.table(("number", "at", "state", "runs", "reason"), rows)
     console.emit([one.to_json() for one in records], table if rows else "it wasn't polled yet")
+
+
+def _next(state: TriggerState) -> str:
+    if state.hangs_since is not None:
+        return f"its poll since {state.hangs_since:%Y-%m-%d %H:%M:%S}Z seems to hang"
+    return "paused" if state.next_at is None else f"{state.next_at:%Y-%m-%d %H:%M:%S}Z"
 
 
 def _runs(record: PollRecord) -> str:

@@ -19,7 +19,7 @@ from cloacina_core.foundation.clock import Clock
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, decode
 from cloacina_core.model.polling.definition import TriggerDefinition
-from cloacina_core.model.polling.enabled import PollState
+from cloacina_core.model.polling.enabled import GIVEN_UP, PollState
 from cloacina_core.model.polling.result import checked
 from cloacina_core.model.spilled import Encoded
 from cloacina_core.model.status import AttemptOutcome
@@ -194,7 +194,7 @@ class PollService(LookingService):
                 self._given_up[key] = one.claim.trigger.name
         for key, one in late.items():
             self._executor.abandon(key)
-            reason = f"timeout: it took longer than {one.claim.trigger.definition.timeout}"
+            reason = f"{GIVEN_UP}it took longer than {one.claim.trigger.definition.timeout}"
             failed = PollOutcome(state=PollState.FAILED, reason=reason, definition=one.definition)
             self._finish(key, one, failed)
 

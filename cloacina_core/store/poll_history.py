@@ -15,7 +15,13 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.json_value import canonical, decode
 from cloacina_core.model.polling.definition import TriggerDefinition
-from cloacina_core.model.polling.enabled import FiredRecord, FiredState, PollRecord, PollState
+from cloacina_core.model.polling.enabled import (
+    GIVEN_UP,
+    FiredRecord,
+    FiredState,
+    PollRecord,
+    PollState,
+)
 from cloacina_core.model.polling.result import Fire
 from cloacina_core.store import schema
 
@@ -134,6 +140,18 @@ def _drop_old(connection: Connection, trigger: str, old: int) -> None:
     of_old = _fired.c.trigger == trigger, _fired.c.poll <= old
     is_over = _fired.c.state != FiredState.DUE.value
     connection.execute(delete(_fired).where(*of_old, is_over))
+
+
+def given_up(connection: Connection) -> dict[str, int]:
+    """Return when the last poll of triggers was given up, of those whose last poll was."""
+    triggers = schema.triggers
+    is_last = _polls.c.trigger == triggers.c.name, _polls.c.number == triggers.c.polls
+    query = select(_polls.c.trigger, _polls.c.last_at).where(
+        *is_last,
+        _polls.c.state == PollState.FAILED.value,
+        _polls.c.reason.startswith(GIVEN_UP, autoescape=True),
+    )
+    return {row.trigger: row.last_at for row in connection.execute(query)}
 
 
 def entries(

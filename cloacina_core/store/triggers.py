@@ -201,8 +201,12 @@ class TriggerStore:
         """Return all triggers, by name."""
         query = select(_triggers).order_by(_triggers.c.name)
         with self._database.read() as connection:
-            due = _due(connection)
-            return [_state(row, due.get(row.name, 0)) for row in connection.execute(query)]
+            due, now = _due(connection), self._database.now_micros(connection)
+            given_up = poll_history.given_up(connection)
+            return [
+                _state(row, due.get(row.name, 0), _hangs_since(row, given_up.get(row.name), now))
+                for row in connection.execute(query)
+            ]
 
     def history(self, name: str, *, before: int | None = None, limit: int = 50) -> list[PollRecord]:
         """Return polls of a trigger, newest first; those that came to the same nothing as one.
@@ -422,7 +426,9 @@ class TriggerStore:
         return row
 
     def _state(self, connection: Connection, name: str) -> TriggerState:
-        return _state(self._get(connection, name), _due(connection).get(name, 0))
+        row, now = self._get(connection, name), self._database.now_micros(connection)
+        since = _hangs_since(row, poll_history.given_up(connection).get(name), now)
+        return _state(row, _due(connection).get(name, 0), since)
 
 
 _OVERLAPPED = PollOutcome(state=PollState.SKIPPED, reason=_OVERLAP)
@@ -453,7 +459,16 @@ def _due(connection: Connection) -> dict[str, int]:
     return {row.trigger: row.due for row in connection.execute(query.group_by(_fired.c.trigger))}
 
 
-def _state(row: Row[Any], due: int) -> TriggerState:
+def _hangs_since(row: Row[Any], given_up: int | None, now: int) -> int | None:
+    """Return since when a poll runs that was given up and keeps others from being made."""
+    is_late = not row.paused and row.next_at <= now and row.claimed_until <= now
+    if given_up is None or not is_late:
+        return None
+    timeout = EnabledTrigger.from_text(row.body).definition.timeout
+    return given_up - timeout // _MICROSECOND
+
+
+def _state(row: Row[Any], due: int, hangs_since: int | None) -> TriggerState:
     return TriggerState(
         trigger=EnabledTrigger.from_text(row.body),
         is_paused=row.paused,
@@ -461,6 +476,7 @@ def _state(row: Row[Any], due: int) -> TriggerState:
         cursor=None if row.cursor is None else decode(row.cursor),
         due=due,
         next_at=None if row.paused else from_micros(row.next_at),
+        hangs_since=None if hangs_since is None else from_micros(hangs_since),
         created_at=from_micros(row.created_at),
         updated_at=from_micros(row.updated_at),
     )

@@ -284,6 +284,10 @@ def test_one_that_hangs_is_given_up_and_harms_no_other(
     assert runtime.attach(run).result(PATIENCE).status is RunStatus.SUCCEEDED
     triggers.poll_now("acme-etl.hangs")  # and yet it isn't, as long as it hangs here
     assert len(triggers.history("acme-etl.hangs")) == 1
+    hangs_since = triggers.get("acme-etl.hangs").hangs_since
+    assert hangs_since is not None
+    assert hangs_since < record.first_at
+    assert triggers.get("acme-etl.files").hangs_since is None
 
 
 def test_of_one_key_one_run_starts(

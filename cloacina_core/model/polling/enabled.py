@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.json_value import JsonValue, canonical, decode
@@ -55,6 +56,9 @@ class TriggerState:
     """How many runs are still to be started."""
     next_at: datetime | None
     """When it is polled next; None: it is paused."""
+    hangs_since: datetime | None
+    """Since when a poll runs that was given up and, it seems, hangs still: an engine whose thread
+    hangs in it polls it again when that has ended. None: nothing looks like it."""
     created_at: datetime
     updated_at: datetime
 
@@ -78,9 +82,14 @@ class TriggerState:
             "cursor": self.cursor,
             "due": self.due,
             "next_at": None if self.next_at is None else iso(self.next_at),
+            "hangs_since": None if self.hangs_since is None else iso(self.hangs_since),
             "created_at": iso(self.created_at),
             "updated_at": iso(self.updated_at),
         }
+
+
+GIVEN_UP: Final = "timeout: "
+"""How the reason of a poll begins that was given up since it took too long."""
 
 
 class PollState(StrEnum):

@@ -98,6 +98,7 @@ def polled(workflow: str = "nightly") -> EnabledStarts:
         cursor=None,
         due=0,
         next_at=None,
+        hangs_since=None,
         created_at=NOW,
         updated_at=NOW,
     )
