@@ -363,6 +363,22 @@ def test_after_the_loss_of_the_key_all_can_be_deleted_and_set_anew(
     assert open_vault().rotate().is_dropped
 
 
+def test_a_lost_key_is_not_made_anew_by_a_rotation(
+    vault: Vault, open_vault: Callable[[], Vault], path: Path
+):
+    vault.set("crm", plain(VALUE), BY)
+    kept = path.read_bytes()
+    path.unlink()
+
+    with pytest.raises(SecretUnavailableError, match="there is no master key"):
+        open_vault().rotate()
+
+    assert not path.exists()
+    path.write_bytes(kept)
+    path.chmod(0o600)
+    assert open_vault().read("crm") == plain(VALUE)
+
+
 def test_an_inventory_of_nothing_whose_key_is_lost_does_not_stop_a_rotation(
     vault: Vault, open_vault: Callable[[], Vault], database: Database, path: Path
 ):

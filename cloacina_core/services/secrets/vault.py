@@ -165,10 +165,12 @@ class Vault:
         Raises:
             SecretKeyRefusedError: the master keys can't be used.
             SecretUnavailableError: some secrets can't be opened; all others are sealed anew, and
-                no key is given up.
+                no key is given up. There is no key at all, and something is sealed with one.
             ConfigurationError: there is no new key, and it can't be made here.
         """
         keys = self._read_keys()
+        if not keys:
+            self._refuse_lost_key()
         if len(keys) < 2:  # noqa: PLR2004 - the one that seals, and those before it
             first = keys[0].raw if keys else None
             self._keys.add(self._chance(KEY_BYTES), before=first)
@@ -257,15 +259,23 @@ class Vault:
         """Return the key that seals, which is made when nothing was ever sealed."""
         keys = self._read_keys()
         if not keys:
-            if kept := self._store.all():
-                raise SecretUnavailableError(
-                    f"there is no master key in {self._keys}, and {len(kept)} secrets are sealed "
-                    f"with key {kept[0].key_id}",
-                    hint="restore the key; or delete these secrets, and set them anew",
-                )
+            self._refuse_lost_key()
             self._keys.add(self._chance(KEY_BYTES), before=None)
             keys = self._read_keys()
         return keys[0]
+
+    def _refuse_lost_key(self) -> None:
+        """Refuse to make a first key when something is sealed with another one.
+
+        Raises:
+            SecretUnavailableError: it is.
+        """
+        if kept := self._store.all():
+            raise SecretUnavailableError(
+                f"there is no master key in {self._keys}, and {len(kept)} secrets are sealed "
+                f"with key {kept[0].key_id}",
+                hint="restore the key; or delete these secrets, and set them anew",
+            )
 
     def _read_keys(self) -> Sequence[MasterKey]:
         """Return the keys as they are now, the one that seals first."""
