@@ -153,10 +153,17 @@ class BackupElsewhereError(InputError):
 
     code = "use-pg-dump"
 
-    def __init__(self, url: object) -> None:
+    def __init__(self, url: object, schema: str | None = None) -> None:
+        """Tell the command.
+
+        Args:
+            url: of the store, without the password.
+            schema: of the tenant whose store it is, who may read nothing else.
+        """
+        only = "" if schema is None else f"--schema={schema} "
         super().__init__(
             "a PostgreSQL store is backed up with PostgreSQL's own tools",
-            hint=f"use: pg_dump --format=custom --file=PATH '{url}'",
+            hint=f"use: pg_dump --format=custom {only}--file=PATH '{url}'",
         )
 
 

@@ -40,7 +40,8 @@ def back_up(
         StoreError: the store can't be read, or the copy isn't sound.
     """
     if not database.is_sqlite:
-        raise BackupElsewhereError(database.url.set(drivername="postgresql", password=None))
+        url = database.url.set(drivername="postgresql", password=None)
+        raise BackupElsewhereError(url, database.schema)
     _refuse_taken(path, force=force)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
