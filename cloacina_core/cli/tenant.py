@@ -1,6 +1,7 @@
 """`cloacina tenant`: teams that share an installation without seeing each other."""
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -281,10 +282,12 @@ def _emit(console: Console, found: Tenant) -> None:
 
 
 def _emit_credentials(console: Console, credentials: TenantCredentials) -> None:
-    lines = [f"{name}={value}" for name, value in credentials.environment.items()]
+    # To be read by a shell, which a space or an `&` would send to another store.
+    lines = [f"{name}={shlex.quote(value)}" for name, value in credentials.environment.items()]
     console.emit(credentials.to_json(), "\n".join(lines))
     if credentials.reaches:
         console.warn(
             "everybody may connect to other databases of this server, tenants too: "
-            f"{', '.join(credentials.reaches)}"
+            f"{', '.join(credentials.reaches)}; take that from everybody in each of them with: "
+            "REVOKE CONNECT ON DATABASE ... FROM PUBLIC"
         )

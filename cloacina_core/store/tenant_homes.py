@@ -66,7 +66,15 @@ class SqliteTenants:
             clock: of this host.
             extra_tables: tables of plugins, which each tenant gets.
             random: makes names.
+
+        Raises:
+            NotAllowedError: it is the home of a tenant, with which all below it would go.
         """
+        if (home / _RECORD).exists():
+            raise NotAllowedError(
+                f"{home} is the home of a tenant",
+                hint="tenants are administered in the home of the installation",
+            )
         self._folder = home / FOLDER
         self._clock = clock
         self._tables = tuple(extra_tables)

@@ -1,6 +1,7 @@
 """`cloacina tenant`: what it prints, and what it ends with."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,32 @@ def test_a_password_is_only_where_it_is_asked_for(tmp_path: Path, postgresql_url
     assert password not in again
     assert "password" not in shown.replace(str(tmp_path), "")
     assert password not in shown
+
+
+def test_what_is_printed_is_what_a_shell_reads(tmp_path: Path) -> None:
+    home = tmp_path / "a home & more"
+    tenant = Commands(home, f"sqlite:///{tmp_path / 'store.db'}")
+    file = tmp_path / "acme.env"
+    file.write_text(tenant("create", "acme").stdout)
+
+    script = f"set -a; . {file}; exec env"
+    told = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+
+    assert f"CLOACINA_HOME={home / 'tenants' / 'acme'}\n" in told
+    assert f"CLOACINA_DATABASE_URL=sqlite:///{home / 'tenants' / 'acme'}/cloacina.db\n" in told
+
+
+def test_a_tenant_is_told_how_to_back_up_what_it_may_read(
+    tmp_path: Path, postgresql_url: str
+) -> None:
+    tenant = Commands(tmp_path / "home", postgresql_url)
+    (url,) = tenant.json("create", "acme")["environment"].values()
+    schema = tenant.json("show", "acme")["place"]
+
+    told = Commands(tmp_path / "acme", url).call("db", "backup", str(tmp_path / "copy"))
+
+    assert told.exit_code == 2
+    assert f" --schema={schema} " in told.stderr
 
 
 def test_what_is_asked_of_tenants_is_told_beside_their_list(

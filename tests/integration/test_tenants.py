@@ -573,6 +573,16 @@ def test_a_tenant_isnt_an_administrator(postgresql_url: str, tmp_path: Path) -> 
         admin_of(tmp_path, team.url)
 
 
+def test_there_are_no_tenants_below_a_tenant(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    with admin_of(tmp_path, url) as admin:
+        team = made(admin, "acme")
+        home = admin.tenant("acme").home
+
+    with pytest.raises(NotAllowedError, match="home of a tenant"):
+        admin_of(home, team.url)
+
+
 def test_an_old_schema_is_the_administrators_to_upgrade(
     postgresql_url: str, tmp_path: Path
 ) -> None:
