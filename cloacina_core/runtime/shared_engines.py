@@ -17,6 +17,7 @@ from pathlib import Path
 from cloacina_core.errors import CloacinaError
 from cloacina_core.model.tenant import Tenant, TenantState
 from cloacina_core.runtime.administration import DatabaseAdmin
+from cloacina_core.runtime.passing_on import run_in_its_place
 from cloacina_core.runtime.slot_sharing import SlotSharing
 from cloacina_core.settings import ENVIRONMENT_PREFIX, NO_PROJECT, Settings
 
@@ -219,6 +220,8 @@ def act_as_tenant(
 ) -> int:
     """Have a command of ours done with a tenant's home and store; return its exit status.
 
+    When this process is asked to end, the command is, and its credentials are taken back.
+
     Args:
         admin: of the tenants.
         name: of the tenant.
@@ -233,7 +236,7 @@ def act_as_tenant(
     try:
         variables = environment_of_tenant(base, admin.made_home(name), url)
         command = [sys.executable, "-P", "-m", "cloacina_core", *words]
-        return subprocess.run(command, env=variables, check=False).returncode  # noqa: S603 - ours
+        return run_in_its_place(command, variables)
     finally:
         admin.take_role_back(lent)
 

@@ -1,5 +1,6 @@
 """Two teams on one server, as their people and the administrator use it: by commands alone."""
 
+import json
 import os
 import re
 import shutil
@@ -237,6 +238,29 @@ def test_an_administrator_does_commands_as_a_tenant(operator: Shell, postgresql_
         assert names(connection, lent) == []
         public = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
         assert names(connection, public) == []
+
+
+def test_what_is_done_as_a_tenant_ends_with_whoever_asked_for_it(
+    operator: Shell, postgresql_url: str, tmp_path: Path
+) -> None:
+    operator.ok("tenant", "create", "acme", "--quiet")
+    ready = tmp_path / "ready"
+
+    outer = operator.start("tenant", "exec", "acme", "engine", "run", "--ready-file", str(ready))
+    until(ready.exists)
+    engine = json.loads(ready.read_text())["pid"]
+    outer.send_signal(signal.SIGTERM)
+    told, _ = outer.communicate(timeout=PATIENCE)
+
+    assert outer.returncode == 0
+    assert told.startswith("ready")
+    assert not is_running(engine)
+    entries = operator.ok("audit", "list", "--tenants", "--json").json
+    outcomes = {one["verb"]: one["outcome"] for one in entries}
+    assert outcomes["tenants.exec"] == "done"
+    with connected(postgresql_url) as connection:
+        lent = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'cloacina_e_')"
+        assert names(connection, lent) == []
 
 
 def test_a_tenant_that_floods_leaves_others_their_share(operator: Shell, tmp_path: Path) -> None:
