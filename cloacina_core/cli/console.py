@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -69,6 +69,8 @@ class Console:
         self.each: EachTold | None = None
         """Tells of each thing that the command changes; None: nobody is told."""
         self._flags = dict(flags or {})
+        self._results: TextIO | None = None
+        """Where results go; None: to standard output as it is."""
 
     @cached_property
     def resolved_settings(self) -> ResolvedSettings:
@@ -142,12 +144,22 @@ class Console:
         """Whether stderr may be coloured; see no-color.org."""
         return self.is_terminal and not os.environ.get("NO_COLOR")
 
+    def keep_output_for_results(self) -> None:
+        """Have nothing but results on stdout, whatever tasks print that run in this process."""
+        from cloacina_core.cli.result_stream import take_output  # noqa: PLC0415 - few run tasks
+
+        if self._results is None:
+            self._results = take_output()
+
     def emit(self, value: JsonValue, text: str | None = None) -> None:
         """Print the result: the value with `--json`, else the text (if any)."""
         if self.as_json:
-            click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+            self._result(json.dumps(value, indent=2, ensure_ascii=False))
         elif text is not None:
-            click.echo(printable(text))
+            self._result(printable(text))
+
+    def _result(self, text: str, *, nl: bool = True) -> None:
+        click.echo(text, file=self._results, nl=nl)
 
     def emit_pages(
         self,
@@ -162,16 +174,16 @@ class Console:
         count = 0
         for page in pages:
             if not self.as_json:
-                click.echo(printable(to_text(page)))
+                self._result(printable(to_text(page)))
                 count += len(page)
                 continue
             for item in page:
                 text = json.dumps(to_json(item), indent=2, ensure_ascii=False)
-                click.echo(",\n" if count else "[\n", nl=False)
-                click.echo(textwrap.indent(text, "  "), nl=False)
+                self._result(",\n" if count else "[\n", nl=False)
+                self._result(textwrap.indent(text, "  "), nl=False)
                 count += 1
         if self.as_json:
-            click.echo("\n]" if count else "[]")
+            self._result("\n]" if count else "[]")
         return count
 
     def say(self, text: str) -> None:

@@ -74,6 +74,7 @@ def run(
     stopping = _stopped_by_signals()
     if until_closed:
         _stop_with_input(stopping)
+    console.keep_output_for_results()
     if tenants:
         if until_idle:
             raise InputError("engines of tenants are never idle for good: leave --until-idle out")

@@ -47,6 +47,7 @@ def run(  # noqa: PLR0913 - one for each option
 
     Ends with 0 when the run succeeded and with 1 when it failed or was cancelled.
     """
+    console.keep_output_for_results()
     with Runtime(
         console.settings,
         console.plugins,

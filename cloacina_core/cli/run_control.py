@@ -52,6 +52,7 @@ def _choice(function: Any) -> Any:
 def _runtime(console: Console) -> "Iterator[Runtime]":
     from cloacina_core.runtime import Runtime  # noqa: PLC0415 - not needed for --help
 
+    console.keep_output_for_results()
     with Runtime(
         console.settings,
         console.plugins,
