@@ -159,8 +159,7 @@ class ThreadStarts:
             self.original(thread)
             return
         sink = speaker.sink if isinstance(speaker, Stray) else speaker
-        run = _Run(thread.run, Stray(sink), self._speaker)
-        thread.run = run  # type: ignore[method-assign]
+        thread.run = _Run(thread, Stray(sink), self._speaker)  # type: ignore[method-assign]
         try:
             self.original(thread)
         except BaseException:
@@ -173,16 +172,18 @@ class _Run:
 
     def __init__(
         self,
-        run: Callable[[], None],
+        thread: threading.Thread,
         stray: Stray,
         speaker: "ContextVar[LogSink | Stray | None]",
     ) -> None:
-        self._run = run
+        self._thread = thread
+        self._run = thread.run
         self._stray = stray
         self._speaker = speaker
 
     def __call__(self) -> None:
         self._speaker.set(self._stray)
+        vars(self._thread).pop("run", None)  # else the two would keep each other, and their code
         try:
             self._run()
         finally:

@@ -2,10 +2,12 @@
 
 import _thread
 import asyncio
+import gc
 import logging
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -258,6 +260,20 @@ def test_threads_start_as_before_when_all_captures_have_stopped(order: tuple[int
             both[index].stop()
 
         assert threading.Thread.start is before
+
+
+def test_a_thread_that_has_run_is_let_go():
+    with process() as here, capturing(here.sink()):
+        thread = threading.Thread(target=say, args=("once",))
+        thread.start()
+        thread.join()
+        left = weakref.ref(thread)
+        gc.disable()
+        try:
+            del thread
+            assert left() is None
+        finally:
+            gc.enable()
 
 
 def test_a_thread_that_was_started_is_not_started_again():
