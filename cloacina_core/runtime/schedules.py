@@ -76,7 +76,8 @@ class Schedules(FollowingRules[Schedule, ScheduleState]):
     def update(self, name: str, **changes: Any) -> ScheduleState:
         """Change fields of a schedule: what `add` takes, but for its name and whether it is paused.
 
-        It goes on from now: what isn't decided on yet isn't made up for.
+        What was due before is still started, or told of in its history with a reason; new moments
+        hold from now on.
 
         Raises:
             UnknownScheduleError: there is none of this name.

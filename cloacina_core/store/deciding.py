@@ -1,13 +1,23 @@
 """Decides on the firings of a schedule that are due, within a transaction that has locked it."""
 
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.ids import RunId
-from cloacina_core.model.schedule.decisions import Decided, Decision, Earlier, decide
+from cloacina_core.model.schedule.decisions import (
+    Decided,
+    Decision,
+    Earlier,
+    decide,
+    decide_at_once,
+    give_up,
+)
 from cloacina_core.model.schedule.schedule import FiringState, Schedule
+from cloacina_core.model.schedule.window import Window
 from cloacina_core.store import schema
 from cloacina_core.store.schedule_rows import next_at
 from cloacina_core.store.windows import common_windows
@@ -26,6 +36,42 @@ def decide_due(connection: Connection, row: Row[Any], now: int) -> None:
         row: of the schedule, locked.
         now: by the database's clock, in microseconds.
     """
+    _decide_by(decide, connection, row, now)
+
+
+def decide_all(connection: Connection, row: Row[Any], now: int) -> None:
+    """Write what becomes of all firings up to now, also of those that were held back or put off.
+
+    Args:
+        connection: in a write transaction.
+        row: of the schedule, locked, before it is changed.
+        now: by the database's clock, in microseconds.
+    """
+    _decide_by(decide_at_once, connection, row, now)
+
+
+def skip_all(connection: Connection, row: Row[Any], now: int, reason: str) -> None:
+    """Write that all firings up to now are skipped that weren't decided on.
+
+    Args:
+        connection: in a write transaction.
+        row: of the schedule, locked, before it is changed.
+        now: by the database's clock, in microseconds.
+        reason: why.
+    """
+
+    def gives_up(schedule: Schedule, earlier: Earlier, now: datetime, _: object) -> Decided:
+        return give_up(schedule, earlier, now, reason)
+
+    _decide_by(gives_up, connection, row, now)
+
+
+def _decide_by(
+    rule: Callable[[Schedule, Earlier, datetime, Sequence[Window]], Decided],
+    connection: Connection,
+    row: Row[Any],
+    now: int,
+) -> None:
     schedule = Schedule.from_text(row.body)
     open_states = _open_states(connection, row.name)
     earlier = Earlier(
@@ -33,8 +79,9 @@ def decide_due(connection: Connection, row: Row[Any], now: int) -> None:
         started=row.started,
         live=FiringState.DUE in open_states or bool(live_runs(connection, row.name)),
         waiting=FiringState.WAITING in open_states,
+        known=_known_behind(connection, row.name, row.decided_until),
     )
-    decided = decide(schedule, earlier, from_micros(now), common_windows(connection))
+    decided = rule(schedule, earlier, from_micros(now), common_windows(connection))
     if decided.decisions:
         rows = [firing_row(row.name, decision, now) for decision in decided.decisions]
         connection.execute(insert(_firings), rows)
@@ -92,6 +139,12 @@ def live_runs(connection: Connection, name: str) -> list[RunId]:
     ids = [run_id for run_id in connection.execute(recent).scalars() if run_id]
     query = select(_runs.c.id).where(_runs.c.id.in_(ids), schema.LIVE)
     return [RunId(run_id) for run_id in connection.execute(query).scalars()]
+
+
+def _known_behind(connection: Connection, name: str, moment: int) -> frozenset[datetime]:
+    """Return the firings behind a moment that have rows: a backfill or another clock made them."""
+    query = select(_firings.c.at).where(_firings.c.schedule == name, _firings.c.at > moment)
+    return frozenset(map(from_micros, connection.execute(query).scalars()))
 
 
 def _open_states(connection: Connection, name: str) -> set[str]:

@@ -30,6 +30,7 @@ from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.deciding import decide_due, live_runs
 from cloacina_core.store.following import differences
+from cloacina_core.store.schedule_changes import PAUSED, changed_rule, halted, resumed
 from cloacina_core.store.schedule_rows import (
     ScheduleExistsError,
     change,
@@ -125,9 +126,11 @@ class ScheduleStore:
         changes: Mapping[str, JsonValue],
         check: Callable[[Schedule], object] = lambda _: None,
     ) -> ScheduleState:
-        """Change a schedule. It goes on from now: what isn't decided on yet isn't made up for.
+        """Change a schedule. What was due before is still started, or told of with a reason.
 
-        Of one that a package declared, these fields are an operator's from now on.
+        If its moments are others, that is decided by the rule of before, and the new one holds from
+        now on; otherwise it goes on from where it was. Of one that a package declared, these fields
+        are an operator's from now on.
 
         Args:
             name: of the schedule.
@@ -145,20 +148,15 @@ class ScheduleStore:
             schedule = before.schedule.changed(**changes)
             check(schedule)
             now = self._database.now_micros(connection)
-            until = max(now, row.decided_until)
-            change(
-                connection,
-                name,
-                now,
-                body=canonical(schedule.to_json()),
-                declared=None if following is None else following.to_text(),
-                decided_until=until,
-                next_at=None if row.paused else next_at(schedule, until),
-            )
+            declared = None if following is None else following.to_text()
+            values = changed_rule(connection, row, schedule, now, is_paused=row.paused)
+            change(connection, name, now, declared=declared, **values)
             return state(connection, name)
 
     def pause(self, name: str, *, is_paused: bool) -> ScheduleState:
-        """Have nothing of a schedule be due, or again. What was due meanwhile isn't made up for.
+        """Have nothing of a schedule be due, or again. What is due meanwhile isn't made up for.
+
+        What was due before and hasn't begun is skipped, with that reason.
 
         Raises:
             UnknownScheduleError: there is none of this name.
@@ -167,17 +165,8 @@ class ScheduleStore:
             row = get(connection, name, lock=True)
             if row.paused != is_paused:
                 now = self._database.now_micros(connection)
-                until = max(now, row.decided_until)
-                due = None if is_paused else next_at(Schedule.from_text(row.body), until)
-                change(
-                    connection,
-                    name,
-                    now,
-                    paused=is_paused,
-                    pause_reason=None,
-                    decided_until=until,
-                    next_at=due,
-                )
+                values = halted(connection, row, now, PAUSED) if is_paused else resumed(row, now)
+                change(connection, name, now, paused=is_paused, pause_reason=None, **values)
             return state(connection, name)
 
     def delete(self, name: str) -> None:

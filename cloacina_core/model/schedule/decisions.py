@@ -1,7 +1,7 @@
 """Which firings of a schedule start a run, and which are skipped, and why: pure."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -47,6 +47,8 @@ class Earlier:
     """Whether one of these is live, or is to start."""
     waiting: bool
     """Whether a firing waits for that."""
+    known: frozenset[datetime] = frozenset()
+    """Firings behind `decided_until` of which it is known already what becomes of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,24 +76,82 @@ def decide(
         now: the current moment.
         windows: those that hold for all schedules.
     """
-    horizon = now - schedule.delay - schedule.catch_up_window
-    spans = spans_of((*schedule.not_during, *windows), horizon, now)
+    spans = _spans_up_to(now, schedule, windows)
     if spans and now < spans[-1].ends:
         resting = spans[-1].ends
         return Decided(decisions=(), until=earlier.decided_until, resting_until=resting)
+    return _decided(schedule, earlier, now, spans, until=now - schedule.delay)
+
+
+def decide_at_once(
+    schedule: Schedule, earlier: Earlier, now: datetime, windows: Sequence[Window] = ()
+) -> Decided:
+    """Return what is to become of all firings up to now, of a schedule that is about to change.
+
+    What jitter holds back starts at once, and what an open maintenance window puts off is due when
+    that is closed: nothing is left to the rule that is to come.
+
+    Args:
+        schedule: the schedule as it was.
+        earlier: what it did before.
+        now: the current moment.
+        windows: those that hold for all schedules.
+    """
+    spans = _spans_up_to(now, schedule, windows)
+    return _decided(schedule, earlier, now, spans, until=now)
+
+
+def give_up(schedule: Schedule, earlier: Earlier, now: datetime, reason: str) -> Decided:
+    """Return that all firings up to now are skipped that weren't decided on, for a reason."""
+    decisions, since = _forgotten(schedule, earlier, _horizon(schedule, now))
+    decisions += _skipped(_due(schedule, earlier, since, now), reason)
+    return Decided(decisions=decisions, until=max(now, earlier.decided_until))
+
+
+def _horizon(schedule: Schedule, now: datetime) -> datetime:
+    return now - schedule.delay - schedule.catch_up_window
+
+
+def _spans_up_to(now: datetime, schedule: Schedule, windows: Sequence[Window]) -> Sequence[Span]:
+    return spans_of((*schedule.not_during, *windows), _horizon(schedule, now), now)
+
+
+def _forgotten(
+    schedule: Schedule, earlier: Earlier, horizon: datetime
+) -> tuple[list[Decision], datetime]:
+    """Return what is said of firings that are too old, and behind which moment the others are."""
+    since = earlier.decided_until
+    if since >= horizon:
+        return [], since
+    first = next(_due(schedule, earlier, since, horizon), None)
+    if first is None:
+        return [], horizon
+    window = Period(schedule.catch_up_window)
+    reason = f"missed, with all that followed up to {window} before it was noticed"
+    return _skipped([first], reason), horizon
+
+
+def _due(
+    schedule: Schedule, earlier: Earlier, since: datetime, until: datetime
+) -> Iterator[Firing]:
+    """Yield the firings of some time, but for those that are known already."""
+    firings = itertools.takewhile(lambda one: one.utc <= until, schedule.firings(since))
+    return (one for one in firings if one.utc not in earlier.known)
+
+
+def _decided(
+    schedule: Schedule,
+    earlier: Earlier,
+    now: datetime,
+    spans: Sequence[Span],
+    *,
+    until: datetime,
+) -> Decided:
+    horizon = _horizon(schedule, now)
     if spans:  # what is put off is as old as its window is long
         horizon = min(horizon, spans[0].begins - schedule.delay - _AN_INSTANT)
-    decisions: list[Decision] = []
-    since = earlier.decided_until
-    if since < horizon:
-        first = schedule.next_firing(since)
-        if first is not None and first.utc <= horizon:
-            window = Period(schedule.catch_up_window)
-            reason = f"missed, with all that followed up to {window} before it was noticed"
-            decisions += _skipped([first], reason)
-        since = horizon
-    until = now - schedule.delay
-    due = itertools.takewhile(lambda one: one.utc <= until, schedule.firings(since))
+    decisions, since = _forgotten(schedule, earlier, horizon)
+    due = _due(schedule, earlier, since, until)
     begun = _outside_of(spans, schedule, due, decisions)
     late = [one for one in begun if now - one.start > ON_TIME]
     wanted = [one.firing for one in begun[len(late) :]]

@@ -1,0 +1,75 @@
+"""How a schedule goes on when it is changed: nothing that was due before is lost, or met twice."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from cloacina_core.foundation.json_value import canonical
+from cloacina_core.model.schedule.schedule import Schedule
+from cloacina_core.store.deciding import decide_all, skip_all
+from cloacina_core.store.schedule_rows import get, next_at
+
+_MOMENTS = ("cron", "timezone", "gap", "fold", "jitter", "starts_at", "ends_at")
+PAUSED = "the schedule was paused before it started"
+
+
+def changed_rule(
+    connection: Connection, row: Row[Any], schedule: Schedule, now: int, *, is_paused: bool
+) -> dict[str, Any]:
+    """Return the values of a row whose rule becomes another one.
+
+    If it has other moments, what was due up to now is decided on by the rule of before. Otherwise
+    it goes on from where it was, so that what is held back or put off still starts. One that was
+    paused or over goes on from now: nothing was due meanwhile.
+
+    Args:
+        connection: in a write transaction.
+        row: of the schedule as it was, locked.
+        schedule: the rule that is to hold.
+        now: by the database's clock, in microseconds.
+        is_paused: whether nothing of it is to be due.
+    """
+    is_on = row.next_at is not None
+    is_due_otherwise = _is_due_otherwise(Schedule.from_text(row.body), schedule)
+    if is_on and is_due_otherwise:
+        decide_all(connection, row, now)
+        row = get(connection, row.name)
+    goes_on = is_on and not is_due_otherwise
+    until = row.decided_until if goes_on else max(now, row.decided_until)
+    return {
+        "body": canonical(schedule.to_json()),
+        "decided_until": until,
+        "next_at": None if is_paused else _next_at(schedule, row.started, until),
+    }
+
+
+def halted(connection: Connection, row: Row[Any], now: int, reason: str) -> dict[str, Any]:
+    """Return the values of a row of which nothing is due any more; what was due is skipped.
+
+    Args:
+        connection: in a write transaction.
+        row: of the schedule as it was, locked.
+        now: by the database's clock, in microseconds.
+        reason: why.
+    """
+    if row.next_at is not None:
+        skip_all(connection, row, now, reason)
+    return {"next_at": None}
+
+
+def resumed(row: Row[Any], now: int) -> dict[str, Any]:
+    """Return the values of a row that was paused, and goes on from now."""
+    schedule = Schedule.from_text(row.body)
+    until = max(now, row.decided_until)
+    return {"decided_until": until, "next_at": _next_at(schedule, row.started, until)}
+
+
+def _next_at(schedule: Schedule, started: int, until: int) -> int | None:
+    is_over = schedule.max_runs is not None and started >= schedule.max_runs
+    return None if is_over else next_at(schedule, until)
+
+
+def _is_due_otherwise(old: Schedule, new: Schedule) -> bool:
+    """Whether two rules have other firings, or start them later."""
+    before, after = old.to_json(), new.to_json()
+    return any(before[key] != after[key] for key in _MOMENTS)
