@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row
 from cloacina_core.foundation.json_value import canonical
 from cloacina_core.model.schedule.schedule import Schedule
 from cloacina_core.store.deciding import decide_all, skip_all
-from cloacina_core.store.schedule_rows import get, next_at
+from cloacina_core.store.schedule_rows import change, get, next_at
 
 _MOMENTS = ("cron", "timezone", "gap", "fold", "jitter", "starts_at", "ends_at")
 PAUSED = "the schedule was paused before it started"
@@ -62,6 +62,21 @@ def resumed(row: Row[Any], now: int) -> dict[str, Any]:
     schedule = Schedule.from_text(row.body)
     until = max(now, row.decided_until)
     return {"decided_until": until, "next_at": _next_at(schedule, row.started, until)}
+
+
+def give_back(connection: Connection, row: Row[Any], now: int) -> None:
+    """Let a schedule start one run more: the last of a firing couldn't be started.
+
+    Args:
+        connection: in a write transaction.
+        row: of the schedule, locked.
+        now: by the database's clock, in microseconds.
+    """
+    started = max(0, row.started - 1)
+    values: dict[str, Any] = {"started": started}
+    if row.next_at is None and not row.paused:  # it had none left
+        values["next_at"] = _next_at(Schedule.from_text(row.body), started, row.decided_until)
+    change(connection, row.name, now, resting_until=row.resting_until, **values)
 
 
 def _next_at(schedule: Schedule, started: int, until: int) -> int | None:

@@ -30,7 +30,7 @@ from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.deciding import decide_due, live_runs
 from cloacina_core.store.following import differences
-from cloacina_core.store.schedule_changes import PAUSED, changed_rule, halted, resumed
+from cloacina_core.store.schedule_changes import PAUSED, changed_rule, give_back, halted, resumed
 from cloacina_core.store.schedule_rows import (
     ScheduleExistsError,
     change,
@@ -65,6 +65,8 @@ class OpenFiring:
     """Of the schedule: one that was made anew under its name has another."""
     at: datetime
     local: str
+    is_backfilled: bool
+    """Whether it was asked for again: then it counts for no limit of the schedule."""
     previous: tuple[RunId, ...]
     """The live runs of the schedule that are to be cancelled for this one."""
 
@@ -296,7 +298,8 @@ class ScheduleStore:
         connection.execute(update(_firings).where(*_of(row.schedule, row.at)).values(**values))
         previous = live if schedule.overlap is Overlap.CANCEL_PREVIOUS else ()
         at = from_micros(row.at)
-        return OpenFiring(schedule, found.incarnation, at, row.local, tuple(previous))
+        again = row.backfill is not None
+        return OpenFiring(schedule, found.incarnation, at, row.local, again, tuple(previous))
 
     def _is_behind_another(self, connection: Connection, row: Row[Any]) -> bool:
         """Whether the run of an earlier firing is still to start, here or elsewhere."""
@@ -330,7 +333,9 @@ class ScheduleStore:
             now = self._database.now_micros(connection)
             values["started_at" if values["run_id"] else "decided_at"] = now
             closed = update(_firings).where(*place, schema.OPEN_FIRING)
-            connection.execute(closed.values(**values))
+            is_ours = connection.execute(closed.values(**values)).rowcount
+            if is_ours and values["run_id"] is None and not firing.is_backfilled:
+                give_back(connection, row, now)
 
 
 def _of(schedule: str, at: int) -> tuple[Any, ...]:

@@ -189,6 +189,30 @@ def test_one_that_was_over_goes_on_from_now(store: ScheduleStore, clock: FrozenC
     assert decided(store) == [("08:01", FiringState.DUE, None), ("08:12", FiringState.DUE, None)]
 
 
+def test_a_firing_whose_run_could_not_be_started_counts_for_no_limit(
+    store: ScheduleStore, clock: FrozenClock
+) -> None:
+    store.add(schedule(cron="* * * * *", max_runs=2, catch_up="all"))
+    clock.advance(5 * MINUTE)
+    store.decide()
+
+    first, second = store.claim()
+    for _ in range(2):  # told twice, it counts once
+        store.failed(first, "quarantined")
+    store.failed(second, "quarantined")
+    started = store.get("job").started
+    store.decide()
+
+    assert started == 0
+    assert decided(store) == [
+        ("08:01", FiringState.FAILED, "quarantined"),
+        ("08:02", FiringState.FAILED, "quarantined"),
+        ("08:03", FiringState.DUE, None),
+        ("08:04", FiringState.DUE, None),
+    ]
+    assert (store.get("job").started, store.get("job").next_at) == (2, None)
+
+
 RULES = (
     {"cron": "*/7 * * * *"},
     {"cron": "*/7 * * * *", "jitter": 3600},

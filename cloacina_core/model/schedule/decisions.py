@@ -160,10 +160,15 @@ def _decided(
     missed = were_late[: len(late) - len(caught_up)]
     decisions += _skipped(missed, "missed: no engine was there")
     wanted = [*caught_up, *wanted]
-    if schedule.max_runs is not None:  # behind the last one, nothing is due
-        wanted = wanted[: max(0, schedule.max_runs - earlier.started)]
+    until = max(until, earlier.decided_until)
+    if schedule.max_runs is not None:
+        room = max(0, schedule.max_runs - earlier.started)
+        if len(wanted) > room:  # the next one is due only if a run of these can't be started
+            until = wanted[room].utc - _AN_INSTANT
+            decisions = [one for one in decisions if one.firing.utc <= until]
+            wanted = wanted[:room]
     decisions += _overlapping(schedule.overlap, wanted, earlier)
-    return Decided(decisions=decisions, until=max(until, earlier.decided_until))
+    return Decided(decisions=decisions, until=until)
 
 
 @dataclass(frozen=True, slots=True)
