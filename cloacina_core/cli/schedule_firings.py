@@ -19,6 +19,8 @@ from cloacina_core.model.schedule.window import Window, span_at, spans_of
 from cloacina_core.model.schedule.zone import find_zone
 
 _MOST_FIRINGS = 10_000
+_MANY_FIRINGS = 100
+"""A backfill of more is asked for again: a wrong year is typed as easily as a right one."""
 _NOWHERE: Mapping[datetime, str] = MappingProxyType({})
 
 _TOLD = {
@@ -57,6 +59,7 @@ def history(console: Console, *, name: str, limit: int, before: datetime | None)
 @click.option("--to", "ends", type=WallMoment(), help="The first that doesn't.  [default: now]")
 @click.option("--parallel", type=int, default=1, show_default=True, help="Runs live at a time.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be started.")
+@click.option("--yes", is_flag=True, help="Don't ask, however many they are.")
 @click.option("--cancel", is_flag=True, help="Start no more of what was asked for before.")
 @command_options
 @pass_console
@@ -68,11 +71,13 @@ def backfill(
     ends: datetime | None,
     parallel: int,
     dry_run: bool,
+    yes: bool,
     cancel: bool,
 ) -> None:
     """Start the runs of firings in the past that have none, a few at a time.
 
-    Moments are in the schedule's time zone, unless they name an offset.
+    On a terminal, more than 100 are asked for again. Moments are in the schedule's time zone,
+    unless they name an offset.
     """
     found = schedules_of(console)
     if cancel:
@@ -94,6 +99,8 @@ def backfill(
         f"{planned.started_before} had their runs already"
     )
     if not dry_run:
+        if len(planned.firings) > _MANY_FIRINGS and console.is_terminal and not yes:
+            click.confirm(f"Start {len(planned.firings)} runs?", abort=True, err=True)
         planned = found.backfill(name, begins, ends, parallel=parallel)
     rows = [_row(firing) for firing in planned.firings]
     table = console.table(("local", "utc", ""), rows) if rows else "nothing to start"

@@ -1,6 +1,10 @@
 """`cloacina schedule` and `doctor`, as they are typed, where a page of the docs doesn't show it."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -112,6 +116,32 @@ def test_each_limit_can_be_taken_back(run: Run) -> None:
     assert before["starts_at"] == "2026-01-01T23:00:00.000000Z"
     assert [after[field] for field in fields] == [0, None, None, None, "Europe/Berlin"]
     assert json.loads(run("update", "job", "--jitter", "0", "--json").stdout)["jitter"] == 0
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize(("words", "answer", "status"), [((), "n", 130), (("--yes",), "", 0)])
+def test_a_backfill_of_many_firings_is_asked_for_again_on_a_terminal(
+    view: StoreView, words: tuple[str, ...], answer: str, status: int
+) -> None:
+    terminal, its_end = pty.openpty()
+    times = ("--from", "2025-01-01", "--to", "2025-06-01")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "cloacina_core", "schedule", "backfill", "one", *times, *words],
+        input=answer.encode(),
+        stdout=subprocess.PIPE,
+        stderr=its_end,
+        env={**os.environ, "TERM": "xterm"},
+        check=False,
+    )
+
+    os.close(its_end)
+    with os.fdopen(terminal, "rb", buffering=0) as spoken:
+        said = spoken.read(10_000)
+    assert done.returncode == status, said
+    assert (b"Start 151 runs?" in said) is (not words)
+    waiting = ScheduleStore(view.database).history("one", limit=1000)
+    assert len(waiting) == (0 if status else 151)
 
 
 @pytest.mark.usefixtures("three")
