@@ -68,6 +68,8 @@ class Console:
         """Whose API key was given; None: nobody's, and it is for the user of this process."""
         self.each: EachTold | None = None
         """Tells of each thing that the command changes; None: nobody is told."""
+        self.require_again: Callable[[], object] = lambda: None
+        """Refuses who may no longer do what the command does, which takes its time."""
         self._flags = dict(flags or {})
         self._results: TextIO | None = None
         """Where results go; None: to standard output as it is."""
@@ -327,8 +329,10 @@ def _call(
     function: Callable[..., Any],
     options: dict[str, Any],
 ) -> int:
-    def call(principal: "Principal | None", each: "EachTold | None") -> int:
-        console.acts_for, console.each = principal, each
+    def call(
+        principal: "Principal | None", each: "EachTold | None", again: Callable[[], object]
+    ) -> int:
+        console.acts_for, console.each, console.require_again = principal, each, again
         return function(console, **options) or 0
 
     try:

@@ -4,7 +4,8 @@
 2. Who gives none is the user of this process, who could read and write the store's files without us
    as well, and may do everything; unless the setting `require_api_key` is on.
 3. The key comes from the environment alone: others can read the arguments of a process. It is taken
-   out of there, so that no task, build or other program that the command starts has it.
+   out of there, so that no task, build or other program that the command starts has it. A variable
+   that is empty is a key that nobody has: who meant to give one isn't let in as somebody else.
 4. Nothing of the command runs before the gate has let it through.
 5. Of options, their names are told, never what was given for them.
 6. Where a home and the store in it aren't there yet, there is nothing to protect, and nowhere to
@@ -42,7 +43,8 @@ def take_api_key(context: click.Context) -> str | None:
     """
     if VARIABLE in os.environ:
         context.meta[VARIABLE] = os.environ.pop(VARIABLE).strip()
-    return context.meta.get(VARIABLE) or None
+    api_key: str | None = context.meta.get(VARIABLE)
+    return api_key
 
 
 def perform(
@@ -50,7 +52,7 @@ def perform(
     context: click.Context,
     settings: Callable[[], "Settings"],
     store: Callable[[], "StoreOpener"],
-    call: Callable[[Principal | None, "EachTold | None"], T],
+    call: Callable[[Principal | None, "EachTold | None", Callable[[], object]], T],
 ) -> T:
     """Call a command, if who calls it may; tell it in the audit, if it changes something.
 
@@ -59,8 +61,9 @@ def perform(
         context: what was given to it.
         settings: reads the settings.
         store: returns the store, which the command works on as well.
-        call: the command; it is told for whom it is called, if that isn't this process's user, and
-            what tells of each thing that it changes, if it changes any.
+        call: the command; it is told for whom it is called, if that isn't this process's user,
+            what tells of each thing that it changes, if it changes any, and what finds out again
+            whether they may.
 
     Raises:
         NotAllowedError: they may not.
@@ -68,12 +71,12 @@ def perform(
     """
     api_key = take_api_key(context)
     if act is None:
-        return call(None, None)
+        return call(None, None, _nothing)
     known = settings()
     if api_key is None and not known.require_api_key and not act.rule.changes:
-        return call(None, None)  # as good as always there is nothing to look up, nor to tell
+        return call(None, None, _nothing)  # mostly there is nothing to look up, nor to tell
     if api_key is None and not known.require_api_key and _is_new(known):
-        return call(None, None)
+        return call(None, None, _nothing)
     found: list[Principal] = []
     request = _request(act, context)
     of_tenants = _is_of_tenants(act, context)
@@ -81,9 +84,14 @@ def perform(
 
     def allowed() -> T:
         each = gate.each_of(request, found[-1]) if act.rule.changes else None
-        return call(found[-1] if api_key is not None else None, each)
+        acts_for = None if api_key is None else found[-1]
+        return call(acts_for, each, lambda: gate.require(request))
 
     return gate.perform(request, allowed)
+
+
+def _nothing() -> None:
+    """Find out nothing: whoever calls may, as long as they like."""
 
 
 def _is_new(settings: "Settings") -> bool:
@@ -127,8 +135,12 @@ def _gate(
         tell(principal)
         return principal
 
-    audit = audit_of_commands if of_tenants else Audit
-    return Gate(told, lambda: audit(database(), ids))
+    def audit() -> Audit:
+        if of_tenants:
+            return audit_of_commands(database(), ids, settings.retention_audit.length)
+        return Audit(database(), ids)
+
+    return Gate(told, audit)
 
 
 def _who(settings: "Settings", api_key: str | None, database: "Callable[[], Database]") -> "Who":

@@ -225,7 +225,9 @@ def _followed(
 ) -> Iterator[LogLine]:
     from cloacina_core.runtime.following import RunFollower  # noqa: PLC0415 - see `_reader`
 
-    return RunFollower(console.view.database, reader).logs(run_id, task=task)
+    for line in RunFollower(console.view.database, reader).logs(run_id, task=task):
+        console.require_again()
+        yield line
 
 
 def _line(page: Sequence[LogLine]) -> str:

@@ -5,7 +5,8 @@
 2. A checksum of the whole stands at the end: whoever looks for leaked keys in files finds them
    without asking anybody, and a mistyped one costs no look into the store.
 3. What is kept is the SHA-256 of the whole text, from which nobody gets back to it.
-4. The text is in no `repr`, so that no traceback or log tells it by accident.
+4. The text is in no `repr`, so that no traceback or log tells it by accident. Who gives a key
+   where a name is asked for finds only its public part in what is told of that.
 """
 
 import hashlib
@@ -69,7 +70,8 @@ class UnknownApiKeyError(NotFoundError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"there is no API key {name[:100]!r} that works", hint="see: cloacina api-key list"
+            f"there is no API key {without_secrets(name)[:100]!r} that works",
+            hint="see: cloacina api-key list",
         )
 
 
@@ -133,6 +135,11 @@ class ApiKey:
     def digest(self) -> str:
         """What is kept of the key: the SHA-256 of its text, in hex."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def without_secrets(text: str) -> str:
+    """Return a text in which, of each API key, only the public part is left."""
+    return _TEXT.sub(lambda match: f"clk_{match['id']}_...", text)
 
 
 def _letters(data: bytes) -> str:

@@ -6,7 +6,8 @@ It stands in for the thing itself and has the same verbs.
    tomorrow; so is what begins with an underscore.
 2. A part of the thing, and a run that comes out of it, are guarded like it.
 3. What yields one thing after the other looks at the key before each.
-4. Of the arguments, those are told that the row names, and only as plain short text or numbers.
+4. Of the arguments, those are told that the row names, and only as plain short text or numbers;
+   of an API key that is given for a name, only the public part.
 
 It keeps those who come from outside, through a server that holds it, from what they may not do. It
 is no wall between pieces of Python in one process: nothing is.
@@ -19,6 +20,7 @@ from typing import Any, TypeVar, cast
 
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.access import VERBS, Principal, Rule
+from cloacina_core.model.api_key import without_secrets
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.runtime.gate import Gate, Request, holder
 from cloacina_core.runtime.handle import RunHandle
@@ -152,7 +154,8 @@ def _request(
 def told(value: object) -> str | None:
     """Return the name of what something is done to; None when it has none that can be told."""
     if isinstance(value, str):
-        return "".join(letter if letter.isprintable() else "?" for letter in value[:_LONGEST])
+        shown = without_secrets(value)[:_LONGEST]
+        return "".join(letter if letter.isprintable() else "?" for letter in shown)
     if isinstance(value, PurePath):
         return told(str(value))
     if isinstance(value, Workflow):

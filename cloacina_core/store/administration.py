@@ -4,6 +4,8 @@ Both lie in a schema that nobody was granted. A store of the administrator's own
 isn't made.
 """
 
+from datetime import timedelta
+
 from sqlalchemy import BigInteger, Column, Connection, MetaData, String, Table
 
 from cloacina_core.errors import NotAllowedError
@@ -61,14 +63,15 @@ def ensure(connection: Connection) -> None:
 class AuditOfTenants(Audit):
     """Who asked for which change of tenants; made with the first entry."""
 
-    def __init__(self, database: Database, ids: IdFactory) -> None:
+    def __init__(self, database: Database, ids: IdFactory, kept: timedelta | None = None) -> None:
         """Prepare.
 
         Args:
             database: opened with the administrator's URL.
             ids: makes ids.
+            kept: how long entries are kept, which each new one sees to; None: for ever.
         """
-        super().__init__(database, ids, table=_audit)
+        super().__init__(database, ids, table=_audit, kept=kept)
 
     def enter(self, deed: Deed, outcome: AuditOutcome, code: str | None = None) -> str:
         """Add an entry, and return its id; it is durable when this returns."""
@@ -89,15 +92,17 @@ def is_administered(database: Database) -> bool:
         return database.schema is None and is_there(connection)
 
 
-def audit_of_commands(database: Database, ids: IdFactory) -> Audit:
+def audit_of_commands(database: Database, ids: IdFactory, kept: timedelta | None) -> Audit:
     """Return where it is told what is asked of tenants with some credentials.
 
     Args:
         database: opened with them. That of an administrator needn't be prepared.
         ids: makes ids.
+        kept: how long an administrator's entries are kept; None: for ever. He may have no engine
+            that forgets them.
     """
     if database.is_sqlite:
-        return Audit(database, ids)
+        return Audit(database, ids, kept=kept)
     with database.read():
         is_tenants_own = database.schema is not None
-    return Audit(database, ids) if is_tenants_own else AuditOfTenants(database, ids)
+    return Audit(database, ids) if is_tenants_own else AuditOfTenants(database, ids, kept)

@@ -41,17 +41,27 @@ class AuditFilter:
 class Audit:
     """The audit of a store. Safe to use from any thread and any process."""
 
-    def __init__(self, database: Database, ids: IdFactory, *, table: Table = schema.audit) -> None:
+    def __init__(
+        self,
+        database: Database,
+        ids: IdFactory,
+        *,
+        table: Table = schema.audit,
+        kept: timedelta | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             database: the store's.
             ids: makes ids.
             table: which has the entries.
+            kept: how long, where no engine forgets old entries: then whoever adds one forgets some.
+                None: an engine does, or they are kept for ever.
         """
         self._database = database
         self._ids = ids
         self._rows = table
+        self._kept = kept
 
     @contextmanager
     def one_transaction(self) -> Iterator[None]:
@@ -83,6 +93,7 @@ class Audit:
                     ended_at=None if outcome is AuditOutcome.BEGUN else now,
                 )
             )
+            self.forget(self._kept)
         return deed_id
 
     def end(self, deed_id: str, outcome: AuditOutcome, code: str | None = None) -> None:

@@ -1,5 +1,7 @@
 """The command line asks for a key where one is needed, and tells what was changed."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -22,6 +24,7 @@ from cloacina_core.foundation.ids import IdFactory
 from cloacina_core.model.access import Role
 from cloacina_core.model.audit import AuditEntry
 from cloacina_core.model.schedule.schedule import Schedule
+from cloacina_core.store.api_keys import ApiKeyStore
 from cloacina_core.store.audit import Audit
 from cloacina_core.store.database import Database
 from cloacina_core.store.schedules import ScheduleStore
@@ -80,6 +83,16 @@ def cli(home: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 
 def told(database: Database) -> list[AuditEntry]:
     return list(Audit(database, IdFactory(SystemClock())).entries())
+
+
+def invoke(words: list[str], home: Path, key: str) -> int:
+    """Call a command whose output goes where that of this process goes; return its status."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLOACINA_HOME", str(home))
+        patch.setenv(VARIABLE, key)
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+    return int(str(ended.value.code))
 
 
 @pytest.mark.parametrize("sort", [*STRANGERS, *Role])
@@ -308,6 +321,56 @@ def test_a_key_is_in_nothing_that_a_process_leaves_behind(
     assert secret not in done.stdout + done.stderr
     files = [path for path in home.rglob("*") if path.is_file()]
     assert [path.name for path in files if secret.encode() in path.read_bytes()] == []
+
+
+def test_a_variable_that_is_empty_is_no_way_in(cli: Cli, database: Database) -> None:
+    for words in ("limits set crm 3", "runs list"):
+        refused = cli(f"{words} --json", "")
+        assert refused.exit_code == 4
+        assert json.loads(refused.stderr)["error"]["code"] == "api-key-refused"
+
+    assert [one.outcome.value for one in told(database)] == ["refused", "refused"]
+
+
+def test_of_a_key_that_is_given_for_a_name_only_the_public_part_is_told(
+    cli: Cli, keys: Mapping[str, str]
+) -> None:
+    key = keys["read"]
+
+    done = cli(f"api-key revoke {key}")
+
+    assert done.exit_code == 3
+    for output in (done.output, cli("audit list").output, cli("audit list --json").output):
+        assert key[4:12] in output
+        assert key[13:] not in output
+
+
+def test_logs_that_are_followed_end_when_the_key_is_revoked(
+    cli: Cli, home: Path, database: Database, keys: Mapping[str, str]
+) -> None:
+    def talk(_context: Context) -> None:
+        sys.stdout.write("one\ntwo\n")
+
+    with open_runtime(home, f"sqlite:///{home / 'cloacina.db'}") as runtime:
+        flow = workflow_of({"a": []}, functions={"a": talk}, name="talks")
+        run_id = runtime.run(flow, timeout=PATIENCE).run_id
+    store = ApiKeyStore(database)
+
+    class Revoking(io.StringIO):
+        """Has the key be revoked when the first line is written."""
+
+        def write(self, text: str) -> int:
+            if "one" in text:
+                store.revoke("read")
+            return super().write(text)
+
+    followed = Revoking()
+    with contextlib.redirect_stdout(followed):
+        status = invoke(["runs", "logs", "-f", run_id], home, keys["read"])
+
+    assert status == 4
+    assert "one" in followed.getvalue()
+    assert "two" not in followed.getvalue()
 
 
 def test_a_key_isnt_handed_on_to_what_a_command_starts(

@@ -8,9 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import update
 from support.tenants import connected, names
 
 from cloacina_core.cli import main
+from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.store import schema
+from cloacina_core.store.database import Database
 
 
 class Commands:
@@ -167,6 +171,67 @@ def test_what_is_asked_of_tenants_is_told_beside_their_list(
     assert tables_in_public(postgresql_url) == []
     with connected(url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("SELECT * FROM cloacina_admin.audit")
+
+
+def age_all(url: str) -> None:
+    """Have all that is told of tenants have happened long ago."""
+    with connected(url) as connection:
+        connection.execute("UPDATE cloacina_admin.audit SET at = 1")
+
+
+def test_the_administrators_audit_is_kept_as_long_as_any(
+    tmp_path: Path, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = Commands(tmp_path, postgresql_url)
+    tenant("create", "acme")
+    tenant("suspend", "acme")
+    age_all(postgresql_url)
+
+    monkeypatch.setenv("CLOACINA_RETENTION_AUDIT", "forever")
+    tenant("resume", "acme")
+    before = [verb for verb, _, _ in tenant.audit()]
+    monkeypatch.delenv("CLOACINA_RETENTION_AUDIT")
+    tenant("quota", "acme", "--slots", "2")
+
+    assert before == ["tenants.create", "tenants.suspend", "tenants.resume"]
+    assert [verb for verb, _, _ in tenant.audit()] == ["tenants.resume", "tenants.quota"]
+
+
+def test_the_audit_of_an_installation_on_sqlite_needs_no_engine_to_forget(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'cloacina.db'}"
+    tenant = Commands(tmp_path, url)
+    tenant("create", "acme")
+    database = Database(url, SystemClock())
+    with database.begin() as connection:
+        connection.execute(update(schema.audit).values(at=1))
+    database.close()
+
+    tenant("suspend", "acme")
+
+    assert tenant.audit() == [("tenants.suspend", "acme", "done")]
+
+
+def test_both_audits_are_listed_page_by_page(tmp_path: Path, postgresql_url: str) -> None:
+    tenant = Commands(tmp_path, postgresql_url)
+    tenant.call("limits", "set", "api", "3")
+    tenant("create", "acme")
+    for limit in ("4", "5"):
+        tenant.call("limits", "set", "api", limit)
+        tenant("quota", "acme", "--slots", limit)
+
+    def paged(*options: str) -> list[str]:
+        verbs: list[str] = []
+        before: list[str] = []
+        while page := _json(
+            tenant.call("audit", "list", "--json", "--limit", "1", *options, *before)
+        ):
+            verbs += [one["verb"] for one in page]
+            before = ["--before", page[-1]["id"]]
+        return verbs
+
+    assert paged() == ["set_limit"] * 3
+    assert paged("--tenants") == ["tenants.quota", "tenants.quota", "tenants.create"]
+    assert tenant.call("audit", "list", "--tenants", "--before", "nothing").exit_code == 2
 
 
 def test_an_administrator_with_a_store_has_two_audits(tmp_path: Path, postgresql_url: str) -> None:
