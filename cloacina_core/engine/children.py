@@ -26,7 +26,7 @@ from cloacina_core.model.retry import qualified_name
 from cloacina_core.model.run import Failure, Parent, RunSummary
 from cloacina_core.model.status import RunStatus
 from cloacina_core.model.wait import Wait, WaitState, awaited
-from cloacina_core.store.admission import Reserve
+from cloacina_core.store.admission import GiveBack, Reserve
 
 _log = logging.getLogger(__name__)
 
@@ -56,8 +56,12 @@ def at_once(function: Callable[[], None]) -> None:
     function()
 
 
-def _take_all(_runs: Sequence[RunId]) -> None:
+def _take_all(_engine: EngineId, _runs: Sequence[RunId]) -> None:
     """Refuse nothing."""
+
+
+def _keep_nothing(_runs: Sequence[RunId]) -> None:
+    """Have nothing to give back."""
 
 
 def _ignore(_run_id: RunId) -> None:
@@ -84,6 +88,13 @@ class ChildStarter:
     """Told of a run that has to wait for its turn: whichever engine has room takes it."""
     reserve: Reserve = _take_all
     """Keeps places for runs that are to begin, or returns why there are none."""
+    give_back: GiveBack = _keep_nothing
+    """Gives back places of runs that don't begin after all."""
+
+    def dropped(self, births: Births) -> None:
+        """Give back what was kept for runs that don't begin: their call was given up meanwhile."""
+        if runs := [run.run_id for run in births.runs]:
+            self.elsewhere(lambda: self.give_back(runs))
 
     def births(
         self,
@@ -108,7 +119,7 @@ class ChildStarter:
         wait = outcome.waits[-1]
         made = [self._make(parent, asker, child, engine, plan_of) for child in wait.children]
         runs = tuple(one for one in made if isinstance(one, RunState))
-        if len(runs) == len(made) and (refusal := self._refusal(runs)) is not None:
+        if len(runs) == len(made) and (refusal := self._refusal(engine, runs)) is not None:
             runs, made = (), [refusal] * len(made)
         if len(runs) == len(made):
             for run in runs:
@@ -122,9 +133,9 @@ class ChildStarter:
         )
         return Births(self._closed(outcome, replace(wait, children=children)), ())
 
-    def _refusal(self, runs: Sequence[RunState]) -> Exception | None:
+    def _refusal(self, engine: EngineId, runs: Sequence[RunState]) -> Exception | None:
         try:
-            return self.reserve([run.run_id for run in runs])
+            return self.reserve(engine, [run.run_id for run in runs])
         except CloacinaError as error:  # the store can't be asked
             return error
 

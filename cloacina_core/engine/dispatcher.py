@@ -39,7 +39,7 @@ class Dispatcher:
         run_of: Callable[[RunId], RunState | None],
         trying: Callable[..., None],
         started: Callable[[RunState, int], None],
-        ended: Callable[[RunState, int, Outcome], None],
+        ended: Callable[[RunState, int, Outcome], object],
         report: Callable[[Outcome], None],
         flush: Callable[[], None],
     ) -> None:

@@ -372,8 +372,8 @@ class Engine:
         match stimulus:
             case Outcome():
                 self._on_outcome(stimulus)
-            case Births(outcome, runs):
-                self._on_outcome(outcome, runs)
+            case Births():
+                self._on_births(stimulus)
             case Told(key, lines):
                 self._on_told(key, lines)
             case RunEnded(run):
@@ -561,7 +561,8 @@ class Engine:
             self._library.run_ended(run_id, completion.run.summary.release)
             completion.complete(has_ended=False)
 
-    def _on_outcome(self, outcome: Outcome, children: Sequence[RunState] = ()) -> None:
+    def _on_outcome(self, outcome: Outcome, children: Sequence[RunState] = ()) -> bool:
+        """Take the outcome of a call; return whether the runs begin that it asks for."""
         run_id, number, attempt = outcome.key
         name = self._late.ended(outcome.key)
         completion = self._runs.get(run_id)
@@ -572,11 +573,16 @@ class Engine:
                 self._journal.called_back(completion.run, outcome)
         elif self._slots.free(outcome.key):
             self._unwritten.append((outcome, name))
-            self._end_attempt(completion.run, number, outcome, children)
+            return self._end_attempt(completion.run, number, outcome, children)
         else:
             run = completion.run
             reason = f"the attempt {outcome.outcome.value} after it was given up"
             self._journal.late_result(run, run.name_of(number), attempt, reason)
+        return False
+
+    def _on_births(self, births: Births) -> None:
+        if not self._on_outcome(births.outcome, births.runs) and self._children is not None:
+            self._children.dropped(births)
 
     def _on_told(self, key: AttemptKey, lines: Sequence[LogEntry]) -> None:
         """Write what an attempt said, unless it was given up meanwhile."""
@@ -598,7 +604,8 @@ class Engine:
 
     def _end_attempt(
         self, run: RunState, number: int, outcome: Outcome, children: Sequence[RunState] = ()
-    ) -> None:
+    ) -> bool:
+        """End an attempt; return whether the runs begin that it asks for."""
         if run.cancel is not None and outcome.outcome is not AttemptOutcome.SUCCEEDED:
             failure = outcome.failure or Failure(type="cancelled", message=str(run.cancel))
             outcome = replace(outcome, outcome=AttemptOutcome.CANCELLED, failure=failure)
@@ -607,7 +614,7 @@ class Engine:
             for child in children:
                 self._begin_child(run, number, child)
             self._decide(run, planner.attempt_deferred(run, number, outcome.waits))
-            return
+            return True
         self._journal.attempt_ended(run, number, outcome)
         self._slots.clear(run.run_id)
         if outcome.outcome is AttemptOutcome.SUCCEEDED:
@@ -621,6 +628,7 @@ class Engine:
                 chance=self._chance(),
             )
         self._decide(run, decisions)
+        return False
 
     def _begin_child(self, run: RunState, number: int, child: RunState) -> None:
         """Begin a run that a task asked for, in the transaction that makes the task wait."""

@@ -38,7 +38,7 @@ from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.services.incarnations import Incarnations
 from cloacina_core.services.recovery import RecoveryService, RunTaker
-from cloacina_core.store.admission import reserve_in
+from cloacina_core.store.admission import places_in
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.claiming import Claims, CodeHere
 from cloacina_core.store.commands import CommandStore
@@ -123,6 +123,7 @@ class EngineHost:
             )
         )
         self._resolving = ThreadPoolExecutor(max_workers=2, thread_name_prefix="cloacina-children")
+        reserve, give_back = places_in(database)
         self._children = ChildStarter(
             resolver=ChildResolver(sources, self.library),
             ids=ids,
@@ -132,7 +133,8 @@ class EngineHost:
             spill=self.spill,
             elsewhere=self._resolving.submit,
             on_queued=self.await_turn,
-            reserve=reserve_in(database),
+            reserve=reserve,
+            give_back=give_back,
         )
         self._awaited: set[RunId] = set()
         self._late = LateResults()

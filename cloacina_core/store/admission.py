@@ -5,26 +5,32 @@ in the same moment wait for that transaction, so two can't be more than a quota 
 
 Runs that a task asks for can't be refused by then: the task has ended its call, and waits. So their
 places are kept in a transaction of its own before that, until the runs are written. Places that
-were kept for nothing, as the attempt was given up meanwhile or its engine died, are free again
-after a minute.
+were kept for nothing are given back when the attempt turns out to have been given up meanwhile, or
+its engine ends or is found dead; whatever else may happen, they are free after a minute.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import ClauseElement, Connection, delete, func, insert, select
 from sqlalchemy.sql.dml import UpdateBase
 
-from cloacina_core.errors import CloacinaError, OverQuotaError, TenantSuspendedError
-from cloacina_core.foundation.ids import RunId
+from cloacina_core.errors import CloacinaError, OverQuotaError, StoreError, TenantSuspendedError
+from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.tenant import Quotas
 from cloacina_core.store import postgresql, schema
 from cloacina_core.store.batch import Row
 from cloacina_core.store.database import Database, insert_unless_there
 from cloacina_core.store.tenancy import DELETE_MORE, LIVE_RUNS, QUOTA_COLUMNS, used_bytes
 
-Reserve: TypeAlias = Callable[[Sequence[RunId]], CloacinaError | None]
-"""Keeps places for runs that are to be written, or returns why there are none."""
+Reserve: TypeAlias = Callable[[EngineId, Sequence[RunId]], CloacinaError | None]
+"""Keeps places for runs that an engine is to write, or returns why there are none."""
+
+GiveBack: TypeAlias = Callable[[Sequence[RunId]], None]
+"""Gives back places of runs that won't be written."""
+
+_log = logging.getLogger(__name__)
 
 _tenancy, _admissions, _kept = schema.tenancy, schema.admissions, schema.kept_places
 
@@ -62,9 +68,17 @@ class _Plain:
         return self._connection.exec_driver_sql(text).first()
 
 
-def reserve_in(database: Database) -> Reserve:
-    """Return what keeps places for the runs that tasks of a store ask for."""
-    return Admission(database).reserve if database.is_tenant else lambda _runs: None
+def places_in(database: Database) -> tuple[Reserve, GiveBack]:
+    """Return what keeps places for the runs that tasks of a store ask for, and gives them back."""
+    if not database.is_tenant:
+        return (lambda _engine, _runs: None), (lambda _runs: None)
+    admission = Admission(database)
+    return admission.reserve, admission.give_back
+
+
+def give_back_all(connection: Connection, engine: EngineId) -> None:
+    """Give back the places that were kept for runs that an engine won't write any more."""
+    connection.execute(delete(_kept).where(_kept.c.engine == engine))
 
 
 class Admission:
@@ -122,8 +136,12 @@ class Admission:
         if quotas.runs_per_minute is not None:
             self._count(connection, quotas.runs_per_minute, coming, asking)
 
-    def reserve(self, runs: Sequence[RunId]) -> CloacinaError | None:
+    def reserve(self, engine: EngineId, runs: Sequence[RunId]) -> CloacinaError | None:
         """Keep places for runs that a task asks for; return why it can't have them, if it can't.
+
+        Args:
+            engine: which is to write them.
+            runs: their ids.
 
         Raises:
             StoreError: the store can't be asked.
@@ -141,10 +159,19 @@ class Admission:
                 self._check_live(connection, most, len(runs))
             except OverQuotaError as error:
                 return error
+            until = second + _SECONDS
             found.execute(
-                insert(_kept), [{"run_id": one, "until": second + _SECONDS} for one in runs]
+                insert(_kept), [{"run_id": one, "until": until, "engine": engine} for one in runs]
             )
         return None
+
+    def give_back(self, runs: Sequence[RunId]) -> None:
+        """Free the places of runs that won't be written, if the store can be asked."""
+        try:
+            with self._database.begin() as connection:
+                connection.execute(delete(_kept).where(_kept.c.run_id.in_(runs)))
+        except StoreError as error:
+            _log.warning("places for %d runs stay taken for a while: %s", len(runs), error)
 
     def _await_others(self, connection: Connected) -> None:
         """Let none decide beside us; transactions that write have a lock already on SQLite."""

@@ -42,6 +42,7 @@ from cloacina_core.model.command import CommandKind
 from cloacina_core.model.engine import EngineState, EngineSummary
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.store import schema
+from cloacina_core.store.admission import give_back_all
 from cloacina_core.store.database import Database
 from cloacina_core.store.tenancy import is_on_hold
 from cloacina_core.store.turns import Turns
@@ -322,6 +323,8 @@ class Ownership:
         if died and ended.rowcount:
             self._count_death(connection, engine, owned)
         freed = connection.execute(update(_runs).where(*owned).values(engine=None))
+        if self._database.is_tenant:
+            give_back_all(connection, engine)
         if freed.rowcount:
             announce(connection)
 

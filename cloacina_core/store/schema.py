@@ -641,6 +641,8 @@ kept_places = Table(
     metadata,
     Column("run_id", String(26), primary_key=True),
     Column("until", BigInteger, nullable=False),
+    # Which is to write them.
+    Column("engine", String(26), nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -2,19 +2,22 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import Row, select, update
 from support.runs import PATIENCE, open_runtime, workflow_of
 from support.tenants import Team, admin_of, made
 
+from cloacina_core import RetryPolicy, Workflow
 from cloacina_core.errors import OverQuotaError, TenantSuspendedError
 from cloacina_core.foundation.clock import SystemClock
-from cloacina_core.foundation.ids import IdFactory
+from cloacina_core.foundation.ids import EngineId, IdFactory
 from cloacina_core.model.context import Context
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.model.tenant import Quotas
@@ -25,6 +28,8 @@ from cloacina_core.store.database import Database
 from cloacina_core.store.reading import RunFilter
 
 CLOCK = SystemClock()
+HOUR = timedelta(hours=1)
+ENGINE = IdFactory(CLOCK).engine_id()
 
 
 @pytest.fixture
@@ -83,8 +88,11 @@ def test_tasks_that_ask_in_the_same_moment_get_no_more_runs_than_the_quota(
 
     child = workflow_of({"work": []}, functions={"work": work}, name="child")
     tasks = [f"ask{number}" for number in range(askers)]
+    # With a task that stays, a parent of which all askers were refused doesn't end and make room.
     parent = workflow_of(
-        {task: [] for task in tasks}, functions=dict.fromkeys(tasks, ask), name="parent"
+        {task: [] for task in [*tasks, "stay"]},
+        functions={**dict.fromkeys(tasks, ask), "stay": work},
+        name="parent",
     )
     team = made(admin, "acme", Quotas(live_runs=quota))
 
@@ -171,6 +179,23 @@ def test_who_tries_again_in_the_same_moment_is_no_more_than_the_quota(
     assert sum(accepted) == 5
 
 
+def kept_places(database: Database) -> Sequence[Row[Any]]:
+    with database.read() as connection:
+        return connection.execute(select(schema.kept_places)).all()
+
+
+def engines_of(places: Sequence[Row[Any]]) -> list[str]:
+    return [place.engine for place in places]
+
+
+def await_event(runtime: Runtime, run_id: str, kind: str) -> None:
+    """Wait until the history of a run tells of something."""
+    end = time.monotonic() + PATIENCE
+    while kind not in (found := [one.type.value for one in runtime.events(run_id)]):
+        assert time.monotonic() < end, found
+        time.sleep(0.01)
+
+
 class TestPlaces:
     """What is kept for runs that tasks asked for, between the question and the runs."""
 
@@ -190,8 +215,8 @@ class TestPlaces:
         ids = IdFactory(CLOCK)
         admission = Admission(database)
 
-        first = admission.reserve([ids.run_id(), ids.run_id()])
-        second = admission.reserve([ids.run_id(), ids.run_id()])
+        first = admission.reserve(ENGINE, [ids.run_id(), ids.run_id()])
+        second = admission.reserve(ENGINE, [ids.run_id(), ids.run_id()])
         with open_runtime(tmp_path, team.url, workflows=[FAILING], recover=False) as runtime:
             runtime.submit(FAILING, detach=True)
             with pytest.raises(OverQuotaError):
@@ -204,17 +229,53 @@ class TestPlaces:
     def test_a_place_that_was_kept_for_nothing_is_free_in_the_end(self, database: Database) -> None:
         ids = IdFactory(CLOCK)
         admission = Admission(database)
-        admission.reserve([ids.run_id() for _ in range(3)])
+        admission.reserve(ENGINE, [ids.run_id() for _ in range(3)])
         with database.begin() as connection:
             connection.execute(update(schema.kept_places).values(until=0))
 
-        later = admission.reserve([ids.run_id() for _ in range(3)])
+        later = admission.reserve(ENGINE, [ids.run_id() for _ in range(3)])
 
-        with database.read() as connection:
-            count = select(func.count()).select_from(schema.kept_places)
-            kept = connection.execute(count).scalar()
         assert later is None
-        assert kept == 3
+        assert len(kept_places(database)) == 3
+
+    def test_places_of_an_engine_that_ended_are_free(
+        self, team: Team, database: Database, tmp_path: Path
+    ) -> None:
+        ids = IdFactory(CLOCK)
+        admission = Admission(database)
+        with open_runtime(tmp_path, team.url) as runtime:
+            ours = EngineId(runtime.engine_id)
+            admission.reserve(ours, [ids.run_id(), ids.run_id()])
+            admission.reserve(ENGINE, [ids.run_id()])
+
+        assert engines_of(kept_places(database)) == [ENGINE]
+
+    def test_places_of_an_attempt_that_was_given_up_are_free(
+        self, team: Team, database: Database, tmp_path: Path
+    ) -> None:
+        may_ask = threading.Event()
+        asking = Workflow("asking")
+        child = workflow_of({"work": []}, name="child")
+
+        @asking.task(
+            timeout=timedelta(milliseconds=200),
+            retry=RetryPolicy(max_attempts=2, first_delay=HOUR, longest_delay=HOUR),
+        )
+        def ask(context: Context) -> None:
+            may_ask.wait(PATIENCE)
+            context.run_workflow("child")
+
+        with open_runtime(tmp_path, team.url, workflows=[asking, child]) as runtime:
+            run = runtime.submit(asking)
+            await_event(runtime, run.id, "attempt_failed")
+            may_ask.set()
+            await_event(runtime, run.id, "commit_rejected")
+            end = time.monotonic() + PATIENCE
+            while kept_places(database) and time.monotonic() < end:
+                time.sleep(0.01)
+            kept = kept_places(database)
+
+        assert kept == []
 
     def test_a_place_is_kept_until_the_run_is_there(
         self, team: Team, database: Database, tmp_path: Path
@@ -227,7 +288,5 @@ class TestPlaces:
         with open_runtime(tmp_path, team.url, workflows=[child, parent]) as runtime:
             end = runtime.run(parent, timeout=PATIENCE)
 
-        with database.read() as connection:
-            kept = connection.execute(select(schema.kept_places)).all()
         assert end.summary.status is RunStatus.SUCCEEDED
-        assert kept == []
+        assert kept_places(database) == []

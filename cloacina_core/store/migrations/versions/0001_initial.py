@@ -376,6 +376,7 @@ def _create_tenancy() -> None:
         "kept_places",
         sa.Column("run_id", sa.String(26), nullable=False),
         sa.Column("until", sa.BigInteger, nullable=False),
+        sa.Column("engine", sa.String(26), nullable=False),
         sa.PrimaryKeyConstraint("run_id", name="pk_kept_places"),
         sqlite_with_rowid=False,
     )
