@@ -104,7 +104,7 @@ def _with_lag() -> Select[Any]:
         select(_firings.c.started_at - _firings.c.at)
         .where(
             _firings.c.schedule == _schedules.c.name,
-            _firings.c.started_at.is_not(None),
+            _firings.c.started_at >= _firings.c.at,  # a clock that was set back tells no lag
             _firings.c.backfill.is_(None),
         )
         .order_by(_firings.c.at.desc())

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from cloacina_core.foundation.digest import Digest
+from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.following import Followed, Following
 from cloacina_core.model.schedule.schedule import FiringState, Schedule
 from cloacina_core.model.schedule.window import CommonWindow
@@ -298,3 +299,15 @@ def test_each_moment_is_told_of_once(steps: list[tuple[str, int]]) -> None:
         believed.database.close()
 
     assert believed.moments <= told
+
+
+def test_a_clock_that_was_set_back_tells_no_lag(store: ScheduleStore, clock: FrozenClock) -> None:
+    store.add(schedule(cron="* * * * *"))
+    clock.advance(MINUTE)
+    store.decide()
+    (firing,) = store.claim()
+
+    clock._now -= MINUTE
+    store.started(firing, RunId("r" * 26))
+
+    assert store.get("job").lag is None

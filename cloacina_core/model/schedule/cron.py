@@ -213,7 +213,7 @@ class CronExpression:
             second_at_beginning=True,
             max_years_between_matches=_YEARS_OF_ALL_CALENDARS,
         )
-        with suppress(CroniterBadDateError, ValueError):  # there is no such date, or no such year
+        with suppress(CroniterBadDateError, ValueError, OverflowError):  # no such date, or year
             while True:
                 moment: datetime = steps.get_next(datetime)
                 if moment >= start:

@@ -10,6 +10,7 @@ made up for: Samoa had no 30 December 2011.
 
 import bisect
 import heapq
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -24,6 +25,8 @@ _SECOND = timedelta(seconds=1)
 _LONGEST_CHANGE = 26
 """In hours: a zone that crosses the date line skips or repeats a day."""
 _FIRST_YEAR, _END = 1900, 9000
+_LAST_DAY = datetime(9999, 12, 31)  # noqa: DTZ001 - of a wall clock
+"""Its moments can't be told in each time zone."""
 _CORRECTION = timedelta(hours=3)
 """From here on, a change of the clock isn't daylight saving."""
 
@@ -111,7 +114,10 @@ class Timing:
     def _in_order(self, start: datetime) -> Iterator[Firing]:
         """Yield the firings of all times on the wall from one on, by their moments."""
         waiting: list[tuple[datetime, int, Firing]] = []
-        for number, wall in enumerate(self.expression.wall_times(start)):
+        times = itertools.takewhile(
+            lambda wall: wall < _LAST_DAY, self.expression.wall_times(start)
+        )
+        for number, wall in enumerate(times):
             before, behind = self._offsets(wall)
             earliest = (wall - max(before, behind)).replace(tzinfo=UTC)
             while waiting and waiting[0][0] < earliest:  # nothing that comes can come before it

@@ -5,6 +5,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.names import nearest
 
+_OF_THE_HOST = frozenset({"localtime", "posixrules", "Factory"})
+"""Names that stand beside the zones on many hosts, and mean what their operators chose."""
+
 
 class UnknownTimeZoneError(InputError):
     """There is no time zone of this name here."""
@@ -16,8 +19,12 @@ def find_zone(name: str) -> ZoneInfo:
     """Return the time zone of a name such as `Europe/Berlin`.
 
     Raises:
-        UnknownTimeZoneError: there is none.
+        UnknownTimeZoneError: there is none, or it isn't the same one everywhere.
     """
+    if name in _OF_THE_HOST:
+        raise UnknownTimeZoneError(
+            f"time zone {name!r} means something else on each host", hint="name one, as Area/City"
+        )
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # also a path, or a folder of zones

@@ -206,3 +206,17 @@ def test_cronie_would_run_it_at_the_same_moments(
         start, end = change - timedelta(hours=12), change + timedelta(hours=36)
         within = itertools.takewhile(lambda one, end=end: one.utc <= end, timing.firings(start))
         assert [one.utc for one in within] == list(runs(Job(text), zone, start, end))
+
+
+@pytest.mark.parametrize("text", ["0 0 31 12 0#5", "0 0 29 2 *", "30 23 31 12 *"])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12", "UTC"])
+def test_firings_end_with_the_calendar(text: str, zone: str) -> None:
+    found = firings(text, zone, "8990-01-01T00:00+00:00", 10_000)
+
+    assert found[-1].local.year > 9990
+
+
+@pytest.mark.parametrize("name", ["localtime", "posixrules", "Factory"])
+def test_a_zone_that_each_host_has_its_own_of_is_refused(name: str) -> None:
+    with pytest.raises(UnknownTimeZoneError, match="on each host"):
+        find_zone(name)
