@@ -239,7 +239,7 @@ def show_schedule(console: Console, *, name: str) -> None:
 @command_options
 @pass_console
 def update_schedule(console: Console, *, name: str, **options: Any) -> None:
-    """Change a schedule. It goes on from now: what isn't decided yet isn't made up for."""
+    """Change a schedule. What was due before still starts; other times hold from now on."""
     require_changes(options)
     found = schedules_of(console)
     now = found.get(name).schedule

@@ -1,14 +1,26 @@
 """How a schedule goes on when it is changed: nothing that was due before is lost, or met twice."""
 
+import logging
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, delete
 
+from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.json_value import canonical
-from cloacina_core.model.schedule.schedule import Schedule
+from cloacina_core.model.schedule.schedule import FiringState, Schedule
+from cloacina_core.store import schema
 from cloacina_core.store.deciding import decide_all, skip_all
 from cloacina_core.store.schedule_rows import change, get, next_at
 
+_log = logging.getLogger(__name__)
+
+_firings = schema.firings
+
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""What the clocks of hosts that share a store one after the other may differ by."""
+
+_MICROSECOND = timedelta(microseconds=1)
 _MOMENTS = ("cron", "timezone", "gap", "fold", "jitter", "starts_at", "ends_at")
 PAUSED = "the schedule was paused before it started"
 
@@ -62,6 +74,32 @@ def resumed(row: Row[Any], now: int) -> dict[str, Any]:
     schedule = Schedule.from_text(row.body)
     until = max(now, row.decided_until)
     return {"decided_until": until, "next_at": _next_at(schedule, row.started, until)}
+
+
+def latest(now: int) -> int:
+    """Return up to when firings may have been decided on, if the clock was right all the time."""
+    return now + CLOCKS_DIFFER // _MICROSECOND
+
+
+def go_back(connection: Connection, row: Row[Any], now: int) -> None:
+    """Let a schedule go on from now that was decided on with a clock that was ahead.
+
+    Else nothing of it would be due before that moment has come. What was started meanwhile isn't
+    again when its moment comes: it has a row. What was skipped is decided on as if for the first
+    time.
+
+    Args:
+        connection: in a write transaction.
+        row: of the schedule, locked.
+        now: by the database's clock, in microseconds.
+    """
+    ahead = from_micros(row.decided_until)
+    _log.warning("schedule %s goes on from now: the clock was ahead, at %s", row.name, ahead)
+    is_to_come = _firings.c.schedule == row.name, _firings.c.at > now
+    was_skipped = _firings.c.state == FiringState.SKIPPED
+    connection.execute(delete(_firings).where(*is_to_come, was_skipped))
+    next_at = _next_at(Schedule.from_text(row.body), row.started, now)
+    change(connection, row.name, now, decided_until=now, next_at=next_at)
 
 
 def give_back(connection: Connection, row: Row[Any], now: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, not_, or_, select, update
 
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.ids import RunId
@@ -30,7 +30,15 @@ from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.deciding import decide_due, live_runs
 from cloacina_core.store.following import differences
-from cloacina_core.store.schedule_changes import PAUSED, changed_rule, give_back, halted, resumed
+from cloacina_core.store.schedule_changes import (
+    PAUSED,
+    changed_rule,
+    give_back,
+    go_back,
+    halted,
+    latest,
+    resumed,
+)
 from cloacina_core.store.schedule_rows import (
     ScheduleExistsError,
     change,
@@ -229,19 +237,27 @@ class ScheduleStore:
             return timedelta(microseconds=due - self._database.now_micros(connection))
 
     def decide(self) -> int:
-        """Decide on all firings that are due; return how many schedules were looked at."""
+        """Decide on all firings that are due; return how many schedules were looked at.
+
+        One that was decided on with a clock that was ahead goes on from now, too.
+        """
         with self._database.read() as connection:
             if is_on_hold(self._database, connection):
                 return 0
             now = self._database.now_micros(connection)
-            query = select(_schedules.c.name).where(_schedules.c.next_at <= now)
+            is_ahead = and_(_schedules.c.decided_until > latest(now), not_(_schedules.c.paused))
+            query = select(_schedules.c.name).where(or_(_schedules.c.next_at <= now, is_ahead))
             names = list(connection.execute(query.limit(_PAGE)).scalars())
         for name in names:
             with self._database.begin() as connection:
                 now = self._database.now_micros(connection)
                 row = find(connection, name, lock=True, skip_locked=True)
-                if row is not None and row.next_at is not None and row.next_at <= now:
-                    decide_due(connection, row, now)  # or else another engine did, or is at it
+                if row is None:
+                    continue  # another engine is at it
+                if row.decided_until > latest(now) and not row.paused:
+                    go_back(connection, row, now)
+                elif row.next_at is not None and row.next_at <= now:
+                    decide_due(connection, row, now)
         return len(names)
 
     def claim(self) -> list[OpenFiring]:

@@ -32,8 +32,11 @@ WINDOW = "5 8 * * * for 10m"
 class OfOneClock(Database):
     """A store that takes the time from the clock that it was given, whichever database it is."""
 
+    ahead = timedelta()
+    """How much the database's clock is."""
+
     def now_micros(self, connection: Connection) -> int:
-        return self.local_micros()
+        return self.local_micros() + self.ahead // timedelta(microseconds=1)
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def clock() -> FrozenClock:
 
 
 @pytest.fixture
-def database(store_url: str, clock: FrozenClock) -> Iterator[Database]:
+def database(store_url: str, clock: FrozenClock) -> Iterator[OfOneClock]:
     database = OfOneClock(store_url, clock)
     yield database
     database.close()
@@ -141,6 +144,60 @@ def test_a_change_while_no_engine_runs_drops_nothing(
 
     assert [at for at, *_ in decided(store)] == [f"08:0{minute}" for minute in range(1, 6)]
     assert {state for _, state, _ in decided(store)} == {FiringState.DUE}
+
+
+def test_one_that_was_decided_on_with_a_clock_that_was_ahead_goes_on_from_now(
+    database: OfOneClock, store: ScheduleStore, clock: FrozenClock
+) -> None:
+    """A firing that was started early isn't again; those that were skipped are decided on anew."""
+    store.add(schedule())
+    database.ahead = timedelta(days=29, minutes=7)
+    store.decide()
+    (early,) = store.claim()
+    store.started(early, RunId("early"))
+    skipped = [state for _, state, _ in decided(store)].count(FiringState.SKIPPED)
+
+    database.ahead = timedelta()
+    looked_at = store.decide(), store.decide()
+    for _ in range(31):
+        clock.advance(timedelta(days=1))
+        store.decide()
+
+    assert skipped == 1, "which stands for 29"
+    assert looked_at == (1, 0)
+    states = [state for _, state, _ in decided(store)]
+    assert states == 29 * [FiringState.DUE] + [FiringState.STARTED, FiringState.DUE]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=50), timedelta(0)])
+def test_clocks_that_differ_a_little_are_no_clock_that_was_ahead(
+    database: OfOneClock, store: ScheduleStore, clock: FrozenClock, ahead: timedelta
+) -> None:
+    store.add(schedule())
+    clock.advance(10 * MINUTE)
+    database.ahead = ahead
+    store.decide()
+
+    database.ahead = timedelta()
+
+    assert store.decide() == 0
+
+
+def test_a_paused_one_goes_on_from_now_when_it_is_resumed(
+    database: OfOneClock, store: ScheduleStore
+) -> None:
+    store.add(schedule())
+    database.ahead = timedelta(days=30)
+    store.decide()
+    store.pause("job", is_paused=True)
+
+    database.ahead = timedelta(days=1)
+    paused = store.decide()
+    store.pause("job", is_paused=False)
+    resumed = store.decide()
+
+    assert (paused, resumed) == (0, 1)
+    assert store.get("job").next_at == EIGHT + timedelta(days=1, minutes=6)
 
 
 def followed(version: str) -> Following:
