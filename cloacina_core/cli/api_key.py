@@ -27,9 +27,12 @@ class _Lasting(click.ParamType[Period]):
     ) -> Period:
         """Return the length that a text spells."""
         try:
-            return Period.parse(str(value))
+            length = Period.parse(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if length.length is None and str(length) != str(value).strip().lower():
+            self.fail(f"{value!r} is no length: to have it work until it is revoked, say {length}")
+        return length
 
 
 _EXPIRES = click.option(

@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.access import VERBS, Principal, Rule
-from cloacina_core.model.api_key import without_secrets
+from cloacina_core.model.api_key import MALFORMED, ApiKeyRefusedError, without_secrets
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.runtime.gate import Gate, Request, holder
 from cloacina_core.runtime.handle import RunHandle
@@ -52,7 +52,12 @@ def act_as(
         who: a principal, or an API key.
         keys: in which it is looked up.
         audit: tells what is asked for.
+
+    Raises:
+        ApiKeyRefusedError: it is neither, such as None, which stands for a variable that isn't set.
     """
+    if not isinstance(who, str | Principal):
+        raise ApiKeyRefusedError(MALFORMED)
     found = holder(keys, who) if isinstance(who, str) else lambda: who
     return guarded(asking_as(lambda: found().name), Gate(found, lambda: audit), VERBS)
 

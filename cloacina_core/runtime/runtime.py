@@ -668,6 +668,9 @@ class Runtime:
         Args:
             who: an API key, which is looked up anew for each verb, or a principal that was made out
                 elsewhere.
+
+        Raises:
+            ApiKeyRefusedError: it is neither.
         """
         return act_as(self._asking_as, who, keys=self.api_keys, audit=self.audit)
 

@@ -35,6 +35,7 @@ from cloacina_core.store import schema
 from cloacina_core.store.database import Database, insert_unless_there
 
 _keys = schema.api_keys
+_LONGEST = timedelta(days=36_500)
 _MICROSECOND = timedelta(microseconds=1)
 _COARSE = timedelta(hours=1)
 _NO_DIGEST = "0" * 64
@@ -232,8 +233,8 @@ class ApiKeyStore:
 def _later(now: int, length: timedelta | None) -> int | None:
     if length is None:
         return None
-    if length <= timedelta(0):
-        raise InputError("an API key works for some time, or it is none")
+    if not timedelta(0) < length <= _LONGEST:
+        raise InputError(f"an API key works for a while, at most {_LONGEST.days} days, or for ever")
     return now + length // _MICROSECOND
 
 

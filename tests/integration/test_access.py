@@ -369,6 +369,12 @@ def test_a_principal_that_was_made_out_elsewhere_is_checked_too(runtime: Runtime
     assert (entry.deed.who, entry.deed.origin) == ("ann", "10.0.0.7")
 
 
+@pytest.mark.parametrize("who", [None, 5, b"clk_", True])
+def test_what_stands_for_nobody_is_let_in_nowhere(runtime: Runtime, who: Any) -> None:
+    with pytest.raises(ApiKeyRefusedError):
+        runtime.acting_as(who)
+
+
 def test_a_name_that_no_terminal_should_see_is_told_harmlessly(
     runtime: Runtime, keys: Mapping[str, str]
 ) -> None:
@@ -465,7 +471,7 @@ def test_what_is_no_key_is_refused(store: ApiKeyStore) -> None:
     for name in ("", "a b", "ann@here", "x" * 101):
         with pytest.raises(InputError):
             store.create(name, Role.READ)
-    for length in (timedelta(0), -DAY):
+    for length in (timedelta(0), -DAY, 9_999_999 * DAY):
         with pytest.raises(InputError):
             store.create("ci", Role.READ, expires_in=length)
     store.create("ci", Role.READ)

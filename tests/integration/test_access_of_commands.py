@@ -274,10 +274,15 @@ def test_keys_are_made_listed_rotated_and_revoked(cli: Cli) -> None:
     made = json.loads(cli("api-key create ci --role run --json").stdout)
     again = cli("api-key create ci --role run")
     rotated = cli("api-key rotate ci --expires forever --quiet")
+    lengths = [
+        cli(f"api-key create x --role read --expires {text}").exit_code
+        for text in ("0", "0s", "0d", "9999999d", "soon")
+    ]
     listed = cli("api-key list")
 
     assert made["api_key"].startswith(f"clk_{made['id']}_")
     assert again.exit_code == 5
+    assert lengths == 5 * [2]
     assert rotated.stdout.startswith("clk_")
     assert rotated.stderr == ""
     assert "warning: no API key with the role admin will work after" in listed.stderr
