@@ -25,7 +25,7 @@ from cloacina_core.runtime.sources import Sources
 from cloacina_core.runtime.view import StoreView
 from cloacina_core.settings import Settings
 
-ON_SQLITE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+ON_SQLITE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 PLUGIN = "cloacina-secretfiles"
 WHO = "vaulted/asking, vaulted/hasty, vaulted/patient"
 

@@ -328,7 +328,7 @@ def test_a_provider_that_fails_is_asked_again_and_one_that_has_nothing_is_not(
     assert VALUE.encode() not in dumped(store_url)
 
 
-@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_silent_provider_keeps_no_attempt_from_ending(
     open_with: Callable[..., Runtime], place: str, silent: SilentProvider
 ):
@@ -351,7 +351,7 @@ def test_a_silent_provider_keeps_no_attempt_from_ending(
     assert "asked to end" in attempt.error.message
 
 
-@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_of_two_providers_of_one_kind_neither_is_asked(
     open_with: Callable[..., Runtime], place: str
 ):
@@ -377,7 +377,7 @@ def test_two_providers_of_one_kind_are_listed_with_the_reason():
     assert {record.error for record in plugins.records()} == {reason}
 
 
-@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_what_a_provider_answers_is_taken_out_as_what_is_stored_is(
     open_with: Callable[..., Runtime], place: str, tmp_path: Path, store_url: str
 ):
