@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, not_, or_, select, update
 
+from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, canonical
@@ -104,6 +105,7 @@ class ScheduleStore:
 
         Raises:
             ScheduleExistsError: another one has the name.
+            InputError: people made it, and nothing of it will ever be due.
         """
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
@@ -114,6 +116,12 @@ class ScheduleStore:
                 if differs_in := differences(before, (schedule, following)):
                     raise ScheduleExistsError(schedule.name, differs_in)
                 return there, False
+            first_at = next_at(schedule, now)
+            if first_at is None and following is None:
+                raise InputError(
+                    f"schedule {schedule.name!r} would never start anything",
+                    hint="it ends before the first of its moments that is still to come",
+                )
             values = {
                 "name": schedule.name,
                 "incarnation": self._entropy(_INCARNATION_BYTES).hex(),
@@ -121,7 +129,7 @@ class ScheduleStore:
                 "paused": is_paused,
                 "declared": None if following is None else following.to_text(),
                 "decided_until": now,
-                "next_at": None if is_paused else next_at(schedule, now),
+                "next_at": None if is_paused else first_at,
                 "started": 0,
                 "created_at": now,
                 "updated_at": now,

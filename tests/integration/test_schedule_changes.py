@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
+from cloacina_core.errors import InputError
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.following import Followed, Following
@@ -167,6 +168,15 @@ def test_one_that_was_decided_on_with_a_clock_that_was_ahead_goes_on_from_now(
     assert looked_at == (1, 0)
     states = [state for _, state, _ in decided(store)]
     assert states == 29 * [FiringState.DUE] + [FiringState.STARTED, FiringState.DUE]
+
+
+def test_one_that_would_never_start_anything_is_refused(store: ScheduleStore) -> None:
+    with pytest.raises(InputError, match="never start anything"):
+        store.add(schedule(ends_at=EIGHT - MINUTE))
+    with pytest.raises(InputError, match="never start anything"):
+        store.add(schedule(ends_at=EIGHT + MINUTE))
+
+    assert store.all() == []
 
 
 @pytest.mark.parametrize("ahead", [timedelta(seconds=50), timedelta(0)])
