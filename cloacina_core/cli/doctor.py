@@ -3,7 +3,7 @@
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from cloacina_core.errors import CloacinaError
 from cloacina_core.foundation.private_files import READABLE_BY_OTHERS, WRITABLE_BY_OTHERS
 from cloacina_core.model.api_key import WORTH_A_WORD
 from cloacina_core.model.finding import Finding, Verdict
+from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.runtime import secret_health
 from cloacina_core.runtime.secrets import OpenedOnce
 from cloacina_core.store.api_keys import ApiKeyStore
@@ -88,7 +89,7 @@ def _store(console: Console) -> Iterator[Finding]:
     if facts.disk is not None:
         yield _disk(facts.disk)
     yield _oldest(console, facts)
-    yield _schedules(console)
+    yield from _schedules(console)
     yield from _secrets(console)
     yield from _admin_keys(console)
 
@@ -153,8 +154,21 @@ def _oldest(console: Console, facts: StoreFacts) -> Finding:
     return Finding("oldest live run", "ok", f"accepted {str(age).partition('.')[0]} ago")
 
 
-def _schedules(console: Console) -> Finding:
+def _schedules(console: Console) -> Iterator[Finding]:
     states = ScheduleStore(console.view.database).all()
+    yield _overdue(console, states)
+    failing = [state for state in states if state.last_failure is not None and state.next_at]
+    if failing:
+        yield Finding(
+            "schedules",
+            "warn",
+            f"{len(failing)} of {len(states)} could start no run the last time; {failing[0].name}: "
+            f"{failing[0].last_failure}",
+            f"look at the others: cloacina schedule history {failing[0].name}",
+        )
+
+
+def _overdue(console: Console, states: Sequence[ScheduleState]) -> Finding:
     due = [state.due_since for state in states if state.due_since is not None]
     late = [moment for moment in due if console.clock.now() - moment > _LATE]
     if not late:

@@ -25,6 +25,8 @@ def _lines(state: ScheduleState, now: datetime) -> Iterator[tuple[str, str]]:
     yield "next", next_of(state, now)
     yield "started", f"{state.started} runs"
     yield "lag", lag_of(state)
+    if state.last_failure is not None:
+        yield "last failure", state.last_failure
     yield from _policies(known)
     yield from _limits(state)
     yield from (("windows", f"{window}: {known.in_window}") for window in known.not_during)
@@ -90,7 +92,9 @@ def next_of(state: ScheduleState, now: datetime) -> str:
 
 
 def lag_of(state: ScheduleState) -> str:
-    """Return how late the last run was accepted."""
+    """Return how late the last run was accepted, or that none was where one was due."""
+    if state.last_failure is not None:
+        return "failed"
     return "-" if state.lag is None else f"{state.lag.total_seconds():.1f}s"
 
 

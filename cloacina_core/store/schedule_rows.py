@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import Connection, Row, Select, case, select, update
 
 from cloacina_core.errors import ConflictError, NotFoundError
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.names import nearest
 from cloacina_core.model.following import Following
-from cloacina_core.model.schedule.schedule import Schedule
+from cloacina_core.model.schedule.schedule import FiringState, Schedule
 from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.store import schema
 from cloacina_core.store.watching import announce
@@ -87,20 +87,20 @@ def state(connection: Connection, name: str, now: int | None = None) -> Schedule
     Raises:
         UnknownScheduleError: there is none of this name.
     """
-    query = _with_lag().where(_schedules.c.name == name)
+    query = _with_last().where(_schedules.c.name == name)
     row = connection.execute(query).one_or_none()
     return state_of(row or get(connection, name), now)
 
 
 def states(connection: Connection, now: int) -> list[ScheduleState]:
     """Return all schedules, by name."""
-    rows = connection.execute(_with_lag().order_by(_schedules.c.name))
+    rows = connection.execute(_with_last().order_by(_schedules.c.name))
     return [state_of(row, now) for row in rows]
 
 
-def _with_lag() -> Select[Any]:
-    """Return a query for schedules, and how late each started the last of its runs."""
-    last = (
+def _with_last() -> Select[Any]:
+    """Return a query for schedules, how late each started the last of its runs, and what failed."""
+    lag = (
         select(_firings.c.started_at - _firings.c.at)
         .where(
             _firings.c.schedule == _schedules.c.name,
@@ -110,11 +110,26 @@ def _with_lag() -> Select[Any]:
         .order_by(_firings.c.at.desc())
         .limit(1)
     )
-    return select(_schedules, last.scalar_subquery().label("lag"))
+    failed = _firings.c.state == FiringState.FAILED
+    failure = (
+        select(case((failed, _firings.c.reason)))
+        .where(
+            _firings.c.schedule == _schedules.c.name,
+            failed | (_firings.c.state == FiringState.STARTED),
+            _firings.c.backfill.is_(None),
+        )
+        .order_by(_firings.c.at.desc())
+        .limit(1)
+    )
+    return select(
+        _schedules,
+        lag.scalar_subquery().label("lag"),
+        failure.scalar_subquery().label("last_failure"),
+    )
 
 
 def state_of(row: Row[Any], now: int | None = None) -> ScheduleState:
-    """Return what a row tells; without the lag, when it wasn't asked for."""
+    """Return what a row tells; without what became of its last firings, if that wasn't asked."""
     schedule = Schedule.from_text(row.body)
     due = None if row.next_at is None else from_micros(row.next_at)
     is_overdue = now is not None and row.next_at is not None and row.next_at <= now
@@ -129,6 +144,7 @@ def state_of(row: Row[Any], now: int | None = None) -> ScheduleState:
         resting_until=None if row.resting_until is None else from_micros(row.resting_until),
         due_since=due if is_overdue else None,
         lag=None if lag is None else timedelta(microseconds=lag),
+        last_failure=getattr(row, "last_failure", None),
         created_at=from_micros(row.created_at),
         updated_at=from_micros(row.updated_at),
     )

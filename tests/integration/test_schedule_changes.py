@@ -170,6 +170,25 @@ def test_one_that_was_decided_on_with_a_clock_that_was_ahead_goes_on_from_now(
     assert states == 29 * [FiringState.DUE] + [FiringState.STARTED, FiringState.DUE]
 
 
+def test_why_the_last_firing_started_nothing_is_told_until_one_does(
+    store: ScheduleStore, clock: FrozenClock
+) -> None:
+    store.add(schedule(cron="* * * * *"))
+    told: list[str | None] = []
+    for fails in (True, False, True):
+        clock.advance(MINUTE)
+        store.decide()
+        (firing,) = store.claim()
+        if fails:
+            store.failed(firing, "no release fits")
+        else:
+            store.started(firing, RunId(f"{firing.at}"))
+        told.append(store.get("job").last_failure)
+
+    assert told == ["no release fits", None, "no release fits"]
+    assert [state.last_failure for state in store.all()] == ["no release fits"]
+
+
 def test_one_that_would_never_start_anything_is_refused(store: ScheduleStore) -> None:
     with pytest.raises(InputError, match="never start anything"):
         store.add(schedule(ends_at=EIGHT - MINUTE))

@@ -29,6 +29,8 @@ class ScheduleState:
     """Since when it should have been looked at, its jitter included; None: it is in time."""
     lag: timedelta | None
     """How much later than due the last of its runs was accepted, jitter and windows included."""
+    last_failure: str | None
+    """Why no run could be started the last time that one was to be; None: it was started."""
     created_at: datetime
     updated_at: datetime
 
@@ -49,6 +51,7 @@ class ScheduleState:
             "resting_until": None if self.resting_until is None else iso(self.resting_until),
             "due_since": None if self.due_since is None else iso(self.due_since),
             "lag_seconds": None if self.lag is None else self.lag.total_seconds(),
+            "last_failure": self.last_failure,
             "created_at": iso(self.created_at),
             "updated_at": iso(self.updated_at),
         }

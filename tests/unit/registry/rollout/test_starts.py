@@ -35,6 +35,7 @@ def stored(reference: str, following: Following | None = None, **options: Any) -
         next_at=None,
         resting_until=None,
         due_since=None,
+        last_failure=None,
         lag=None,
         created_at=NOW,
         updated_at=NOW,
