@@ -44,11 +44,13 @@ NOT_ASKED = {
 """Commands, and why they aren't asked."""
 MORE = {
     "engine run": ["--until-idle"],
+    "event update": ["--priority", "2"],
     "limits set": ["--rate", "10/1m"],
     "registry kill": ["--yes"],
     "registry delete": ["--yes"],
     "registry promote": ["--no-load"],
     "schedule backfill": ["--from", "2026-01-01", "--to", "2026-01-02"],
+    "schedule update": ["--priority", "2"],
     "tenant quota": ["--slots", "4"],
     "trust add": ["--from-keyring", "default"],
     "trust rotate": ["--threshold", "1"],

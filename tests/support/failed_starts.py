@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
+from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.model.polling.definition import TriggerDefinition
 from cloacina_core.model.polling.enabled import EnabledTrigger, PollState
 from cloacina_core.model.polling.result import Fire
@@ -27,12 +28,14 @@ _POLLED = TriggerDefinition(name="files", every=_HOUR, timeout=timedelta(minutes
 def fail_firings(database: Database, name: str = "report", count: int = 1) -> None:
     """Have some firings of a schedule fail."""
     store = ScheduleStore(database)
-    catch_up = "latest" if count == 1 else "all"
-    store.add(Schedule.checked(name, REFERENCE, cron="* * * * *", catch_up=catch_up))
-    schedules = schema.schedules
+    with database.read() as connection:
+        now = from_micros(database.now_micros(connection))
+    # One alone is of this minute, and the next one is due tomorrow.
+    cron, catch_up = (f"{now:%M %H} * * *", "latest") if count == 1 else ("* * * * *", "all")
+    store.add(Schedule.checked(name, REFERENCE, cron=cron, catch_up=catch_up))
+    back = to_micros(now) - count * 60_000_000
     with database.begin() as connection:
-        back = database.now_micros(connection) - count * 60_000_000
-        moved = update(schedules).where(schedules.c.name == name)
+        moved = update(schema.schedules).where(schema.schedules.c.name == name)
         connection.execute(moved.values(decided_until=back, next_at=back))
     store.decide()
     for firing in store.claim():
