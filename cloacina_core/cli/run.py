@@ -5,6 +5,7 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.params import gather_params, read_object
 from cloacina_core.cli.progress import showing
+from cloacina_core.cli.tasks_here import runtime_of
 from cloacina_core.cli.waiting import tell, wait
 from cloacina_core.model.status import RunStatus
 from cloacina_core.runtime import Runtime
@@ -47,15 +48,7 @@ def run(  # noqa: PLR0913 - one for each option
 
     Ends with 0 when the run succeeded and with 1 when it failed or was cancelled.
     """
-    console.keep_output_for_results()
-    with Runtime(
-        console.settings,
-        console.plugins,
-        recover=False,
-        pass_output_on=False,
-        user=console.user,
-        store=console.store,
-    ) as runtime:
+    with runtime_of(console) as runtime:
         definition = runtime.definition(reference, source)
         params = gather_params(definition, pairs, params_file)
         context = read_object(context_file, "context") if context_file else None

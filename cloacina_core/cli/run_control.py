@@ -3,8 +3,7 @@
 Of one run by its id, or, for the first four, of all that filters choose.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
@@ -13,6 +12,7 @@ from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.moments import LENGTH
 from cloacina_core.cli.params import read_object
 from cloacina_core.cli.results import exit_status, headline, told
+from cloacina_core.cli.tasks_here import runtime_of
 from cloacina_core.errors import ConflictError, InputError
 from cloacina_core.foundation.json_value import JsonValue, NotJsonError, decode_strict
 from cloacina_core.model.release import normalized_package
@@ -46,22 +46,6 @@ def _choice(function: Any) -> Any:
     ):
         function = option(function)
     return function
-
-
-@contextmanager
-def _runtime(console: Console) -> "Iterator[Runtime]":
-    from cloacina_core.runtime import Runtime  # noqa: PLC0415 - not needed for --help
-
-    console.keep_output_for_results()
-    with Runtime(
-        console.settings,
-        console.plugins,
-        recover=False,
-        pass_output_on=False,
-        user=console.user,
-        store=console.store,
-    ) as runtime:
-        yield runtime
 
 
 def _chosen(
@@ -112,7 +96,7 @@ def _do(
     filters: dict[str, Any],
 ) -> None:
     """Do something with each chosen run, and tell which they were."""
-    with _runtime(console) as runtime:
+    with runtime_of(console) as runtime:
         chosen = _chosen(console, runtime, ids, usual, filters)
         for run in chosen if not dry_run else ():
             try:
@@ -193,7 +177,7 @@ def resume(
 
         _do(console, verb, ids=ids, usual=(RunStatus.PAUSED,), dry_run=dry_run, filters=filters)
         return 0
-    with _runtime(console) as runtime:
+    with runtime_of(console) as runtime:
         before = runtime.get(ids[0])
         if before.status.is_final:
             console.say(f"{headline(before.summary)}; there is nothing to resume")
@@ -229,7 +213,7 @@ def retry(
 
         _do(console, verb, ids=ids, usual=(RunStatus.FAILED,), dry_run=dry_run, filters=filters)
         return 0
-    with _runtime(console) as runtime:
+    with runtime_of(console) as runtime:
         run_id = runtime.get(ids[0]).run_id
         return _follow(
             console, runtime, run_id, timeout, lambda one: runtime.retry(one, reason=reason)
@@ -271,7 +255,7 @@ def rerun(
     timeout: float | None,
 ) -> int:
     """Start a new run like an earlier one: same release, params and context."""
-    with _runtime(console) as runtime:
+    with runtime_of(console) as runtime:
 
         def begin(origin: str) -> "RunHandle":
             return runtime.rerun(origin, idempotency_key=idempotency_key, detach=detach)
@@ -303,7 +287,7 @@ def fork(
     That task sees the edits instead of what the tasks before it left; null deletes a key.
     """
     edits = read_object(context_file, "context") if context_file else None
-    with _runtime(console) as runtime:
+    with runtime_of(console) as runtime:
 
         def begin(origin: str) -> "RunHandle":
             return runtime.fork(
@@ -345,7 +329,7 @@ def signal(console: Console, *, run_id: str, name: str, data: str | None) -> Non
         raise InputError(
             f"--data isn't JSON: {error}", hint="""as in --data '{"approved": true}'"""
         ) from error
-    with _runtime(console) as runtime:
+    with runtime_of(console) as runtime:
         found = runtime.get(run_id).run_id
         runtime.signal(found, name, payload)
         console.acted_on([found])
