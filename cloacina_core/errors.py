@@ -11,6 +11,7 @@
     │                         SecretMissingError · SecretFieldMissingError · UnknownTenantError
     ├─ NotAllowedError        trust, modes of files, ReleaseWithheldError · TenantSuspendedError
     │                         SecretNotDeclaredError · SecretKeyRefusedError
+    │                         ForeignProjectError
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
     │                         IllegalTransitionError · RunOwnedElsewhereError
     ├─ OverQuotaError         a tenant has used what it may use
@@ -307,6 +308,27 @@ class SecretKeyRefusedError(NotAllowedError):
     """Master keys can't be used: others may read or change them, or they aren't keys."""
 
     code = "secret-key-refused"
+
+
+class ForeignProjectError(NotAllowedError):
+    """The settings of a project aren't obeyed: somebody else can change them."""
+
+    code = "foreign-project"
+
+    def __init__(self, file: str, why: str, *, mend: str, without: str) -> None:
+        """Tell how to go on.
+
+        Args:
+            file: the project's.
+            why: what lets somebody else change it.
+            mend: the command that ends it.
+            without: the variable with which no project has a say.
+        """
+        super().__init__(
+            f"the settings in {file} aren't obeyed: {why}",
+            hint=f"go without them: {without}=1; or, if you trust what stands there: {mend}",
+        )
+        self.file = file
 
 
 class ReleaseWithheldError(NotAllowedError):

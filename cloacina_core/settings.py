@@ -3,10 +3,13 @@
 A value is looked for in this order: command-line flag, environment variable (`CLOACINA_...`),
 `[tool.cloacina]` of the nearest `pyproject.toml` at or above the working folder, `config.toml` in
 the home, default. Settings are read once, here, and handed on.
+
+A project that somebody else can change isn't obeyed. One that is says nothing of what may run
+programs, nor does the file of a home that it names: who was given a project hasn't read it.
 """
 
-import dataclasses
 import math
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -15,8 +18,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from cloacina_core.errors import ConfigurationError, Problem
+from cloacina_core.errors import ConfigurationError, ForeignProjectError, Problem
 from cloacina_core.foundation.period import Period
+from cloacina_core.foundation.strangers import stranger
 
 ENVIRONMENT_PREFIX = "CLOACINA_"
 
@@ -24,6 +28,9 @@ NO_PROJECT = f"{ENVIRONMENT_PREFIX}NO_PROJECT"
 """The environment variable with which no `pyproject.toml` is looked for: a command that is done for
 somebody else gets nothing from the folder that it happens to be called in."""
 USER_FILE = "config.toml"
+
+NOT_FROM_PROJECTS = frozenset({"secret_key", "secret_providers"})
+"""Plugins may run a program that one of these names, so no project has a say in them."""
 
 MOST_SPILLED_BYTES = 512 * 1024 * 1024
 """What both databases take in one value, with room to spare."""
@@ -135,6 +142,8 @@ class Origin:
     value: Any
     origin: str
     """As `default`, `environment CLOACINA_HOME`, `/srv/app/pyproject.toml`, `flag`."""
+    is_of_project: bool = False
+    """Whether a project says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +181,9 @@ def read_settings(
 
     Raises:
         ConfigurationError: values have the wrong form, a file can't be read, or there is a setting
-            that doesn't exist. The error names each value and where it stands.
+            that doesn't exist, or doesn't belong there. The error names each value and where it
+            stands.
+        ForeignProjectError: somebody else can change the settings of the project.
     """
     folder = working_folder.absolute()
     search = _Search(
@@ -181,7 +192,7 @@ def read_settings(
         _Layer({}, folder) if environment.get(NO_PROJECT) else _project_layer(folder),
     )
     home = search.find("home", default_home(environment))
-    search.add_user_file(home.value)
+    search.add_user_file(home)
     url = search.find("database_url", default_database_url(home.value))
     # Engines that share PostgreSQL may share nothing else; SQLite's file has a disk beside it.
     default_blobs = "file" if url.value.startswith("sqlite") else "database"
@@ -207,6 +218,7 @@ class _Layer:
     """What relative paths are below."""
     file: Path | None = None
     is_environment: bool = False
+    is_of_project: bool = False
 
     def origin(self, name: str) -> str:
         if self.is_environment:
@@ -221,7 +233,7 @@ class _Search:
         self._layers = list(layers)
         self._problems: list[Problem] = []
         for layer in layers:
-            self._note_unknown(layer)
+            self._note_names(layer)
 
     def find(self, name: str, default: Any) -> Origin:
         for layer in self._layers:
@@ -229,34 +241,44 @@ class _Search:
                 continue
             value, origin = layer.values[name], layer.origin(name)
             try:
-                return Origin(name, _CONVERSIONS[name](value, layer), origin)
+                converted = _CONVERSIONS[name](value, layer)
+                return Origin(name, converted, origin, layer.is_of_project)
             except (TypeError, ValueError, OverflowError, RuntimeError) as error:
                 message = f"setting {name} can't be {value!r}: {error}"
                 self._problems.append(Problem("bad-setting", message, origin))
                 break
         return Origin(name, default, "default")
 
-    def add_user_file(self, home: Path) -> None:
+    def add_user_file(self, home: Origin) -> None:
         """Add the layer below all others, the user's file in the home."""
-        layer = _file_layer(home / USER_FILE, ())
+        layer = _user_layer(home)
         if "home" in layer.values:
             message = "the home can't be set by a file in it"
             self._problems.append(Problem("bad-setting", message, layer.origin("home")))
-        self._note_unknown(layer)
+        self._note_names(layer)
         self._layers.append(layer)
 
-    def _note_unknown(self, layer: _Layer) -> None:
+    def _note_names(self, layer: _Layer) -> None:
         for name in layer.values:
             if name not in _CONVERSIONS:
                 message = f"there is no setting {name!r}"
                 self._problems.append(Problem("unknown-setting", message, layer.origin(name)))
+            elif layer.is_of_project and name in NOT_FROM_PROJECTS:
+                message = f"a project can't say what {name} is: it may name a program"
+                self._problems.append(Problem("misplaced-setting", message, layer.origin(name)))
 
     def raise_problems(self) -> None:
         if not self._problems:
             return
         hint = None
-        if any(problem.kind == "unknown-setting" for problem in self._problems):
+        kinds = {problem.kind for problem in self._problems}
+        if "unknown-setting" in kinds:
             hint = f"settings are: {', '.join(sorted(_CONVERSIONS))}"
+        elif "misplaced-setting" in kinds:
+            hint = (
+                f"take it out there, and say it in the environment, or in {USER_FILE} of a home "
+                "that no project names"
+            )
         if len(self._problems) == 1:
             raise ConfigurationError(str(self._problems[0]), hint=hint)
         count = len(self._problems)
@@ -273,25 +295,41 @@ def _project_layer(folder: Path) -> _Layer:
     for candidate in (folder, *folder.parents):
         path = candidate / "pyproject.toml"
         if path.is_file():
-            layer = _file_layer(path, ("tool", "cloacina"))
-            # What a package declares of itself stands there, too, and is no setting.
-            settings = {name: value for name, value in layer.values.items() if name != "package"}
-            return dataclasses.replace(layer, values=settings)
+            return _layer_of_project(path)
     return _Layer({}, folder)
 
 
-def _file_layer(path: Path, keys: tuple[str, ...]) -> _Layer:
-    try:
-        table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        table = {}
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} can't be read: {error}") from error
-    for key in keys:
+def _layer_of_project(path: Path) -> _Layer:
+    status, table = _read(path)
+    for key in ("tool", "cloacina"):
         table = table.get(key, {}) if isinstance(table, dict) else None
     if not isinstance(table, dict):
-        raise ConfigurationError(f"{path}: [{'.'.join(keys)}] must be a table")
-    return _Layer(table, path.parent, file=path)
+        raise ConfigurationError(f"{path}: [tool.cloacina] must be a table")
+    # What a package declares of itself stands there, too, and is no setting.
+    settings = {name: value for name, value in table.items() if name != "package"}
+    if settings and (other := stranger(path, status)) is not None:
+        raise ForeignProjectError(str(path), other.why, mend=other.mend, without=NO_PROJECT)
+    return _Layer(settings, path.parent, file=path, is_of_project=True)
+
+
+def _user_layer(home: Origin) -> _Layer:
+    path = home.value / USER_FILE
+    try:
+        _, table = _read(path)
+    except FileNotFoundError:
+        table = {}
+    return _Layer(table, home.value, file=path, is_of_project=home.is_of_project)
+
+
+def _read(path: Path) -> tuple[os.stat_result, Any]:
+    """Return what is known of a file, and the table that it is, unless there is none."""
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()), tomllib.load(file)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} can't be read: {error}") from error
 
 
 def _count(minimum: int, maximum: int | None = None) -> Callable[[Any, _Layer], int]:

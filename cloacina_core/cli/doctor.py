@@ -74,7 +74,9 @@ def _home(console: Console) -> Finding:
         return Finding("home", "fail", f"others may write {home}", f"chmod 700 {home}")
     if _HAS_MODES and mode & READABLE_BY_OTHERS:
         return Finding("home", "warn", f"others may look into {home}", f"chmod 700 {home}")
-    return Finding("home", "ok", str(home))
+    named = next(item for item in console.resolved_settings.origins if item.name == "home")
+    word = f", whose keys and trust count, because {named.origin} says so"
+    return Finding("home", "ok", f"{home}{word if named.is_of_project else ''}")
 
 
 def _store(console: Console) -> Iterator[Finding]:

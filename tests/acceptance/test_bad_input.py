@@ -343,3 +343,16 @@ def test_an_unknown_command_offers_the_near_ones(shell: Shell):
 
     assert done.status == 2
     assert "registry" in done.err
+
+
+def test_a_project_that_others_can_change_stops_every_command_that_reads_settings(shell: Shell):
+    file = shell.folder / "pyproject.toml"
+    file.write_text("[tool.cloacina]\nhome = 'theirs'\n")
+    file.chmod(0o666)
+
+    refused(
+        shell.run("runs", "list", "--json"), 4, "foreign-project", str(file), "CLOACINA_NO_PROJECT"
+    )
+    assert shell.ok("runs", "--help").out
+    shell.variables["CLOACINA_NO_PROJECT"] = "1"
+    assert shell.ok("runs", "list", "--json").json == []

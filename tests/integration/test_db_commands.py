@@ -306,6 +306,23 @@ class TestDoctor:
         assert after["home"]["mend"] == f"chmod 700 {tmp_path / 'home'}"
         assert f"chmod 600 {tmp_path / 'other.db'}" in after["store file"]["mend"]
 
+    @pytest.mark.parametrize("where", ["project", "variable"])
+    def test_who_names_the_home_is_told_where_it_is_a_project(
+        self, where: str, tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    ):
+        home = tmp_path / "home"
+        home.mkdir(mode=0o700)
+        file = tmp_path / "pyproject.toml"
+        file.write_text("[tool.cloacina]\nhome = 'home'\n")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("CLOACINA_HOME", "" if where == "project" else str(home))
+
+        told = CliRunner().invoke(main, ["doctor", "--json", "--database-url", sqlite_url])
+
+        detail = next(item["detail"] for item in value(told) if item["what"] == "home")
+        by_project = f"{home}, whose keys and trust count, because {file} says so"
+        assert detail == (by_project if where == "project" else str(home))
+
     def test_commits_that_may_be_lost_are_told(
         self, cloacina: Cloacina, sqlite_url: str, postgresql_url: str
     ):

@@ -1,5 +1,6 @@
 """Settings: which value counts, where it came from, and how a wrong one is told."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import timedelta
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cloacina_core.errors import ConfigurationError
+from cloacina_core.errors import ConfigurationError, ForeignProjectError
 from cloacina_core.foundation.period import Period
 from cloacina_core.settings import Settings, default_home, read_settings
 
@@ -183,6 +184,111 @@ def test_no_project_is_looked_for_where_the_environment_says_so(
     settings = read_settings({**environment, "CLOACINA_NO_PROJECT": "1"}, project).settings
 
     assert settings.slots == 16
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_project_of_somebody_else_has_no_say(
+    environment: dict[str, str], project: Path
+) -> None:
+    file = write_project(project, "home = '.theirs'")
+    os.chown(file, 12345, -1)
+
+    with pytest.raises(ForeignProjectError) as caught:
+        read_settings(environment, project)
+
+    assert caught.value.message == (
+        f"the settings in {file} aren't obeyed: {file} belongs to user 12345"
+    )
+    assert caught.value.hint == (
+        "go without them: CLOACINA_NO_PROJECT=1; or, if you trust what stands there: "
+        f"chown 0 {file}"
+    )
+
+
+@pytest.mark.parametrize("given", ["environment", "flag"])
+def test_nor_has_it_where_all_that_it_says_is_said_elsewhere(
+    given: str, environment: dict[str, str], project: Path, tmp_path: Path
+) -> None:
+    write_project(project, "home = '.theirs'").chmod(0o646)
+    flags = {"home": tmp_path} if given == "flag" else {}
+    environment |= {"CLOACINA_HOME": str(tmp_path)} if given == "environment" else {}
+
+    with pytest.raises(ForeignProjectError, match="everybody may write"):
+        read_settings(environment, project, flags)
+
+
+def test_a_project_that_others_can_change_is_obeyed_by_nobody_below_it(
+    environment: dict[str, str], project: Path
+) -> None:
+    write_project(project, "slots = 3")
+    project.chmod(0o757)
+    (project / "mine").mkdir()
+
+    with pytest.raises(ForeignProjectError, match="everybody may write"):
+        read_settings(environment, project / "mine")
+
+
+@pytest.mark.parametrize("text", ["", "[tool.cloacina.package]\nisolation = 'namespace'"])
+def test_what_says_nothing_of_settings_may_be_anybodys(
+    text: str, environment: dict[str, str], project: Path
+) -> None:
+    write_project(project, text).chmod(0o646)
+
+    assert read_settings(environment, project).settings.slots == 16
+
+
+PROGRAMS = {"secret_key": "command:steal", "secret_providers": ["*=asks:steal"]}
+
+
+@pytest.mark.parametrize("name", sorted(PROGRAMS))
+@pytest.mark.parametrize("home_of_project", [False, True])
+def test_a_project_says_nothing_of_what_runs_programs(
+    name: str,
+    home_of_project: bool,
+    environment: dict[str, str],
+    project: Path,
+) -> None:
+    file = write_project(project, "home = '.home'" if home_of_project else "")
+    if home_of_project:
+        (project / ".home").mkdir()
+        file = project / ".home" / "config.toml"
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write(f"\n{name} = {PROGRAMS[name]!r}\n")
+
+    error = refusal(environment, project)
+
+    assert error.message == f"{file}: a project can't say what {name} is: it may name a program"
+    assert error.hint == (
+        "take it out there, and say it in the environment, or in config.toml of a home that no "
+        "project names"
+    )
+
+
+@pytest.mark.parametrize("where", ["default home", "flag", "environment"])
+def test_the_file_of_a_home_that_no_project_names_says_it(
+    where: str, environment: dict[str, str], home: Path, project: Path
+) -> None:
+    write_project(project, "home = '.home'" if where != "default home" else "slots = 3")
+    (home / "config.toml").write_text("secret_key = 'command:pass show keys'", encoding="utf-8")
+    flags = {"home": home} if where == "flag" else {}
+    environment |= {"CLOACINA_HOME": str(home)} if where == "environment" else {}
+
+    settings = read_settings(environment, project, flags).settings
+
+    assert settings.secret_key == "command:pass show keys"
+
+
+def test_whether_a_project_says_something_is_told(
+    environment: dict[str, str], project: Path
+) -> None:
+    write_project(project, "home = '.home'\nslots = 3")
+    environment["CLOACINA_SLOTS"] = "4"
+    (project / ".home").mkdir()
+    (project / ".home" / "config.toml").write_text("lease = 20", encoding="utf-8")
+
+    origins = read_settings(environment, project).origins
+
+    assert [item.name for item in origins if item.is_of_project] == ["home", "lease"]
 
 
 def test_the_user_file_is_in_the_home_that_counts(
@@ -394,7 +500,9 @@ def test_the_home_cant_be_set_by_a_file_in_it(
     assert error.message == f"{home / 'config.toml'}: the home can't be set by a file in it"
 
 
-@pytest.mark.parametrize("content", [b"slots = ", b"slots = 1\nslots = 2", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"slots = ", b"slots = 1\nslots = 2", b"\xff\xfe", b"slots = " + b"[" * 10_000]
+)
 def test_a_file_that_is_no_toml_is_told(
     content: bytes, environment: dict[str, str], home: Path, project: Path
 ) -> None:
