@@ -14,6 +14,7 @@
     │                         ForeignProjectError
     ├─ ConflictError          AmbiguousReferenceError · IdempotencyConflictError
     │                         IllegalTransitionError · RunOwnedElsewhereError
+    │                         SecretHasFieldsError
     ├─ OverQuotaError         a tenant has used what it may use
     ├─ ConfigurationError     the operator: ConfinementError
     ├─ StoreError             StoreUnavailableError (may be tried again) · OutcomeUnknownError
@@ -419,6 +420,21 @@ class IdempotencyConflictError(ConflictError):
         )
         self.key = key
         self.run_id = run_id
+
+
+class SecretHasFieldsError(ConflictError):
+    """One text would take the place of a secret with fields, for which tasks ask one by one."""
+
+    code = "secret-has-fields"
+
+    def __init__(self, name: str, fields: Sequence[str]) -> None:
+        super().__init__(
+            f"secret {name!r} has fields, which one text would replace: {', '.join(fields)}",
+            hint="give a text for each (--fields), or say that one is to be all of it "
+            "(--replace-fields, replace_fields=True)",
+        )
+        self.name = name
+        self.fields = tuple(fields)
 
 
 class WorkflowLoadError(InputError):

@@ -63,10 +63,21 @@ class _Set(click.Command):
     metavar="FIELD",
     help="A field that is no secret by itself, such as a user; may be repeated.",
 )
+@click.option(
+    "--replace-fields",
+    is_flag=True,
+    help="Let one text take the place of the fields that the secret has.",
+)
 @command_options
 @pass_console
 def set_secret(
-    console: Console, *, name: str, from_file: Path | None, fields: bool, public: tuple[str, ...]
+    console: Console,
+    *,
+    name: str,
+    from_file: Path | None,
+    fields: bool,
+    public: tuple[str, ...],
+    replace_fields: bool,
 ) -> None:
     """Keep a value under NAME, in place of the one before.
 
@@ -76,7 +87,9 @@ def set_secret(
     """
     check_secret_name(name)
     value = _fields(name, from_file) if fields else _value(name, from_file)
-    info, has_changed = _secrets(console).set(name, value, public=public)
+    info, has_changed = _secrets(console).set(
+        name, value, public=public, replace_fields=replace_fields
+    )
     console.emit({**info.to_json(), "changed": has_changed}, _text(info))
     done = f"is kept, revision {info.revision}" if has_changed else "has this value already"
     console.say(f"secret {name!r} {done}")

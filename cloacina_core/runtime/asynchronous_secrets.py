@@ -14,10 +14,17 @@ class AsyncSecrets:
         self._secrets = secrets
 
     async def set(
-        self, name: str, value: str | Mapping[str, str], *, public: Iterable[str] = ()
+        self,
+        name: str,
+        value: str | Mapping[str, str],
+        *,
+        public: Iterable[str] = (),
+        replace_fields: bool = False,
     ) -> tuple[SecretInfo, bool]:
         """Keep a secret, sealed, see `Secrets.set`."""
-        return await asyncio.to_thread(self._secrets.set, name, value, public=public)
+        return await asyncio.to_thread(
+            self._secrets.set, name, value, public=public, replace_fields=replace_fields
+        )
 
     async def get(self, name: str) -> SecretInfo:
         """Return what is known of a secret, see `Secrets.get`."""

@@ -56,7 +56,12 @@ class Secrets:
         return asking
 
     def set(
-        self, name: str, value: str | Mapping[str, str], *, public: Iterable[str] = ()
+        self,
+        name: str,
+        value: str | Mapping[str, str],
+        *,
+        public: Iterable[str] = (),
+        replace_fields: bool = False,
     ) -> tuple[SecretInfo, bool]:
         """Keep a secret, sealed; setting the same value again changes nothing.
 
@@ -68,12 +73,14 @@ class Secrets:
                 64 KiB in all.
             public: fields that are no secret by themselves, such as a user or a host: they aren't
                 taken out of what tasks say, and may be short.
+            replace_fields: whether one text may take the place of a secret with fields.
 
         Returns:
             What is known of it, and whether it changed.
 
         Raises:
             InputError: the name or the value can't be used, or a provider answers for the name.
+            SecretHasFieldsError: the secret has fields, and the value is one text.
             SecretKeyRefusedError: the master keys can't be used.
             SecretUnavailableError: the key of what is stored is lost, and there is no other.
         """
@@ -82,7 +89,8 @@ class Secrets:
                 f"secret {name!r} is asked for from {place}, by the setting secret_providers",
                 hint="set it there, or change the setting",
             )
-        return self._vault().set(name, SecretValue.checked(value, public), self._by())
+        checked = SecretValue.checked(value, public)
+        return self._vault().set(name, checked, self._by(), replace_fields=replace_fields)
 
     def get(self, name: str) -> SecretInfo:
         """Return what is known of a secret in the store. Its value is not.

@@ -39,6 +39,7 @@ from cloacina_core.errors import (
     ParamsError,
     ResultTimeoutError,
     RunOwnedElsewhereError,
+    SecretHasFieldsError,
     StoreUnavailableError,
     UnknownRunError,
 )
@@ -862,6 +863,17 @@ class TestAsync:
             for name in waits & vars(loop).keys() - {"id", "open"}:
                 awaits = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
                 assert any(is_one(vars(loop)[name]) for is_one in awaits), name
+
+    def test_a_secret_may_lose_its_fields_where_that_is_said(self, tmp_path: Path):
+        async def main() -> None:
+            async with AsyncRuntime(open_runtime(tmp_path, "sqlite://")) as runtime:
+                await runtime.secrets.set("crm", {"password": "correct horse"})
+                with pytest.raises(SecretHasFieldsError):
+                    await runtime.secrets.set("crm", "battery staple")
+                info, _ = await runtime.secrets.set("crm", "battery staple", replace_fields=True)
+                assert info.fields == ()
+
+        asyncio.run(main())
 
     def test_a_run_is_steered_and_looked_at(self, tmp_path: Path, store_url: str):
         async def main() -> None:

@@ -22,6 +22,7 @@ from support.runs import PATIENCE
 from cloacina_core.cli import main
 from cloacina_core.errors import (
     ConfigurationError,
+    SecretHasFieldsError,
     SecretKeyRefusedError,
     SecretMissingError,
     SecretUnavailableError,
@@ -163,7 +164,7 @@ def test_fields_are_kept_together(vault: Vault, open_vault: Callable[[], Vault])
     assert vault.set("crm", value, BY)[1] is False
     vault.rotate()
     assert open_vault().read("crm") == value
-    assert vault.set("crm", plain(VALUE), BY)[0].fields == ()
+    assert vault.set("crm", plain(VALUE), BY, replace_fields=True)[0].fields == ()
 
 
 @pytest.mark.parametrize("fields", ["", "password", "host,password,user"])
@@ -634,6 +635,36 @@ def test_the_command_line_keeps_fields(cli: Callable[..., Result]):
     again = cli("set", "crm", "--fields", "--public", "user", value=given)
     assert json.loads(again.stdout)["changed"] is False
     assert json.loads(cli("show", "crm").stdout)["fields"] == ["password", "user"]
+
+
+def test_one_text_takes_the_place_of_fields_only_where_that_is_said(cli: Callable[..., Result]):
+    fields = json.dumps({"user": "ann", "password": VALUE}).encode()
+    cli("set", "crm", "--fields", "--public", "user", value=fields)
+
+    refused = cli("set", "crm", value=OTHER.encode())
+    kept = cli("set", "crm", "--fields", "--public", "user", value=fields)
+    done = cli("set", "crm", "--replace-fields", value=OTHER.encode())
+
+    error = json.loads(refused.stderr)["error"]
+    assert (refused.exit_code, error["code"]) == (5, "secret-has-fields")
+    assert error["message"] == (
+        "secret 'crm' has fields, which one text would replace: password, user"
+    )
+    assert "--replace-fields" in error["hint"]
+    assert OTHER not in refused.output
+    assert json.loads(kept.stdout)["changed"] is False
+    assert json.loads(done.stdout)["fields"] == []
+    assert cli("set", "crm", value=VALUE.encode()).exit_code == 0
+
+
+def test_nor_does_it_where_the_fields_can_not_be_opened_any_more(vault: Vault, database: Database):
+    vault.set("crm", SecretValue({"user": "ann", "password": VALUE}), BY)
+    change(database, "crm", ciphertext=b"spoilt")
+
+    with pytest.raises(SecretHasFieldsError) as caught:
+        vault.set("crm", plain(OTHER), BY)
+
+    assert (caught.value.name, caught.value.fields) == ("crm", ("password", "user"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,11 @@ state from which the next one goes on; and of two at once, both go on with the s
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from cloacina_core.errors import SecretKeyRefusedError, SecretUnavailableError
+from cloacina_core.errors import (
+    SecretHasFieldsError,
+    SecretKeyRefusedError,
+    SecretUnavailableError,
+)
 from cloacina_core.model.secret import (
     Rotation,
     SecretInfo,
@@ -63,19 +67,23 @@ class Vault:
         self._chance = chance
         self._known: Mapping[str, MasterKey] = {}
 
-    def set(self, name: str, value: SecretValue, by: str) -> tuple[SecretInfo, bool]:
+    def set(
+        self, name: str, value: SecretValue, by: str, *, replace_fields: bool = False
+    ) -> tuple[SecretInfo, bool]:
         """Keep a secret; the same value again changes nothing.
 
         Args:
             name: what tasks ask for.
             value: the value, which was checked.
             by: who sets it.
+            replace_fields: whether a value without fields may take the place of one that has some.
 
         Returns:
             What is known of it, and whether it changed.
 
         Raises:
             InputError: the name can't be used.
+            SecretHasFieldsError: what is there has fields, and the value has none.
             SecretKeyRefusedError: the master keys can't be used.
             SecretUnavailableError: the key of what is there is lost, or it was changed.
         """
@@ -83,8 +91,11 @@ class Vault:
 
         def put(key: MasterKey) -> tuple[SecretInfo, bool]:
             def seal(found: StoredSecret | None, stored: StoredInventory) -> Put | None:
-                if found is not None and self._opened(found) == value:
-                    return None
+                if found is not None:
+                    if found.info.fields and not value.fields and not replace_fields:
+                        raise SecretHasFieldsError(name, found.info.fields)
+                    if self._opened(found) == value:
+                        return None
                 inventory = self._inventory_to_change(stored).having_set(name)
                 place = place_of_secret(inventory.store, name, inventory.last)
                 return Put(
