@@ -14,9 +14,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import BinaryIO, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from cloacina_core.engine.call import LogEntry
+from cloacina_core.engine.said_bytes import ByteStream, Pieces, Said, as_text, cleaned
 from cloacina_core.engine.strays import KnownSecrets, StartOfThread, Stray, ThreadStarts
 from cloacina_core.foundation.clock import Clock, to_micros
 from cloacina_core.foundation.names import plain_text
@@ -89,6 +90,7 @@ class LogSink:
         self._taken = 0
         """How many lines were taken before the end."""
         self._lines: list[LogEntry] = []
+        self._pieces = Pieces()
         self._partial: dict[str, str] = {}
         self._length = 0
         self._dropped = 0
@@ -119,9 +121,10 @@ class LogSink:
         """Have lines of a stream written elsewhere, too, once they went through the guard."""
         self._screens[stream] = write
 
-    def write(self, stream: str, text: str) -> None:
-        """Take text as it comes; a line is kept when it is complete."""
+    def write(self, stream: str, said: Said) -> None:
+        """Take text or bytes as they come; a line is kept when it is complete."""
         with self._writing:
+            text = self._pieces.text(stream, said)
             *lines, rest = (self._partial.get(stream, "") + text).split("\n")
             for line in lines:
                 self.line(stream, line)
@@ -187,6 +190,8 @@ class LogSink:
         """Return all lines that weren't taken, the last incomplete ones included."""
         with self._writing:
             self._is_watched, self._on_line = False, None
+            for stream, rest in self._pieces.rest():
+                self.write(stream, rest)
             for stream, rest in self._partial.items():
                 if rest:
                     self.line(stream, rest)
@@ -229,24 +234,47 @@ class _TaskStream(io.TextIOBase):
         self._pass_on = pass_on
         self.known = known
         self.original = original
+        self.buffer = ByteStream(self._write_bytes, self)
         self.retired = False
         """Whether its capture has stopped."""
 
     def write(self, text: str) -> int:
-        sink = _sink.get()
-        if isinstance(sink, Stray):
-            sink.write(self._name, text, self._outermost().write, aloud=self._pass_on)
-            return len(text)
-        if sink is not None:
-            sink.write(self._name, text)
-            if not self._pass_on:
-                return len(text)
-            if sink.guarded is not None:
-                sink.show(self._name, self._outermost().write)
-                return len(text)
-            return self._outermost().write(text)
-        self.original.write(self.known.text(text))  # of other runtimes, each knows others
+        if not self._speak(text):
+            self.original.write(self.known.text(text))  # of other runtimes, each knows others
         return len(text)
+
+    def _write_bytes(self, data: bytes) -> None:
+        if self._speak(data):
+            return
+        below = getattr(self.original, "buffer", None)
+        if below is None:
+            self.original.write(self.known.text(as_text(data)))
+        else:
+            below.write(cleaned(data, self.known.text) if self.known else data)
+
+    def _speak(self, said: Said) -> bool:
+        """Keep what a task says; False: it is nobody's."""
+        speaker = _sink.get()
+        if speaker is None:
+            return False
+        if isinstance(speaker, Stray):
+            speaker.write(self._name, said, self._pass, aloud=self._pass_on)
+            return True
+        speaker.write(self._name, said)
+        if self._pass_on:
+            if speaker.guarded is not None:
+                speaker.show(self._name, self._pass)
+            else:
+                self._pass(said)
+        return True
+
+    def _pass(self, said: Said) -> None:
+        """Write where it would have gone without any runtime."""
+        beyond = self._outermost()
+        if isinstance(said, bytes) and hasattr(beyond, "buffer"):
+            beyond.buffer.write(said)
+        else:
+            beyond.write(as_text(said))
 
     def _outermost(self) -> TextIO:
         """Return what is behind the streams of all runtimes that are open."""
@@ -269,11 +297,6 @@ class _TaskStream(io.TextIOBase):
 
     def fileno(self) -> int:
         return self.original.fileno()
-
-    @property
-    def buffer(self) -> BinaryIO:
-        """The original's: bytes that are written there are nobody's lines."""
-        return self.original.buffer
 
     @property
     def encoding(self) -> str:  # type: ignore[override]

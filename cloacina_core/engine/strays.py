@@ -15,6 +15,8 @@ from contextvars import ContextVar
 from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from cloacina_core.engine.said_bytes import Pieces, Said
+
 if TYPE_CHECKING:
     import logging
 
@@ -80,20 +82,22 @@ class Stray:
     def __init__(self, sink: "LogSink") -> None:
         """Let it speak for the attempt of a sink."""
         self.sink = sink
+        self._pieces = Pieces()
         self._partial: dict[str, str] = {}
         self._last_record: logging.LogRecord | None = None
 
     def write(
-        self, stream: str, text: str, beyond: Callable[[str], object], *, aloud: bool
+        self, stream: str, said: Said, beyond: Callable[[str], object], *, aloud: bool
     ) -> None:
-        """Take text as it comes; a line is kept when it is complete.
+        """Take text or bytes as they come; a line is kept when it is complete.
 
         Args:
             stream: `stdout` or `stderr`.
-            text: what is written.
+            said: what is written.
             beyond: writes where it would have gone.
             aloud: whether it goes there, too, while the attempt runs.
         """
+        text = self._pieces.text(stream, said)
         *lines, rest = (self._partial.get(stream, "") + text).split("\n")
         if len(rest) > _LONGEST_PARTIAL:
             lines, rest = [*lines, rest], ""
@@ -124,6 +128,8 @@ class Stray:
 
     def end(self) -> None:
         """Keep the last lines, which are incomplete."""
+        for stream, half in self._pieces.rest():
+            self._partial[stream] = self._partial.get(stream, "") + half
         for stream, rest in self._partial.items():
             if rest:
                 self.sink.line(stream, self.clean(rest))

@@ -72,6 +72,15 @@ def prints_in_pieces(context: Context) -> None:
 
 
 @leak
+def prints_bytes(context: Context) -> None:
+    for value in both(context):
+        data = value.encode()
+        sys.stdout.buffer.write(data + b"\n" + data[:7])
+        sys.stdout.buffer.write(data[7:] + b"\n\xff" + data)
+        sys.stdout.buffer.flush()
+
+
+@leak
 def logs(context: Context) -> None:
     for value in both(context):
         LOG.warning("the password is %s", value)

@@ -1,6 +1,5 @@
 """What worker processes print, read as it comes."""
 
-import codecs
 import os
 
 from cloacina_core.engine.capture import LogSink
@@ -23,7 +22,6 @@ class OutputReader:
         self.descriptor = descriptor
         self._stream = stream
         self._sink = sink
-        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def read(self) -> bool:
         """Take what is there now; False when nothing will come any more, or nothing is there."""
@@ -34,7 +32,7 @@ class OutputReader:
         if self._sink.is_full:
             self._sink.drop(data.count(b"\n"))
         elif data:
-            self._sink.write(self._stream, self._decoder.decode(data))
+            self._sink.write(self._stream, data)
         return bool(data)
 
     def drain(self) -> None:

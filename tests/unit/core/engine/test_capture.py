@@ -1,19 +1,22 @@
 """What tasks print and log is kept with their attempts, and nobody else's is."""
 
 import asyncio
+import codecs
 import contextvars
 import io
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from cloacina_core.engine import capture
 from cloacina_core.engine.capture import Capture, LogSink, capturing, storable
 from cloacina_core.engine.redaction import Redactor
+from cloacina_core.engine.strays import KnownSecrets
 from cloacina_core.testing import FrozenClock
 
 CLOCK = FrozenClock()
@@ -300,7 +303,145 @@ def test_lines_name_modules_as_their_authors_do():
     assert lines[-1] == ("error", "acme_etl.flows.RowError: bad row")
 
 
-VALUE = "correct horse battery staple"
+VALUE = "correct hörse battery staple"
+
+
+@contextmanager
+def captured_bytes(*, known: KnownSecrets | None = None) -> Iterator[io.BytesIO]:
+    """Capture on a terminal that takes bytes, and yield what reaches it all the same."""
+    below = io.BytesIO()
+    before = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = io.TextIOWrapper(below, encoding="utf-8", write_through=True)
+    here = Capture(pass_on=True, known=known)
+    here.start()
+    try:
+        yield below
+    finally:
+        here.stop()
+        sys.stdout, sys.stderr = before
+
+
+def write_bytes(data: bytes) -> None:
+    assert sys.stdout.buffer.write(data) == len(data)
+
+
+def write_raw(data: bytes) -> None:
+    raw: Any = sys.stdout.buffer
+    raw.raw.write(memoryview(data))
+
+
+def write_lines(data: bytes) -> None:
+    sys.stdout.buffer.writelines([data[:5], bytearray(data[5:])])
+
+
+def write_byte_by_byte(data: bytes) -> None:
+    for byte in data:
+        sys.stdout.buffer.write(bytes([byte]))
+
+
+def write_wrapped(data: bytes) -> None:
+    wrapped = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
+    wrapped.write(data.decode())
+    del wrapped  # which closes what it wraps
+    sys.stdout.flush()
+
+
+def write_with_a_codec(data: bytes) -> None:
+    codecs.getwriter("utf-8")(sys.stdout.buffer).write(data.decode())
+
+
+class TestBytes:
+    """What is written to the buffer of a stream goes the same way as text."""
+
+    WAYS = (
+        write_bytes,
+        write_raw,
+        write_lines,
+        write_byte_by_byte,
+        write_wrapped,
+        write_with_a_codec,
+    )
+
+    @pytest.mark.parametrize("write", WAYS)
+    def test_they_are_kept_as_lines_and_passed_on_as_they_are(self, write: Callable[..., object]):
+        with captured_bytes() as below, capturing(LogSink(CLOCK)) as sink:
+            write(f"{VALUE}\nand more".encode())
+            say("!")
+
+        assert said(sink) == [("stdout", VALUE), ("stdout", "and more!")]
+        assert below.getvalue() == f"{VALUE}\nand more!\n".encode()
+
+    @pytest.mark.parametrize("write", WAYS)
+    def test_no_secret_goes_past_in_them(self, write: Callable[..., object]):
+        with captured_bytes() as below, capturing(LogSink(CLOCK)) as sink:
+            sink.guard(Redactor({"crm": VALUE}))
+            write(f"it is {VALUE}\n".encode())
+            lines = said(sink)
+
+        assert lines == [("stdout", "it is [secret crm]")]
+        assert below.getvalue() == b"it is [secret crm]\n"
+
+    def test_nor_in_text_and_bytes_in_turns(self):
+        with captured_bytes() as below, capturing(LogSink(CLOCK)) as sink:
+            sink.guard(Redactor({"crm": VALUE}))
+            sys.stdout.write(VALUE[:10])
+            write_bytes(VALUE[10:].encode())
+            lines = said(sink)
+
+        assert lines == [("stdout", "[secret crm]")]
+        assert below.getvalue() == b"[secret crm]\n"
+
+    def test_what_isnt_utf8_is_spelled_out_and_passed_on_as_it_is(self):
+        with captured_bytes() as below, capturing(LogSink(CLOCK)) as sink:
+            write_bytes(b"\xff\x00 and half a character: \xc3")
+            lines = said(sink)
+
+        assert lines == [("stdout", "\\xff\\x00 and half a character: \\xc3")]
+        assert below.getvalue() == b"\xff\x00 and half a character: \xc3"
+
+    def test_they_are_passed_on_as_text_where_nothing_takes_bytes(self):
+        with captured() as screen, capturing(LogSink(CLOCK)) as sink:
+            write_bytes("ümlaut\n".encode())
+
+        assert said(sink) == [("stdout", "ümlaut")]
+        assert screen.getvalue() == "ümlaut\n"
+
+    @pytest.mark.parametrize("write", WAYS)
+    def test_of_what_is_nobodys_known_secrets_are_taken_out(self, write: Callable[..., object]):
+        known = KnownSecrets()
+        with captured_bytes(known=known) as below:
+            write(b"before\n")
+            known.add([("crm", VALUE)])
+            write_bytes(f"{VALUE}\n".encode() + b"\xff\n")
+
+        assert below.getvalue() == b"before\n[secret crm]\n\xff\n"
+
+    def test_what_is_nobodys_is_text_where_nothing_takes_bytes(self):
+        known = KnownSecrets()
+        known.add([("crm", VALUE)])
+        with terminal() as screen:
+            here = Capture(pass_on=True, known=known)
+            here.start()
+            write_bytes(f"it is {VALUE}\n".encode())
+            here.stop()
+            sys.stdout = screen
+
+        assert screen.getvalue() == "it is [secret crm]\n"
+
+    @pytest.mark.parametrize("wrong", ["text", 5, None])
+    def test_what_isnt_bytes_is_refused(self, wrong: object):
+        with captured_bytes(), capturing(LogSink(CLOCK)), pytest.raises(TypeError):
+            sys.stdout.buffer.write(wrong)  # type: ignore[arg-type]
+
+    def test_closing_the_buffer_closes_nothing(self):
+        with captured_bytes() as below, capturing(LogSink(CLOCK)) as sink:
+            sys.stdout.buffer.close()
+            write_bytes(b"still here\n")
+            assert sys.stdout.buffer.writable()
+            assert not sys.stdout.buffer.isatty()
+
+        assert said(sink) == [("stdout", "still here")]
+        assert below.getvalue() == b"still here\n"
 
 
 def test_what_an_attempt_with_secrets_prints_is_passed_on_without_them():

@@ -98,6 +98,23 @@ def test_so_do_threads_of_a_pool_and_those_that_threads_start():
     assert here.told == ""
 
 
+@pytest.mark.parametrize("aloud", [False, True])
+def test_bytes_of_threads_go_the_same_way(aloud: bool):
+    def write(data: bytes) -> None:
+        for byte in data:
+            sys.stdout.buffer.write(bytes([byte]))
+
+    with process(aloud=aloud) as here, capturing(here.sink()) as sink:
+        here.give(sink, "pâssword of the crm")
+        in_thread(write, "it is pâssword of the crm\nand so on \u00e9".encode()[:-1])
+        lines = said(sink)
+        in_thread(write, "later: pâssword of the crm\n".encode())
+
+    assert lines == [("stdout", "it is [secret crm]"), ("stdout", "and so on \\xc3")]
+    before = "it is [secret crm]\nand so on \\xc3\n" if aloud else ""
+    assert here.told == f"{before}later: [secret crm]\n"
+
+
 def test_what_a_thread_logs_is_kept_and_told_to_others_without_values():
     heard = StringIO()
     other = logging.StreamHandler(heard)
