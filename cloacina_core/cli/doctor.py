@@ -88,6 +88,7 @@ def _store(console: Console) -> Iterator[Finding]:
     yield Finding("store", "ok", f"{facts.url}, schema {facts.schema_version}")
     yield from _readable(console.view.database.file)
     yield _durability(facts)
+    yield from _power_cuts(facts)
     if facts.disk is not None:
         yield _disk(facts.disk)
     yield _oldest(console, facts)
@@ -133,6 +134,24 @@ def _durability(facts: StoreFacts) -> Finding:
         f"{detail}: a power cut may lose the last moments of what was told to be done",
         f"take {facts.durability} out of the database URL, or set it to its default",
     )
+
+
+def _power_cuts(facts: StoreFacts) -> Iterator[Finding]:
+    """Tell what PostgreSQL doesn't do against the end of its host."""
+    for setting in sorted(facts.unsafe):
+        yield Finding(
+            f"durability: {setting}",
+            "warn",
+            f"{setting} is off: {_UNSAFE[setting]}",
+            f"ALTER SYSTEM SET {setting} = on; SELECT pg_reload_conf()",
+        )
+
+
+_UNSAFE = {
+    "fsync": "a power cut may lose what was told to be done, or damage the database for good",
+    "full_page_writes": "a power cut may leave pages half written, unless the file system writes "
+    "them whole, and damage the database for good",
+}
 
 
 def _disk(disk: Disk) -> Finding:

@@ -28,6 +28,8 @@ class StoreFacts:
     """The setting that says when a commit is on the disk: `synchronous`, `synchronous_commit`."""
     synchronous: str
     """Its value, in lower case."""
+    unsafe: frozenset[str]
+    """Which of PostgreSQL's `fsync` and `full_page_writes` are off."""
     size: int
     """In bytes, with what is free within."""
     free_within: int | None
@@ -64,12 +66,14 @@ def facts_of(database: Database) -> StoreFacts:
         )
         look = _sqlite if database.is_sqlite else _postgresql
         software, synchronous, size, free_within = look(connection)
+        unsafe = frozenset[str]() if database.is_sqlite else _unsafe(connection)
         return StoreFacts(
             url=database.description,
             software=software,
             durability="synchronous" if database.is_sqlite else "synchronous_commit",
             schema_version=version,
             synchronous=synchronous,
+            unsafe=unsafe,
             size=size,
             free_within=free_within,
             disk=disk_of(database.file) if database.file else None,
@@ -96,3 +100,12 @@ def _postgresql(connection: Connection) -> tuple[str, str, int, int | None]:
     software = f"PostgreSQL {ask('SHOW server_version')}"
     size = int(ask(postgresql.STORE_BYTES))
     return software, ask("SHOW synchronous_commit"), size, None
+
+
+def _unsafe(connection: Connection) -> frozenset[str]:
+    settings = ("fsync", "full_page_writes")
+    return frozenset(
+        name
+        for name in settings
+        if connection.exec_driver_sql(f"SHOW {name}").scalar_one() == "off"
+    )

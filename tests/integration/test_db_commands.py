@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import delete, insert, update
+from support.postgresql import VARIABLE, Server
 from support.runs import EngineBench, workflow_of
 
 from cloacina_core.cli import main
@@ -332,6 +333,33 @@ class TestDoctor:
             found = self.findings(cloacina, url)["durability"]
             assert found["verdict"] == "warn"
             assert "power cut" in found["detail"]
+
+    @pytest.mark.skipif(VARIABLE in os.environ, reason="the server is somebody's")
+    @pytest.mark.parametrize("off", [(), ("fsync",), ("full_page_writes",)])
+    def test_what_postgresql_does_not_do_against_power_cuts_is_told(
+        self,
+        cloacina: Cloacina,
+        postgresql_server: Server,
+        postgresql_url: str,
+        off: tuple[str, ...],
+    ):
+        settings = {"fsync", "full_page_writes"}
+        for setting in settings:
+            value = "off" if setting in off else "on"
+            postgresql_server.execute(f"ALTER SYSTEM SET {setting} = {value}")
+        try:
+            postgresql_server.reload()
+            found = self.findings(cloacina, postgresql_url)
+        finally:
+            postgresql_server.hasten()
+
+        told = {what.removeprefix("durability: ") for what in found} & settings
+        assert told == set(off)
+        for setting in off:
+            finding = found[f"durability: {setting}"]
+            assert finding["verdict"] == "warn"
+            assert "damage the database" in finding["detail"]
+            assert f"SET {setting} = on" in finding["mend"]
 
     @pytest.mark.parametrize(
         ("disk", "verdict", "told"),

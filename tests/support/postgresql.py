@@ -17,6 +17,8 @@ VARIABLE = "CLOACINA_TEST_POSTGRES_URL"
 _MEMORY = Path("/dev/shm")
 _ROOM = 2 * 1024**3
 """Bytes that must be free in memory for a server to lie there: it takes less than a tenth."""
+_LOADED_AT = "SELECT pg_conf_load_time()"
+_TRIES = 10_000
 _HASTE = ("fsync = off", "full_page_writes = off", "max_wal_size = '64MB'", "min_wal_size = '32MB'")
 """Settings of a server that needn't outlive the host, and takes little room. No test cuts power;
 one that kills a server has its own (`support.faults.postmaster`)."""
@@ -58,7 +60,18 @@ class Server:
         """Have it wait for no disk."""
         for setting in _HASTE:
             self.execute(f"ALTER SYSTEM SET {setting}")
-        self.execute("SELECT pg_reload_conf()")
+        self.reload()
+
+    def reload(self) -> None:
+        """Have it read its settings again, and wait until it has."""
+        with self._engine.connect() as connection:
+            before = connection.exec_driver_sql(_LOADED_AT).scalar_one()
+            connection.exec_driver_sql("SELECT pg_reload_conf()")
+        for _ in range(_TRIES):
+            with self._engine.connect() as connection:  # one that begins with what was read
+                if connection.exec_driver_sql(_LOADED_AT).scalar_one() != before:
+                    return
+        raise AssertionError("the server doesn't read its settings")
 
 
 def _quick_folder() -> Path | None:
