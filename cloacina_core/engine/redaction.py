@@ -23,6 +23,7 @@ import string
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
@@ -59,6 +60,14 @@ _LONGEST_NESTED = 2_000
 """In characters: bytes of longer values are looked for in one form only, not in one of another."""
 _ROUNDS = 4
 """So many times escapes are undone, one within the other."""
+
+
+class _Change(NamedTuple):
+    """How a text was made of another one."""
+
+    what: re.Pattern[str]
+    """What was replaced."""
+    new: Callable[[re.Match[str]], str]
 
 
 class _Form(NamedTuple):
@@ -126,7 +135,7 @@ class _Reading:
         self,
         text: str,
         behind: "_Reading | None" = None,
-        pieces: Sequence[tuple[int, int, int]] = ((0, 0, 0),),
+        change: _Change | None = None,
         letters: str | None = None,
     ) -> None:
         """Prepare.
@@ -134,47 +143,59 @@ class _Reading:
         Args:
             text: as it is read.
             behind: what it was made of; None: it is what was written.
-            pieces: for each, its start, and where it starts and ends there; what is there as it is
-                has no end.
+            change: how; None: character by character.
             letters: the text before its spaces were taken for those of forms; None: none were.
         """
         self.text = text
         self.letters = text if letters is None else letters
         self._behind = behind
-        self._pieces = pieces
-        self._starts = [start for start, _, _ in pieces]
+        self._change = change
 
     def rewritten(self, what: re.Pattern[str], new: Callable[[re.Match[str]], str]) -> "_Reading":
         """Return this with other texts in some places."""
-        texts, pieces, done, length = [], [], 0, 0
-        for found in what.finditer(self.text):
-            begin, end = found.span()
-            if begin > done:
-                pieces.append((length, done, 0))
-                texts.append(self.text[done:begin])
-                length += begin - done
-            if written := new(found):
-                pieces.append((length, begin, end))
-                texts.append(written)
-                length += len(written)
-            done = end
-        if not done:
-            return self
-        pieces.append((length, done, 0))
-        texts.append(self.text[done:])
-        return _Reading("".join(texts), self, pieces)
+        text, count = what.subn(new, self.text)
+        return _Reading(text, self, _Change(what, new)) if count else self
 
     def start(self, index: int) -> int:
         """Return where what is read as a character begins."""
-        piece, begin, end = self._pieces[bisect_right(self._starts, index) - 1]
-        place = begin if end else begin + index - piece
-        return place if self._behind is None else self._behind.start(place)
+        if self._behind is None:
+            return index
+        piece, begin, end = self._piece(index)
+        return self._behind.start(begin if end else begin + index - piece)
 
     def stop(self, index: int) -> int:
         """Return where what is read as a character ends."""
-        piece, begin, end = self._pieces[bisect_right(self._starts, index) - 1]
-        place = end - 1 if end else begin + index - piece
-        return place + 1 if self._behind is None else self._behind.stop(place)
+        if self._behind is None:
+            return index + 1
+        piece, begin, end = self._piece(index)
+        return self._behind.stop(end - 1 if end else begin + index - piece)
+
+    def _piece(self, index: int) -> tuple[int, int, int]:
+        return self._pieces[bisect_right(self._starts, index) - 1]
+
+    @cached_property
+    def _starts(self) -> Sequence[int]:
+        return [start for start, _, _ in self._pieces]
+
+    @cached_property
+    def _pieces(self) -> Sequence[tuple[int, int, int]]:
+        """Of each, its start, and where it starts and ends behind; what is as it was has no end.
+
+        Only where something was found somebody asks for them: they take longer than the text.
+        """
+        if self._behind is None or self._change is None:
+            return [(0, 0, 0)]
+        pieces, done, length = [], 0, 0
+        for found in self._change.what.finditer(self._behind.text):
+            begin, end = found.span()
+            if begin > done:
+                pieces.append((length, done, 0))
+                length += begin - done
+            if written := self._change.new(found):
+                pieces.append((length, begin, end))
+                length += len(written)
+            done = end
+        return [*pieces, (length, done, 0)]
 
 
 def _readings(text: str) -> list[_Reading]:
@@ -210,6 +231,16 @@ def _undone_form(text: str) -> str:
 
 def _meant(escape: re.Match[str]) -> str:
     """Return what an escape stands for: nothing for a backslash alone, and for an end of a line."""
+    text = escape[0]
+    return _meaning(text) if len(text) <= _LONGEST_ESCAPE else _looked_up(escape)
+
+
+@lru_cache(maxsize=4096)
+def _meaning(escape: str) -> str:
+    return _ESCAPE.sub(_looked_up, escape)
+
+
+def _looked_up(escape: re.Match[str]) -> str:
     kind, digits = escape.lastgroup, escape[escape.lastgroup or 0]
     if kind is None:
         return ""
@@ -232,25 +263,54 @@ def _nothing(_found: re.Match[str]) -> str:
     return ""
 
 
-class Redactor:
-    """Knows the values of some secrets."""
+class FormsOfValue(NamedTuple):
+    """All ways to write one value. It prints nothing of itself."""
 
-    def __init__(self, values: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:
-        """Prepare.
+    as_written: Mapping[str, _Form]
+    undone: Mapping[str, _Form]
+    """Where escapes are undone."""
+
+    @classmethod
+    def of(cls, name: str, value: str) -> "FormsOfValue":
+        """Return those of a value, which take a while to find.
 
         Args:
-            values: by name; as pairs, there may be several of one name.
+            name: what is to stand in its place.
+            value: the value.
         """
         found: dict[str, _Form] = {}
         undone: dict[str, _Form] = {}
-        for name, value in values.items() if isinstance(values, Mapping) else values:
-            for whole in dict.fromkeys((value, value.strip())):
-                for text, is_base64 in _forms(whole):
-                    _note(found, _Form(_without_ends(text), name, is_base64))
-                    if is_base64:
-                        _note(undone, _Form(text, name, is_base64))
-                for text in dict.fromkeys(_spelled(whole)):
-                    _note(undone, _Form(_undone_form(text), name, is_base64=False))
+        for whole in dict.fromkeys((value, value.strip())):
+            for text, is_base64 in dict.fromkeys(_forms(whole)):
+                _note(found, _without_ends(text), name, is_base64=is_base64)
+                if is_base64:
+                    _note(undone, text, name, is_base64=True)
+            for text in dict.fromkeys(_spelled(whole)):
+                _note(undone, _undone_form(text), name, is_base64=False)
+        return cls(found, undone)
+
+    def __repr__(self) -> str:
+        return f"<{len(self.as_written)} forms>"
+
+
+class Redactor:
+    """Knows the values of some secrets."""
+
+    def __init__(self, values: Mapping[str, str] | Iterable[FormsOfValue]) -> None:
+        """Prepare.
+
+        Args:
+            values: by name; or their forms. Of forms that are the same, the first counts.
+        """
+        if isinstance(values, Mapping):
+            values = [FormsOfValue.of(name, value) for name, value in values.items()]
+        found: dict[str, _Form] = {}
+        undone: dict[str, _Form] = {}
+        for forms in values:
+            for text, form in forms.as_written.items():
+                found.setdefault(text, form)
+            for text, form in forms.undone.items():
+                undone.setdefault(text, form)
         self._forms = _Forms.of(found.values())
         self._undone_forms = _Forms.of(undone.values())
         self.longest = max(map(len, found), default=0)
@@ -258,13 +318,16 @@ class Redactor:
 
     def found_in(self, text: str) -> str | None:
         """Return the name of a secret whose value stands in a text; None if none does."""
-        each = self._each(text)
+        each = self._each(_readings(text))
         return next((form.secret for form, reading in each if form.text in reading.text), None)
 
     def text(self, text: str) -> str:
         """Return a text with names in place of values; it has as many lines as before."""
+        return self._without(text, _readings(text))
+
+    def _without(self, text: str, readings: Sequence[_Reading]) -> str:
         parts, done = [], 0
-        for start, stop, secret in self._spans(text):
+        for start, stop, secret in self._spans(readings):
             lines = text.count("\n", start, stop) + 1
             parts += [text[done:start], "\n".join([f"[secret {secret}]"] * lines)]
             done = stop
@@ -274,8 +337,9 @@ class Redactor:
         """Return a text that is cut to a length, and to less where it would end amid a value."""
         if len(text) <= limit:
             return text
-        begin = self._beginning(text[:limit])
-        return text[: limit if limit - begin < _SHORTEST_BEGINNING else begin]
+        begin = self._beginning(_readings(text[:limit]))
+        is_amid = begin is not None and limit - begin >= _SHORTEST_BEGINNING
+        return text[: begin if is_amid else limit]
 
     def entries(self, entries: Sequence[LogEntry], *, is_end: bool) -> list[LogEntry]:
         """Return the lines of a log, as far as it is known that no value is in them.
@@ -291,24 +355,25 @@ class Redactor:
             numbers = list(group)
             lines = [_without_ends(entries[number][2]) for number in numbers]
             text = "\n".join(lines)
-            clean |= zip(numbers, self.text(text).split("\n"), strict=True)
+            readings = _readings(text)
+            clean |= zip(numbers, self._without(text, readings).split("\n"), strict=True)
             if not is_end:
-                begin = self._beginning(text)
-                if begin < len(text):
+                begin = self._beginning(readings)
+                if begin is not None:
                     ready = min(ready, numbers[text.count("\n", 0, begin)])
         return [(at, stream, clean[n]) for n, (at, stream, _) in enumerate(entries[:ready])]
 
-    def _each(self, text: str) -> Iterator[tuple[_Form, _Reading]]:
+    def _each(self, readings: Sequence[_Reading]) -> Iterator[tuple[_Form, _Reading]]:
         """Yield what is looked for in which reading of a text."""
-        flat, *undone = _readings(text)
+        flat, *undone = readings
         yield from ((form, flat) for form in self._forms.all)
         yield from ((form, reading) for reading in undone for form in self._undone_forms.all)
 
-    def _spans(self, text: str) -> list[tuple[int, int, str]]:
+    def _spans(self, readings: Sequence[_Reading]) -> list[tuple[int, int, str]]:
         """Return where values stand, in order, and those that overlap as one."""
         found = sorted(
             (reading.start(begin), reading.stop(end - 1), secret)
-            for form, reading in self._each(text)
+            for form, reading in self._each(readings)
             for begin, end, secret in _occurrences(form, reading)
         )
         spans: list[tuple[int, int, str]] = []
@@ -320,12 +385,12 @@ class Redactor:
                 spans.append((begin, end, secret))
         return spans
 
-    def _beginning(self, text: str) -> int:
-        """Return where the end of a text may be the beginning of a value; else its length."""
-        flat, *undone = _readings(text)
+    def _beginning(self, readings: Sequence[_Reading]) -> int | None:
+        """Return where the end of a text may be the beginning of a value; None: nowhere."""
+        flat, *undone = readings
         begins = [self._forms.begin(flat)]
         begins += [self._undone_forms.begin(reading) for reading in undone]
-        return min((begin for begin in begins if begin is not None), default=len(text))
+        return min((begin for begin in begins if begin is not None), default=None)
 
 
 def _occurrences(form: _Form, reading: _Reading) -> Iterator[tuple[int, int, str]]:
@@ -356,9 +421,9 @@ def _uncut(text: str) -> str:
     return text[: cut.start()] if cut else text
 
 
-def _note(forms: dict[str, _Form], form: _Form) -> None:
-    if len(form.text) >= MIN_LENGTH:
-        forms.setdefault(form.text, form)
+def _note(forms: dict[str, _Form], text: str, name: str, *, is_base64: bool) -> None:
+    if len(text) >= MIN_LENGTH and text not in forms:
+        forms[text] = _Form(text, name, is_base64)
 
 
 def _without_ends(text: str) -> str:

@@ -115,11 +115,9 @@ class AttemptSecrets:
 
     def _keep(self, name: str, value: SecretValue) -> None:
         """Keep a value, and have it taken out of all that is told from now on."""
-        from cloacina_core.engine.redaction import Redactor  # noqa: PLC0415 - few attempts ask
-
         self._guarded |= value.guarded(name)
-        self._redactor = Redactor(self._guarded)
         self._sink.known.add(self._guarded.items())
+        self._redactor = self._sink.known.redactor(self._guarded.items())
         self._sink.guard(self._redactor)
         self._values[name] = value
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import logging
 
     from cloacina_core.engine.capture import LogSink
-    from cloacina_core.engine.redaction import Redactor
+    from cloacina_core.engine.redaction import FormsOfValue, Redactor
 
 MAX_VALUES = 256
 """So many values are known beside those of attempts that run; the oldest are forgotten."""
@@ -29,7 +29,12 @@ MAX_VALUES = 256
 _LONGEST_PARTIAL = 100_000
 """In characters: a line without end is taken for one from here on."""
 
+_MOST_REDACTORS = 64
+"""So many sets of values are kept ready to be looked for."""
+
 _OWN_THREADS = "cloacina-"
+
+_Pair: TypeAlias = tuple[str, str]
 
 StartOfThread: TypeAlias = Callable[[threading.Thread], None]
 
@@ -39,41 +44,54 @@ class KnownSecrets:
 
     def __init__(self) -> None:
         """Know none."""
-        self._values: dict[tuple[str, str], None] = {}
-        self._redactor: Redactor | None = None
+        self._values: dict[_Pair, FormsOfValue] = {}
+        self._redactors: dict[tuple[_Pair, ...], Redactor] = {}
         self._changing = threading.Lock()
 
     def __bool__(self) -> bool:
         """Return whether any is known."""
         return bool(self._values)
 
-    def __iter__(self) -> Iterator[tuple[str, str]]:
+    def __iter__(self) -> Iterator[_Pair]:
         """Yield what stands in place of each, and the value."""
         return iter(tuple(self._values))
 
-    def add(self, pairs: Iterable[tuple[str, str]]) -> None:
+    def add(self, pairs: Iterable[_Pair]) -> None:
         """Know some more: what stands in place of each, and the value."""
+        from cloacina_core.engine.redaction import FormsOfValue  # noqa: PLC0415 - few need it
+
+        new = {pair: FormsOfValue.of(*pair) for pair in pairs if pair not in self._values}
+        if not new:
+            return
         with self._changing:
-            values = dict.fromkeys(pairs)
-            if values.keys() <= self._values.keys():
-                return
-            known = list(self._values | values)
-            self._values = dict.fromkeys(known[-MAX_VALUES:])
-            self._redactor = None
+            known = list((self._values | new).items())
+            self._values = dict(known[-MAX_VALUES:])
+            if len(known) > MAX_VALUES:
+                self._redactors.clear()
 
     def text(self, text: str) -> str:
         """Return a text without them."""
-        if not self._values:
-            return text
-        return self._current().text(text)
+        return self.redactor(self._values).text(text) if self._values else text
 
-    def _current(self) -> "Redactor":
-        from cloacina_core.engine.redaction import Redactor  # noqa: PLC0415 - few processes need it
+    def redactor(self, pairs: Iterable[_Pair]) -> "Redactor":
+        """Return what takes some of them out: attempts that are given the same have the same one.
 
+        Args:
+            pairs: what stands in place of each, and the value. They were added before.
+        """
+        from cloacina_core.engine.redaction import FormsOfValue, Redactor  # noqa: PLC0415 - as above
+
+        wanted = tuple(pairs)
         with self._changing:
-            if self._redactor is None:
-                self._redactor = Redactor(self._values.keys())
-            return self._redactor
+            if (made := self._redactors.get(wanted)) is not None:
+                return made
+            known = self._values
+        made = Redactor([known.get(pair) or FormsOfValue.of(*pair) for pair in wanted])
+        with self._changing:
+            if len(self._redactors) >= _MOST_REDACTORS:
+                self._redactors.clear()
+            self._redactors[wanted] = made
+        return made
 
 
 class Stray:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hot_paths import HotPath, hot_paths
 from protocol import seconds
+from redaction_paths import redaction_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         hot_paths(options.size, Path(folder)) as paths,
     ):
-        costs = [cost_of(path, options.rounds) for path in paths]
+        redaction = redaction_paths(options.size)
+        costs = [cost_of(path, options.rounds) for path in (*paths, *redaction)]
     told = json.dumps([asdict(cost) for cost in costs], indent=2)
     print(told if options.json else as_text(costs))  # noqa: T201 - the result
 

@@ -312,6 +312,46 @@ def test_the_oldest_values_are_forgotten():
     assert known.text("password 000000000, password 000000255") == "[secret new], [secret new]"
 
 
+def test_attempts_that_are_given_the_same_share_what_looks_for_it():
+    known, given = KnownSecrets(), [("crm", VALUE), ("db", OTHER)]
+    known.add(given)
+
+    first = known.redactor(given)
+
+    known.add(given)
+    assert known.redactor(given) is first
+    assert known.redactor(given[:1]) is not first
+    assert known.redactor(given[:1]).text(f"{VALUE} {OTHER}") == f"[secret crm] {OTHER}"
+
+
+def test_of_two_names_of_a_value_each_attempt_is_told_its_own():
+    known = KnownSecrets()
+    known.add([("crm", VALUE), ("db", VALUE)])
+
+    told = [known.redactor([(name, VALUE)]).text(VALUE) for name in ("crm", "db")]
+
+    assert told == ["[secret crm]", "[secret db]"]
+
+
+def test_what_was_forgotten_is_looked_for_all_the_same_by_who_was_given_it():
+    known = KnownSecrets()
+    known.add([("old", VALUE)])
+    for number in range(MAX_VALUES):
+        known.add([("new", f"password {number:09}")])
+
+    assert known.redactor([("old", VALUE)]).text(VALUE) == "[secret old]"
+
+
+def test_no_more_than_some_sets_of_values_are_kept_ready():
+    known = KnownSecrets()
+    first = known.redactor([("crm", VALUE)])
+
+    for number in range(100):
+        known.redactor([("crm", f"password {number:09}")])
+
+    assert known.redactor([("crm", VALUE)]) is not first
+
+
 def test_what_is_called_at_exit_tells_nothing(tmp_path: Path):
     program = tmp_path / "program.py"
     program.write_text(
