@@ -35,6 +35,7 @@ from cloacina_core.store import postgresql, schema, sqlite
 from cloacina_core.store.answers import Answers
 from cloacina_core.store.direct import DirectConnection
 from cloacina_core.store.migrations.runner import OURS, Migrations, Revision, version_table
+from cloacina_core.store.write_queue import write_queue_of
 
 IN_MEMORY = "sqlite://"
 ANNOUNCED = "announced"
@@ -92,6 +93,11 @@ class Database:
         # A database in memory has one connection, and transactions of two threads would mix.
         self.is_shared = self.is_sqlite and self.url.database in sqlite.IN_MEMORY_NAMES
         self._turn: AbstractContextManager[Any] = RLock() if self.is_shared else nullcontext()
+        self._write_queue: AbstractContextManager[Any] = (
+            nullcontext()
+            if self.file is None
+            else write_queue_of(self.file, sqlite.BUSY_TIMEOUT_SECONDS)
+        )
         self._closed = False
         self._open = _Open()
         self._direct: list[DirectConnection] = []
@@ -296,7 +302,7 @@ class Database:
 
     @contextmanager
     def _outermost(self) -> Iterator[Connection]:
-        with self._connected() as connection:
+        with self._write_queue, self._connected() as connection:
             connection.info.pop(ANNOUNCED, None)
             connection.begin()
             if not self.is_sqlite:
@@ -335,7 +341,7 @@ class Database:
         """Have a connection in a write transaction, as `begin` has, with the same errors."""
         self._refuse_when_closed()
         connection.info.pop(ANNOUNCED, None)
-        with self._turn, self._translated(), connection.begin():
+        with self._turn, self._write_queue, self._translated(), connection.begin():
             yield
             self._commit(connection)
         self._tell(connection.info.pop(ANNOUNCED, None))
@@ -399,7 +405,7 @@ class Database:
         self._refuse_when_closed()
         pool = self._engine.pool
         try:
-            with self._turn, self._translated(), self._engine.connect() as connection:
+            with self._turn, self._write_queue, self._translated(), self._engine.connect() as connection:
                 yield connection
         finally:
             if self._closed:  # what went back to a pool just now came too late for `close`

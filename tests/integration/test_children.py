@@ -1,7 +1,6 @@
 """Tasks run other workflows, in one engine or in several, on both databases."""
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from support.runs import PATIENCE, EngineBench, open_runtime, soon, workflow_of
+from support.waiting import wait_until
 
 from cloacina_core import ChildRunError, Context, Workflow
 from cloacina_core.cli.runs import runs as runs_command
@@ -47,13 +47,6 @@ def ask_one(context: Context) -> dict[str, object]:
 def only_child(runtime: Runtime, run_id: str) -> RunSummary:
     (child,) = runtime.list(RunFilter(parent=runtime.get(run_id).run_id))
     return child
-
-
-def wait_until(is_true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class Gate:

@@ -1,9 +1,8 @@
 """Several engines on one store: they share the work, and take over from each other."""
 
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from support.runs import PATIENCE, open_runtime, workflow_of
 from support.tcp_proxy import TcpProxy, tcp_proxy
+from support.waiting import wait_until
 
 from cloacina_core.errors import OutcomeUnknownError, StoreUnavailableError
 from cloacina_core.foundation.ids import RunId
@@ -54,13 +54,6 @@ class Gate:
 
     def workflow(self) -> Workflow:
         return workflow_of({"a": []}, functions={"a": self})
-
-
-def wait_until(is_true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
