@@ -1,6 +1,7 @@
 """Both databases, and how values are drawn. A test that takes `store_url` runs on each of them."""
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from support.stores import make_tables
 settings.register_profile("suite", derandomize=True, deadline=None, database=None)
 settings.register_profile("explore", max_examples=500, deadline=None)
 settings.load_profile("suite")
+
+# Who is started in the background of a shell ignores Ctrl-C, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
