@@ -405,7 +405,7 @@ class Database:
         self._refuse_when_closed()
         pool = self._engine.pool
         try:
-            with self._turn, self._write_queue, self._translated(), self._engine.connect() as connection:
+            with self._turn, self._translated(), self._engine.connect() as connection:
                 yield connection
         finally:
             if self._closed:  # what went back to a pool just now came too late for `close`
