@@ -193,6 +193,12 @@ class DirectConnection:
             self._held.invalidate()
             self._held = None
 
+    def release(self) -> None:
+        """Give the connection back to the engine; the next `begin` takes one again."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
     @property
     def is_open(self) -> bool:
         """Whether there is a connection: not before the first `begin`, nor after it broke."""

@@ -126,7 +126,7 @@ class RunWriter:
         self._database = database
         self._connection = database.direct_connection()
         self._admission = Admission(database) if database.is_tenant else None
-        self._compiled: dict[UpdateBase, DirectStatement] = {}
+        self._compiled = database.statements
         add_definition = insert_unless_there(database, schema.definitions)
         self._add_definition = add_definition.on_conflict_do_nothing()
 

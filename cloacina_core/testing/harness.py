@@ -31,7 +31,7 @@ from cloacina_core.runtime.history import read_result
 from cloacina_core.settings import Settings
 from cloacina_core.store.blobs import DatabaseBlobStore
 from cloacina_core.store.commands import CommandStore
-from cloacina_core.store.database import IN_MEMORY, Database
+from cloacina_core.store.database import IN_MEMORY
 from cloacina_core.store.ownership import Ownership
 from cloacina_core.store.permits import Permits
 from cloacina_core.store.reading import RunFilter, RunReader
@@ -39,6 +39,7 @@ from cloacina_core.testing.children import ChildRun, ChildRuns
 from cloacina_core.testing.clock import FrozenClock
 from cloacina_core.testing.crash_point import Crashes, CrashingWriter, EngineKilledError
 from cloacina_core.testing.disturbances import Crash, Disturbances, Fail, Slow
+from cloacina_core.testing.memory_store import close_store, open_store
 from cloacina_core.testing.result import HarnessResult
 from cloacina_core.testing.signals import Mailbox, Sent, Signal
 from cloacina_core.testing.stepped_engine import SteppedEngine
@@ -89,7 +90,7 @@ class WorkflowHarness:
         self._ids = IdFactory(self.clock, entropy=bytes)  # zeros: ids, too, are always the same
         self._library = WorkflowLibrary(())
         self._library.register(workflow)
-        self._database = Database(IN_MEMORY, self.clock)
+        self._database = open_store(self.clock)
         self._reader = RunReader(self._database)
         self._ownership = Ownership(self._database, _DEFAULTS.lease)
         self._commands = CommandStore(self._database)
@@ -103,7 +104,7 @@ class WorkflowHarness:
 
     def close(self) -> None:
         """Let go of the store."""
-        self._database.close()
+        close_store(self._database)
 
     def __enter__(self) -> Self:
         return self
