@@ -29,6 +29,7 @@ def told(
     *,
     all_instances: bool = False,
     children: Sequence[RunSummary] = (),
+    starter: bool = False,
 ) -> str:
     """Return a run in plain text.
 
@@ -37,10 +38,11 @@ def told(
         result: the run.
         all_instances: show every instance of mapped tasks, not only those that failed.
         children: runs that it asked for, to be told with it.
+        starter: tell what started it.
     """
     lines = [headline(result.summary)]
-    if (parent := result.summary.parent) is not None:
-        lines.append(f"asked for by task {parent.task} of run {parent.run_id}")
+    if starter:
+        lines.append(f"started by {result.summary.started_by}")
     rows = [
         row for task in result.tasks.values() for row in _rows(task, all_instances=all_instances)
     ]

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
@@ -16,11 +16,13 @@ from cloacina_core.cli.console import (
 from cloacina_core.cli.moments import MOMENT
 from cloacina_core.cli.results import told
 from cloacina_core.cli.run_control import cancel, fork, pause, rerun, resume, retry, signal
+from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.event import RunEvent
 from cloacina_core.model.release import normalized_package
 from cloacina_core.model.run import LogLine
+from cloacina_core.model.starter import StarterKind
 from cloacina_core.model.status import RunStatus
 
 if TYPE_CHECKING:
@@ -28,6 +30,30 @@ if TYPE_CHECKING:
 
 MAX_CHILDREN_TOLD = 100
 """How many of the runs that a run asked for are shown with it: the last that began."""
+
+_STARTERS = ", ".join(kind.value for kind in StarterKind)
+_OF_SCHEDULES = (StarterKind.SCHEDULE, StarterKind.BACKFILL)
+
+Starter: TypeAlias = tuple[tuple[StarterKind, ...], str | None]
+"""Kinds of what starts runs, and the name of one, or None for any."""
+
+
+class _Starter(click.ParamType[Starter]):
+    """What starts runs, and perhaps the name of one."""
+
+    name = "KIND[:NAME]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Starter:
+        """Return what a text spells."""
+        kind, colon, name = str(value).partition(":")
+        if kind not in list(StarterKind):
+            self.fail(f"{kind!r} starts no runs: it is one of {_STARTERS}", param, ctx)
+        if colon and not name:
+            self.fail(f"{value!r} lacks the name after the colon", param, ctx)
+        return (StarterKind(kind),), name or None
+
 
 _TASK_HELP = "Only {} of this task and its instances, or of one instance, as 'fetch[3]'."
 
@@ -55,6 +81,14 @@ def _reader(console: Console) -> "RunReader":
 @click.option("--package", help="Only runs of this package.")
 @click.option("--workflow", help="Only runs of workflows of this name.")
 @click.option("--parent", metavar="ID", help="Only runs that tasks of this run asked for.")
+@click.option(
+    "--schedule", metavar="NAME", help="Only runs that this schedule started, backfills included."
+)
+@click.option(
+    "--started-by",
+    type=_Starter(),
+    help=f"Only runs that such a thing started, or the one of this name: {_STARTERS}.",
+)
 @click.option("--since", type=MOMENT, help="Only runs accepted then or later.")
 @click.option("--until", type=MOMENT, help="Only runs accepted before then.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
@@ -68,6 +102,8 @@ def list_runs(  # noqa: PLR0913 - one for each option
     package: str | None,
     workflow: str | None,
     parent: str | None,
+    schedule: str | None,
+    started_by: Starter | None,
     since: datetime | None,
     until: datetime | None,
     limit: int,
@@ -76,12 +112,19 @@ def list_runs(  # noqa: PLR0913 - one for each option
     """List runs, newest first."""
     from cloacina_core.store.reading import RunFilter  # noqa: PLC0415 - not needed for --help
 
+    if schedule is not None:
+        if started_by is not None:
+            raise InputError("give --schedule or --started-by, not both")
+        started_by = _OF_SCHEDULES, schedule
+    kinds, starter = started_by or ((), None)
     reader = _reader(console)
     wanted = RunFilter(
         status=RunStatus(status) if status else None,
         package=normalized_package(package) if package else None,
         workflow=workflow,
         parent=reader.find(parent) if parent else None,
+        started_by=kinds,
+        starter=starter,
         since=since,
         until=until,
     )
@@ -92,11 +135,12 @@ def list_runs(  # noqa: PLR0913 - one for each option
             run.status.value,
             f"{run.release}/{run.workflow}" if run.release else run.workflow,
             iso(run.created_at)[:19] + "Z",
+            run.started_by.short,
             str(run.error).partition("\n")[0][:60] if run.error else "",
         )
         for run in found
     ]
-    table = console.table(("id", "status", "workflow", "created", "error"), rows)
+    table = console.table(("id", "status", "workflow", "created", "started by", "error"), rows)
     console.emit([run.to_json() for run in found], table if rows else "no runs")
     if len(found) == limit:
         console.say(f"there may be more: --before {found[-1].run_id}")
@@ -122,7 +166,7 @@ def show(console: Console, *, run_id: str, instances: bool) -> None:
             **result.to_json(all_instances=instances),
             "children": [child.to_json() for child in children],
         },
-        told(console, result, all_instances=instances, children=children),
+        told(console, result, all_instances=instances, children=children, starter=True),
     )
 
 

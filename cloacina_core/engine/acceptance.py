@@ -19,6 +19,7 @@ from cloacina_core.model.params import accept_params
 from cloacina_core.model.release import Release, Resolution
 from cloacina_core.model.run import Parent, RunSummary
 from cloacina_core.model.spilled import Encoded, plain
+from cloacina_core.model.starter import StartedBy
 from cloacina_core.model.status import RunStatus
 
 MAX_KEY_LENGTH = 255
@@ -151,7 +152,7 @@ class RunRequest:
         *,
         now: datetime,
         engine: EngineId | None,
-        asked_by: str | None = None,
+        started_by: StartedBy,
     ) -> RunState:
         """Return a new run, not yet stored.
 
@@ -160,7 +161,7 @@ class RunRequest:
             run_id: a new id.
             now: the current moment.
             engine: whose run it is; None leaves it queued for whichever engine comes first.
-            asked_by: whose API key it is asked for with.
+            started_by: who asks for it, or what does.
         """
         summary = RunSummary(
             run_id=run_id,
@@ -169,6 +170,7 @@ class RunRequest:
             reference=self.reference,
             release=self.release,
             resolution=self.resolution,
+            started_by=started_by,
             priority=self.priority,
             idempotency_key=self.idempotency_key,
             concurrency_key=self.concurrency_key,
@@ -183,7 +185,6 @@ class RunRequest:
         )
         run = RunState(plan, summary, params=self.params, context=self.context)
         run.params_text = self.params_text
-        run.asked_by = asked_by
         if self.repeats_from is not None and self.edits:
             run.edits[plan.number[self.repeats_from]] = self.edits
         return run

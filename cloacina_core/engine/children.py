@@ -160,6 +160,7 @@ class ChildStarter:
                 run_id,
                 now=self.clock.now(),
                 engine=None if waits else engine,
+                started_by=asker.started,
             )
         except CloacinaError as error:
             return error

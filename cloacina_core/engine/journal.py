@@ -101,6 +101,9 @@ class Journal:
                 "resolved_by": resolution and resolution.by.value,
                 "channel": resolution and resolution.channel,
                 "channel_revision": resolution and resolution.revision,
+                "started_by": summary.started_by.kind.value,
+                "starter": summary.started_by.name,
+                "started_for": summary.started_by.what_for,
                 "priority": summary.priority,
                 "idempotency_key": summary.idempotency_key,
                 "request_digest": request_digest,
@@ -125,8 +128,8 @@ class Journal:
             self._values(run, "context", "", values)
         repeats = f", repeats run {summary.origin}" if summary.origin else ""
         means = f" is {release} ({resolution})" if resolution else ""
-        by = f", by {run.asked_by}" if run.asked_by else ""
-        self.event(run, EventType.SUBMITTED, reason=f"{summary.reference}{means}{repeats}{by}")
+        reason = f"{summary.reference}{means}{repeats}, by {summary.started_by}"
+        self.event(run, EventType.SUBMITTED, reason=reason)
         for number, edits in run.edits.items():
             self._values(run, "edits", run.name_of(number), edits)
         for number, task in enumerate(run.tasks):

@@ -64,7 +64,6 @@ class RunState:
     __slots__ = (
         "_owners",
         "_views",
-        "asked_by",
         "cancel",
         "edits",
         "engine_deaths",
@@ -94,8 +93,6 @@ class RunState:
         self.params = params
         self.params_text: Encoded | None = None
         """The params as they are to be stored, when somebody encoded them already."""
-        self.asked_by: str | None = None
-        """Whose API key it was submitted with; only known while it is."""
         self.initial = initial_view(context)
         self.tasks = [TaskState() for _ in plan.tasks]
         """By number: the tasks of the plan, and behind them the instances of mapped tasks."""

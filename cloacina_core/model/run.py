@@ -12,6 +12,7 @@ from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.isolation import Isolation
 from cloacina_core.model.release import Release, Resolution
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 
 MAX_FAILED_TOLD = 100
@@ -169,6 +170,11 @@ class Parent:
     waits: bool = True
     """Whether the task waits for the run's end: the run is cancelled and paused with it."""
 
+    @property
+    def started(self) -> StartedBy:
+        """What started the run that it asked for."""
+        return StartedBy(kind=StarterKind.TASK, name=self.task, run_id=self.run_id)
+
     def to_json(self) -> dict[str, JsonValue]:
         """Return it as a JSON object."""
         return {"run_id": self.run_id, "task": self.task, "waits": self.waits}
@@ -187,6 +193,7 @@ class RunSummary:
     """What it was resolved to; None for a workflow that isn't packaged."""
     resolution: Resolution | None = None
     """Why to that release; None for a workflow that isn't packaged."""
+    started_by: StartedBy
     priority: int
     idempotency_key: str | None
     concurrency_key: str | None = None
@@ -213,6 +220,7 @@ class RunSummary:
             "workflow": self.workflow,
             "release": self.release and self.release.to_json(),
             "resolution": self.resolution and self.resolution.to_json(),
+            "started_by": self.started_by.to_json(),
             "priority": self.priority,
             "idempotency_key": self.idempotency_key,
             "concurrency_key": self.concurrency_key,

@@ -4,7 +4,6 @@ import copy
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +30,7 @@ from cloacina_core.model.event import RunEvent
 from cloacina_core.model.explanation import Explanation
 from cloacina_core.model.limit import Limit, LimitUse
 from cloacina_core.model.run import LogLine, RunResult, RunSummary
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.model.status import RunStatus
 from cloacina_core.model.stored import StoredRun
 from cloacina_core.model.workflow import Workflow
@@ -43,7 +43,7 @@ from cloacina_core.runtime.guarded import act_as
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.history import read_result
 from cloacina_core.runtime.plugin_services import PluginServices
-from cloacina_core.runtime.schedules import Schedules, context_of
+from cloacina_core.runtime.schedules import Schedules, start_scheduled
 from cloacina_core.runtime.secrets import Secrets
 from cloacina_core.runtime.sent_events import SentEvents, open_events
 from cloacina_core.runtime.slot_sharing import SharedSlots
@@ -129,15 +129,15 @@ class Runtime:
         )
         for workflow in workflows:
             self._host.library.register(workflow)
+        self._asked_by = who_asks if user is None else lambda: user
         self._control = RunControl(
             look=self._host.look_for_commands,
             reader=self._reader,
             commands=CommandStore(database),
             ids=self._ids,
             go_on=self._host.go_on,
-            by=who_asks if user is None else lambda: user,
+            by=self._asked_by,
         )
-        self._asked_by = None if user is None else lambda: user
         self.api_keys = ApiKeyStore(database)
         self.audit = Audit(database, self._ids)
         self._retention = self._make_retention() if recover else None
@@ -155,7 +155,7 @@ class Runtime:
             self._sources,
             max_bytes=settings.max_value_bytes,
             engine=lambda: self._host.engine.id,
-            submit=self.submit if recover else None,
+            submit=self._begin if recover else None,
         )
         self.triggers, self._polling = open_triggers(
             database,
@@ -163,7 +163,7 @@ class Runtime:
             self._sources,
             self._host.poll_executor(),
             max_bytes=settings.max_value_bytes,
-            submit=self.submit if recover else None,
+            submit=self._begin if recover else None,
         )
         self.secrets = Secrets.of(self._view)
         self._watcher = StoreWatcher(database, self._on_change, on_poll=self._on_poll)
@@ -306,18 +306,38 @@ class Runtime:
             TenantSuspendedError: the tenant may have none.
             StoreError: the run couldn't be stored, and wasn't.
         """
-        run_id = self._ids.run_id()
-        wanted = self._find(what, source)(idempotency_key or run_id)
-        request = RunRequest.checked(
-            wanted,
+        return self._begin(
+            self._asker(),
+            what,
             params,
-            context,
+            context=context,
             idempotency_key=idempotency_key,
             priority=priority,
             concurrency_key=concurrency_key,
+            source=source,
+            detach=detach,
         )
+
+    def _begin(
+        self,
+        started_by: StartedBy,
+        what: What,
+        params: Mapping[str, Any] | None = None,
+        *,
+        source: str | None = None,
+        detach: bool = False,
+        **options: Any,
+    ) -> RunHandle:
+        """Accept a run, as `submit` does, of which is told what started it."""
+        run_id = self._ids.run_id()
+        wanted = self._find(what, source)(options.get("idempotency_key") or run_id)
+        request = RunRequest.checked(wanted, params, **options)
         engine = self._host.ready()
-        return self._accepted(engine, self._hand_in(engine, run_id, request, detach=detach))
+        submission = self._hand_in(engine, run_id, request, started_by, detach=detach)
+        return self._accepted(engine, submission)
+
+    def _asker(self) -> StartedBy:
+        return StartedBy(kind=StarterKind.PRINCIPAL, name=self._asked_by())
 
     def submit_many(
         self,
@@ -373,8 +393,10 @@ class Runtime:
                 raise
             requests.append((run_id, request))
         engine = self._host.ready()
+        asker = self._asker()
         submissions = [
-            self._hand_in(engine, run_id, request, detach=detach) for run_id, request in requests
+            self._hand_in(engine, run_id, request, asker, detach=detach)
+            for run_id, request in requests
         ]
         return [self._accepted(engine, submission) for submission in submissions]
 
@@ -383,6 +405,7 @@ class Runtime:
         engine: Engine,
         run_id: RunId,
         request: RunRequest,
+        started_by: StartedBy,
         *,
         detach: bool,
         origin: StoredRun | None = None,
@@ -393,7 +416,7 @@ class Runtime:
             run_id,
             now=self._clock.now(),
             engine=None if detach or request.is_limited else engine.id,
-            asked_by=None if self._asked_by is None else self._asked_by(),
+            started_by=started_by,
         )
         if request.is_limited and not detach:
             self._host.await_turn(run_id)
@@ -573,9 +596,8 @@ class Runtime:
         else:
             self._sources.check(release, stored.summary.workflow)
         engine = self._host.ready()
-        submission = self._hand_in(
-            engine, self._ids.run_id(), request, detach=detach, origin=stored
-        )
+        run_id, asker = self._ids.run_id(), self._asker()
+        submission = self._hand_in(engine, run_id, request, asker, detach=detach, origin=stored)
         return self._accepted(engine, submission)
 
     def get(self, run_id: str) -> RunResult:
@@ -690,20 +712,7 @@ class Runtime:
         self._host.notifier.add(observer)
 
     def _start_scheduled(self, firing: OpenFiring) -> RunId:
-        """Accept the run of a firing, or find that it was accepted."""
-        schedule = firing.schedule
-        handle = self.submit(
-            schedule.reference,
-            schedule.params,
-            context=context_of(firing),
-            idempotency_key=firing.key,
-            priority=schedule.priority,
-        )
-        for run_id in firing.previous:
-            if run_id != handle.id:
-                with suppress(IllegalTransitionError):  # it has ended by itself
-                    self.cancel(run_id, reason=f"schedule {schedule.name} started {handle.id}")
-        return RunId(handle.id)
+        return start_scheduled(self._begin, self.cancel, firing)
 
     def _find(self, what: What, source: str | None) -> Callable[[str], Wanted]:
         return find_wanted(what, source, sources=self._sources, library=self._host.library)

@@ -1,13 +1,14 @@
 """Schedules, as programs use them: made, changed, and asked what they did."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from cloacina_core.errors import InputError
+from cloacina_core.errors import IllegalTransitionError, InputError
 from cloacina_core.foundation.clock import Clock, iso
-from cloacina_core.foundation.ids import IdFactory
+from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.schedule.fields import changes_as_json
 from cloacina_core.model.schedule.firing import Firing
@@ -20,6 +21,7 @@ from cloacina_core.model.schedule.schedule import (
 from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.model.schedule.window import CommonWindow
 from cloacina_core.runtime.enabling import FollowingRules
+from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.services.declarations import SCHEDULES
 from cloacina_core.store.backfills import BackfillStore
@@ -191,7 +193,33 @@ class Schedules(FollowingRules[Schedule, ScheduleState]):
         WindowStore(self._database()).remove(name)
 
 
-def context_of(firing: OpenFiring) -> Mapping[str, JsonValue]:
+def start_scheduled(
+    submit: Callable[..., RunHandle], cancel: Callable[..., object], firing: OpenFiring
+) -> RunId:
+    """Accept the run of a firing, or find that it was accepted; cancel those that it replaces.
+
+    Args:
+        submit: accepts a run.
+        cancel: cancels one.
+        firing: the firing.
+    """
+    schedule = firing.schedule
+    handle = submit(
+        firing.starter,
+        schedule.reference,
+        schedule.params,
+        context=_context_of(firing),
+        idempotency_key=firing.key,
+        priority=schedule.priority,
+    )
+    for run_id in firing.previous:
+        if run_id != handle.id:
+            with suppress(IllegalTransitionError):  # it has ended by itself
+                cancel(run_id, reason=f"schedule {schedule.name} started {handle.id}")
+    return RunId(handle.id)
+
+
+def _context_of(firing: OpenFiring) -> Mapping[str, JsonValue]:
     """Return what the first tasks of a run see of the firing that started it."""
     schedule = firing.schedule
     return {

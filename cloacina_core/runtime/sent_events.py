@@ -143,6 +143,7 @@ def _start(submit: Callable[..., RunHandle], delivery: OpenDelivery) -> RunId:
     """Accept the run of a delivery, or find that it was accepted."""
     subscription, event = delivery.subscription, delivery.event
     handle = submit(
+        delivery.starter,
         subscription.reference,
         subscription.params_for(event.data),
         context={"event": {**event.told, "subscription": subscription.name}},

@@ -153,6 +153,7 @@ def _call_of(sources: Sources, clock: Clock, max_bytes: int, claim: PollClaim) -
 def _start(submit: Callable[..., RunHandle], fired: OpenFired) -> RunId:
     """Accept a run that a trigger asks for, or find that it was accepted."""
     handle = submit(
+        fired.starter,
         fired.trigger.reference,
         fired.params,
         context={"trigger": _told(fired)},

@@ -20,6 +20,7 @@ from cloacina_core.model.isolation import Isolation
 from cloacina_core.model.release import Release, Resolution, ResolvedBy
 from cloacina_core.model.run import AttemptResult, Failure, LogLine, Parent, RunSummary
 from cloacina_core.model.spilled import Encoded, Load, encoded_of_json, text_of
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.model.stored import StoredRun, StoredTask
 from cloacina_core.model.wait import Wait
@@ -46,6 +47,10 @@ class RunFilter:
     """Accepted before this moment, to the millisecond."""
     parent: RunId | None = None
     """Asked for by a task of this run."""
+    started_by: Collection[StarterKind] = ()
+    """Started by something of one of these kinds; nothing: of any."""
+    starter: str | None = None
+    """Started by what has this name; `started_by` is to be given, too."""
 
 
 LogPosition: TypeAlias = tuple[int, int]
@@ -297,6 +302,12 @@ def _filtered(query: Select[Any], wanted: RunFilter) -> Select[Any]:
         query = query.where(_runs.c.workflow == wanted.workflow)
     if wanted.parent is not None:
         query = query.where(_runs.c.parent == wanted.parent)
+    if wanted.started_by:
+        query = query.where(_runs.c.started_by.in_(wanted.started_by))
+    if wanted.starter is not None:
+        query = query.where(_runs.c.starter == wanted.starter)
+        if all(kind.is_rule for kind in wanted.started_by):  # which have an index
+            query = query.where(schema.BY_RULE)
     if wanted.since is not None:
         query = query.where(_runs.c.id >= first_id_of(wanted.since))
     if wanted.until is not None:
@@ -320,6 +331,7 @@ def summary_of(row: Row[Any]) -> RunSummary:
         reference=row.reference,
         release=_release(row),
         resolution=_resolution(row),
+        started_by=_started_by(row),
         priority=row.priority,
         idempotency_key=row.idempotency_key,
         concurrency_key=row.concurrency_key,
@@ -332,6 +344,21 @@ def summary_of(row: Row[Any]) -> RunSummary:
         finished_at=_moment(row.finished_at),
         error=_failure(row.error),
     )
+
+
+def _started_by(row: Row[Any]) -> StartedBy:
+    kind, what = StarterKind(row.started_by), row.started_for
+    match kind:
+        case StarterKind.SCHEDULE | StarterKind.BACKFILL:
+            return StartedBy(kind=kind, name=row.starter, at=datetime.fromisoformat(what))
+        case StarterKind.SUBSCRIPTION:
+            return StartedBy(kind=kind, name=row.starter, event=what)
+        case StarterKind.TRIGGER:
+            return StartedBy(kind=kind, name=row.starter, key=what)
+        case StarterKind.TASK:
+            return StartedBy(kind=kind, name=row.starter, run_id=row.parent)
+        case StarterKind.PRINCIPAL:
+            return StartedBy(kind=kind, name=row.starter)
 
 
 def _parent(row: Row[Any]) -> Parent | None:

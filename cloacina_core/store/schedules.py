@@ -27,6 +27,7 @@ from cloacina_core.model.schedule.schedule import (
 )
 from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.model.schedule.window import Window, open_until
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.deciding import decide_due, live_runs
@@ -78,6 +79,12 @@ class OpenFiring:
     """Whether it was asked for again: then it counts for no limit of the schedule."""
     previous: tuple[RunId, ...]
     """The live runs of the schedule that are to be cancelled for this one."""
+
+    @property
+    def starter(self) -> StartedBy:
+        """What its run is started by."""
+        kind = StarterKind.BACKFILL if self.is_backfilled else StarterKind.SCHEDULE
+        return StartedBy(kind=kind, name=self.schedule.name, at=self.at)
 
     @property
     def key(self) -> str:

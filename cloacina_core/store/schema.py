@@ -44,6 +44,7 @@ UNHANDLED = text("handled_at is null")
 CHILD = text("parent is not null")
 CANARY = text("resolved_by = 'canary'")
 OPEN_FIRING = text("state in ('due', 'waiting')")
+BY_RULE = text("started_by in ('schedule', 'backfill', 'subscription', 'trigger')")
 IDLE_FIRING = text("state in ('skipped', 'failed')")
 DUE = text("state = 'due'")
 FAILED = text("state = 'failed'")
@@ -145,6 +146,11 @@ runs = Table(
     Column("resolved_by", String(20)),
     Column("channel", String(50)),
     Column("channel_revision", Integer),
+    # What started it: see `model.starter`. The starter is a name; what it was started for is the
+    # moment of a firing, the id of an event, or what a trigger named.
+    Column("started_by", String(20), nullable=False),
+    Column("starter", String(300), nullable=False),
+    Column("started_for", String(200)),
     Column("priority", Integer, nullable=False),
     Column("idempotency_key", String(255), unique=True),
     # Digest of what was asked for: the same key must not stand for two things.
@@ -184,6 +190,9 @@ runs = Table(
 
 # Few runs have a parent.
 child_runs = Index("ix_runs_parent", runs.c.parent, runs.c.id, sqlite_where=CHILD)
+
+# What a schedule, a subscription or a trigger started. Runs that people ask for aren't in it.
+started_runs = Index("ix_runs_starter", runs.c.starter, runs.c.id, sqlite_where=BY_RULE)
 
 # Small however long the history is: what engines look for.
 live_runs = Index(

@@ -24,6 +24,7 @@ from cloacina_core.model.sending.subscription import (
     Subscription,
     SubscriptionState,
 )
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.store import schema
 from cloacina_core.store.claimed import is_free
 from cloacina_core.store.database import Database
@@ -59,6 +60,12 @@ class OpenDelivery:
 
     subscription: Subscription
     event: SentEvent
+
+    @property
+    def starter(self) -> StartedBy:
+        """What the run is started by."""
+        name = self.subscription.name
+        return StartedBy(kind=StarterKind.SUBSCRIPTION, name=name, event=self.event.id)
 
     @property
     def key(self) -> str:

@@ -28,6 +28,7 @@ from cloacina_core.model.polling.enabled import (
     TriggerState,
 )
 from cloacina_core.model.polling.result import Fire
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.store import poll_history, schema, trigger_keys
 from cloacina_core.store.claimed import is_free
 from cloacina_core.store.database import Database
@@ -106,6 +107,11 @@ class OpenFired:
     key: str | None
     params: Mapping[str, JsonValue] | None
     at: datetime
+
+    @property
+    def starter(self) -> StartedBy:
+        """What the run is started by."""
+        return StartedBy(kind=StarterKind.TRIGGER, name=self.trigger.name, key=self.key)
 
     @property
     def run_key(self) -> str:

@@ -24,6 +24,7 @@ from cloacina_core.errors import CloacinaError, InputError, SecretMissingError, 
 from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.secret import SecretValue, check_secret_name
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.model.status import TaskStatus
 from cloacina_core.model.workflow import Workflow
 from cloacina_core.runtime.children import read_child
@@ -246,7 +247,8 @@ class WorkflowHarness:
 
     def _submit(self, engine: SteppedEngine, request: RunRequest) -> RunState:
         plan, run_id = Plan(self._definition), self._ids.run_id()
-        run = request.begin(plan, run_id, now=self.clock.now(), engine=engine.id)
+        now, tester = self.clock.now(), StartedBy(kind=StarterKind.PRINCIPAL, name="the test")
+        run = request.begin(plan, run_id, now=now, engine=engine.id, started_by=tester)
         engine.submit(run)
         return run
 

@@ -36,6 +36,7 @@ from cloacina_core.model.api_key import (
 )
 from cloacina_core.model.audit import AuditEntry, AuditOutcome, Deed
 from cloacina_core.model.context import Context
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.runtime import AsyncRuntime, Runtime
 from cloacina_core.runtime.gate import Gate, holder
 from cloacina_core.runtime.guarded import guarded
@@ -236,6 +237,8 @@ def test_runs_that_come_out_are_checked_like_what_they_came_from(
 ) -> None:
     (run,) = runtime.acting_as(keys["run"]).submit_many(LONG, [None])
     assert run.status() is not None
+    by = StartedBy(kind=StarterKind.PRINCIPAL, name="run")
+    assert runtime.get(run.id).summary.started_by == by
 
     store.revoke("run")
 

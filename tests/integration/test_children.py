@@ -17,6 +17,7 @@ from cloacina_core.cli.runs import runs as runs_command
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.model.child import Child
 from cloacina_core.model.run import RunSummary
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.model.status import RunStatus
 from cloacina_core.model.wait import Wait, WaitKind
 from cloacina_core.runtime import Runtime
@@ -82,6 +83,8 @@ def test_a_task_runs_another_workflow_and_gets_its_result(tmp_path: Path, store_
     assert [(c.status, c.parent and c.parent.task, c.depth) for c in children] == [
         (RunStatus.SUCCEEDED, "ask", 1)
     ] * 3
+    asker = StartedBy(kind=StarterKind.TASK, name="ask", run_id=result.run_id)
+    assert [c.started_by for c in children] == [asker] * 3
 
 
 def test_a_failure_fails_the_attempt_and_a_retry_runs_it_anew(tmp_path: Path, store_url: str):

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from support.runs import EngineBench, workflow_of
 
 from cloacina_core.cli import main
 from cloacina_core.foundation.clock import SystemClock, to_micros
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.disk import Disk
@@ -24,6 +25,7 @@ from cloacina_core.store.migrations import runner
 
 CLOCK = SystemClock()
 ONE = workflow_of({"a": []})
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 Cloacina = Callable[..., Result]
 
@@ -57,8 +59,8 @@ def value(result: Result) -> Any:
     return json.loads(result.stdout)
 
 
-def finish(bench: EngineBench, *, days_ago: float = 0) -> str:
-    run_id = bench.start(ONE).run_id
+def finish(bench: EngineBench, *, days_ago: float = 0, started_by: StartedBy | None = None) -> str:
+    run_id = bench.start(ONE, started_by=started_by).run_id
     bench.executor.succeed("a", n=1)
     bench.step()
     at = to_micros(CLOCK.now() - timedelta(days=days_ago))
@@ -230,6 +232,60 @@ class TestListing:
         assert [run["run_id"] for run in first + rest] == runs
         assert value(cloacina("runs", "list", "--since", "2999-01-01", "--json")) == []
         assert len(value(cloacina("runs", "list", "--until", "2999-01-01", "--json"))) == 3
+
+    @pytest.mark.parametrize(
+        ("options", "count"),
+        [
+            (["--started-by", "principal"], 2),
+            (["--started-by", "principal:ann"], 1),
+            (["--started-by", "schedule:nightly"], 1),
+            (["--started-by", "backfill:nightly"], 1),
+            (["--started-by", "schedule"], 2),
+            (["--schedule", "nightly"], 2),
+            (["--schedule", "hourly"], 1),
+            (["--schedule", "ann"], 0),
+        ],
+    )
+    def test_what_started_them_filters(
+        self, cloacina: Cloacina, bench: EngineBench, options: list[str], count: int
+    ):
+        for kind, name in (
+            (StarterKind.PRINCIPAL, "ann"),
+            (StarterKind.PRINCIPAL, "nightly"),
+            (StarterKind.SCHEDULE, "nightly"),
+            (StarterKind.SCHEDULE, "hourly"),
+            (StarterKind.BACKFILL, "nightly"),
+        ):
+            at = None if kind is StarterKind.PRINCIPAL else NOON
+            finish(bench, started_by=StartedBy(kind=kind, name=name, at=at))
+
+        assert len(value(cloacina("runs", "list", *options, "--json"))) == count
+
+    def test_what_started_one_is_told(self, cloacina: Cloacina, bench: EngineBench):
+        by = StartedBy(kind=StarterKind.BACKFILL, name="nightly", at=NOON)
+        run_id = finish(bench, started_by=by)
+
+        listed = cloacina("runs", "list").stdout
+        shown = cloacina("runs", "show", run_id).stdout
+
+        assert "backfill nightly" in listed
+        assert "started by a backfill of schedule nightly, due 2026-01-01T12:00:00Z" in shown
+        assert value(cloacina("runs", "show", run_id, "--json"))["started_by"] == by.to_json()
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            (["--started-by", "cron"], "'cron' starts no runs"),
+            (["--started-by", "schedule:"], "lacks the name"),
+            (["--started-by", "task", "--schedule", "nightly"], "not both"),
+        ],
+    )
+    def test_what_starts_no_runs_is_refused(
+        self, cloacina: Cloacina, options: list[str], told: str
+    ):
+        refused = cloacina("runs", "list", *options)
+
+        assert (refused.exit_code, told in refused.stderr) == (2, True)
 
     def test_a_long_history_is_one_document(self, cloacina: Cloacina, bench: EngineBench):
         run_id = finish(bench)

@@ -18,6 +18,7 @@ from support.runs import LEASE, EngineBench, workflow_of
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import EngineId, RunId
 from cloacina_core.model.limit import Limit, Rate
+from cloacina_core.model.starter import StarterKind
 from cloacina_core.model.status import RunStatus
 from cloacina_core.store.claiming import Claims, CodeHere
 from cloacina_core.store.database import Database
@@ -125,12 +126,14 @@ def some_run(database: Database) -> RunId:
         return RunId(connection.execute(query).scalar_one())
 
 
+SCHEDULES = StarterKind.SCHEDULE, StarterKind.BACKFILL
 LISTINGS = {
     "all": RunFilter(),
     "status": RunFilter(status=RunStatus.FAILED),
     "workflow": RunFilter(workflow="rare"),
     "package": RunFilter(package="rare"),
     "both": RunFilter(package="rare", workflow="rare"),
+    "schedule": RunFilter(started_by=SCHEDULES, starter="rare"),
     "time": RunFilter(since=CLOCK.now() - timedelta(hours=2), until=CLOCK.now()),
 }
 

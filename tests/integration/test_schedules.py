@@ -22,12 +22,14 @@ from cloacina_core.errors import InputError, OverQuotaError, UnknownPackageError
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.model.schedule.schedule import FiringRecord, FiringState
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.model.status import RunStatus
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import Runtime
 from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.services.scheduling import ScheduleService
+from cloacina_core.store.reading import RunFilter
 from cloacina_core.store.retention import Expiry, Retention
 from cloacina_core.store.schedule_changes import PAUSED
 from cloacina_core.store.schedule_rows import ScheduleExistsError, UnknownScheduleError
@@ -161,6 +163,10 @@ def test_a_run_knows_its_firing(schedules: Schedules, start: Callable[[], Runtim
     }
     assert record.local.endswith("+09:00")
     assert result.context["value"] == "one"
+    by = StartedBy(kind=StarterKind.SCHEDULE, name="job", at=record.at)
+    assert result.summary.started_by == by
+    (event, *_) = runtime.events(result.run_id)
+    assert str(event.reason).endswith(f", by schedule job, due {record.at:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def test_what_was_decided_is_started_by_who_comes_next(
@@ -362,6 +368,11 @@ def test_the_past_is_backfilled_a_few_runs_at_a_time(
             assert runtime.attach(run.run_id).result(PATIENCE).status is RunStatus.SUCCEEDED
     assert schedules.history("job")[0].reason == "the backfill was cancelled"
     assert len(schedules.backfill("job", begins, ends, dry_run=True).firings) == 1
+    of_backfills = RunFilter(started_by=(StarterKind.BACKFILL,), starter="job")
+    assert [run.started_by.at for run in reversed(runtime.list(of_backfills))] == [
+        firing.utc for firing in planned.firings[:4]
+    ]
+    assert runtime.list(RunFilter(started_by=(StarterKind.SCHEDULE,), starter="job")) == []
 
 
 def test_a_schedule_that_is_made_anew_starts_runs_of_its_own(

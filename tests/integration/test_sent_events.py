@@ -17,6 +17,7 @@ from cloacina_core.errors import InputError, UnknownPackageError
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.model.explanation import ReasonKind
 from cloacina_core.model.sending.subscription import Delivery, DeliveryState
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.model.status import RunStatus, TaskStatus
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import RunHandle, Runtime
@@ -203,6 +204,8 @@ def test_a_run_sees_its_event_and_its_params(
     assert result.status is RunStatus.SUCCEEDED
     assert result.context["event"] == {**event.told, "subscription": "sub"}
     assert result.params == {"day": "2026-11-27", "n": 1}
+    by = StartedBy(kind=StarterKind.SUBSCRIPTION, name="sub", event=event.id)
+    assert result.summary.started_by == by
     assert result.summary.idempotency_key == f"event/sub/{event.id}"
 
 

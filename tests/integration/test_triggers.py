@@ -23,6 +23,7 @@ from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import IdFactory
 from cloacina_core.model.polling.enabled import FiredState, PollRecord, PollState
 from cloacina_core.model.polling.result import Fire
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.model.status import RunStatus
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime import Runtime
@@ -208,6 +209,8 @@ def test_each_file_of_a_folder_starts_one_run(
     assert [run.context["loaded"] for run in loaded] == ["a.csv", "b.csv", "c.csv"]
     assert loaded[0].context["trigger"]["name"] == "acme-etl.files"
     assert loaded[0].context["trigger"]["key"] == "a.csv"
+    by = StartedBy(kind=StarterKind.TRIGGER, name="acme-etl.files", key="a.csv")
+    assert loaded[0].summary.started_by == by
     assert triggers.get("acme-etl.files").cursor == ["a.csv", "b.csv", "c.csv"]
     assert len(one.list()) == 3
     fired = [record for record in triggers.history("acme-etl.files") if record.fired]

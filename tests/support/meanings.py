@@ -91,6 +91,8 @@ OF_COMMANDS: Mapping[str, Meaning] = {
     "ids": Kind.RUN,
     "runs list before": Kind.RUN,
     "parent": Kind.RUN,
+    "runs list schedule": Kind.SCHEDULE,
+    "started_by": NOTHING,  # a kind, and what narrows down the asker's own
     "task": Kind.TASK,
     "workflow": Kind.WORKFLOW,
     "reference": Kind.REFERENCE,

@@ -27,6 +27,7 @@ from cloacina_core.model.rules import Rule, all_succeeded
 from cloacina_core.model.run import Failure, RunResult, RunSummary
 from cloacina_core.model.slot_ledger import Demand
 from cloacina_core.model.spilled import Spilled
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.model.status import AttemptOutcome, RunStatus
 from cloacina_core.model.task import Task
 from cloacina_core.model.wait import Wait
@@ -99,6 +100,7 @@ def run_of(
     concurrency_key: str | None = None,
     priority: int = 0,
     status: RunStatus = RunStatus.RUNNING,
+    started_by: StartedBy | None = None,
 ) -> RunState:
     """Return a run that was just made."""
     clock = clock or SystemClock()
@@ -111,6 +113,7 @@ def run_of(
         workflow=workflow.name,
         reference=workflow.name,
         release=None,
+        started_by=started_by or StartedBy(kind=StarterKind.PRINCIPAL, name="ann"),
         priority=priority,
         idempotency_key=idempotency_key,
         concurrency_key=concurrency_key,

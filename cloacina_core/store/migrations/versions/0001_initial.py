@@ -15,6 +15,7 @@ LIVE_KEYED = sa.text("concurrency_key is not null and status in ('queued', 'runn
 FINISHED = sa.text("finished_at is not null")
 UNHANDLED = sa.text("handled_at is null")
 CHILD = sa.text("parent is not null")
+BY_RULE = sa.text("started_by in ('schedule', 'backfill', 'subscription', 'trigger')")
 CANARY = sa.text("resolved_by = 'canary'")
 OPEN_FIRING = sa.text("state in ('due', 'waiting')")
 IDLE_FIRING = sa.text("state in ('skipped', 'failed')")
@@ -403,6 +404,9 @@ def _create_runs() -> None:
         sa.Column("resolved_by", sa.String(20)),
         sa.Column("channel", sa.String(50)),
         sa.Column("channel_revision", sa.Integer),
+        sa.Column("started_by", sa.String(20), nullable=False),
+        sa.Column("starter", sa.String(300), nullable=False),
+        sa.Column("started_for", sa.String(200)),
         sa.Column("priority", sa.Integer, nullable=False),
         sa.Column("idempotency_key", sa.String(255)),
         sa.Column("request_digest", sa.String(71)),
@@ -456,6 +460,13 @@ def _create_runs() -> None:
     op.create_index("ix_runs_definition", "runs", ["definition"])
     op.create_index(
         "ix_runs_parent", "runs", ["parent", "id"], sqlite_where=CHILD, postgresql_where=CHILD
+    )
+    op.create_index(
+        "ix_runs_starter",
+        "runs",
+        ["starter", "id"],
+        sqlite_where=BY_RULE,
+        postgresql_where=BY_RULE,
     )
     op.create_index(
         "ix_runs_canary",

@@ -9,8 +9,10 @@ from cloacina_core.engine.acceptance import RunRequest, Wanted
 from cloacina_core.engine.plan import Plan
 from cloacina_core.errors import ContextValueError, InputError
 from cloacina_core.foundation.ids import EngineId, RunId
+from cloacina_core.model.starter import StartedBy, StarterKind
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ANN = StartedBy(kind=StarterKind.PRINCIPAL, name="ann")
 
 flow = Workflow("flow")
 
@@ -38,7 +40,9 @@ def test_a_request_without_a_key_has_no_digest():
 
 
 def test_a_run_without_an_engine_is_queued_and_has_not_started():
-    run = RunRequest.checked(WANTED).begin(Plan(DEFINITION), RunId("r"), now=NOW, engine=None)
+    request = RunRequest.checked(WANTED)
+
+    run = request.begin(Plan(DEFINITION), RunId("r"), now=NOW, engine=None, started_by=ANN)
 
     assert (run.status, run.summary.engine, run.summary.started_at) == ("queued", None, None)
 
@@ -46,7 +50,8 @@ def test_a_run_without_an_engine_is_queued_and_has_not_started():
 def test_a_run_of_an_engine_starts_when_it_is_made():
     request = RunRequest.checked(WANTED, {"a": 1}, {"c": "x"}, priority=7)
 
-    run = request.begin(Plan(DEFINITION), RunId("r"), now=NOW, engine=EngineId("e"))
+    engine = EngineId("e")
+    run = request.begin(Plan(DEFINITION), RunId("r"), now=NOW, engine=engine, started_by=ANN)
 
     assert (run.status, run.summary.engine, run.summary.started_at) == ("running", "e", NOW)
     assert (run.params, run.summary.priority, run.summary.reference) == ({"a": 1}, 7, "flow")

@@ -20,6 +20,7 @@ from cloacina_core.model.run import (
     RunSummary,
     TaskResult,
 )
+from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -36,6 +37,7 @@ def summary(**facts: Any) -> RunSummary:
         "workflow": "nightly",
         "reference": "acme/nightly",
         "release": None,
+        "started_by": StartedBy(kind=StarterKind.PRINCIPAL, name="ann"),
         "priority": 0,
         "idempotency_key": None,
         "engine": None,
