@@ -1,9 +1,16 @@
 """`cloacina schedule window`: times in which no schedule of the store starts anything."""
 
+from datetime import datetime
+from typing import TYPE_CHECKING
+
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.scheduling import schedules_of
+from cloacina_core.model.schedule.never import is_kept
+
+if TYPE_CHECKING:
+    from cloacina_core.runtime.schedules import Schedules
 
 
 @click.group()
@@ -21,11 +28,31 @@ def add_window(console: Console, *, name: str, when: str, timezone: str) -> None
     """Have no schedule start anything WHEN: '0 22 * * SAT for 6h'. Again changes nothing.
 
     A cron expression says when it opens, and the length for how long. Each schedule says whether
-    its firings in it are skipped, or the last one is put off to its end. Runs go on.
+    its firings in it are skipped, or the last one is put off to its end. Runs go on. It warns of
+    schedules that start nothing any more.
     """
-    kept, is_new = schedules_of(console).add_window(name, when, timezone=timezone)
-    console.emit({**kept.to_json(), "new": is_new}, f"{kept.name}: {kept.when} ({kept.timezone})")
+    found = schedules_of(console)
+    kept, is_new = found.add_window(name, when, timezone=timezone)
+    silenced = _silenced(found, console.clock.now())
+    console.emit(
+        {**kept.to_json(), "new": is_new, "silenced": silenced},
+        f"{kept.name}: {kept.when} ({kept.timezone})",
+    )
     console.say(f"window {name!r} is {'added' if is_new else 'there already'}")
+    if silenced:
+        which = ", ".join(silenced)
+        console.warn(f"windows leave these schedules no firing that starts a run: {which}")
+
+
+def _silenced(schedules: "Schedules", now: datetime) -> list[str]:
+    """Return the schedules that windows keep from ever starting anything, but for those over."""
+    common = [one.window for one in schedules.windows()]
+    return [
+        state.name
+        for state in schedules.all()
+        if (state.is_paused or state.next_at is not None)
+        and is_kept(state.schedule, now, (*state.schedule.not_during, *common))
+    ]
 
 
 @window.command("list")

@@ -12,6 +12,7 @@ from cloacina_core.foundation.ids import IdFactory, RunId
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.schedule.fields import changes_as_json
 from cloacina_core.model.schedule.firing import Firing
+from cloacina_core.model.schedule.never import is_always_open
 from cloacina_core.model.schedule.schedule import (
     MOST_PARALLEL,
     Backfill,
@@ -174,10 +175,15 @@ class Schedules(FollowingRules[Schedule, ScheduleState]):
             The window as it is kept, and whether it is new.
 
         Raises:
-            InputError: a part can't be used.
+            InputError: a part can't be used, or it would always be open.
             WindowExistsError: another window has the name.
         """
         window = CommonWindow.checked(name, when, timezone)
+        if is_always_open([window.window]):
+            raise InputError(
+                f"window {name!r} would always be open: no schedule would start anything",
+                hint="pause schedules with: cloacina schedule pause --all",
+            )
         return window, WindowStore(self._database()).add(window)
 
     def windows(self) -> Sequence[CommonWindow]:

@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, not_, or_, select, update
 
-from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, canonical
 from cloacina_core.model.following import Following
+from cloacina_core.model.schedule.never import require_free, require_start
 from cloacina_core.model.schedule.schedule import (
     FiringRecord,
     FiringState,
@@ -61,6 +61,8 @@ _backfills = schema.backfills
 CLAIM = timedelta(seconds=30)
 """How long one who starts a run has for it, before others try."""
 
+_STARTS = {"cron", "timezone", "gap", "fold", "jitter", "starts_at", "not_during", "in_window"}
+"""Fields that decide whether firings are in maintenance windows."""
 _PAGE = 100
 _INCARNATION_BYTES = 10
 _MICROSECOND = timedelta(microseconds=1)
@@ -112,7 +114,7 @@ class ScheduleStore:
 
         Raises:
             ScheduleExistsError: another one has the name.
-            InputError: people made it, and nothing of it will ever be due.
+            NeverStartsError: people made it, and it would never start anything.
         """
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
@@ -124,11 +126,8 @@ class ScheduleStore:
                     raise ScheduleExistsError(schedule.name, differs_in)
                 return there, False
             first_at = next_at(schedule, now)
-            if first_at is None and following is None:
-                raise InputError(
-                    f"schedule {schedule.name!r} would never start anything",
-                    hint="it ends before the first of its moments that is still to come",
-                )
+            if following is None:
+                require_start(schedule, from_micros(now), common_windows(connection))
             values = {
                 "name": schedule.name,
                 "incarnation": self._entropy(_INCARNATION_BYTES).hex(),
@@ -164,7 +163,7 @@ class ScheduleStore:
 
         Raises:
             UnknownScheduleError: there is none of this name.
-            InputError: a value can't be used.
+            InputError: a value can't be used, or windows would keep all of it from starting.
         """
         with self._database.begin() as connection:
             row = get(connection, name, lock=True)
@@ -173,6 +172,8 @@ class ScheduleStore:
             schedule = before.schedule.changed(**changes)
             check(schedule)
             now = self._database.now_micros(connection)
+            if changes.keys() & _STARTS:
+                require_free(schedule, from_micros(now), common_windows(connection))
             declared = None if following is None else following.to_text()
             values = changed_rule(connection, row, schedule, now, is_paused=row.paused)
             change(connection, name, now, declared=declared, **values)

@@ -464,14 +464,15 @@ def test_a_backfill_that_makes_no_sense_is_refused(schedules: Schedules, paralle
         schedules.backfill("job", now, now + timedelta(days=1))
 
 
-ALWAYS = "* * * * * for 1h"
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
+OPEN = f"0 0 {YESTERDAY.day} {YESTERDAY.month} * for 3d"
 
 
 def test_in_a_maintenance_window_schedules_rest_until_it_is_closed_or_removed(
     view: StoreView, schedules: Schedules, store: ScheduleStore
 ) -> None:
     schedules.add("job", "acme-etl/nightly==1.0", cron=EACH_SECOND, catch_up="all")
-    window, is_new = schedules.add_window("move", ALWAYS, timezone="Europe/Berlin")
+    window, is_new = schedules.add_window("move", OPEN, timezone="Europe/Berlin")
     set_back(view, "job", timedelta(seconds=5))
 
     store.decide()
@@ -500,7 +501,7 @@ def test_what_was_decided_on_before_a_window_opened_starts_when_it_is_closed(
     set_back(view, "job", timedelta(seconds=5))
     store.decide()
 
-    schedules.update("job", not_during=[ALWAYS])
+    schedules.update("job", not_during=[OPEN])
     assert store.claim() == []
     schedules.update("job", not_during=[])
 
@@ -508,9 +509,9 @@ def test_what_was_decided_on_before_a_window_opened_starts_when_it_is_closed(
 
 
 def test_windows_are_idempotent_by_name(schedules: Schedules) -> None:
-    schedules.add_window("move", ALWAYS)
+    schedules.add_window("move", OPEN)
 
-    assert schedules.add_window("move", ALWAYS)[1] is False
+    assert schedules.add_window("move", OPEN)[1] is False
     with pytest.raises(WindowExistsError):
         schedules.add_window("move", "0 22 * * * for 1h")
     with pytest.raises(UnknownWindowError, match="no maintenance window 'mvoe'") as caught:

@@ -17,7 +17,7 @@ differently, and what can never fire is refused, with the field that is to blame
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +29,7 @@ from cloacina_core.errors import InputError
 
 MAX_LENGTH = 256
 """In characters."""
+WEEK_SECONDS = 7 * 24 * 3600
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -219,12 +220,36 @@ class CronExpression:
                 if moment >= start:
                     yield moment
 
+    def seconds_of_week(self) -> tuple[Sequence[int], bool]:
+        """Return the seconds of a week, counted from Sunday at midnight, that may fit.
+
+        Returns:
+            The seconds, in order, and whether they fit in each week, whatever the date.
+        """
+        clock, (days, month, weekdays) = self.parts[:3], self.parts[3:]
+        is_each_week = (days, month) == ("*", "*") and re.fullmatch(r"[*0-9,]+", weekdays)
+        on = "*" if self.either_day or not is_each_week else weekdays
+        second, minute, hour = map(_numbers, clock, (60, 60, 24))
+        seconds = [
+            ((day * 24 + h) * 60 + m) * 60 + s
+            for day in _numbers(on, 7)
+            for h in hour
+            for m in minute
+            for s in second
+        ]
+        return seconds, bool(is_each_week)
+
     def _check_fires(self) -> None:
         """Refuse an expression that no date fits."""
         if next(self.wall_times(_START_OF_ALL_CALENDARS), None) is None:
             days, month = self.parts[3], self.parts[4]
             message = f"month {month} never has a day {days} that fits"
             raise CronExpressionError("never", _DAY_OF_MONTH.name, message)
+
+
+def _numbers(part: str, count: int) -> Sequence[int]:
+    """Return the numbers that a part in the words of the library stands for."""
+    return range(count) if part == "*" else [int(number) for number in part.split(",")]
 
 
 def _refuse(kind: str, message: str, *, hint: str | None = None) -> NoReturn:

@@ -58,6 +58,11 @@ class Window:
     def __str__(self) -> str:
         return f"{self.timing.expression} for {Period(self.length)}"
 
+    def is_open_at(self, moment: datetime) -> bool:
+        """Whether it is open at a moment."""
+        opening = next(self.timing.firings(moment - self.length), None)
+        return opening is not None and opening.utc <= moment
+
     def spans(self, since: datetime, until: datetime) -> "Iterable[Span]":
         """Yield the times in which it is open that begin up to a moment and end behind another."""
         what = f"maintenance window {self.name or self}"

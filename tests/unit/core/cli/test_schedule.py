@@ -221,6 +221,27 @@ def test_what_an_event_carries_is_no_argument(
     assert run("send", "orders.paid", "--data", "@no.json", command=event).exit_code == 2
 
 
+def test_a_window_that_leaves_a_schedule_no_firing_names_it(run: Run) -> None:
+    run("add", "free", "acme-etl", "--cron", "0 5 * * *")
+    run("add", "kept", "acme-etl", "--cron", "30 3 * * *")
+
+    told = run("window", "add", "backups", "0 3 * * * for 1h")
+
+    assert told.stderr.splitlines()[-1].endswith("no firing that starts a run: kept")
+    again = json.loads(run("window", "add", "backups", "0 3 * * * for 1h", "--json").stdout)
+    assert (again["new"], again["silenced"]) == (False, ["kept"])
+
+
+def test_one_that_windows_keep_from_starting_is_refused_with_the_field(run: Run) -> None:
+    run("window", "add", "backups", "0 3 * * * for 1h")
+
+    refused = run("add", "job", "acme-etl", "--cron", "30 3 * * *", "--json")
+
+    error = json.loads(refused.stderr)["error"]
+    assert refused.exit_code == 2
+    assert (error["code"], error["kind"], error["field"]) == ("never-starts", "never", "windows")
+
+
 @pytest.mark.usefixtures("three")
 def test_firings_that_a_window_keeps_from_starting_are_marked(run: Run) -> None:
     run("window", "add", "backups", "30 23 * * SAT for 1h")
