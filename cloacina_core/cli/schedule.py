@@ -224,9 +224,13 @@ def list_schedules(console: Console) -> None:
 @command_options
 @pass_console
 def show_schedule(console: Console, *, name: str) -> None:
-    """Show a schedule."""
-    state = schedules_of(console).get(name)
-    console.emit(state.to_json(), text_of(state, console.clock.now()))
+    """Show a schedule, and its backfills that go on."""
+    found = schedules_of(console)
+    state, backfills = found.get(name), found.backfills(name)
+    console.emit(
+        {**state.to_json(), "backfills": [one.to_json() for one in backfills]},
+        text_of(state, console.clock.now(), backfills),
+    )
 
 
 @without_defaults

@@ -1,6 +1,6 @@
 """What is known of a schedule, as people read it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,13 +8,19 @@ from cloacina_core.cli.facts import aligned, told
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.foundation.period import Period
-from cloacina_core.model.schedule.schedule import CatchUp, Schedule
+from cloacina_core.model.schedule.schedule import CatchUp, PendingBackfill, Schedule
 from cloacina_core.model.schedule.state import ScheduleState
 
 
-def text_of(state: ScheduleState, now: datetime) -> str:
-    """Return all that is known of a schedule, a line each."""
-    return aligned(_lines(state, now))
+def text_of(state: ScheduleState, now: datetime, backfills: Sequence[PendingBackfill] = ()) -> str:
+    """Return all that is known of a schedule, a line each, and its backfills behind it."""
+    return aligned([*_lines(state, now), *map(_backfill_line, backfills)])
+
+
+def _backfill_line(backfill: PendingBackfill) -> tuple[str, str]:
+    when = f"{_moment(backfill.begins)} to {_moment(backfill.ends)}"
+    many = f"{backfill.begun} runs begun, {backfill.left} left, {backfill.parallel} at a time"
+    return "backfill", f"{backfill.id}, {when}: {many}"
 
 
 def _lines(state: ScheduleState, now: datetime) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from cloacina_core.cli.scheduling import TIMING, schedules_of, with_options
 from cloacina_core.errors import InputError
 from cloacina_core.model.schedule.cron import CronExpression
 from cloacina_core.model.schedule.firing import Firing, FoldPolicy, GapPolicy, Note, Timing
-from cloacina_core.model.schedule.schedule import Schedule
+from cloacina_core.model.schedule.schedule import Backfill, PendingBackfill, Schedule
 from cloacina_core.model.schedule.window import Window, span_at, spans_of
 from cloacina_core.model.schedule.zone import find_zone
 
@@ -55,18 +55,20 @@ def history(console: Console, *, name: str, limit: int, before: datetime | None)
 
 @click.command("backfill")
 @click.argument("name")
+@click.argument("backfill_id", metavar="[ID]", required=False)
 @click.option("--from", "begins", type=WallMoment(), help="The first moment that counts.")
 @click.option("--to", "ends", type=WallMoment(), help="The first that doesn't.  [default: now]")
 @click.option("--parallel", type=int, default=1, show_default=True, help="Runs live at a time.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be started.")
 @click.option("--yes", is_flag=True, help="Don't ask, however many they are.")
-@click.option("--cancel", is_flag=True, help="Start no more of what was asked for before.")
+@click.option("--cancel", is_flag=True, help="Start no more of the backfill ID, or of all.")
 @command_options
 @pass_console
-def backfill(
+def backfill(  # noqa: PLR0913 - one for each option
     console: Console,
     *,
     name: str,
+    backfill_id: str | None,
     begins: datetime | None,
     ends: datetime | None,
     parallel: int,
@@ -77,14 +79,14 @@ def backfill(
     """Start the runs of firings in the past that have none, a few at a time.
 
     On a terminal, more than 100 are asked for again. Moments are in the schedule's time zone,
-    unless they name an offset.
+    unless they name an offset. `schedule show` lists those that go on, with their IDs.
     """
     found = schedules_of(console)
     if cancel:
-        count = found.cancel_backfills(name)
-        console.emit({"schedule": name, "cancelled": count})
-        console.say(f"{count} firings start no runs any more; runs that began go on")
+        _tell_cancelled(console, name, found.cancel_backfills(name, backfill_id))
         return
+    if backfill_id is not None:
+        raise InputError("a backfill is named by its ID only to --cancel it")
     if begins is None:
         raise InputError("say from when on, with --from")
     zone = find_zone(found.get(name).schedule.timezone)
@@ -93,18 +95,35 @@ def backfill(
         for moment in (begins, ends or console.clock.now())
     )
     planned = found.backfill(name, begins, ends, parallel=parallel, dry_run=True)
-    first = f", the first {planned.firings[0].local}" if planned.firings else ""
-    console.say(
-        f"{len(planned.firings)} firings, {parallel} at a time{first}; "
-        f"{planned.started_before} had their runs already"
-    )
+    console.say(_plan_told(planned))
     if not dry_run:
         if len(planned.firings) > _MANY_FIRINGS and console.is_terminal and not yes:
             click.confirm(f"Start {len(planned.firings)} runs?", abort=True, err=True)
         planned = found.backfill(name, begins, ends, parallel=parallel)
+        if planned.firings:
+            back = f"cloacina schedule backfill {name} {planned.id} --cancel"
+            console.say(f"backfill {planned.id} begins; take it back with: {back}")
     rows = [_row(firing) for firing in planned.firings]
     table = console.table(("local", "utc", ""), rows) if rows else "nothing to start"
     console.emit({**planned.to_json(), "dry_run": dry_run}, table)
+
+
+def _plan_told(planned: Backfill) -> str:
+    """Return in words what a backfill is going to do."""
+    first = f", the first {planned.firings[0].local}" if planned.firings else ""
+    told = f"{len(planned.firings)} firings, {planned.parallel} at a time{first}"
+    told += f"; {planned.started_before} had their runs already"
+    if planned.pending_before:
+        told += f", {planned.pending_before} are going to get theirs anyway"
+    return told
+
+
+def _tell_cancelled(console: Console, name: str, cancelled: Sequence[PendingBackfill]) -> None:
+    console.emit({"schedule": name, "cancelled": [one.to_json() for one in cancelled]})
+    for one in cancelled:
+        console.say(f"backfill {one.id} starts {one.left} runs less; those that began go on")
+    if not cancelled:
+        console.say("no runs of backfills were left to start")
 
 
 @click.command("next")

@@ -6,7 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from cloacina_core.model.schedule.firing import Firing
-from cloacina_core.model.schedule.schedule import Backfill, FiringRecord, Schedule
+from cloacina_core.model.schedule.schedule import (
+    Backfill,
+    FiringRecord,
+    PendingBackfill,
+    Schedule,
+)
 from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.model.schedule.window import CommonWindow
 from cloacina_core.runtime.asynchronous_enabling import AsyncFollowingRules
@@ -44,9 +49,15 @@ class AsyncSchedules(AsyncFollowingRules[Schedule, ScheduleState]):
         """Start runs of firings in the past; arguments are those of `Schedules.backfill`."""
         return await asyncio.to_thread(self._schedules.backfill, name, begins, ends, **options)
 
-    async def cancel_backfills(self, name: str) -> int:
+    async def backfills(self, name: str) -> Sequence[PendingBackfill]:
+        """Return the backfills whose runs aren't all started, see `Schedules.backfills`."""
+        return await asyncio.to_thread(self._schedules.backfills, name)
+
+    async def cancel_backfills(
+        self, name: str, backfill: str | None = None
+    ) -> Sequence[PendingBackfill]:
         """Start no more runs of backfills, see `Schedules.cancel_backfills`."""
-        return await asyncio.to_thread(self._schedules.cancel_backfills, name)
+        return await asyncio.to_thread(self._schedules.cancel_backfills, name, backfill)
 
     async def add_window(
         self, name: str, when: str, *, timezone: str = "UTC"

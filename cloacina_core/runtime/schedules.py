@@ -17,6 +17,7 @@ from cloacina_core.model.schedule.schedule import (
     MOST_PARALLEL,
     Backfill,
     FiringRecord,
+    PendingBackfill,
     Schedule,
 )
 from cloacina_core.model.schedule.state import ScheduleState
@@ -152,13 +153,27 @@ class Schedules(FollowingRules[Schedule, ScheduleState]):
             backfills.begin(planned)
         return planned
 
-    def cancel_backfills(self, name: str) -> int:
-        """Start no more runs of a schedule's backfills; return how many firings that were.
+    def backfills(self, name: str) -> Sequence[PendingBackfill]:
+        """Return the backfills of a schedule whose runs aren't all started, oldest first.
 
         Raises:
             UnknownScheduleError: there is none of this name.
         """
-        return BackfillStore(self._database()).cancel(name)
+        return BackfillStore(self._database()).pending(name)
+
+    def cancel_backfills(self, name: str, backfill: str | None = None) -> Sequence[PendingBackfill]:
+        """Start no more runs of a schedule's backfills; return those that had any left.
+
+        Args:
+            name: of the schedule.
+            backfill: which one, by its id or the beginning of it; None: all of them.
+
+        Raises:
+            UnknownScheduleError: there is none of this name.
+            UnknownBackfillError: it has no such backfill.
+            InputError: several begin so.
+        """
+        return BackfillStore(self._database()).cancel(name, backfill)
 
     def add_window(
         self, name: str, when: str, *, timezone: str = "UTC"

@@ -3,15 +3,26 @@
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
-from cloacina_core.errors import InputError
+from cloacina_core.errors import InputError, NotFoundError
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.model.schedule.decisions import Decision
 from cloacina_core.model.schedule.schedule import (
     MOST_BACKFILLED,
     Backfill,
     FiringState,
+    PendingBackfill,
     Schedule,
 )
 from cloacina_core.store import schema
@@ -24,6 +35,18 @@ _firings, _backfills = schema.firings, schema.backfills
 
 _MICROSECOND = timedelta(microseconds=1)
 _BACKFILLED = "asked for again"
+
+
+class UnknownBackfillError(NotFoundError):
+    """A schedule has no backfill of this id."""
+
+    code = "unknown-backfill"
+
+    def __init__(self, schedule: str, backfill: str) -> None:
+        super().__init__(
+            f"schedule {schedule!r} has no backfill {backfill[:100]!r}",
+            hint=f"see: cloacina schedule show {schedule}",
+        )
 
 
 class BackfillStore:
@@ -53,7 +76,9 @@ class BackfillStore:
         firings = list(islice(takewhile(lambda one: one.utc < end, begun), MOST_BACKFILLED + 1))
         if len(firings) > MOST_BACKFILLED:
             raise InputError(f"there are more than {MOST_BACKFILLED} firings in that time")
-        wanted = tuple(one for one in firings if to_micros(one.utc) not in taken)
+        states = [taken.get(to_micros(one.utc)) for one in firings]
+        wanted = tuple(one for one, state in zip(firings, states, strict=True) if state is None)
+        started = states.count(FiringState.STARTED)
         return Backfill(
             id=backfill,
             schedule=name,
@@ -61,7 +86,8 @@ class BackfillStore:
             ends=ends,
             parallel=parallel,
             firings=wanted,
-            started_before=len(firings) - len(wanted),
+            started_before=started,
+            pending_before=len(firings) - len(wanted) - started,
         )
 
     def begin(self, planned: Backfill) -> None:
@@ -98,27 +124,91 @@ class BackfillStore:
                 connection.execute(insert(_firings), rows)
             announce(connection)
 
-    def cancel(self, name: str) -> int:
-        """Start no more runs of a schedule's backfills; return how many firings that were.
+    def pending(self, name: str) -> list[PendingBackfill]:
+        """Return the backfills of a schedule whose runs aren't all started, oldest first.
 
         Raises:
             UnknownScheduleError: there is no such schedule.
         """
+        with self._database.read() as connection:
+            get(connection, name)
+            return _pending(connection, name)
+
+    def cancel(self, name: str, backfill: str | None) -> list[PendingBackfill]:
+        """Start no more runs of backfills of a schedule; return those that had any left.
+
+        Args:
+            name: of the schedule.
+            backfill: which one, by its id or the beginning of it that no other has; None: all.
+
+        Raises:
+            UnknownScheduleError: there is no such schedule.
+            UnknownBackfillError: it has no such backfill.
+            InputError: it has several that begin so.
+        """
         with self._database.begin() as connection:
             get(connection, name, lock=True)
-            left = update(_firings).where(
-                _firings.c.schedule == name, _firings.c.backfill.is_not(None), schema.OPEN_FIRING
-            )
+            only = None if backfill is None else _find(connection, name, backfill)
+            found = [one for one in _pending(connection, name) if only in (None, one.id)]
             state, reason = FiringState.SKIPPED.value, "the backfill was cancelled"
-            return connection.execute(left.values(state=state, reason=reason)).rowcount
+            left = update(_firings).where(
+                _firings.c.schedule == name,
+                _firings.c.backfill.in_([one.id for one in found]),
+                schema.OPEN_FIRING,
+            )
+            connection.execute(left.values(state=state, reason=reason))
+            return found
 
 
-def _taken(connection: Connection, name: str, begins: datetime, ends: datetime) -> set[int]:
-    """Return the firings of a time, in microseconds, that have their runs or are to get them."""
-    query = select(_firings.c.at).where(
+def _find(connection: Connection, name: str, prefix: str) -> str:
+    """Return the id of the backfill of a schedule that an id, or the beginning of one, names."""
+    query = select(_backfills.c.id).where(_backfills.c.schedule == name)
+    ids = connection.execute(query.order_by(_backfills.c.id)).scalars()
+    wanted = prefix.strip().lower()
+    found: list[str] = [one for one in ids if wanted and one.startswith(wanted)]
+    if not found:
+        raise UnknownBackfillError(name, prefix)
+    if len(found) > 1:
+        raise InputError(
+            f"more than one backfill begins with {prefix[:100]!r}", hint="give more of its id"
+        )
+    return found[0]
+
+
+def _pending(connection: Connection, name: str) -> list[PendingBackfill]:
+    left = func.sum(case((schema.OPEN_FIRING, 1), else_=0))
+    begun = func.sum(case((_firings.c.state == FiringState.STARTED, 1), else_=0))
+    query = (
+        select(_backfills, left.label("left"), begun.label("begun"))
+        .join(_firings, _firings.c.backfill == _backfills.c.id)
+        .where(_backfills.c.schedule == name)
+        .group_by(_backfills.c.id)
+        .having(left > 0)
+        .order_by(_backfills.c.id)
+    )
+    return [
+        PendingBackfill(
+            id=row.id,
+            schedule=row.schedule,
+            begins=from_micros(row.begins),
+            ends=from_micros(row.ends),
+            parallel=row.parallel,
+            left=row.left,
+            begun=row.begun,
+            created_at=from_micros(row.created_at),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _taken(
+    connection: Connection, name: str, begins: datetime, ends: datetime
+) -> dict[int, FiringState]:
+    """Return how firings of a time stand, in microseconds, that have runs or are to get them."""
+    query = select(_firings.c.at, _firings.c.state).where(
         _firings.c.schedule == name,
         _firings.c.at >= to_micros(begins),
         _firings.c.at < to_micros(ends),
         _firings.c.state.in_((FiringState.STARTED, FiringState.DUE, FiringState.WAITING)),
     )
-    return set(connection.execute(query).scalars())
+    return {at: FiringState(state) for at, state in connection.execute(query)}

@@ -26,6 +26,7 @@ from cloacina_core.errors import (
 )
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import IdFactory
+from cloacina_core.foundation.user import who_asks
 from cloacina_core.model.access import VERBS, Principal, Role, RoleTooLowError
 from cloacina_core.model.api_key import (
     ApiKeyExistsError,
@@ -618,11 +619,11 @@ def test_histories_name_who_has_the_key(runtime: Runtime, keys: Mapping[str, str
     assert not [kind for kind, reason in told if "@" in reason]
 
 
-def test_without_a_key_histories_name_the_user(runtime: Runtime) -> None:
+def test_histories_name_the_user(runtime: Runtime) -> None:
     handle = runtime.submit(LONG)
     runtime.cancel(handle.id)
     handle.result(PATIENCE)
 
     told = {event.type.value: event.reason or "" for event in runtime.events(handle.id)}
-    assert told["submitted"] == "long"
+    assert told["submitted"] == f"long, by {who_asks()}"
     assert "@" in told["cancel_requested"]

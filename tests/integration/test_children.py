@@ -298,7 +298,7 @@ def test_the_command_line_tells_who_asked_for_whom(tmp_path: Path):
         return result.stdout
 
     assert child.run_id in told("show", run_id)
-    assert f"asked for by task ask of run {run_id}" in told("show", child.run_id)
+    assert f"started by task ask of run {run_id}" in told("show", child.run_id)
     listed = told("list", "--parent", run_id)
     assert child.run_id in listed
     assert run_id not in listed

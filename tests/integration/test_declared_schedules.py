@@ -438,7 +438,8 @@ def test_schedules_are_awaited_too(view: StoreView, promote: Callable[[str], obj
         until = SystemClock().now()
         planned = await found.backfill("job", until - timedelta(days=3), until, dry_run=True)
         assert len(planned.firings) == 3
-        assert await found.cancel_backfills("job") == 0
+        assert await found.backfills("job") == []
+        assert await found.cancel_backfills("job") == []
         assert (await found.definition("acme-etl/nightly")).name == "nightly"
         await found.delete("job")
         assert await found.disable("acme-etl@stable") == [NAME, "acme-etl.late"]

@@ -29,6 +29,7 @@ from cloacina_core.runtime import Runtime
 from cloacina_core.runtime.schedules import Schedules
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.services.scheduling import ScheduleService
+from cloacina_core.store.backfills import UnknownBackfillError
 from cloacina_core.store.reading import RunFilter
 from cloacina_core.store.retention import Expiry, Retention
 from cloacina_core.store.schedule_changes import PAUSED
@@ -354,11 +355,14 @@ def test_the_past_is_backfilled_a_few_runs_at_a_time(
     first = [run for run in runtime.list() if not run.status.is_final]
     assert len(first) == 2
     again = schedules.backfill("job", begins, ends, dry_run=True)
-    assert (len(again.firings), again.started_before) == (0, 5)
+    assert (len(again.firings), again.started_before, again.pending_before) == (0, 2, 3)
+    (pending,) = schedules.backfills("job")
+    assert (pending.begun, pending.left, pending.parallel) == (2, 3, 2)
     for run in first:
         runtime.signal(run.run_id, "go")
     finished(schedules, 4)
-    assert schedules.cancel_backfills("job") == 1
+    assert [one.left for one in schedules.cancel_backfills("job")] == [1]
+    assert schedules.backfills("job") == []
     assert [record.at for record in finished(schedules, 4)] == [
         firing.utc for firing in planned.firings[:4]
     ]
@@ -373,6 +377,43 @@ def test_the_past_is_backfilled_a_few_runs_at_a_time(
         firing.utc for firing in planned.firings[:4]
     ]
     assert runtime.list(RunFilter(started_by=(StarterKind.SCHEDULE,), starter="job")) == []
+
+
+def test_backfills_are_taken_back_one_by_one(schedules: Schedules, store: ScheduleStore) -> None:
+    schedules.add("job", "acme-etl/nightly==2.0", cron="@hourly", paused=True)
+    ends = datetime.now(UTC).replace(minute=30) - timedelta(hours=1)
+    first = schedules.backfill("job", ends - timedelta(hours=2), ends)
+    second = schedules.backfill("job", ends - timedelta(hours=5), ends)
+
+    assert (len(second.firings), second.started_before, second.pending_before) == (3, 0, 2)
+    assert [(one.id, one.left) for one in schedules.backfills("job")] == [
+        (first.id, 2),
+        (second.id, 3),
+    ]
+
+    (cancelled,) = schedules.cancel_backfills("job", second.id)
+
+    assert (cancelled.id, cancelled.left) == (second.id, 3)
+    assert [one.id for one in schedules.backfills("job")] == [first.id]
+    assert [firing.at for firing in store.claim()] == [first.firings[0].utc]
+    assert schedules.cancel_backfills("job", second.id) == []
+    assert [one.id for one in schedules.cancel_backfills("job")] == [first.id]
+
+
+def test_a_backfill_that_isnt_there_isnt_taken_back(schedules: Schedules) -> None:
+    for name in ("job", "other"):
+        schedules.add(name, "acme-etl/nightly==2.0", cron="@hourly", paused=True)
+    now = datetime.now(UTC)
+    of_other = [schedules.backfill("other", now - timedelta(hours=n), now) for n in (3, 6)]
+
+    for backfill in (of_other[0].id, "0" * 26, "", " "):
+        with pytest.raises(UnknownBackfillError, match="has no backfill"):
+            schedules.cancel_backfills("job", backfill)
+    with pytest.raises(InputError, match="more than one backfill begins with"):
+        schedules.cancel_backfills("other", of_other[0].id[:4])
+    with pytest.raises(UnknownScheduleError):
+        schedules.backfills("nobodys")
+    assert len(schedules.backfills("other")) == 2
 
 
 def test_a_schedule_that_is_made_anew_starts_runs_of_its_own(

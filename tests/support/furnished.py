@@ -87,6 +87,15 @@ class Furnished:
         return settings_at(self.home, self.url)
 
 
+_WITH_IDS = (
+    Kind.RUN,
+    Kind.BACKFILL,
+    Kind.SENT_EVENT,
+    Kind.AUDIT_ENTRY,
+    Kind.API_KEY_TEXT,
+)
+
+
 def settings_at(home: Path, url: str) -> Settings:
     """Return what a process reads with a home and a store."""
     return read_settings({}, home, {"home": home, "database_url": url}).settings
@@ -139,10 +148,7 @@ def names_of_nothing(like: Furnished, mark: str) -> Mapping[Kind, Any]:
         Kind.STORED_RELEASE: replace(
             release, package=nothing[Kind.PACKAGE], digest=another(release.digest)
         ),
-        **{
-            kind: another(like.names[kind])
-            for kind in (Kind.RUN, Kind.SENT_EVENT, Kind.AUDIT_ENTRY, Kind.API_KEY_TEXT)
-        },
+        **{kind: another(like.names[kind]) for kind in _WITH_IDS},
     }
 
 
@@ -248,7 +254,7 @@ def _fill(
     runtime.schedules.add_window(names[Kind.WINDOW], "0 3 29 2 * for 1h")
     runtime.schedules.add(names[Kind.SCHEDULE], reference, cron="@yearly")
     january, february = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
-    runtime.schedules.backfill(names[Kind.SCHEDULE], january, february)
+    backfill = runtime.schedules.backfill(names[Kind.SCHEDULE], january, february)
     runtime.triggers.enable(
         names[Kind.PACKAGE_REFERENCE],
         stored_as=names[Kind.TRIGGER],
@@ -273,6 +279,7 @@ def _fill(
     runtime.submit(calm, detach=True)
     return {
         Kind.RUN: run.id,
+        Kind.BACKFILL: backfill.id,
         Kind.SENT_EVENT: event.id,
         Kind.API_KEY_TEXT: key.key.text,
         Kind.AUDIT_ENTRY: entry,

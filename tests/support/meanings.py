@@ -40,6 +40,7 @@ class Kind(Enum):
     STORED_RELEASE = "release as the catalog has it"
     SCHEDULE = "schedule"
     DECLARED_SCHEDULE = "declared schedule"
+    BACKFILL = "backfill"
     WINDOW = "maintenance window"
     TRIGGER = "trigger"
     DECLARED_TRIGGER = "declared trigger"
@@ -124,6 +125,7 @@ OF_COMMANDS: Mapping[str, Meaning] = {
     "not_during": NOTHING,
     "schedule add file": NOTHING,
     "schedule update file": NOTHING,
+    "backfill_id": Kind.BACKFILL,
     "begins": Given("2026-01-01"),
     "ends": Given("2026-01-02"),
     # Triggers, events and subscriptions.
@@ -271,6 +273,7 @@ OF_FUNCTIONS: Mapping[str, Meaning] = {
     "cron": Given("@daily"),
     "when": Given("0 3 29 2 * for 1h"),
     "timezone": NOTHING,
+    "backfill": Kind.BACKFILL,
     "begins": Given(datetime(2026, 1, 1, tzinfo=UTC)),
     "ends": Given(datetime(2026, 1, 2, tzinfo=UTC)),
     "triggers name": Kind.TRIGGER,

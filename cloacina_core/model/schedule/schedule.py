@@ -346,6 +346,8 @@ class Backfill:
     """Those that start runs, oldest first."""
     started_before: int
     """How many firings of the time had their runs already; these don't get others."""
+    pending_before: int
+    """How many are to get their runs already, by the schedule or another backfill."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the backfill as a JSON object."""
@@ -357,4 +359,37 @@ class Backfill:
             "parallel": self.parallel,
             "firings": [firing.to_json() for firing in self.firings],
             "started_before": self.started_before,
+            "pending_before": self.pending_before,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingBackfill:
+    """A backfill of which runs are still to be started."""
+
+    id: str
+    schedule: str
+    begins: datetime
+    """The first moment that counts; aware, UTC."""
+    ends: datetime
+    """The first moment that doesn't."""
+    parallel: int
+    """How many of its runs are live at a time, at most."""
+    left: int
+    """How many of its runs are still to be started."""
+    begun: int
+    """How many were started; some may have ended."""
+    created_at: datetime
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the backfill as a JSON object."""
+        return {
+            "id": self.id,
+            "schedule": self.schedule,
+            "begins": iso(self.begins),
+            "ends": iso(self.ends),
+            "parallel": self.parallel,
+            "left": self.left,
+            "begun": self.begun,
+            "created_at": iso(self.created_at),
         }
