@@ -72,7 +72,11 @@ class Following:
     @classmethod
     def from_text(cls, text: str) -> "Following":
         """Return what `to_text` told of."""
-        data: Any = decode(text)
+        return cls.from_json(decode(text))
+
+    @classmethod
+    def from_json(cls, data: Any) -> "Following":
+        """Return what `to_json` told of."""
         return cls(
             name=data["name"],
             reference=data["reference"],

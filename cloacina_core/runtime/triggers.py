@@ -19,6 +19,7 @@ from cloacina_core.runtime.enabling import Enabling
 from cloacina_core.runtime.handle import RunHandle
 from cloacina_core.runtime.sources import Sources
 from cloacina_core.services.declarations import TRIGGERS, UnknownDeclarationError
+from cloacina_core.services.following import following_of
 from cloacina_core.services.polling import PollCall, PollService
 from cloacina_core.store.database import Database
 from cloacina_core.store.triggers import OpenFired, PollClaim, TriggerStore
@@ -68,14 +69,14 @@ class Triggers(Enabling[DeclaredTrigger, EnabledTrigger, TriggerState]):
         declared: DeclaredTrigger,
         name: str,
         followed: Reference,
-        chosen: ChosenRelease,  # noqa: ARG002 - each poll chooses anew
+        chosen: ChosenRelease,
     ) -> EnabledTrigger:
         if wrong := name_problem(name, "trigger"):
             raise InputError(wrong, hint="keep it by another name: --as NAME")
         workflow, specifier, channel = declared.workflow, followed.specifier, followed.channel
         return EnabledTrigger(
             name=name,
-            followed=str(followed),
+            following=following_of(declared.name, followed, chosen),
             reference=str(Reference(followed.package, workflow, specifier, channel)),
             definition=declared.definition,
         )
@@ -85,7 +86,7 @@ class Triggers(Enabling[DeclaredTrigger, EnabledTrigger, TriggerState]):
 
     def _followed(self) -> Mapping[str, tuple[str, str]]:
         triggers = [state.trigger for state in self.all()]
-        return {one.name: (one.followed, one.definition.name) for one in triggers}
+        return {one.name: (one.following.reference, one.following.name) for one in triggers}
 
 
 def open_triggers(

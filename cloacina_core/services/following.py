@@ -41,6 +41,23 @@ def all_followers(database: Database) -> Sequence[Followers[Any]]:
     )
 
 
+def following_of(name: str, reference: Reference, chosen: ChosenRelease) -> Following:
+    """Return what a rule follows that is declared by what a reference means now.
+
+    Args:
+        name: of the rule in the package.
+        reference: what it follows.
+        chosen: what that means now.
+    """
+    return Following(
+        name=name,
+        reference=str(reference),
+        version=chosen.release.version,
+        digest=chosen.release.digest,
+        is_pinned=chosen.resolution.by is ResolvedBy.PIN,
+    )
+
+
 def followed_anew(
     declaration: Declared[RuleT], name: str, reference: Reference, chosen: ChosenRelease
 ) -> tuple[RuleT, Following]:
@@ -56,13 +73,7 @@ def followed_anew(
         InputError: the name can't be used, or the params don't fit the workflow.
         CloacinaError: the release is refused.
     """
-    following = Following(
-        name=declaration.name,
-        reference=str(reference),
-        version=chosen.release.version,
-        digest=chosen.release.digest,
-        is_pinned=chosen.resolution.by is ResolvedBy.PIN,
-    )
+    following = following_of(declaration.name, reference, chosen)
     rule = following.applied(name, declaration)
     rule.require_taken_by(chosen.definition(declaration.workflow))
     return rule, following

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from cloacina_core.engine.call import AttemptKey, LogEntry, Outcome, TaskCall
 from cloacina_core.engine.executors.interface import Executor
@@ -21,6 +22,7 @@ from cloacina_core.foundation.json_value import JsonValue, decode
 from cloacina_core.model.polling.definition import TriggerDefinition
 from cloacina_core.model.polling.enabled import GIVEN_UP, PollState
 from cloacina_core.model.polling.result import checked
+from cloacina_core.model.release import Release
 from cloacina_core.model.spilled import Encoded
 from cloacina_core.model.status import AttemptOutcome
 from cloacina_core.services.beginning import begin_run, reason_of
@@ -54,6 +56,7 @@ class PollCall:
 class _Running:
     claim: PollClaim
     definition: TriggerDefinition
+    release: Release | None
     deadline: float
     """On the monotonic clock."""
 
@@ -180,7 +183,9 @@ class PollService(LookingService):
             return
         deadline = self._clock.monotonic() + claim.trigger.definition.timeout.total_seconds()
         with self._lock:
-            self._running[made.call.key] = _Running(claim, made.definition, deadline)
+            self._running[made.call.key] = _Running(
+                claim, made.definition, made.call.release, deadline
+            )
         self._executor.submit(made.call)
 
     def _give_up_late(self) -> None:
@@ -195,7 +200,12 @@ class PollService(LookingService):
         for key, one in late.items():
             self._executor.abandon(key)
             reason = f"{GIVEN_UP}it took longer than {one.claim.trigger.definition.timeout}"
-            failed = PollOutcome(state=PollState.FAILED, reason=reason, definition=one.definition)
+            failed = PollOutcome(
+                state=PollState.FAILED,
+                reason=reason,
+                definition=one.definition,
+                release=one.release,
+            )
             self._finish(key, one, failed)
 
     def _report(self, outcome: Outcome) -> None:
@@ -244,7 +254,8 @@ class PollService(LookingService):
 
 def _came_to(outcome: Outcome, running: _Running) -> PollOutcome:
     """Return what a poll came to, whatever its process told."""
-    definition, output = running.definition, _output(outcome.logs)
+    declared: dict[str, Any] = {"definition": running.definition, "release": running.release}
+    output = _output(outcome.logs)
     failure = outcome.failure
     if outcome.outcome is AttemptOutcome.SUCCEEDED:
         try:
@@ -258,13 +269,13 @@ def _came_to(outcome: Outcome, running: _Running) -> PollOutcome:
                 fired=fired,
                 cursor=cursor,
                 output=output,
-                definition=definition,
+                **declared,
             )
     else:
         reason = "it waits" if failure is None else f"{failure.type}: {failure.message}"
     if failure is not None and failure.traceback:
         output = f"{output or ''}{failure.traceback}"[-MAX_OUTPUT:]
-    return PollOutcome(state=PollState.FAILED, reason=reason, output=output, definition=definition)
+    return PollOutcome(state=PollState.FAILED, reason=reason, output=output, **declared)
 
 
 def _told(changes: Mapping[str, Encoded | None], cursor: str | None) -> dict[str, JsonValue]:

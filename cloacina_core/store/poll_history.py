@@ -23,6 +23,7 @@ from cloacina_core.model.polling.enabled import (
     PollState,
 )
 from cloacina_core.model.polling.result import Fire
+from cloacina_core.model.release import Release
 from cloacina_core.store import schema
 
 _polls, _fired = schema.polls, schema.trigger_firings
@@ -43,6 +44,8 @@ class PollOutcome:
     output: str | None = None
     definition: TriggerDefinition | None = None
     """As the release declares it that was polled; None: what it was."""
+    release: Release | None = None
+    """Which was polled; None: it is as before."""
 
 
 def note(

@@ -8,7 +8,7 @@ claimed, submitted with a key that names the poll and a place in it, and noted.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from cloacina_core.foundation.clock import from_micros
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, decode
 from cloacina_core.foundation.names import nearest
+from cloacina_core.model.following import Following
 from cloacina_core.model.polling.definition import LONGEST_POLL, TriggerDefinition
 from cloacina_core.model.polling.enabled import (
     EnabledTrigger,
@@ -28,6 +29,7 @@ from cloacina_core.model.polling.enabled import (
     TriggerState,
 )
 from cloacina_core.model.polling.result import Fire
+from cloacina_core.model.release import Release
 from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.store import poll_history, schema, trigger_keys
 from cloacina_core.store.claimed import is_free
@@ -68,7 +70,7 @@ class TriggerExistsError(ConflictError):
 
     def __init__(self, there: EnabledTrigger) -> None:
         super().__init__(
-            f"trigger {there.name!r} is there already, and follows {there.followed}",
+            f"trigger {there.name!r} is there already, and follows {there.following.reference}",
             hint=f"forget it with: cloacina trigger delete {there.name}",
         )
 
@@ -135,7 +137,7 @@ class TriggerStore:
             found = self._find(connection, trigger.name, lock=True)
             if found is not None:
                 there = EnabledTrigger.from_text(found.body)
-                if (there.followed, there.reference) != (trigger.followed, trigger.reference):
+                if _started_by(there) != _started_by(trigger):
                     raise TriggerExistsError(there)
                 return self._state(connection, trigger.name), False
             now = self._database.now_micros(connection)
@@ -333,11 +335,10 @@ class TriggerStore:
             has_failed = outcome.state is PollState.FAILED
             failures = row.failures + 1 if has_failed else 0
             definition = outcome.definition or claim.trigger.definition
-            followed = EnabledTrigger(
-                name=name,
-                followed=claim.trigger.followed,
-                reference=claim.trigger.reference,
+            polled = replace(
+                claim.trigger,
                 definition=definition,
+                following=_following(claim.trigger.following, outcome.release),
             )
             pause = definition.pause_after(failures) // _MICROSECOND
             if not has_failed:
@@ -350,7 +351,7 @@ class TriggerStore:
             self._set(
                 connection,
                 name,
-                body=followed.to_text(),
+                body=polled.to_text(),
                 cursor=row.cursor if outcome.cursor is None else outcome.cursor,
                 failures=failures,
                 polls=number,
@@ -435,6 +436,18 @@ class TriggerStore:
         row, now = self._get(connection, name), self._database.now_micros(connection)
         since = _hangs_since(row, poll_history.given_up(connection).get(name), now)
         return _state(row, _due(connection).get(name, 0), since)
+
+
+def _started_by(trigger: EnabledTrigger) -> tuple[str, str]:
+    """Return what a trigger follows, and what it starts."""
+    return trigger.following.reference, trigger.reference
+
+
+def _following(following: Following, polled: Release | None) -> Following:
+    """Return what a trigger follows, declared by the release that was polled, if one was."""
+    if polled is None:
+        return following
+    return replace(following, version=polled.version, digest=polled.digest)
 
 
 _OVERLAPPED = PollOutcome(state=PollState.SKIPPED, reason=_OVERLAP)

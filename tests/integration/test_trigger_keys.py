@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from support.following import following
 from support.registry import StoreView, open_home
 
 from cloacina_core.foundation.clock import SystemClock
@@ -37,7 +38,10 @@ class Watch:
             name=NAME, every=timedelta(seconds=1), timeout=timedelta(seconds=1), key_window=window
         )
         trigger = EnabledTrigger(
-            name=NAME, followed="p@stable", reference="p/w@stable", definition=definition
+            name=NAME,
+            following=following("p@stable", NAME),
+            reference="p/w@stable",
+            definition=definition,
         )
         self._store.add(trigger)
 

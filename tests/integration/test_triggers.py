@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -460,6 +461,13 @@ def test_the_release_of_the_channel_is_polled(
     channels.promote("acme-etl", "2.0", "stable", tried=False)
 
     assert polled(triggers, "quiet", 2)[1].reason == "two"
+    told: Any = triggers.get("acme-etl.quiet").to_json()["declared_by"]
+    assert (told["name"], told["reference"], told["version"], told["pinned"]) == (
+        "quiet",
+        "acme-etl@stable",
+        "2.0",
+        False,
+    )
 
 
 def test_a_release_that_is_gone_fails_the_poll(

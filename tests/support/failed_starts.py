@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from sqlalchemy import update
+from support.following import following
 
 from cloacina_core.foundation.clock import from_micros, to_micros
 from cloacina_core.model.polling.definition import TriggerDefinition
@@ -73,7 +74,10 @@ def poll(database: Database, *states: PollState, name: str = "ftp") -> None:
 def _claim(database: Database, store: TriggerStore, name: str) -> PollClaim:
     store.add(
         EnabledTrigger(
-            name=name, followed="acme-etl@stable", reference=REFERENCE, definition=_POLLED
+            name=name,
+            following=following("acme-etl@stable", name),
+            reference=REFERENCE,
+            definition=_POLLED,
         )
     )
     triggers = schema.triggers

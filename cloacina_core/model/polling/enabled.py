@@ -8,6 +8,7 @@ from typing import Final
 
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.json_value import JsonValue, canonical, decode
+from cloacina_core.model.following import Following
 from cloacina_core.model.polling.definition import TriggerDefinition
 
 
@@ -17,8 +18,8 @@ class EnabledTrigger:
 
     name: str
     """Unique in the store."""
-    followed: str
-    """The package, with the channel or the versions that it follows."""
+    following: Following
+    """What it was declared by: by the release that was polled last, once one was."""
     reference: str
     """Of the workflow: resolved anew for each poll, and for each run."""
     definition: TriggerDefinition
@@ -29,7 +30,7 @@ class EnabledTrigger:
         return canonical(
             {
                 "name": self.name,
-                "followed": self.followed,
+                "declared_by": self.following.to_json(),
                 "reference": self.reference,
                 "definition": self.definition.to_json(),
             }
@@ -39,8 +40,12 @@ class EnabledTrigger:
     def from_text(cls, text: str) -> "EnabledTrigger":
         """Return the trigger that `to_text` told of."""
         data = decode(text)
-        definition = TriggerDefinition.from_json(data.pop("definition"))
-        return cls(**data, definition=definition)
+        return cls(
+            name=data["name"],
+            following=Following.from_json(data["declared_by"]),
+            reference=data["reference"],
+            definition=TriggerDefinition.from_json(data["definition"]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +78,10 @@ class TriggerState:
         del definition["name"]
         return {
             "name": self.trigger.name,
-            "followed": self.trigger.followed,
             "reference": self.trigger.reference,
-            "trigger": self.trigger.definition.name,
             **definition,
             "paused": self.is_paused,
+            "declared_by": self.trigger.following.to_json(),
             "failures": self.failures,
             "cursor": self.cursor,
             "due": self.due,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from support.following import following
 from support.wheels import make_manifest
 
 from cloacina_core.foundation.digest import digest_of
@@ -88,7 +89,7 @@ def subscribed(reference: str, following: Following | None = None, **options: An
 def polled(workflow: str = "nightly") -> EnabledStarts:
     trigger = EnabledTrigger(
         name="watch",
-        followed="acme-etl@stable",
+        following=following("acme-etl@stable", "watch"),
         reference=f"acme-etl/{workflow}@stable",
         definition=WATCH,
     )
