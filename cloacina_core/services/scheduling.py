@@ -39,9 +39,9 @@ class ScheduleService(LookingService):
         self._follow = follow
 
     def is_idle(self) -> bool:
-        """Whether nothing is due, and no run is to be started."""
-        due = self._store.next_look()
-        return not self._store.waits() and (due is None or due > timedelta(0))
+        """Whether nothing is due now, and no run is to be started that no window holds back."""
+        moments = self._store.next_look(), self._store.next_start()
+        return all(moment is None or moment > timedelta(0) for moment in moments)
 
     def look(self) -> float:
         """Do what is due; return in how many seconds something may be due again."""
@@ -53,9 +53,9 @@ class ScheduleService(LookingService):
             if self.is_stopping:
                 return 0
             self._begin(firing)
-        due = self._store.next_look()
+        due, start = self._store.next_look(), self._store.next_start()
         pause = _PAUSES.longest if due is None else due.total_seconds()
-        return min(pause, _WAITING_PAUSE) if self._store.waits() else pause
+        return pause if start is None else min(pause, max(start.total_seconds(), _WAITING_PAUSE))
 
     def _begin(self, firing: OpenFiring) -> None:
         begin_run(

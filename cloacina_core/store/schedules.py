@@ -278,8 +278,9 @@ class ScheduleStore:
 
     def claim(self) -> list[OpenFiring]:
         """Take firings whose runs are to be started, oldest first, for a while."""
-        if not self.waits():  # which is almost always: nobody should wait for our transaction
-            return []
+        start = self.next_start()
+        if start is None or start > timedelta(0):
+            return []  # which is almost always so: nobody should wait for our transaction
         usual = schema.OPEN_FIRING, _firings.c.backfill.is_(None)
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
@@ -348,12 +349,22 @@ class ScheduleStore:
         """Note that no run of a firing can be started."""
         self._close(firing, state=FiringState.FAILED, run_id=None, reason=reason)
 
-    def waits(self) -> bool:
-        """Whether there are firings whose runs are to be started, now or later."""
+    def next_start(self) -> timedelta | None:
+        """Return in how long a run may start of what was decided on; None: there is nothing.
+
+        It is later than now when maintenance windows hold all of it back.
+        """
         with self._database.read() as connection:
-            query = select(_firings.c.at).where(schema.OPEN_FIRING).limit(1)
-            waits = connection.execute(query).scalar() is not None
-            return waits and not is_on_hold(self._database, connection)
+            names = select(_firings.c.schedule).where(schema.OPEN_FIRING).distinct()
+            query = select(_schedules.c.body).where(_schedules.c.name.in_(names))
+            bodies = connection.execute(query).scalars().all()
+            if not bodies or is_on_hold(self._database, connection):
+                return None
+            now = from_micros(self._database.now_micros(connection))
+            common = common_windows(connection)
+        schedules = map(Schedule.from_text, bodies)
+        ends = (open_until((*one.not_during, *common), now) for one in schedules)
+        return min(timedelta(0) if end is None else end - now for end in ends)
 
     def _close(self, firing: OpenFiring, **values: Any) -> None:
         name = firing.schedule.name

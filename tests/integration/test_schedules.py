@@ -544,8 +544,15 @@ def test_what_was_decided_on_before_a_window_opened_starts_when_it_is_closed(
 
     schedules.update("job", not_during=[OPEN])
     assert store.claim() == []
+    start = store.next_start()
+    assert start is not None
+    assert start > timedelta(hours=1)
+    service = ScheduleService(store, lambda _: pytest.fail("it is kept"), lambda: None)
+    assert service.is_idle()
+    assert service.look() > 1, "it doesn't look each second whether the window is closed"
     schedules.update("job", not_during=[])
 
+    assert not service.is_idle()
     assert len(store.claim()) == 1
 
 
