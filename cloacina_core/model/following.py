@@ -28,6 +28,21 @@ class Following:
     overridden: Mapping[str, JsonValue] = field(default_factory=dict)
     """The fields that an operator changed, which no release changes, with their values."""
 
+    def move(self, noun: str, name: str, to: str | None = None) -> str:
+        """Return how to have a rule follow another channel, or another version.
+
+        Args:
+            noun: of the commands that keep it.
+            name: of the rule in the store.
+            to: the package with that channel or version; None: with any channel.
+        """
+        package = Reference.parse(self.reference).package
+        disable = f"cloacina {noun} disable {self.reference} {self.name}"
+        enable = f"cloacina {noun} enable {to or f'{package}@CHANNEL'} {self.name}"
+        if name != f"{package}.{self.name}":
+            enable += f" --as {name}"
+        return f"to have it follow something else: {disable} && {enable}"
+
     def applied(self, name: str, declaration: Declared[RuleT]) -> RuleT:
         """Return the rule that a declaration makes, with what an operator changed.
 
@@ -41,17 +56,18 @@ class Following:
         declared = declaration.stored_as(name, Reference.parse(self.reference))
         return declared.changed(**self.overridden)
 
-    def overriding(self, changes: Mapping[str, JsonValue]) -> "Following":
+    def overriding(self, changes: Mapping[str, JsonValue], *, move: str) -> "Following":
         """Return the same with more fields that an operator changed.
+
+        Args:
+            changes: the fields, with their values.
+            move: how it is made to follow something else.
 
         Raises:
             InputError: what it starts can't be changed, since that is what it follows.
         """
         if "reference" in changes:
-            raise InputError(
-                f"it follows {self.reference}, which says what it starts",
-                hint="make one of your own that starts something else",
-            )
+            raise InputError(f"it follows {self.reference}, which says what it starts", hint=move)
         return replace(self, overridden={**self.overridden, **changes})
 
     def to_json(self) -> dict[str, JsonValue]:

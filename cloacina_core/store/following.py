@@ -59,6 +59,20 @@ class FollowingStore(ABC, Generic[RuleT]):
         """Change a row to what is to become of it."""
 
 
+def moving(noun: str, name: str, there: Following | None, wanted: Following | None) -> str | None:
+    """Return how a rule that follows something is made to follow what another one does.
+
+    Args:
+        noun: of the commands that keep it.
+        name: of the rule.
+        there: what it follows; None: nothing.
+        wanted: what the other one follows.
+    """
+    if there is None or wanted is None or there.name != wanted.name:
+        return None
+    return there.move(noun, name, wanted.reference)
+
+
 def differences(
     there: tuple[Rule, Following | None], wanted: tuple[Rule, Following | None]
 ) -> Sequence[str]:

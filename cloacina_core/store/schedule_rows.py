@@ -33,10 +33,17 @@ class ScheduleExistsError(ConflictError):
 
     code = "schedule-exists"
 
-    def __init__(self, name: str, differs_in: Sequence[str]) -> None:
+    def __init__(self, name: str, differs_in: Sequence[str], move: str | None) -> None:
+        """Refuse a schedule.
+
+        Args:
+            name: of both.
+            differs_in: in what they differ.
+            move: how to have the one that is there follow what was asked for, if it can.
+        """
         super().__init__(
             f"schedule {name!r} is there already, with other values of {', '.join(differs_in)}",
-            hint=f"change it with: cloacina schedule update {name}",
+            hint=move or f"change it with: cloacina schedule update {name}",
         )
 
 

@@ -31,7 +31,7 @@ from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.deciding import decide_due, live_runs
-from cloacina_core.store.following import differences
+from cloacina_core.store.following import differences, moving
 from cloacina_core.store.schedule_changes import (
     PAUSED,
     changed_rule,
@@ -123,7 +123,8 @@ class ScheduleStore:
                 there = state_of(found)
                 before = there.schedule, there.following
                 if differs_in := differences(before, (schedule, following)):
-                    raise ScheduleExistsError(schedule.name, differs_in)
+                    moved = moving("schedule", schedule.name, there.following, following)
+                    raise ScheduleExistsError(schedule.name, differs_in, moved)
                 return there, False
             first_at = next_at(schedule, now)
             if following is None:
@@ -168,7 +169,10 @@ class ScheduleStore:
         with self._database.begin() as connection:
             row = get(connection, name, lock=True)
             before = state_of(row)
-            following = before.following and before.following.overriding(changes)
+            following = before.following
+            if following is not None:
+                move = following.move("schedule", name)
+                following = following.overriding(changes, move=move)
             schedule = before.schedule.changed(**changes)
             check(schedule)
             now = self._database.now_micros(connection)

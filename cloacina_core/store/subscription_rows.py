@@ -33,10 +33,17 @@ class SubscriptionExistsError(ConflictError):
 
     code = "subscription-exists"
 
-    def __init__(self, name: str, differs_in: Sequence[str]) -> None:
+    def __init__(self, name: str, differs_in: Sequence[str], move: str | None) -> None:
+        """Refuse a subscription.
+
+        Args:
+            name: of both.
+            differs_in: in what they differ.
+            move: how to have the one that is there follow what was asked for, if it can.
+        """
         super().__init__(
             f"subscription {name!r} is there already, with other values of {', '.join(differs_in)}",
-            hint=f"change it with: cloacina event update {name}",
+            hint=move or f"change it with: cloacina event update {name}",
         )
 
 

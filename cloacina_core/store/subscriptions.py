@@ -29,7 +29,7 @@ from cloacina_core.store import schema
 from cloacina_core.store.claimed import is_free
 from cloacina_core.store.database import Database
 from cloacina_core.store.event_rows import UnknownEventError, event_of
-from cloacina_core.store.following import differences
+from cloacina_core.store.following import differences, moving
 from cloacina_core.store.subscription_rows import (
     SubscriptionExistsError,
     change,
@@ -105,7 +105,8 @@ class SubscriptionStore:
                 there = state(connection, subscription.name)
                 before = there.subscription, there.following
                 if differs_in := differences(before, (subscription, following)):
-                    raise SubscriptionExistsError(subscription.name, differs_in)
+                    moved = moving("event", subscription.name, there.following, following)
+                    raise SubscriptionExistsError(subscription.name, differs_in, moved)
                 return there, False
             now = self._database.now_micros(connection)
             values = {
@@ -147,7 +148,9 @@ class SubscriptionStore:
             subscription = before.subscription.changed(**changes)
             told = subscription.to_json()
             fields = {key: told[key] for key in changes}
-            following = before.following and before.following.overriding(fields)
+            following = before.following
+            if following is not None:
+                following = following.overriding(fields, move=following.move("event", name))
             check(subscription)
             change(
                 connection,

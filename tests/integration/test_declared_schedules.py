@@ -158,11 +158,16 @@ def test_what_cannot_be_enabled_is_refused(
     with pytest.raises(InputError, match="schedule name '7'"):
         schedules.enable("acme-etl@stable", "early", stored_as="7")
     schedules.enable("acme-etl@stable")
-    with pytest.raises(ScheduleExistsError, match="reference"):
-        schedules.enable("acme-etl==1.0")
+    with pytest.raises(ScheduleExistsError, match="reference") as told:
+        schedules.enable("acme-etl==1.0", "early")
+    assert str(told.value.hint).endswith(
+        ": cloacina schedule disable acme-etl@stable early"
+        " && cloacina schedule enable acme-etl==1.0 early"
+    )
     schedules.add("job", "acme-etl/nightly@stable", cron="@daily")
-    with pytest.raises(ScheduleExistsError, match="what declares it"):
+    with pytest.raises(ScheduleExistsError, match="what declares it") as told:
         schedules.enable("acme-etl@stable", "early", stored_as="job")
+    assert told.value.hint == "change it with: cloacina schedule update job"
 
 
 def test_it_follows_its_channel_and_stops_when_it_is_declared_no_more(
@@ -222,8 +227,13 @@ def test_what_an_operator_changed_stays_changed(
     assert state.schedule.priority == 3
     assert state.following is not None
     assert state.following.overridden == {"priority": 3, "timezone": "Asia/Tokyo"}
-    with pytest.raises(InputError, match="follows acme-etl@stable"):
+    with pytest.raises(InputError, match="follows acme-etl@stable") as told:
         schedules.update(NAME, reference="acme-etl/nightly==1.0")
+    assert str(told.value.hint).endswith("schedule enable acme-etl@CHANNEL early")
+    schedules.enable("acme-etl@stable", "early", stored_as="other")
+    with pytest.raises(InputError, match="follows") as told:
+        schedules.update("other", reference="acme-etl/nightly==1.0")
+    assert str(told.value.hint).endswith("acme-etl@CHANNEL early --as other")
 
 
 def test_what_was_changed_is_given_back(
