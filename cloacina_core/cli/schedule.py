@@ -29,7 +29,13 @@ from cloacina_core.cli.scheduling import (
 )
 from cloacina_core.errors import InputError, NotFoundError
 from cloacina_core.model.release import Reference, normalized_package
-from cloacina_core.model.schedule.schedule import CatchUp, InWindow, Overlap
+from cloacina_core.model.schedule.schedule import (
+    MOST_CAUGHT_UP,
+    MOST_RUNS,
+    CatchUp,
+    InWindow,
+    Overlap,
+)
 from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.model.schedule.zone import find_zone
 
@@ -56,7 +62,11 @@ _POLICIES = (
         type=words_of(CatchUp),
         help="Which firings start that no engine was there for.  [default: latest]",
     ),
-    click.option("--catch-up-limit", type=int, help="How many of them, with all.  [default: 100]"),
+    click.option(
+        "--catch-up-limit",
+        type=click.IntRange(1, MOST_CAUGHT_UP),
+        help="How many of them, with all.  [default: 100]",
+    ),
     click.option(
         "--catch-up-window",
         type=LENGTH,
@@ -83,7 +93,9 @@ _POLICIES = (
         "--end", "ends_at", type=OrNone(WallMoment()), help="Nothing is due from then on, or none."
     ),
     click.option(
-        "--max-runs", type=OrNone(click.INT), help="How many runs to start at all, or none: any."
+        "--max-runs",
+        type=OrNone(click.IntRange(1, MOST_RUNS)),
+        help="How many runs to start at all, or none: any.",
     ),
     click.option("--priority", type=int, help="Of the runs.  [default: 0]"),
     click.option(
@@ -120,7 +132,9 @@ def add_schedule(
     found = schedules_of(console)
     given = _given(options, lambda: _typed(console, reference, options))
     state, is_new = found.add(name, reference, paused=paused, **given)
-    console.emit({**state.to_json(), "new": is_new}, text_of(state, console.clock.now()))
+    notes = list(state.schedule.timing.expression.notes)
+    told = {**state.to_json(), "notes": notes, "new": is_new}
+    console.emit(told, text_of(state, console.clock.now()))
     console.say(f"schedule {name!r} is {'added' if is_new else 'there already'}")
 
 
@@ -228,7 +242,11 @@ def show_schedule(console: Console, *, name: str) -> None:
     found = schedules_of(console)
     state, backfills = found.get(name), found.backfills(name)
     console.emit(
-        {**state.to_json(), "backfills": [one.to_json() for one in backfills]},
+        {
+            **state.to_json(),
+            "notes": list(state.schedule.timing.expression.notes),
+            "backfills": [one.to_json() for one in backfills],
+        },
         text_of(state, console.clock.now(), backfills),
     )
 

@@ -28,6 +28,7 @@ def _lines(state: ScheduleState, now: datetime) -> Iterator[tuple[str, str]]:
     yield "name", known.name
     yield "reference", known.reference
     yield "cron", f"{known.timing.expression} ({known.timezone})"
+    yield from (("note", note) for note in known.timing.expression.notes)
     yield "next", next_of(state, now)
     yield "started", f"{state.started} runs"
     yield "lag", lag_of(state)
@@ -140,7 +141,7 @@ class Outlook:
         if self.is_paused:
             yield "it is paused: none of these starts before it is resumed"
         if self.runs_left is not None:
-            yield f"at most {self.runs_left} runs are left of its max-runs"
+            yield f"at most {self.runs_left} runs are left of its --max-runs"
         if self.resting_until is not None:
             yield f"it rests until {_moment(self.resting_until)}"
         if self.delay:

@@ -13,7 +13,14 @@ from cloacina_core.cli.schedule_facts import outlook
 from cloacina_core.cli.scheduling import TIMING, schedules_of, with_options
 from cloacina_core.errors import InputError
 from cloacina_core.model.schedule.cron import CronExpression
-from cloacina_core.model.schedule.firing import Firing, FoldPolicy, GapPolicy, Note, Timing
+from cloacina_core.model.schedule.firing import (
+    LAST_YEAR,
+    Firing,
+    FoldPolicy,
+    GapPolicy,
+    Note,
+    Timing,
+)
 from cloacina_core.model.schedule.schedule import Backfill, PendingBackfill, Schedule
 from cloacina_core.model.schedule.window import Window, span_at, spans_of
 from cloacina_core.model.schedule.zone import find_zone
@@ -186,17 +193,30 @@ def next_firings(
         windows = [one.window for one in found.windows()]
         kept_from = _kept_from(state.schedule, windows, firings)
     table = console.table(("local", "utc", ""), [_row(firing, kept_from) for firing in firings])
+    wanted = count if told is None or told.runs_left is None else min(count, told.runs_left)
+    notes = [*timing.expression.notes]
+    if len(firings) < wanted:
+        notes.append(_end_told(firings, None if state is None else state.schedule.ends_at))
     console.emit(
         {
             "cron": str(timing.expression),
             "timezone": zone.key,
+            "notes": notes,
             **({} if told is None else told.to_json()),
             "firings": [
                 {**firing.to_json(), "window": kept_from.get(firing.utc)} for firing in firings
             ],
         },
-        "\n".join((table, *(() if told is None else told.lines()))),
+        "\n".join((table, *(() if told is None else told.lines()), *notes)),
     )
+
+
+def _end_told(firings: Sequence[Firing], ends_at: datetime | None) -> str:
+    """Return why there are no more firings than these."""
+    why = f"firings are known up to {LAST_YEAR}"
+    if ends_at is not None:
+        why = f"the schedule ends at {ends_at:%Y-%m-%d %H:%M:%S}Z"
+    return f"no more than {len(firings)} firings are left: {why}"
 
 
 def _kept_from(

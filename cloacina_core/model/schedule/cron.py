@@ -46,6 +46,10 @@ _NICKNAMES: Mapping[str, str] = {
     "@annually": "0 0 1 1 *",
 }
 
+_EITHER = (
+    "day of the month and day of the week are both restricted: a day that fits one of them is"
+    " enough, as in cronie"
+)
 _START_OF_ALL_CALENDARS = datetime(2000, 1, 1)  # noqa: DTZ001 - of a wall clock
 _YEARS_OF_ALL_CALENDARS = 41
 """In so many years each date falls on each day of the week, also where 2100 is among them."""
@@ -199,6 +203,11 @@ class CronExpression:
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What surprises in it."""
+        return (_EITHER,) if self.either_day else ()
 
     def wall_times(self, start: datetime) -> Iterator[datetime]:
         """Yield the moments of a wall clock that fit, from a moment on, in order.

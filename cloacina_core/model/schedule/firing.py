@@ -24,9 +24,9 @@ _HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
 _LONGEST_CHANGE = 26
 """In hours: a zone that crosses the date line skips or repeats a day."""
-_FIRST_YEAR, _END = 1900, 9000
-_LAST_DAY = datetime(9999, 12, 31)  # noqa: DTZ001 - of a wall clock
-"""Its moments can't be told in each time zone."""
+FIRST_YEAR, LAST_YEAR = 1900, 9998
+"""Of the moments at the end of the calendar, not each can be told in each time zone."""
+_END = datetime(LAST_YEAR + 1, 1, 1)  # noqa: DTZ001 - of a wall clock
 _CORRECTION = timedelta(hours=3)
 """From here on, a change of the clock isn't daylight saving."""
 
@@ -95,7 +95,7 @@ class Timing:
     """None: `first` for fixed times, `both` for others."""
 
     def firings(self, after: datetime) -> Iterator[Firing]:
-        """Yield all firings behind a moment, in order, up to the end of the calendar.
+        """Yield all firings behind a moment, in order, up to the end of `LAST_YEAR`.
 
         Args:
             after: aware.
@@ -103,8 +103,9 @@ class Timing:
         Raises:
             InputError: no clock of today showed it, or will.
         """
-        if not _FIRST_YEAR <= after.year < _END:
-            raise InputError(f"firings are known from {_FIRST_YEAR} to {_END}, not of {after.year}")
+        if not FIRST_YEAR <= after.year <= LAST_YEAR:
+            years = f"{FIRST_YEAR} to {LAST_YEAR}"
+            raise InputError(f"firings are known from {years}, not of {after.year}")
         latest = after.astimezone(UTC)
         for firing in self._in_order(self._first_wall_time(latest)):
             if firing.utc > latest:  # several times on the wall may lead to one moment
@@ -114,9 +115,7 @@ class Timing:
     def _in_order(self, start: datetime) -> Iterator[Firing]:
         """Yield the firings of all times on the wall from one on, by their moments."""
         waiting: list[tuple[datetime, int, Firing]] = []
-        times = itertools.takewhile(
-            lambda wall: wall < _LAST_DAY, self.expression.wall_times(start)
-        )
+        times = itertools.takewhile(lambda wall: wall < _END, self.expression.wall_times(start))
         for number, wall in enumerate(times):
             before, behind = self._offsets(wall)
             earliest = (wall - max(before, behind)).replace(tzinfo=UTC)

@@ -30,6 +30,7 @@ from cloacina_core.model.schedule.zone import find_zone
 W = TypeVar("W", bound=StrEnum)
 
 MOST_CAUGHT_UP: Final = 1000
+MOST_RUNS: Final = 2**31 - 1
 MOST_BACKFILLED: Final = 10_000
 MOST_PARALLEL: Final = 1000
 MOST_WINDOWS: Final = 20
@@ -166,7 +167,7 @@ class Schedule:
                 raise InputError(f"the params can't be stored: {error}") from None
         for what, value, least, most in (
             ("catch_up_limit", self.catch_up_limit, 1, MOST_CAUGHT_UP),
-            ("max_runs", 1 if self.max_runs is None else self.max_runs, 1, 2**31 - 1),
+            ("max_runs", 1 if self.max_runs is None else self.max_runs, 1, MOST_RUNS),
             ("priority", self.priority, 1 - 2**31, 2**31 - 1),
         ):
             if type(value) is not int or not least <= value <= most:

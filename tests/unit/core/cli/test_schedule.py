@@ -221,6 +221,60 @@ def test_what_an_event_carries_is_no_argument(
     assert run("send", "orders.paid", "--data", "@no.json", command=event).exit_code == 2
 
 
+def test_two_days_of_which_one_is_enough_are_noted(run: Run) -> None:
+    both = ("--cron", "0 0 13 * FRI")
+    added = run("add", "either", "acme-etl", *both)
+
+    assert added.stdout.count("is enough, as in cronie") == 1
+    for words in (("show", "either"), ("next", "either"), ("next", *both)):
+        (note,) = json.loads(run(*words, "--json").stdout)["notes"]
+        assert note in run(*words).stdout
+    (note,) = json.loads(run("add", "either", "acme-etl", *both, "--json").stdout)["notes"]
+    assert "day of the week" in note
+    assert json.loads(run("next", "--cron", "0 0 */13 * FRI", "--json").stdout)["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "told"),
+    [
+        (["--from", "9995-06-01"], 3, "firings are known up to 9998"),
+        (["--from", "2026-06-01", "--count", "3"], 3, None),
+    ],
+)
+def test_fewer_firings_than_were_asked_for_are_explained(
+    run: Run, options: list[str], count: int, told: str | None
+) -> None:
+    found = run("next", "--cron", "@yearly", *options, "--json")
+
+    document = json.loads(found.stdout)
+    notes = [f"no more than {count} firings are left: {told}"] if told else []
+    assert (len(document["firings"]), document["notes"]) == (count, notes)
+
+
+def test_the_end_of_a_schedule_explains_that_there_are_no_more_firings(run: Run) -> None:
+    limits = ("--end", "2999-01-03T00:00Z", "--start", "2999-01-01T00:00Z")
+    run("add", "job", "acme-etl", "--cron", "@daily", *limits)
+
+    told = json.loads(run("next", "job", "--json").stdout)
+
+    assert len(told["firings"]) == 2
+    assert told["notes"] == [
+        "no more than 2 firings are left: the schedule ends at 2999-01-03 00:00:00Z"
+    ]
+    run("update", "job", "--max-runs", "1")
+    assert json.loads(run("next", "job", "--json").stdout)["notes"] == []
+
+
+@pytest.mark.parametrize("option", ["--max-runs", "--catch-up-limit"])
+def test_a_number_that_doesnt_fit_is_refused_by_the_name_of_its_option(
+    run: Run, option: str
+) -> None:
+    refused = run("add", "job", "acme-etl", "--cron", "@daily", option, "0")
+
+    assert refused.exit_code == 2
+    assert f"Invalid value for '{option}'" in refused.stderr
+
+
 def test_a_window_that_leaves_a_schedule_no_firing_names_it(run: Run) -> None:
     run("add", "free", "acme-etl", "--cron", "0 5 * * *")
     run("add", "kept", "acme-etl", "--cron", "30 3 * * *")

@@ -157,7 +157,7 @@ def test_a_firing_as_json() -> None:
     assert Note.MOVED == "moved"
 
 
-@pytest.mark.parametrize("year", [1, 1899, 9000, 9999])
+@pytest.mark.parametrize("year", [1, 1899, 9999])
 def test_moments_of_no_clock_are_refused(year: int) -> None:
     timing = Timing(CronExpression.parse("@yearly"), UTC)
 
@@ -168,7 +168,10 @@ def test_moments_of_no_clock_are_refused(year: int) -> None:
 def test_the_calendar_ends() -> None:
     timing = Timing(CronExpression.parse("@yearly"), UTC)
 
-    assert len(list(timing.firings(datetime(8999, 6, 1, tzinfo=UTC)))) == 1000
+    assert [one.utc.year for one in timing.firings(datetime(9990, 6, 1, tzinfo=UTC))] == list(
+        range(9991, 9999)
+    )
+    assert list(timing.firings(datetime(9998, 12, 31, 23, tzinfo=UTC))) == []
 
 
 @pytest.mark.parametrize("name", ["Europe/Berln", "", "../zone", "/etc/passwd", "Europe", "x" * 99])
