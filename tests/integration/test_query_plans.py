@@ -151,6 +151,14 @@ def test_a_page_of_a_listing_is_found_and_not_sorted(database: Database, name: s
             assert not SORTED.search(plan), plan
 
 
+def test_runs_of_a_schedule_are_found_among_those_that_rules_started(database: Database):
+    reader = RunReader(database)
+
+    (plan,) = plans(database, lambda: reader.summaries(LISTINGS["schedule"]))
+
+    assert "ix_runs_starter" in plan, plan
+
+
 def test_one_run_is_found_with_all_that_is_of_it(database: Database):
     reader, run_id = RunReader(database), some_run(database)
 
