@@ -1,6 +1,7 @@
 """What can be wrong with a workflow: every fault is found, and named precisely."""
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
@@ -57,11 +58,12 @@ def find_problems(workflow: Declared, tasks: Sequence[Task[..., Any]]) -> Iterat
     for key, tag in workflow.tags.items():
         yield from _text_problems("bad-tag", "the key of a tag", key, "")
         yield from _text_problems("bad-tag", f"tag {key!r}", tag, "")
-    names = [task.name for task in tasks if isinstance(task.name, str)]
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    names = Counter(task.name for task in tasks if isinstance(task.name, str))
+    for name in sorted(name for name, count in names.items() if count > 1):
         yield Problem("duplicate-task", "two tasks have this name", f"task {name}")
+    known = frozenset(names)
     for task in tasks:
-        yield from _task_problems(task, frozenset(names))
+        yield from _task_problems(task, known)
     yield from _cycles(tasks)
 
 
