@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from support import killed_schedules
 from support.killed_schedules import STEPS
 from support.registry import StoreView, flows_returning, open_home, signed_wheel
 from support.runs import PATIENCE, open_runtime
+from support.waiting import wait_until
 
 import cloacina_registry.hooks
 from cloacina_core.errors import InputError, OverQuotaError, UnknownPackageError
@@ -96,13 +96,6 @@ def set_back(view: StoreView, name: str, length: timedelta) -> None:
         )
         micros = length // timedelta(microseconds=1)
         connection.execute(statement, {"micros": micros, "name": name})
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < end, "it didn't become so"
-        time.sleep(0.02)
 
 
 def named_by(key: str | None) -> tuple[str, datetime]:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from support.registry import StoreView, flows_returning, open_home, signed_wheel
 from support.runs import PATIENCE, open_runtime
+from support.waiting import wait_until
 
 import cloacina_registry.hooks
 from cloacina_core.errors import InputError, UnknownPackageError
@@ -101,13 +102,6 @@ def delivered(subscriptions: Subscriptions, count: int, name: str = "sub") -> li
         ]
         if len(found) >= count:
             return found
-        assert time.monotonic() < end, "it didn't become so"
-        time.sleep(0.02)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not is_so():
         assert time.monotonic() < end, "it didn't become so"
         time.sleep(0.02)
 

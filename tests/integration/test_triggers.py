@@ -17,6 +17,7 @@ from sqlalchemy import text
 from support.registry import StoreView, open_home, signed_wheel
 from support.runs import PATIENCE, open_runtime
 from support.shell import Shell
+from support.waiting import wait_until
 
 import cloacina_registry.hooks
 from cloacina_core.errors import InputError
@@ -158,13 +159,6 @@ def start(view: StoreView) -> Iterator[Callable[[], Runtime]]:
 
 
 new_id = IdFactory(SystemClock()).command_id
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < end, "it didn't become so"
-        time.sleep(0.02)
 
 
 def polled(triggers: Triggers, name: str, count: int = 1) -> list[PollRecord]:
