@@ -4,6 +4,7 @@ Whoever adds a command adds its row. Until then it counts as a change that needs
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from cloacina_core.model.access import COMMAND_VERBS, VERBS, Act, Role, act, changes
@@ -99,9 +100,9 @@ ACTS: Mapping[str, Act | None] = MappingProxyType(
         "db check": _of("db.check"),
         "db info": _of("db.info"),
         "db prune": _of("db.prune"),
-        # Those that mend an installation, or look at nothing but what is the caller's own anyway.
-        "db upgrade": None,  # as every command does it that opens a store
-        "init": None,
+        "db upgrade": replace(_of("db.upgrade"), makes_store=True),
+        "init": replace(_of("init"), makes_store=True),
+        # They look at what is on this host, and must work when nothing else does, keys neither.
         "plugins list": None,
         "config show": None,
         "doctor": None,

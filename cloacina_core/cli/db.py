@@ -100,7 +100,8 @@ def check(console: Console, *, limit: int) -> int:
 def upgrade(console: Console, *, plan: bool) -> None:
     """Bring a store to the schema of this version.
 
-    Every command that opens a store does so by itself; this one shows it, or does nothing else.
+    Where no API keys are asked for, every command that opens a store does so by itself; this one
+    shows it, or does nothing else. Where they are, an admin has to call it.
     """
     missing = console.store.opened(prepare=False).missing_migrations()
     if not plan and missing:

@@ -47,8 +47,11 @@ def _look(console: Console) -> Iterator[Finding]:
     yield Finding("python", "ok", sys.version.split()[0])
     yield _sqlite()
     yield _home(console)
-    yield from _store(console)
+    unfit = _unfit_store(console)
+    yield from _store(console) if unfit is None else [unfit]
     yield from _plugins(console)
+    if unfit is None:
+        yield from console.plugins.findings(console.view)
     yield from _confinement(console)
 
 
@@ -77,6 +80,22 @@ def _home(console: Console) -> Finding:
     named = next(item for item in console.resolved_settings.origins if item.name == "home")
     word = f", whose keys and trust count, because {named.origin} says so"
     return Finding("home", "ok", f"{home}{word if named.is_of_project else ''}")
+
+
+def _unfit_store(console: Console) -> Finding | None:
+    """Tell why there is nothing to look at in the store: it is neither made nor upgraded here."""
+    try:
+        database = console.store.opened(prepare=False)
+        standing = database.standing()
+        if standing.is_missing:
+            detail = f"there is none yet: {database.description}"
+            return Finding("store", "warn", detail, "cloacina init")
+        if standing.is_outdated and database.schema is None:
+            detail = f"an older version made it: {database.description}"
+            return Finding("store", "warn", detail, "cloacina db upgrade")
+    except CloacinaError as error:
+        return Finding("store", "fail", error.message, error.hint)
+    return None
 
 
 def _store(console: Console) -> Iterator[Finding]:
@@ -285,4 +304,3 @@ def _plugins(console: Console) -> Iterator[Finding]:
             yield Finding(what, "fail", record.error or "", mend)
         else:
             yield Finding(what, "ok", f"{record.distribution} {record.version} {record.status}")
-    yield from console.plugins.findings(console.view)

@@ -9,9 +9,13 @@
 4. Nothing of the command runs before the gate has let it through.
 5. Of options, their names are told, never what was given for them.
 6. Where a home and the store in it aren't there yet, there is nothing to protect, and nowhere to
-   tell it: what makes them, as `cloacina trust apply` on a new machine, isn't told.
+   tell it: what makes them, as `cloacina trust apply` on a new machine, isn't told. Where keys are
+   asked for, only what is called to make a store is let through then: nobody can have a key of it.
 7. What an administrator of a PostgreSQL database does with tenants is told beside their list. He
    needs no store, and is made none.
+8. Who has a key is found out, and what they ask for is told, before the store is brought to the
+   schema of this version: so `api_keys` and `audit` are used as an older version made them. Where
+   keys are asked for, an older store is upgraded by what is called for that, and by nothing else.
 """
 
 import os
@@ -21,13 +25,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from cloacina_core.errors import NotAllowedError, SchemaOutdatedError
 from cloacina_core.model.access import Act, Principal
 
 if TYPE_CHECKING:
     from cloacina_core.foundation.json_value import JsonValue
     from cloacina_core.runtime.gate import EachTold, Gate, Request, Who
     from cloacina_core.settings import Settings
-    from cloacina_core.store.database import Database
+    from cloacina_core.store.database import Database, Standing
     from cloacina_core.store.opening import StoreOpener
 
 T = TypeVar("T")
@@ -73,16 +78,27 @@ def perform(
     if act is None:
         return call(None, None, _nothing)
     known = settings()
-    if api_key is None and not known.require_api_key and not act.rule.changes:
+    is_checked = api_key is not None or known.require_api_key
+    if not is_checked and not act.rule.changes:
         return call(None, None, _nothing)  # mostly there is nothing to look up, nor to tell
-    if api_key is None and not known.require_api_key and _is_new(known):
+    if not is_checked and _is_new(known):
         return call(None, None, _nothing)
     found: list[Principal] = []
     request = _request(act, context)
     of_tenants = _is_of_tenants(act, context)
-    gate = _gate(known, api_key, store(), found.append, of_tenants=of_tenants)
+    in_store = known.database_url.startswith("sqlite") or not of_tenants
+    looks_first = in_store and (is_checked or act.makes_store)
+    standing = _standing(known, store()) if looks_first else None
+    if standing is not None and standing.is_missing:
+        if act.makes_store:
+            return call(None, None, _nothing)
+        raise _refusal(api_key)
+    prepare = in_store and not looks_first
+    gate = _gate(known, api_key, store(), found.append, of_tenants=of_tenants, prepare=prepare)
 
     def allowed() -> T:
+        if standing is not None and standing.is_outdated and not act.makes_store:
+            raise _outdated()
         each = gate.each_of(request, found[-1]) if act.rule.changes else None
         acts_for = None if api_key is None else found[-1]
         return call(acts_for, each, lambda: gate.require(request))
@@ -102,6 +118,31 @@ def _is_new(settings: "Settings") -> bool:
     return is_within and not settings.home.exists()
 
 
+def _standing(settings: "Settings", store: "StoreOpener") -> "Standing":
+    """Return how far the store is, of which nothing is made."""
+    from cloacina_core.store.database import Standing  # noqa: PLC0415 - see `_gate`
+
+    return Standing.MISSING if _is_new(settings) else store.opened(prepare=False).standing()
+
+
+def _refusal(api_key: str | None) -> NotAllowedError:
+    """Return why somebody is refused where there is no store that could have their key."""
+    from cloacina_core.model.api_key import (  # noqa: PLC0415 - see `_gate`
+        ApiKey,
+        ApiKeyNeededError,
+        ApiKeyRefusedError,
+    )
+
+    return ApiKeyNeededError() if api_key is None else ApiKeyRefusedError(ApiKey.parse(api_key).id)
+
+
+def _outdated() -> SchemaOutdatedError:
+    return SchemaOutdatedError(
+        "an older version of Cloacina made this store, and nobody has upgraded it",
+        hint="have an admin run: cloacina db upgrade",
+    )
+
+
 def _is_of_tenants(act: Act, context: click.Context) -> bool:
     """Whether a command is for who administers tenants, and not for who has a store."""
     return act.verb.startswith("tenants.") or bool(context.params.get("tenants"))
@@ -114,6 +155,7 @@ def _gate(
     tell: Callable[[Principal], object],
     *,
     of_tenants: bool,
+    prepare: bool,
 ) -> "Gate":
     """Return the gate, which opens the store when it is needed, without any plugin."""
     from cloacina_core.foundation.clock import SystemClock  # noqa: PLC0415 - not needed for --help
@@ -123,10 +165,9 @@ def _gate(
     from cloacina_core.store.audit import Audit  # noqa: PLC0415
 
     ids = IdFactory(SystemClock())
-    is_to_be_made = settings.database_url.startswith("sqlite") or not of_tenants
 
     def database() -> "Database":
-        return store.opened(prepare=is_to_be_made)
+        return store.opened(prepare=prepare)
 
     who = _who(settings, api_key, database)
 

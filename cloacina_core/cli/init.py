@@ -1,7 +1,6 @@
 """`cloacina init`: make a home."""
 
 import os
-from contextlib import closing
 from pathlib import Path
 
 import click
@@ -9,7 +8,6 @@ import click
 from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.passphrase import passphrase_options
 from cloacina_core.errors import ConfigurationError, NotAllowedError
-from cloacina_core.runtime.view import open_view
 
 PRIVATE_FOLDER = 0o700
 
@@ -25,9 +23,8 @@ def init(console: Console, *, passphrase: str | None) -> None:
     """
     home = console.settings.home
     made = _make_folder(home)
-    with closing(open_view(console.settings, console.plugins)) as view:
-        database = view.database.description
-        reports = console.plugins.prepare_home(view, passphrase)
+    database = console.view.database.description
+    reports = console.plugins.prepare_home(console.view, passphrase)
     lines = [f"home      {home}{'' if made else ' (was there)'}", f"store     {database}"]
     lines += [f"{report.what:<9} {report.detail}" for report in reports]
     facts = {report.what: report.facts for report in reports}

@@ -79,6 +79,8 @@ class Act:
     rule: Rule
     target: str | None = None
     """The parameter of the command that names what it is done to."""
+    makes_store: bool = False
+    """Whether it is called to make a store, or to bring one to the schema of this version."""
 
 
 def act(verb: str, target: str | None = None, *, rule: Rule) -> Act:
@@ -314,6 +316,8 @@ COMMAND_VERBS: Mapping[str, Rule] = MappingProxyType(
         "db.check": reads(role=_ADMIN),
         "db.info": reads(),
         "db.prune": changes(_ADMIN),
+        "db.upgrade": changes(_ADMIN),
+        "init": changes(_ADMIN),
     }
 )
 """What can be done from the command line alone."""

@@ -100,7 +100,7 @@ class EngineHost:
         if (observer := plugins.observer()) is not None:
             self.notifier.add(observer)
         self.spill = Spill(
-            DatabaseBlobStore(database),
+            DatabaseBlobStore(lambda: database),
             spill_bytes=settings.spill_bytes,
             max_spilled_bytes=settings.max_spilled_bytes,
         )

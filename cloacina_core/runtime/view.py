@@ -174,7 +174,7 @@ class StoreView:
 
     def blobs_in(self, table: Any) -> BlobStore:
         """Return a store of blobs in a table of the store."""
-        store = DatabaseBlobStore(self.database, table=table)
+        store = DatabaseBlobStore(lambda: self.database, table=table)
         if self._acts_for is None:
             return store
         return CheckedBlobStore(store, lambda _verb: self._require("view.begin"))

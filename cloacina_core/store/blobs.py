@@ -34,7 +34,7 @@ class DatabaseBlobStore:
 
     def __init__(
         self,
-        database: Database,
+        database: Callable[[], Database],
         pause: Callable[[float], object] = time.sleep,
         *,
         table: Table = schema.blobs,
@@ -42,14 +42,18 @@ class DatabaseBlobStore:
         """Keep blobs in a table.
 
         Args:
-            database: where the table is.
+            database: opens where the table is, when it is first used.
             pause: waits some seconds for a database that isn't there.
             table: with the columns of `schema.blobs`. What is in that one is deleted when no
                 payload refers to it.
         """
-        self._database = database
+        self._opened = database
         self._pause = pause
         self._table = table
+
+    @property
+    def _database(self) -> Database:
+        return self._opened()
 
     def put(self, data: bytes) -> Digest:
         """Store bytes, durably, and return their digest."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import Enum
 from pathlib import Path
 from threading import RLock, local
 from typing import Any, TypeAlias
@@ -59,6 +60,26 @@ Listener: TypeAlias = Callable[[set[Any]], object]
 """Takes what a transaction of this process announced, after its commit."""
 
 _SYNCHRONOUS = ("FULL", "NORMAL", "EXTRA")
+
+
+class Standing(Enum):
+    """How far the schema of a store is, as it is found."""
+
+    MISSING = "missing"
+    """There is no store yet."""
+    OUTDATED = "outdated"
+    """An older version of Cloacina made it; it lacks what ours needs."""
+    CURRENT = "current"
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no store yet."""
+        return self is Standing.MISSING
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether an older version made it."""
+        return self is Standing.OUTDATED
 
 
 class _Open(local):
@@ -259,6 +280,18 @@ class Database:
             return None
         with self.read() as connection:
             return self._schema_version(connection, self._tables(connection))
+
+    def standing(self) -> Standing:
+        """Return how far the schema is; nothing is touched.
+
+        Raises:
+            SchemaVersionError: a newer version of Cloacina wrote it.
+        """
+        version = self.schema_version()
+        if version is None:
+            return Standing.MISSING
+        is_current = version == self._migrations.head
+        return Standing.CURRENT if is_current else Standing.OUTDATED
 
     def _tables(self, connection: Connection) -> list[str]:
         return inspect(connection).get_table_names(schema=self.schema)

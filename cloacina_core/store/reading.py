@@ -76,7 +76,7 @@ class RunReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._blobs = DatabaseBlobStore(database)
+        self._blobs = DatabaseBlobStore(lambda: database)
 
     def find(self, prefix: str) -> RunId:
         """Return the id of the run that an id, or the unique beginning of one, names.

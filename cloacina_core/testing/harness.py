@@ -96,7 +96,7 @@ class WorkflowHarness:
         self._ownership = Ownership(self._database, _DEFAULTS.lease)
         self._commands = CommandStore(self._database)
         self._spill = Spill(
-            DatabaseBlobStore(self._database),
+            DatabaseBlobStore(lambda: self._database),
             spill_bytes=_DEFAULTS.spill_bytes,
             max_spilled_bytes=_DEFAULTS.max_spilled_bytes,
         )

@@ -312,6 +312,12 @@ class TestListing:
 
 
 class TestDoctor:
+    @pytest.fixture
+    def sqlite_url(self, sqlite_url: str) -> str:
+        """Return a store that was opened once: the doctor makes none."""
+        Database(sqlite_url, CLOCK).close()
+        return sqlite_url
+
     def findings(self, cloacina: Cloacina, url: str) -> dict[str, Any]:
         return {item["what"]: item for item in value(cloacina("doctor", "--json", url=url))}
 

@@ -50,7 +50,7 @@ def database(store_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def store(database: Database) -> DatabaseBlobStore:
-    return DatabaseBlobStore(database)
+    return DatabaseBlobStore(lambda: database)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_a_database_that_is_away_for_a_moment_costs_no_attempt(
 
     monkeypatch.setattr(Database, "begin", begin_or_fail)
 
-    digest = DatabaseBlobStore(database, pauses.append).put(b"abc")
+    digest = DatabaseBlobStore(lambda: database, pauses.append).put(b"abc")
 
     assert pauses == [0.1, 0.2, 0.4]
     assert blobs_in(database) == [digest]
@@ -175,7 +175,7 @@ def test_a_database_that_stays_away_is_told_in_the_end(
     monkeypatch.setattr(Database, "read", fail)
 
     with pytest.raises(StoreUnavailableError, match="away"):
-        DatabaseBlobStore(database, pauses.append).get(digest_of(b""))
+        DatabaseBlobStore(lambda: database, pauses.append).get(digest_of(b""))
     assert blobs_module.PATIENCE <= sum(pauses) <= blobs_module.PATIENCE + max(pauses)
 
 
@@ -573,7 +573,7 @@ def test_small_values_send_no_statement_more(database: Database, monkeypatch: py
 
     event.listen(database._engine, "before_cursor_execute", hear)
     bench = EngineBench(database, CLOCK)
-    spill = Spill(DatabaseBlobStore(database), spill_bytes=SMALL, max_spilled_bytes=SMALL)
+    spill = Spill(DatabaseBlobStore(lambda: database), spill_bytes=SMALL, max_spilled_bytes=SMALL)
     run_id = bench.start(workflow_of({"a": []}), context={"n": 1}).run_id
     assert spill.each({"n": "1" * 1000}, "task a") == {"n": "1" * 1000}
     bench.executor.succeed("a", n=2)

@@ -240,7 +240,9 @@ def test_a_task_is_refused_the_runs_that_are_over_the_quota(
 def test_storage_is_as_much_as_the_quota(admin: DatabaseAdmin, tmp_path: Path) -> None:
     team = made(admin, "acme", Quotas(storage_bytes=100))
     database = Database(team.url, SystemClock())
-    blobs = LimitedBlobStore(DatabaseBlobStore(database), lambda: database, is_in_database=True)
+    blobs = LimitedBlobStore(
+        DatabaseBlobStore(lambda: database), lambda: database, is_in_database=True
+    )
 
     with pytest.raises(OverQuotaError, match="storage"):
         blobs.put(b"bytes")

@@ -31,7 +31,7 @@ class DatabaseOpener:
         """Open it once more."""
         database = Database(self._url, SystemClock(), TABLES)
         self._opened.append(database)
-        return DatabaseBlobStore(database, _do_not_wait, table=_TABLES[self._table])
+        return DatabaseBlobStore(lambda: database, _do_not_wait, table=_TABLES[self._table])
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out what can't go to another process."""

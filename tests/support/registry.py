@@ -98,7 +98,7 @@ class StoreView:
 
     def blobs_in(self, table: Any) -> BlobStore:
         """Return a store of blobs in a table."""
-        return DatabaseBlobStore(self.database, table=table)
+        return DatabaseBlobStore(lambda: self.database, table=table)
 
 
 def open_home(home: Path, clock: Clock | None = None, **storage: Any) -> Iterator[StoreView]:

@@ -256,7 +256,7 @@ class EngineBench:
                 ended=self.reader.ended,
                 max_depth=max_run_depth,
                 spill=Spill(
-                    DatabaseBlobStore(database), spill_bytes=1000, max_spilled_bytes=100_000
+                    DatabaseBlobStore(lambda: database), spill_bytes=1000, max_spilled_bytes=100_000
                 ),
             ),
             limits=EngineLimits(slots=slots, max_value_bytes=1_000_000),
