@@ -19,7 +19,7 @@
     ├─ ConfigurationError     the operator: ConfinementError
     ├─ StoreError             StoreUnavailableError (may be tried again) · OutcomeUnknownError
     │                         StoreDamagedError · SchemaVersionError · SchemaOutdatedError
-    │                         TenantSchemaError · BlobMissingError
+    │                         TenantSchemaError · NoStoreError · BlobMissingError
     │                         BlobDamagedError · LostValueError
     │                         SecretUnavailableError: SecretProviderError (may be tried again)
     ├─ PluginError            the maker of a plugin: PluginLoadError · DuplicateContributionError
@@ -525,7 +525,7 @@ class SchemaVersionError(StoreError):
 
 
 class SchemaOutdatedError(StoreError):
-    """The schema of a tenant lacks something, and only the administrator can add it."""
+    """The schema lacks something, and only an administrator can add it, or an API key of one."""
 
     code = "schema-outdated"
 
@@ -539,6 +539,19 @@ class TenantSchemaError(StoreError):
         super().__init__(
             f"the schema that belongs to these credentials can't be used: {reason}",
             hint="ask the administrator of the installation whether the tenant was deleted",
+        )
+
+
+class NoStoreError(StoreError):
+    """A database has tenants, and no store of its own, which is made only for who asks for it."""
+
+    code = "no-store"
+
+    def __init__(self, database: str) -> None:
+        super().__init__(
+            f"database {database} has tenants, and no store beside theirs",
+            hint="act for one of them with: cloacina tenant exec NAME COMMAND; or make a store of "
+            "the administrator's with: cloacina init",
         )
 
 

@@ -30,7 +30,7 @@ def audit() -> None:
 @click.option("--since", type=MOMENT, help="Only what was asked for since then.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--before", metavar="ID", help="Go on behind this entry of the page before.")
-@click.option("--tenants", is_flag=True, help="What administrators of tenants asked for.")
+@click.option("--tenants", is_flag=True, help="Only what was asked of tenants.")
 @command_options
 @pass_console
 def list_entries(
@@ -46,8 +46,7 @@ def list_entries(
 ) -> None:
     """List what was asked for, newest first.
 
-    With the URL of an administrator who has no store, it is what was asked of tenants. With one who
-    has a store as well, --tenants lists that.
+    With the URL of an administrator of tenants, that is also what was asked of them.
     """
     from cloacina_core.store.audit import AuditFilter  # noqa: PLC0415 - not needed for --help
 
@@ -76,21 +75,16 @@ def list_entries(
 def _kept(console: Console, *, of_tenants: bool) -> "Audit":
     """Return the audit that is asked for; a store that isn't there isn't made for that."""
     from cloacina_core.foundation.ids import IdFactory  # noqa: PLC0415 - not needed for --help
-    from cloacina_core.store.administration import (  # noqa: PLC0415
-        AuditOfTenants,
-        is_administered,
-    )
+    from cloacina_core.store.administration import audit_to_read  # noqa: PLC0415
     from cloacina_core.store.audit import Audit  # noqa: PLC0415
 
     settings, ids = console.settings, IdFactory(console.clock)
     if settings.database_url.startswith("sqlite"):
         return Audit(console.store.opened(), ids)
-    database = console.store.opened(prepare=False)
-    if database.schema_version() is not None and not of_tenants:
-        return Audit(database, ids)
-    if not is_administered(database):
+    found = audit_to_read(console.store.opened(prepare=False), ids, of_tenants=of_tenants)
+    if found is None:
         raise InputError(
             "there is no audit here, neither of a store nor of tenants",
             hint="name the database with --database-url or CLOACINA_DATABASE_URL",
         )
-    return AuditOfTenants(database, ids)
+    return found

@@ -103,9 +103,10 @@ def upgrade(console: Console, *, plan: bool) -> None:
     Where no API keys are asked for, every command that opens a store does so by itself; this one
     shows it, or does nothing else. Where they are, an admin has to call it.
     """
-    missing = console.store.opened(prepare=False).missing_migrations()
+    database = console.store.opened(prepare=False)
+    missing = database.missing_migrations()
     if not plan and missing:
-        console.store.opened()
+        database.prepare(beside_tenants=True)
     console.emit([_revision_json(revision) for revision in missing], _told(missing, plan=plan))
 
 

@@ -23,13 +23,18 @@ def init(console: Console, *, passphrase: str | None) -> None:
     """
     home = console.settings.home
     made = _make_folder(home)
-    database = console.view.database.description
+    database = console.store.opened(prepare=False)
+    database.prepare(console.plugins.tables(), beside_tenants=True)
     reports = console.plugins.prepare_home(console.view, passphrase)
-    lines = [f"home      {home}{'' if made else ' (was there)'}", f"store     {database}"]
+    lines = [
+        f"home      {home}{'' if made else ' (was there)'}",
+        f"store     {database.description}",
+    ]
     lines += [f"{report.what:<9} {report.detail}" for report in reports]
     facts = {report.what: report.facts for report in reports}
     console.emit(
-        {"home": str(home), "created": made, "database_url": database, **facts}, "\n".join(lines)
+        {"home": str(home), "created": made, "database_url": database.description, **facts},
+        "\n".join(lines),
     )
     console.say("next: cloacina package new my-package")
 

@@ -6,7 +6,7 @@ isn't made.
 
 from datetime import timedelta
 
-from sqlalchemy import BigInteger, Column, Connection, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Connection, MetaData, String, Table, select, union_all
 
 from cloacina_core.errors import NotAllowedError
 from cloacina_core.foundation.ids import IdFactory
@@ -15,7 +15,7 @@ from cloacina_core.store import postgresql, schema
 from cloacina_core.store.audit import Audit
 from cloacina_core.store.database import Database
 
-SCHEMA = "cloacina_admin"
+SCHEMA = postgresql.TENANTS_SCHEMA
 
 _metadata = MetaData(schema=SCHEMA)
 
@@ -32,16 +32,22 @@ tenants = Table(
 _audit = schema.audit.to_metadata(_metadata, schema=SCHEMA)
 
 
+def _is_ours(connection: Connection) -> bool | None:
+    """Whether a list of tenants is an administrator's like us; None: there is none."""
+    is_ours: bool | None = connection.exec_driver_sql(
+        "SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = %(name)s",
+        {"name": SCHEMA},
+    ).scalar()
+    return is_ours
+
+
 def is_there(connection: Connection) -> bool:
     """Whether there is a list of tenants, and whether it is an administrator's like us.
 
     Raises:
         NotAllowedError: it belongs to somebody else.
     """
-    is_ours = connection.exec_driver_sql(
-        "SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = %(name)s",
-        {"name": SCHEMA},
-    ).scalar()
+    is_ours = _is_ours(connection)
     if is_ours is False:
         raise NotAllowedError(
             f"the schema {SCHEMA} belongs to another role",
@@ -80,16 +86,33 @@ class AuditOfTenants(Audit):
             return super().enter(deed, outcome, code)
 
 
-def is_administered(database: Database) -> bool:
-    """Whether a database has a list of tenants, and these aren't the credentials of one of them.
+def audit_to_read(database: Database, ids: IdFactory, *, of_tenants: bool) -> Audit | None:
+    """Return the audit that somebody may read with some credentials; None: there is none.
+
+    To an administrator who has a store as well, it tells of both.
+
+    Args:
+        database: opened with them, and not prepared.
+        ids: makes ids.
+        of_tenants: whether it is only to tell of what was asked of tenants.
 
     Raises:
-        NotAllowedError: the list belongs to another administrator.
+        NotAllowedError: the list of tenants, which alone is asked for, belongs to another one.
     """
-    if database.is_sqlite:
-        return False
+    has_store = database.schema_version() is not None
     with database.read() as connection:
-        return database.schema is None and is_there(connection)
+        if database.schema is not None:
+            is_ours: bool | None = False
+        elif of_tenants or not has_store:
+            is_ours = is_there(connection)
+        else:
+            is_ours = _is_ours(connection)
+    if of_tenants or not has_store:
+        return AuditOfTenants(database, ids) if is_ours else None
+    if not is_ours:
+        return Audit(database, ids)
+    both = union_all(select(schema.audit), select(_audit))
+    return Audit(database, ids, told=both.subquery())
 
 
 def audit_of_commands(database: Database, ids: IdFactory, kept: timedelta | None) -> Audit:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Table, delete, insert, or_, select, update
+from sqlalchemy import FromClause, Row, Table, delete, insert, or_, select, update
 
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import from_micros, to_micros
@@ -47,6 +47,7 @@ class Audit:
         ids: IdFactory,
         *,
         table: Table = schema.audit,
+        told: FromClause | None = None,
         kept: timedelta | None = None,
     ) -> None:
         """Prepare.
@@ -54,13 +55,15 @@ class Audit:
         Args:
             database: the store's.
             ids: makes ids.
-            table: which has the entries.
+            table: which entries are added to.
+            told: which are listed; None: those of that table.
             kept: how long, where no engine forgets old entries: then whoever adds one forgets some.
                 None: an engine does, or they are kept for ever.
         """
         self._database = database
         self._ids = ids
         self._rows = table
+        self._told = table if told is None else told
         self._kept = kept
 
     @contextmanager
@@ -119,28 +122,28 @@ class Audit:
         """
         wanted = wanted or AuditFilter()
         query = (
-            select(self._rows).order_by(self._rows.c.at.desc(), self._rows.c.id.desc()).limit(limit)
+            select(self._told).order_by(self._told.c.at.desc(), self._told.c.id.desc()).limit(limit)
         )
         if wanted.who is not None:
-            query = query.where(self._rows.c.who == wanted.who)
+            query = query.where(self._told.c.who == wanted.who)
         if wanted.verb is not None:
             of_part = wanted.verb.endswith(".")
-            is_it = self._rows.c.verb.startswith(wanted.verb, autoescape=True)
-            query = query.where(is_it if of_part else self._rows.c.verb == wanted.verb)
+            is_it = self._told.c.verb.startswith(wanted.verb, autoescape=True)
+            query = query.where(is_it if of_part else self._told.c.verb == wanted.verb)
         if wanted.target is not None:
-            query = query.where(self._rows.c.target == wanted.target)
+            query = query.where(self._told.c.target == wanted.target)
         if wanted.since is not None:
-            query = query.where(self._rows.c.at >= to_micros(wanted.since))
+            query = query.where(self._told.c.at >= to_micros(wanted.since))
         with self._database.read() as connection:
             if before is not None:
-                of_last = select(self._rows.c.at).where(self._rows.c.id == before)
+                of_last = select(self._told.c.at).where(self._told.c.id == before)
                 at = connection.execute(of_last).scalar()
                 if at is None:
                     raise InputError(
                         f"there is no entry {before[:100]!r}", hint="begin at the newest again"
                     )
-                same = (self._rows.c.at == at) & (self._rows.c.id < before)
-                query = query.where(or_(self._rows.c.at < at, same))
+                same = (self._told.c.at == at) & (self._told.c.id < before)
+                query = query.where(or_(self._told.c.at < at, same))
             return [_entry(row) for row in connection.execute(query)]
 
     def forget(self, older_than: timedelta | None) -> int:

@@ -34,6 +34,7 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from cloacina_core.errors import (
     ConfigurationError,
+    NoStoreError,
     OutcomeUnknownError,
     SchemaOutdatedError,
     SchemaVersionError,
@@ -116,6 +117,7 @@ class Database:
             SchemaVersionError: a newer version of Cloacina wrote it.
             SchemaOutdatedError: it is a tenant's, and only the administrator can upgrade it.
             TenantSchemaError: the schema of a tenant's credentials can't be used.
+            NoStoreError: the database has tenants, and no store beside theirs.
         """
         self._clock = clock
         self._migrations = migrations
@@ -213,11 +215,13 @@ class Database:
                 hint="make a home with: cloacina init",
             )
 
-    def prepare(self, extra_tables: Iterable[Table] = ()) -> None:
+    def prepare(self, extra_tables: Iterable[Table] = (), *, beside_tenants: bool = False) -> None:
         """Make the schema, or bring it to the current one; again, only tables that it lacks.
 
         Args:
             extra_tables: tables of plugins, made when they aren't there.
+            beside_tenants: whether a store is made in a database that has tenants as well. Who
+                forgot to say for which of them a command is, shouldn't get another store.
 
         Raises:
             StoreError: as when a database is opened.
@@ -225,9 +229,12 @@ class Database:
         tables = tuple(extra_tables)
         names = {table.name for table in tables}
         if self._prepared is None or not names <= self._prepared:
-            self._prepared = frozenset(names | self._make_what_lacks(tables))
+            found = self._make_what_lacks(tables, beside_tenants=beside_tenants)
+            self._prepared = frozenset(names | found)
 
-    def _make_what_lacks(self, extra_tables: tuple[Table, ...]) -> set[str]:
+    def _make_what_lacks(
+        self, extra_tables: tuple[Table, ...], *, beside_tenants: bool
+    ) -> set[str]:
         """Return the names of the tables that were there before."""
         with self.read() as connection:
             found = self._tables(connection)
@@ -252,6 +259,8 @@ class Database:
             version = self._schema_version(connection, found)
             if version_table.name not in found:
                 self._refuse_foreign(found)
+                if not beside_tenants:
+                    self._refuse_tenants(connection)
                 schema.metadata.create_all(connection)
                 version_table.create(connection)
                 connection.execute(version_table.insert().values(version_num=head))
@@ -324,6 +333,10 @@ class Database:
                 f"database {self.description} has tables of ours but no schema version",
                 hint="restore it from a backup, or use another database",
             )
+
+    def _refuse_tenants(self, connection: Connection) -> None:
+        if not self.is_sqlite and inspect(connection).has_schema(postgresql.TENANTS_SCHEMA):
+            raise NoStoreError(self.description)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

@@ -52,6 +52,9 @@ LET_GO_SOON = "idle_in_transaction_session_timeout = 10000"
 """What transactions that write set: their locks must not last as long as a lease does when their
 process is stopped, or nobody could take up its runs."""
 
+TENANTS_SCHEMA = "cloacina_admin"
+"""The schema with the list of tenants, in a database that has any."""
+
 _SCHEMA_LOCK = 0x636C6F6163696E61
 """A number that nothing else locks: the letters of "cloacina"."""
 

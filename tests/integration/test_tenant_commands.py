@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import update
+from sqlalchemy import make_url, update
 from support.tenants import connected, names
 
 from cloacina_core.cli import main
@@ -229,19 +229,73 @@ def test_both_audits_are_listed_page_by_page(tmp_path: Path, postgresql_url: str
             before = ["--before", page[-1]["id"]]
         return verbs
 
-    assert paged() == ["set_limit"] * 3
+    assert paged() == [*["tenants.quota", "set_limit"] * 2, "tenants.create", "set_limit"]
     assert paged("--tenants") == ["tenants.quota", "tenants.quota", "tenants.create"]
     assert tenant.call("audit", "list", "--tenants", "--before", "nothing").exit_code == 2
 
 
-def test_an_administrator_with_a_store_has_two_audits(tmp_path: Path, postgresql_url: str) -> None:
+def test_an_administrator_with_a_store_is_told_of_both(tmp_path: Path, postgresql_url: str) -> None:
     tenant = Commands(tmp_path / "home", postgresql_url)
 
     tenant.json("create", "acme")
+    tenant.call("init")
     tenant.call("limits", "set", "api", "3")
+    tenant.call("tenant", "suspend", "acme")
 
-    assert tenant.audit() == [("set_limit", "api", "done")]
-    assert tenant.audit("--tenants") == [("tenants.create", "acme", "done")]
+    of_tenants = [("tenants.create", "acme", "done"), ("tenants.suspend", "acme", "done")]
+    assert tenant.audit() == [of_tenants[0], ("set_limit", "api", "done"), of_tenants[1]]
+    assert tenant.audit("--tenants") == of_tenants
+    assert tenant.audit("--verb", "set_limit") == [("set_limit", "api", "done")]
+
+
+@pytest.mark.parametrize("words", ["runs list", "db info", "limits set api 3", "engines list"])
+def test_no_store_is_made_beside_tenants_by_who_forgot_to_name_one(
+    tmp_path: Path, postgresql_url: str, words: str
+) -> None:
+    tenant = Commands(tmp_path / "home", postgresql_url)
+    tenant.json("create", "acme")
+
+    done = tenant.call(*words.split(), "--json")
+
+    assert done.exit_code == 6
+    error = json.loads(done.stderr)["error"]
+    assert error["code"] == "no-store"
+    assert "cloacina tenant exec NAME" in error["hint"]
+    assert tables_in_public(postgresql_url) == []
+    assert tenant.audit() == [("tenants.create", "acme", "done")]
+
+
+@pytest.mark.parametrize("words", ["init", "db upgrade"])
+def test_a_store_beside_tenants_is_made_by_who_asks_for_it(
+    tmp_path: Path, postgresql_url: str, words: str
+) -> None:
+    tenant = Commands(tmp_path / "home", postgresql_url)
+    tenant.json("create", "acme")
+
+    assert tenant.call(*words.split()).exit_code == 0
+    assert tenant.call("runs", "list").exit_code == 0
+    assert "runs" in tables_in_public(postgresql_url)
+
+
+def test_the_list_of_another_administrator_hides_no_audit(
+    tmp_path: Path, postgresql_url: str
+) -> None:
+    Commands(tmp_path / "home", postgresql_url)("create", "acme")
+    with connected(postgresql_url) as connection:
+        connection.execute("CREATE ROLE keeper_of_another LOGIN")
+        connection.execute("CREATE SCHEMA keeper_of_another AUTHORIZATION keeper_of_another")
+    url = make_url(postgresql_url).set(username="keeper_of_another")
+    keeper = Commands(tmp_path / "keeper", url.render_as_string(hide_password=False))
+    try:
+        keeper.call("db", "upgrade")
+        keeper.call("limits", "set", "api", "3")
+
+        assert keeper.audit() == [("set_limit", "api", "done")]
+        assert keeper.call("audit", "list", "--tenants").exit_code == 4
+    finally:
+        with connected(postgresql_url) as connection:
+            connection.execute("DROP OWNED BY keeper_of_another CASCADE")
+            connection.execute("DROP ROLE keeper_of_another")
 
 
 def test_what_a_tenant_asks_of_tenants_is_told_in_its_own_store(

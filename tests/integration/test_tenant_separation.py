@@ -6,6 +6,7 @@ functions is tried in `test_every_verb`.
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -331,7 +332,8 @@ def test_a_role_in_the_url_isnt_taken_on(scene: Scene) -> None:
 def test_a_schema_that_is_dropped_leads_nowhere_else(postgresql_url: str, tmp_path: Path) -> None:
     with admin_of(tmp_path, postgresql_url) as admin:
         team = made(admin, "acme")
-    Database(postgresql_url, SystemClock()).close()  # a store in `public`, as if to fall back on
+    with closing(Database(postgresql_url, SystemClock(), prepare=False)) as database:
+        database.prepare(beside_tenants=True)  # in `public`, as if to fall back on
     with open_runtime(tmp_path, team.url, workflows=[FLOW], recover=False) as runtime:
         runtime.run(FLOW, timeout=PATIENCE)
         with connected(postgresql_url) as connection:
