@@ -11,6 +11,7 @@ from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import iso
 
 if TYPE_CHECKING:
+    from cloacina_core.model.audit import Deed
     from cloacina_core.store.audit import Audit
 
 
@@ -60,7 +61,7 @@ def list_entries(
             one.deed.role or "-",
             one.deed.origin,
             one.deed.verb,
-            one.deed.target or "",
+            _on(one.deed),
             one.outcome.value if one.code is None else f"{one.outcome.value}: {one.code}",
         )
         for one in found
@@ -70,6 +71,14 @@ def list_entries(
     console.emit([one.to_json() for one in found], table)
     if len(found) == limit:
         console.say(f"there may be more: --before {found[-1].id}")
+
+
+def _on(deed: "Deed") -> str:
+    """Return what something was done to, and which command was passed on to it, if any."""
+    facts = deed.facts
+    passed_on = [facts[name] for name in ("command", "command_target") if facts.get(name)]
+    target = deed.target or ""
+    return f"{target}: {' '.join(map(str, passed_on))}" if passed_on else target
 
 
 def _kept(console: Console, *, of_tenants: bool) -> "Audit":

@@ -7,7 +7,8 @@
    out of there, so that no task, build or other program that the command starts has it. A variable
    that is empty is a key that nobody has: who meant to give one isn't let in as somebody else.
 4. Nothing of the command runs before the gate has let it through.
-5. Of options, their names are told, never what was given for them.
+5. Of options, their names are told, never what was given for them; also of a command that is
+   passed on to a tenant.
 6. Where a home and the store in it aren't there yet, there is nothing to protect, and nowhere to
    tell it: what makes them, as `cloacina trust apply` on a new machine, isn't told. Where keys are
    asked for, only what is called to make a store is let through then: nobody can have a key of it.
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from cloacina_core.cli.passed_on import PassedOn
 from cloacina_core.errors import NotAllowedError, SchemaOutdatedError
 from cloacina_core.model.access import Act, Principal
 
@@ -206,12 +208,16 @@ def _request(act: Act, context: click.Context) -> "Request":
     from cloacina_core.runtime.guarded import told  # noqa: PLC0415
 
     target = None if act.target is None else told(context.params.get(act.target))
+    passed_on = {one.name: one for one in context.command.params if isinstance(one, PassedOn)}
     options: list[JsonValue] = [
         name
         for name in context.params
-        if name != act.target
+        if name not in {act.target, *passed_on}
         and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     ]
+    facts: dict[str, JsonValue] = {"options": options} if options else {}
+    for words in passed_on.values():
+        facts |= words.facts(context)
     # A command returns an exit status: of each thing that it changes, it tells by its console.
     rule = replace(act.rule, each=None)
-    return Request(act.verb, rule, target, {"options": options} if options else {})
+    return Request(act.verb, rule, target, facts)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cloacina_core.cli.console import Console, command_options, pass_console
+from cloacina_core.cli.passed_on import PassedOn
 from cloacina_core.errors import InputError, NotAllowedError
 from cloacina_core.foundation.clock import iso
 from cloacina_core.model.tenant import Quotas, Tenant, TenantCredentials, TenantState
@@ -159,7 +160,9 @@ def resume(console: Console, *, name: str) -> None:
     "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )
 @click.argument("name")
-@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND...")
+@click.argument(
+    "words", cls=PassedOn, nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND..."
+)
 @command_options
 @pass_console
 def execute(console: Console, *, name: str, words: tuple[str, ...]) -> int:

@@ -173,6 +173,36 @@ def test_what_is_asked_of_tenants_is_told_beside_their_list(
         connection.execute("SELECT * FROM cloacina_admin.audit")
 
 
+PASSED_ON = {
+    "limits set hunter1 3 --rate hunter2/1m": ("limits set", "hunter1", ["rate"]),
+    "event send there --data hunter2": ("event send", "there", ["data"]),
+    "registry show acme-etl==1.0 --json": ("registry show", "acme-etl==1.0", ["as_json"]),
+    "secret set --from-file=hunter2 token": ("secret set", "token", ["from_file"]),
+    "limits set --such=hunter2 crm": ("limits set", None, None),
+    "limits hunter2": ("limits", None, None),
+    "hunter2 --password hunter2": (None, None, None),
+    "trust": ("trust", None, None),
+}
+"""Commands that are passed on to a tenant, and what is told of them: words, target, options."""
+
+
+def test_what_is_passed_on_to_a_tenant_is_told_and_no_value(tmp_path: Path) -> None:
+    tenant = Commands(tmp_path / "home", f"sqlite:///{tmp_path / 'home' / 'cloacina.db'}")
+    tenant("create", "acme")
+    for words in PASSED_ON:
+        tenant("exec", "acme", *words.split())
+
+    entries = _json(tenant.call("audit", "list", "--json", "--verb", "tenants.exec"))
+    shown = tenant.call("audit", "list").stdout
+
+    names = ("command", "command_target", "command_options")
+    told = [tuple(one["facts"].get(name) for name in names) for one in reversed(entries)]
+    assert told == list(PASSED_ON.values())
+    assert {one["target"] for one in entries} == {"acme"}
+    assert "acme: limits set hunter1" in shown
+    assert "hunter2" not in shown + json.dumps(entries)
+
+
 def age_all(url: str) -> None:
     """Have all that is told of tenants have happened long ago."""
     with connected(url) as connection:
