@@ -133,6 +133,11 @@ class Settings:
     """Whether an attempt fails where the kernel can't keep it from all that it is to be kept from.
     """
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the home isn't there, nor the store, which is to be in it."""
+        return self.database_url == default_database_url(self.home) and not self.home.exists()
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:

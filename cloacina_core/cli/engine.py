@@ -133,7 +133,7 @@ def _serve_tenants(
     console: Console, stopping: threading.Event, ready_file: Path | None, drain_timeout: float
 ) -> None:
     settings = console.settings
-    opened = DatabaseAdmin(settings, console.plugins, console.store)
+    opened = DatabaseAdmin(settings, console.plugins, console.store, is_told=True)
     with opened as admin, _told_ready(ready_file):
         console.emit({"status": "ready"}, "ready")
         console.say("serves tenants; stop it with SIGTERM or Ctrl-C")

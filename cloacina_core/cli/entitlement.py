@@ -83,7 +83,7 @@ def perform(
     is_checked = api_key is not None or known.require_api_key
     if not is_checked and not act.rule.changes:
         return call(None, None, _nothing)  # mostly there is nothing to look up, nor to tell
-    if not is_checked and _is_new(known):
+    if not is_checked and known.is_new:
         return call(None, None, _nothing)
     found: list[Principal] = []
     request = _request(act, context)
@@ -112,19 +112,11 @@ def _nothing() -> None:
     """Find out nothing: whoever calls may, as long as they like."""
 
 
-def _is_new(settings: "Settings") -> bool:
-    """Whether the home isn't there, nor the store, which is to be in it."""
-    from cloacina_core.settings import default_database_url  # noqa: PLC0415 - see `_gate`
-
-    is_within = settings.database_url == default_database_url(settings.home)
-    return is_within and not settings.home.exists()
-
-
 def _standing(settings: "Settings", store: "StoreOpener") -> "Standing":
     """Return how far the store is, of which nothing is made."""
     from cloacina_core.store.database import Standing  # noqa: PLC0415 - see `_gate`
 
-    return Standing.MISSING if _is_new(settings) else store.opened(prepare=False).standing()
+    return Standing.MISSING if settings.is_new else store.opened(prepare=False).standing()
 
 
 def _refusal(api_key: str | None) -> NotAllowedError:

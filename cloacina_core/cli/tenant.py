@@ -76,7 +76,7 @@ def _changes(options: Mapping[str, int | str | None]) -> dict[str, int | None]:
 def _admin(console: Console) -> "Iterator[DatabaseAdmin]":
     from cloacina_core.runtime import DatabaseAdmin  # noqa: PLC0415 - not needed for --help
 
-    with DatabaseAdmin(console.settings, console.plugins, console.store) as admin:
+    with DatabaseAdmin(console.settings, console.plugins, console.store, is_told=True) as admin:
         yield admin
 
 

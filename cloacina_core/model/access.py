@@ -50,7 +50,7 @@ class Principal:
     api_key: str | None = None
     """The public part of their API key; None for one who needs none."""
     origin: str
-    """From where they ask, as `USER@HOST`; it proves nothing."""
+    """From where they ask, as `USER@HOST`, or `python`; it proves nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +310,9 @@ COMMAND_VERBS: Mapping[str, Rule] = MappingProxyType(
         "tenants.rotate_password": changes(_ADMIN, "name"),
         "tenants.delete": changes(_ADMIN, "name"),
         "tenants.upgrade": changes(_ADMIN, "name"),
+        "tenants.lend_role": changes(_ADMIN, "name"),
+        "tenants.take_role_back": changes(_ADMIN),
+        "tenants.sweep_lent_roles": changes(_ADMIN),
         "tenants.list": reads(role=_ADMIN),
         "tenants.show": reads("name", role=_ADMIN),
         "db.backup": changes(_ADMIN, "path"),  # it takes everything away
@@ -320,7 +323,7 @@ COMMAND_VERBS: Mapping[str, Rule] = MappingProxyType(
         "init": changes(_ADMIN),
     }
 )
-"""What can be done from the command line alone."""
+"""What can be done from the command line alone, or to tenants by their administrator."""
 
 VIEW_VERBS: Mapping[str, Rule] = MappingProxyType(
     {

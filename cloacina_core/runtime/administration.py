@@ -1,4 +1,8 @@
-"""Tenants, as their administrator sees them: made, limited, suspended, deleted."""
+"""Tenants, as their administrator sees them: made, limited, suspended, deleted.
+
+Each change is told in the audit: of commands, by the gate that they pass; of programs, here. Where
+the home of an installation on SQLite isn't there yet, there is nowhere to tell it.
+"""
 
 import os
 import time
@@ -6,12 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from cloacina_core.errors import InputError, NotAllowedError
 from cloacina_core.foundation import private_files
 from cloacina_core.foundation.clock import Clock, SystemClock, iso
+from cloacina_core.foundation.ids import IdFactory
+from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.foundation.user import who_asks
+from cloacina_core.model.access import COMMAND_VERBS, Principal, Role
 from cloacina_core.model.tenant import (
     Quotas,
     Tenant,
@@ -20,8 +27,12 @@ from cloacina_core.model.tenant import (
     TenantState,
 )
 from cloacina_core.plugin.manager import Plugins
+from cloacina_core.runtime.gate import Gate, Request
+from cloacina_core.runtime.guarded import told as told_name
 from cloacina_core.runtime.view import open_view
 from cloacina_core.settings import Settings, default_database_url, read_settings
+from cloacina_core.store.administration import audit_of_commands
+from cloacina_core.store.audit import Audit
 from cloacina_core.store.dumping import digest_of_file, head_of
 from cloacina_core.store.local_homes import LocalHomes
 from cloacina_core.store.opening import StoreOpener
@@ -32,7 +43,12 @@ from cloacina_core.store.tenants import PostgresqlTenants
 EXPORTS = "exports"
 """Where files of deleted tenants go, below the home, unless something else is said."""
 
+PYTHON = "python"
+"""From where programs ask, as the audit tells it."""
+
 _LOOK_SECONDS = 0.1
+
+T = TypeVar("T")
 
 
 class _Tenants(Protocol):
@@ -62,14 +78,30 @@ class _Tenants(Protocol):
 class DatabaseAdmin:
     """Administers the tenants of a PostgreSQL database, or those below a home on SQLite.
 
-    Use it as a context manager. Nothing of it is for tenants: it takes the administrator's URL.
+    Use it as a context manager. Nothing of it is for tenants: it takes the administrator's URL. Each
+    change is told in the audit.
     """
 
     def __init__(
-        self, settings: Settings, plugins: Plugins, store: StoreOpener | None = None
+        self,
+        settings: Settings,
+        plugins: Plugins,
+        store: StoreOpener | None = None,
+        *,
+        is_told: bool = False,
     ) -> None:
-        """Connect; see `open` for the usual way. A `store` is lent by who closes it."""
+        """Connect; see `open` for the usual way.
+
+        Args:
+            settings: in force.
+            plugins: contribute tables.
+            store: lent by who closes it; None: it has its own.
+            is_told: whether who calls tells the audit of each change, as a command does.
+        """
         clock = SystemClock()
+        self._is_told = is_told
+        self._ids = IdFactory(clock)
+        self._gate = Gate(_user_of_python, self._audit)
         self._settings = settings
         self._plugins = plugins
         self._is_lent = store is not None
@@ -121,6 +153,19 @@ class DatabaseAdmin:
     ) -> None:
         self.close()
 
+    def _audit(self) -> Audit:
+        is_sqlite = self._settings.database_url.startswith("sqlite")
+        kept = self._settings.retention_audit.length
+        return audit_of_commands(self._store.opened(prepare=is_sqlite), self._ids, kept)
+
+    def _change(self, verb: str, target: str | None, act: Callable[[], T], **facts: JsonValue) -> T:
+        """Change something, and tell of it."""
+        if self._is_told or self._settings.is_new:
+            return act()
+        verb = f"tenants.{verb}"
+        request = Request(verb, COMMAND_VERBS[verb], told_name(target), facts)
+        return self._gate.perform(request, act)
+
     def create_tenant(self, name: str, quotas: Quotas | None = None) -> TenantCredentials:
         """Make a tenant, and return what its people need. It is told once: a password isn't kept.
 
@@ -134,7 +179,11 @@ class DatabaseAdmin:
             ConfigurationError: everybody who can connect may do too much for there to be tenants.
             StoreError: it couldn't be made, and wasn't.
         """
-        return self._tenants.create(name, quotas or Quotas(), who_asks(), self._prepare)
+        return self._change(
+            "create",
+            name,
+            lambda: self._tenants.create(name, quotas or Quotas(), who_asks(), self._prepare),
+        )
 
     def _prepare(self, home: Path) -> None:
         url = default_database_url(home)
@@ -173,8 +222,12 @@ class DatabaseAdmin:
         unknown = changes.keys() - dict(Quotas().items())
         if unknown:
             raise InputError(f"there is no quota {', '.join(sorted(unknown))}")
-        self._tenants.set_quotas(name, self._tenants.get(name).quotas.changed(changes))
-        return self._tenants.get(name)
+
+        def set_them() -> Tenant:
+            self._tenants.set_quotas(name, self._tenants.get(name).quotas.changed(changes))
+            return self._tenants.get(name)
+
+        return self._change("quota", name, set_them, options=sorted(changes))
 
     def suspend_tenant(self, name: str) -> Tenant:
         """Let nothing new of a tenant start; what runs may end.
@@ -183,12 +236,12 @@ class DatabaseAdmin:
             UnknownTenantError: there is none of this name.
             ConflictError: it is being deleted.
         """
-        self._tenants.suspend(name)
+        self._change("suspend", name, lambda: self._tenants.suspend(name))
         return self._tenants.get(name)
 
     def resume_tenant(self, name: str) -> Tenant:
         """Let a suspended tenant start runs again; errors as `suspend_tenant`."""
-        self._tenants.resume(name)
+        self._change("resume", name, lambda: self._tenants.resume(name))
         return self._tenants.get(name)
 
     def rotate_password(self, name: str) -> TenantCredentials:
@@ -199,7 +252,7 @@ class DatabaseAdmin:
             ConflictError: it is being deleted.
             InputError: tenants of this database have no passwords.
         """
-        return self._tenants.rotate_password(name)
+        return self._change("rotate_password", name, lambda: self._tenants.rotate_password(name))
 
     def upgrade_tenant(self, name: str, *, plan: bool = False) -> Sequence[str]:
         """Give a tenant's schema what this version has more; return what that is.
@@ -211,7 +264,9 @@ class DatabaseAdmin:
         Raises:
             UnknownTenantError: there is none of this name.
         """
-        return self._tenants.upgrade(name, plan=plan)
+        if plan:
+            return self._tenants.upgrade(name, plan=True)
+        return self._change("upgrade", name, lambda: self._tenants.upgrade(name))
 
     def delete_tenant(
         self,
@@ -234,8 +289,14 @@ class DatabaseAdmin:
             NotAllowedError: the file can't be written; the tenant is there still.
             StoreError: the database failed; call it again.
         """
+        folder = export_to or self._settings.home / EXPORTS
+        return self._change("delete", name, lambda: self._delete(name, folder, drain_seconds, told))
+
+    def _delete(
+        self, name: str, folder: Path, drain_seconds: float, told: Callable[[str], object]
+    ) -> TenantExport:
         tenant = self._tenants.get(name)
-        file = self._export_file(tenant, export_to or self._settings.home / EXPORTS)
+        file = self._export_file(tenant, folder)
         if tenant.state is not TenantState.DROPPING:
             told("suspend: nothing new starts")
             self._tenants.begin_deletion(name)
@@ -302,12 +363,17 @@ class DatabaseAdmin:
             UnknownTenantError: there is none of this name.
             ConflictError: it is being deleted.
         """
-        return self._tenants.lend_role(name)
+        return self._change("lend_role", name, lambda: self._tenants.lend_role(name))
 
     def take_role_back(self, lent: str) -> None:
         """Take the credentials of an engine away, and end what it still does."""
-        self._tenants.take_role_back(lent)
+        self._change("take_role_back", None, lambda: self._tenants.take_role_back(lent))
 
     def sweep_lent_roles(self) -> None:
         """Take credentials away that engines left behind which couldn't give them back."""
-        self._tenants.sweep_lent_roles()
+        self._change("sweep_lent_roles", None, self._tenants.sweep_lent_roles)
+
+
+def _user_of_python() -> Principal:
+    """Return the user of this process, who has the credentials of an administrator."""
+    return Principal(name=who_asks(), role=Role.ADMIN, origin=PYTHON)
