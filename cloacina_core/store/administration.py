@@ -15,7 +15,7 @@ from cloacina_core.store import postgresql, schema
 from cloacina_core.store.audit import Audit
 from cloacina_core.store.database import Database
 
-SCHEMA = postgresql.TENANTS_SCHEMA
+SCHEMA = "cloacina_admin"
 
 _metadata = MetaData(schema=SCHEMA)
 

@@ -335,7 +335,7 @@ class Database:
             )
 
     def _refuse_tenants(self, connection: Connection) -> None:
-        if not self.is_sqlite and inspect(connection).has_schema(postgresql.TENANTS_SCHEMA):
+        if not self.is_sqlite and postgresql.has_tenants(connection):
             raise NoStoreError(self.description)
 
     @contextmanager

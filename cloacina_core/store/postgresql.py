@@ -52,9 +52,6 @@ LET_GO_SOON = "idle_in_transaction_session_timeout = 10000"
 """What transactions that write set: their locks must not last as long as a lease does when their
 process is stopped, or nobody could take up its runs."""
 
-TENANTS_SCHEMA = "cloacina_admin"
-"""The schema with the list of tenants, in a database that has any."""
-
 _SCHEMA_LOCK = 0x636C6F6163696E61
 """A number that nothing else locks: the letters of "cloacina"."""
 
@@ -109,6 +106,15 @@ def enter_tenant_schema(connection: Any, before: TenantSchema | None = None) -> 
         raise TenantSchemaError("it doesn't say whose it is")
     connection.commit()
     return TenantSchema(role, found[0][0])
+
+
+def has_tenants(connection: Connection) -> bool:
+    """Whether a database has the schema of a tenant, which everybody can see."""
+    found = connection.exec_driver_sql(
+        "SELECT 1 FROM pg_namespace WHERE starts_with(nspname, %(prefix)s) LIMIT 1",
+        {"prefix": TENANT_PREFIX},
+    )
+    return found.first() is not None
 
 
 def connect_args(url: URL) -> dict[str, Any]:
