@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from cloacina_core.errors import ConfigurationError, ForeignProjectError, Problem
 from cloacina_core.foundation.period import Period
+from cloacina_core.foundation.size import parse_size
 from cloacina_core.foundation.strangers import stranger
 
 ENVIRONMENT_PREFIX = "CLOACINA_"
@@ -37,6 +38,12 @@ MOST_SPILLED_BYTES = 512 * 1024 * 1024
 
 UNLIMITED = "unlimited"
 """What a limit is set to in words that is none."""
+
+
+def is_unlimited(value: object) -> bool:
+    """Whether a value says in words that there is no limit."""
+    return isinstance(value, str) and value.strip().lower() == UNLIMITED
+
 
 _A_MONTH = Period(timedelta(days=30))
 _A_QUARTER = Period(timedelta(days=90))
@@ -349,6 +356,15 @@ def _count(minimum: int, maximum: int | None = None) -> Callable[[Any, _Layer], 
     return convert
 
 
+def _size(minimum: int, maximum: int | None = None) -> Callable[[Any, _Layer], int]:
+    count = _count(minimum, maximum)
+
+    def convert(value: Any, layer: _Layer) -> int:
+        return count(parse_size(value) if isinstance(value, str) else value, layer)
+
+    return convert
+
+
 def _one_of(*words: str) -> Callable[[Any, _Layer], str]:
     def convert(value: Any, _: _Layer) -> str:
         if value not in words:
@@ -358,11 +374,9 @@ def _one_of(*words: str) -> Callable[[Any, _Layer], str]:
     return convert
 
 
-def _count_or_unlimited(minimum: int) -> Callable[[Any, _Layer], int | None]:
-    count = _count(minimum)
-
+def _or_unlimited(count: Callable[[Any, _Layer], int]) -> Callable[[Any, _Layer], int | None]:
     def convert(value: Any, layer: _Layer) -> int | None:
-        return None if value == UNLIMITED else count(value, layer)
+        return None if is_unlimited(value) else count(value, layer)
 
     return convert
 
@@ -471,19 +485,19 @@ _CONVERSIONS: Mapping[str, Callable[[Any, _Layer], Any]] = {
     "loaded_releases": _count(1),
     "lease": _seconds,
     "cancel_grace": _seconds,
-    "max_value_bytes": _count(1024),
-    "spill_bytes": _count(1024),
-    "max_spilled_bytes": _count(1024, MOST_SPILLED_BYTES),
+    "max_value_bytes": _size(1024),
+    "spill_bytes": _size(1024),
+    "max_spilled_bytes": _size(1024, MOST_SPILLED_BYTES),
     "retention": _period,
     "retention_failed": _period,
     "retention_audit": _period,
     "require_api_key": _truth,
     "blocked_plugins": _names,
-    "worker_memory_bytes": _count_or_unlimited(32 * 1024 * 1024),
-    "worker_cpu_seconds": _count_or_unlimited(1),
-    "worker_open_files": _count_or_unlimited(32),
-    "worker_processes": _count_or_unlimited(1),
-    "worker_file_bytes": _count_or_unlimited(1024),
+    "worker_memory_bytes": _or_unlimited(_size(32 * 1024 * 1024)),
+    "worker_cpu_seconds": _or_unlimited(_count(1)),
+    "worker_open_files": _or_unlimited(_count(32)),
+    "worker_processes": _or_unlimited(_count(1)),
+    "worker_file_bytes": _or_unlimited(_size(1024)),
     "worker_environment": _names,
     "require_confinement": _truth,
 }

@@ -15,6 +15,7 @@ from cloacina_core.cli.moments import LENGTH, MOMENT
 from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.json_value import JsonValue
+from cloacina_core.foundation.size import shown_size
 from cloacina_core.model.status import RunStatus
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def backup(console: Console, *, path: Path, force: bool) -> None:
 
     with bar(console, "copying") as progress:
         size = back_up(console.store.opened(), path, force=force, progress=progress)
-    console.emit({"path": str(path), "bytes": size}, f"{path} ({_bytes(size)})")
+    console.emit({"path": str(path), "bytes": size}, f"{path} ({shown_size(size)})")
 
 
 @db.command()
@@ -138,7 +139,7 @@ def info(console: Console) -> None:
         ("size", _size(facts)),
     ]
     if facts.disk is not None:
-        rows.append(("disk", f"{_bytes(facts.disk.free)} free, {facts.disk.kind or 'unknown'}"))
+        rows.append(("disk", f"{shown_size(facts.disk.free)} free, {facts.disk.kind or 'unknown'}"))
     rows += [(f"runs {status.value}", facts.runs.get(status, 0)) for status in RunStatus]
     oldest = facts.oldest_live
     rows.append(("oldest live run", iso(oldest) if oldest else "none"))
@@ -148,8 +149,8 @@ def info(console: Console) -> None:
 
 
 def _size(facts: "StoreFacts") -> str:
-    free = f", {_bytes(facts.free_within)} of it free" if facts.free_within else ""
-    return _bytes(facts.size) + free
+    free = f", {shown_size(facts.free_within)} of it free" if facts.free_within else ""
+    return shown_size(facts.size) + free
 
 
 def _info_json(facts: "StoreFacts") -> JsonValue:
@@ -231,12 +232,3 @@ def _expiries(
 def _pause(seconds: float) -> bool:
     time.sleep(seconds)
     return False
-
-
-def _bytes(count: int) -> str:
-    size = float(count)
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:  # noqa: PLR2004 - the step between units
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"

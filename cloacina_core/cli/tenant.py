@@ -13,8 +13,15 @@ from cloacina_core.cli.console import Console, command_options, pass_console
 from cloacina_core.cli.passed_on import PassedOn
 from cloacina_core.errors import InputError, NotAllowedError
 from cloacina_core.foundation.clock import iso
-from cloacina_core.model.tenant import Quotas, Tenant, TenantCredentials, TenantState
-from cloacina_core.settings import UNLIMITED
+from cloacina_core.foundation.size import parse_size, shown_size
+from cloacina_core.model.tenant import (
+    Quotas,
+    Tenant,
+    TenantCredentials,
+    TenantState,
+    TenantUsage,
+)
+from cloacina_core.settings import UNLIMITED, is_unlimited
 
 if TYPE_CHECKING:
     from cloacina_core.runtime import DatabaseAdmin
@@ -41,18 +48,36 @@ class _Quota(click.ParamType[int | str]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | str:
-        if value == UNLIMITED or isinstance(value, int):
-            return value  # type: ignore[no-any-return]
-        if not str(value).isdecimal():
-            self.fail(f"{value!r} is neither a whole number nor {UNLIMITED}", param, ctx)
-        return int(value)
+        if is_unlimited(value):
+            return UNLIMITED
+        try:
+            return self._read(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is neither {self._wanted} nor {UNLIMITED}", param, ctx)
+
+    _wanted = "a whole number"
+
+    def _read(self, text: str) -> int:
+        if not text.isdecimal():
+            raise ValueError
+        return int(text)
 
 
-_QUOTA = _Quota()
+class _Size(_Quota):
+    """A size such as 512MiB, or `unlimited`."""
+
+    name = f"SIZE|{UNLIMITED}"
+    _wanted = "a size such as 4096, 10GB or 512MiB"
+
+    def _read(self, text: str) -> int:
+        return parse_size(text)
+
+
+_QUOTA, _SIZE = _Quota(), _Size()
 _OPTIONS = (
     click.option("--live-runs", type=_QUOTA, help="Runs accepted and not yet ended."),
     click.option("--runs-per-minute", type=_QUOTA, help="Runs accepted within any minute."),
-    click.option("--storage-bytes", type=_QUOTA, help="The size of its store."),
+    click.option("--storage-bytes", type=_SIZE, help="The size of its store, as 10GB."),
     click.option("--slots", type=_QUOTA, help="Tasks that one of its engines runs at a time."),
 )
 
@@ -117,9 +142,9 @@ def list_tenants(console: Console) -> None:
 @command_options
 @pass_console
 def show(console: Console, *, name: str) -> None:
-    """Show the tenant NAME."""
+    """Show the tenant NAME, and what it uses now of what it may."""
     with _admin(console) as admin:
-        _emit(console, admin.tenant(name))
+        _emit(console, admin.tenant(name), admin.usage(name))
 
 
 @tenant.command()
@@ -134,6 +159,13 @@ def quota(console: Console, *, name: str, **quotas: int | str | None) -> None:
         raise InputError("no quota is named", hint="as in: cloacina tenant quota NAME --slots 4")
     with _admin(console) as admin:
         _emit(console, admin.set_quotas(name, changes))
+        used = admin.usage(name).storage_bytes
+    most = changes.get("storage_bytes")
+    if most is not None and used > most:
+        console.warn(
+            f"the store of {name} takes {shown_size(used)} ({used} bytes) already: no run and no "
+            "upload is accepted until it takes less"
+        )
 
 
 @tenant.command()
@@ -269,7 +301,20 @@ def _shown(value: int | None) -> object:
     return "-" if value is None else value
 
 
-def _emit(console: Console, found: Tenant) -> None:
+def _used(name: str, most: int | None, usage: TenantUsage | None) -> str:
+    """Return a quota, and how much of it is used if that is known."""
+    shown = shown_size if name == "storage_bytes" else str
+    limit = UNLIMITED if most is None else shown(most)
+    if usage is None:
+        return limit
+    if name == "slots":  # which each engine has as many of
+        engines = f"{usage.engines} engine{'' if usage.engines == 1 else 's'}"
+        return f"{usage.slots} in {engines}, each of which has {limit}"
+    used: int | None = getattr(usage, name)
+    return limit if used is None else f"{shown(used)} of {limit}"
+
+
+def _emit(console: Console, found: Tenant, usage: TenantUsage | None = None) -> None:
     rows: list[tuple[str, object]] = [
         ("name", found.name),
         ("state", found.state.value),
@@ -277,9 +322,11 @@ def _emit(console: Console, found: Tenant) -> None:
         ("home", found.home),
         ("made", f"{iso(found.made_at)} by {found.made_by}"),
     ]
-    rows += [(name.replace("_", " "), _shown(value)) for name, value in found.quotas.items()]
+    quotas = found.quotas.items()
+    rows += [(name.replace("_", " "), _used(name, most, usage)) for name, most in quotas]
     width = max(len(name) for name, _ in rows)
-    console.emit(found.to_json(), "\n".join(f"{name:<{width}}  {value}" for name, value in rows))
+    value = {**found.to_json(), **({"usage": usage.to_json()} if usage else {})}
+    console.emit(value, "\n".join(f"{name:<{width}}  {value}" for name, value in rows))
     if found.state is TenantState.SUSPENDED:
         console.say(f"let it start runs again with: cloacina tenant resume {found.name}")
 

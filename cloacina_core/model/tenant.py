@@ -6,7 +6,7 @@ ends up in paths and in what is printed.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -130,6 +130,27 @@ class Tenant:
             "made_at": iso(self.made_at),
             "made_by": self.made_by,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantUsage:
+    """What a tenant uses now of what its quotas limit."""
+
+    live_runs: int = 0
+    """Runs accepted and not yet ended."""
+    runs_per_minute: int | None = 0
+    """Runs accepted in the last 60 seconds; None where that is no quota: then nobody counts them.
+    """
+    storage_bytes: int = 0
+    """The size of its store, with its indexes, without blobs that lie elsewhere."""
+    slots: int = 0
+    """Slots in use, of all its engines together."""
+    engines: int = 0
+    """Engines that work on its store."""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as a JSON object."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from cloacina_core.model.tenant import (
     TenantCredentials,
     TenantExport,
     TenantState,
+    TenantUsage,
 )
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.runtime.gate import Gate, Request
@@ -58,6 +59,7 @@ class _Tenants(Protocol):
         self, name: str, quotas: Quotas, by: str, prepare: Prepare, /
     ) -> TenantCredentials: ...
     def get(self, name: str, /) -> Tenant: ...
+    def usage(self, name: str, /) -> TenantUsage: ...
     def list(self) -> Sequence[Tenant]: ...
     def set_quotas(self, name: str, quotas: Quotas, /) -> None: ...
     def suspend(self, name: str, /) -> None: ...
@@ -78,8 +80,8 @@ class _Tenants(Protocol):
 class DatabaseAdmin:
     """Administers the tenants of a PostgreSQL database, or those below a home on SQLite.
 
-    Use it as a context manager. Nothing of it is for tenants: it takes the administrator's URL. Each
-    change is told in the audit.
+    Use it as a context manager. Nothing of it is for tenants: it takes the administrator's URL.
+    Each change is told in the audit.
     """
 
     def __init__(
@@ -201,6 +203,14 @@ class DatabaseAdmin:
             UnknownTenantError: there is none of this name.
         """
         return self._tenants.get(name)
+
+    def usage(self, name: str) -> TenantUsage:
+        """Return what a tenant uses now of what its quotas limit.
+
+        Raises:
+            UnknownTenantError: there is none of this name.
+        """
+        return self._tenants.usage(name)
 
     def tenants(self) -> Sequence[Tenant]:
         """Return all tenants, by name; also those that are being deleted."""

@@ -22,7 +22,14 @@ from cloacina_core.model.tenant import Quotas
 from cloacina_core.store import postgresql, schema
 from cloacina_core.store.batch import Row
 from cloacina_core.store.database import Database, insert_unless_there
-from cloacina_core.store.tenancy import DELETE_MORE, LIVE_RUNS, QUOTA_COLUMNS, used_bytes
+from cloacina_core.store.tenancy import (
+    DELETE_MORE,
+    LIVE_RUNS,
+    MICROS,
+    MINUTE,
+    QUOTA_COLUMNS,
+    used_bytes,
+)
 
 Reserve: TypeAlias = Callable[[EngineId, Sequence[RunId]], CloacinaError | None]
 """Keeps places for runs that an engine is to write, or returns why there are none."""
@@ -34,10 +41,8 @@ _log = logging.getLogger(__name__)
 
 _tenancy, _admissions, _kept = schema.tenancy, schema.admissions, schema.kept_places
 
-_SECONDS = 60
-"""For how long a run counts as accepted within a minute, and for how long a place is kept."""
-
-_MICROS = 1_000_000
+_KEPT_SECONDS = 60
+"""For how long a place is kept."""
 
 _WAIT = "wait until runs end, or ask the administrator for more"
 _SLOWER = "submit fewer in a minute, or ask the administrator for more"
@@ -159,7 +164,7 @@ class Admission:
                 self._check_live(connection, most, len(runs))
             except OverQuotaError as error:
                 return error
-            until = second + _SECONDS
+            until = second + _KEPT_SECONDS
             found.execute(
                 insert(_kept), [{"run_id": one, "until": until, "engine": engine} for one in runs]
             )
@@ -197,13 +202,13 @@ class Admission:
         """Count runs that come among those of the last minute, by the database's clock."""
         second = self._second(connection)
         recent = select(func.coalesce(func.sum(_admissions.c.runs), 0)).where(
-            _admissions.c.second > second - _SECONDS
+            _admissions.c.second > second - MINUTE
         )
         (used,) = connection.first_row(_text(recent, self._database))
         if asking and used + coming > most:
             raise OverQuotaError("runs_per_minute", most, int(used), hint=_SLOWER)
         self._execute(
-            connection, delete(_admissions).where(_admissions.c.second <= second - _SECONDS)
+            connection, delete(_admissions).where(_admissions.c.second <= second - MINUTE)
         )
         add = insert_unless_there(self._database, _admissions).values(second=second, runs=coming)
         total = {"runs": _admissions.c.runs + add.excluded.runs}
@@ -211,9 +216,9 @@ class Admission:
 
     def _second(self, connection: Connected) -> int:
         if self._database.is_sqlite:
-            return self._database.local_micros() // _MICROS
+            return self._database.local_micros() // MICROS
         (micros,) = connection.first_row(postgresql.NOW_MICROS)
-        return int(micros) // _MICROS
+        return int(micros) // MICROS
 
     def _execute(self, connection: Connected, statement: UpdateBase) -> None:
         connection.exec_driver_sql(_text(statement, self._database))

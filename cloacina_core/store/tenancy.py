@@ -20,7 +20,7 @@ from cloacina_core.errors import (
     ConflictError,
     OverQuotaError,
 )
-from cloacina_core.model.tenant import Quotas, TenantState
+from cloacina_core.model.tenant import Quotas, TenantState, TenantUsage
 from cloacina_core.store import postgresql, schema
 from cloacina_core.store.database import CHANNEL, Database
 from cloacina_core.store.watching import announce
@@ -36,6 +36,12 @@ _tenancy, _runs = schema.tenancy, schema.runs
 QUOTA_COLUMNS = tuple(_tenancy.c[name] for name, _ in Quotas().items())
 LIVE_RUNS = select(func.count()).select_from(_runs).where(schema.LIVE)
 """Counts runs that haven't ended."""
+
+MINUTE = 60
+"""For how many seconds a run counts as accepted within a minute."""
+
+MICROS = 1_000_000
+"""Microseconds in a second."""
 
 _BYTES_SQLITE = text(
     "SELECT (page_count - freelist_count) * page_size "
@@ -92,6 +98,34 @@ def owned_runs(connection: Connection, now: int) -> int:
     leases = schema.leases
     query = select(func.count()).select_from(_runs).join(leases, leases.c.engine == _runs.c.engine)
     return int(connection.execute(query.where(schema.LIVE, leases.c.until > now)).scalar_one())
+
+
+def usage_of(connection: Connection, now: int, *, is_sqlite: bool) -> TenantUsage:
+    """Return what a tenant uses now.
+
+    Args:
+        connection: to the tenant's store.
+        now: of the database's clock, in microseconds.
+        is_sqlite: whether it is a file.
+    """
+    second = now // MICROS
+    leases, engines, admissions = schema.leases, schema.engines, schema.admissions
+    used, at_work = connection.execute(
+        select(func.coalesce(func.sum(leases.c.slots_used), 0), func.count())
+        .join_from(leases, engines, engines.c.id == leases.c.engine)
+        .where(leases.c.until > now, engines.c.stopped_at.is_(None))
+    ).one()
+    recent = select(func.coalesce(func.sum(admissions.c.runs), 0)).where(
+        admissions.c.second > second - MINUTE
+    )
+    counts = quotas_of(connection).runs_per_minute is not None
+    return TenantUsage(
+        live_runs=live_runs(connection),
+        runs_per_minute=int(connection.execute(recent).scalar_one()) if counts else None,
+        storage_bytes=int(connection.execute(used_bytes(is_sqlite)).scalar_one()),
+        slots=int(used),
+        engines=int(at_work),
+    )
 
 
 def live_runs(connection: Connection) -> int:

@@ -27,6 +27,7 @@ from cloacina_core.model.tenant import (
     Tenant,
     TenantCredentials,
     TenantState,
+    TenantUsage,
     checked_tenant_name,
 )
 from cloacina_core.store import schema, tenancy
@@ -143,6 +144,14 @@ class SqliteTenants:
             made_at=datetime.fromisoformat(record.made_at),
             made_by=record.made_by,
         )
+
+    def usage(self, name: str) -> TenantUsage:
+        """Return what a tenant uses now."""
+        self._record(name)
+        if not self._file(name).exists():
+            return TenantUsage()
+        with self._of(name) as database, database.read() as connection:
+            return tenancy.usage_of(connection, database.now_micros(connection), is_sqlite=True)
 
     def list(self) -> Sequence[Tenant]:
         """Return all tenants, by name; also those that are being deleted."""

@@ -40,6 +40,7 @@ from cloacina_core.model.tenant import (
     Tenant,
     TenantCredentials,
     TenantState,
+    TenantUsage,
     checked_tenant_name,
 )
 from cloacina_core.store import administration, rights, schema, tenancy
@@ -157,6 +158,13 @@ class PostgresqlTenants:
         """
         with self._database.read() as connection:
             return self._tenant(connection, self._row(connection, name))
+
+    def usage(self, name: str) -> TenantUsage:
+        """Return what a tenant uses now."""
+        with self._database.read() as connection:
+            _enter(connection, self._row(connection, name).role)
+            now = self._database.now_micros(connection)
+            return tenancy.usage_of(connection, now, is_sqlite=False)
 
     def list(self) -> Sequence[Tenant]:
         """Return all tenants, by name; also those that are being deleted."""

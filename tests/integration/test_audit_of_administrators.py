@@ -36,7 +36,7 @@ CHANGES: Mapping[str, Asking] = {
 """Every function that changes something, in an order in which they work."""
 ON = {"take_role_back": None, "sweep_lent_roles": None}
 """What those are told to be done to that aren't done to a tenant."""
-READS = {"tenant", "tenants", "open", "close"}
+READS = {"tenant", "tenants", "usage", "open", "close"}
 MAKES_NO_MORE_THAN_A_FOLDER = {"made_home"}
 
 

@@ -111,6 +111,34 @@ def test_what_cant_be_done_is_told_by_the_exit_status(
     assert [one["name"] for one in tenant.json("list")] == ["acme"]
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("10GB", 10_000_000_000), ("512MiB", 2**29), ("4096", 4096), ("Unlimited", None)],
+)
+def test_sizes_are_given_as_people_write_them(tmp_path: Path, text: str, size: int | None) -> None:
+    tenant = Commands(tmp_path, f"sqlite:///{tmp_path / 'store.db'}")
+
+    tenant("create", "acme", "--storage-bytes", text)
+
+    assert tenant.json("show", "acme")["quotas"]["storage_bytes"] == size
+    assert tenant("quota", "acme", "--storage-bytes", "10 apples").exit_code == 2
+    assert tenant("quota", "acme", "--slots", "4KiB").exit_code == 2
+    assert tenant.json("quota", "acme", "--slots", "UNLIMITED")["quotas"]["slots"] is None
+
+
+def test_a_quota_below_what_is_stored_already_is_warned_of(tenant: Commands) -> None:
+    tenant("create", "acme")
+    used = tenant.json("show", "acme")["usage"]["storage_bytes"]
+
+    below = tenant("quota", "acme", "--storage-bytes", str(used - 1), "--quiet")
+    above = tenant("quota", "acme", "--storage-bytes", "1GiB")
+    other = tenant("quota", "acme", "--slots", "3")
+
+    assert below.exit_code == 0
+    assert f"({used} bytes) already" in below.stderr
+    assert "warning" not in above.stderr + other.stderr
+
+
 def test_a_password_is_only_where_it_is_asked_for(tmp_path: Path, postgresql_url: str) -> None:
     tenant = Commands(tmp_path / "home", postgresql_url)
     (url,) = tenant.json("create", "acme")["environment"].values()
@@ -305,6 +333,17 @@ def test_a_store_beside_tenants_is_made_by_who_asks_for_it(
     assert tenant.call(*words.split()).exit_code == 0
     assert tenant.call("runs", "list").exit_code == 0
     assert "runs" in tables_in_public(postgresql_url)
+
+
+def test_where_no_tenant_is_left_a_store_is_made_as_elsewhere(
+    tmp_path: Path, postgresql_url: str
+) -> None:
+    tenant = Commands(tmp_path / "home", postgresql_url)
+    tenant.json("create", "acme")
+    tenant.json("delete", "acme", "--yes-delete", "acme", "--drain-timeout", "0")
+
+    assert tenant.call("runs", "list").stdout == "no runs\n"
+    assert [verb for verb, _, _ in tenant.audit()] == ["tenants.create", "tenants.delete"]
 
 
 def test_the_list_of_another_administrator_hides_no_audit(

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import Row, select, update
 from support.runs import PATIENCE, open_runtime, workflow_of
 from support.tenants import Team, admin_of, made
 
 from cloacina_core import RetryPolicy, Workflow
+from cloacina_core.cli import main
 from cloacina_core.errors import OverQuotaError, TenantSuspendedError
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.ids import EngineId, IdFactory
 from cloacina_core.model.context import Context
 from cloacina_core.model.status import RunStatus, TaskStatus
-from cloacina_core.model.tenant import Quotas
+from cloacina_core.model.tenant import Quotas, TenantUsage
 from cloacina_core.runtime import DatabaseAdmin, Runtime
 from cloacina_core.store import schema
 from cloacina_core.store.admission import Admission
@@ -121,6 +123,42 @@ def test_tasks_that_ask_in_the_same_moment_get_no_more_runs_than_the_quota(
     }
     assert (children, failed) == (quota - engines, engines * askers - (quota - engines))
     assert told == {"over the quota of live runs"}
+
+
+def test_what_a_tenant_uses_is_told_beside_its_quotas(
+    admin: DatabaseAdmin, tmp_path: Path, store_url: str
+) -> None:
+    may_end = threading.Event()
+
+    def work(_context: Context) -> None:
+        may_end.wait(PATIENCE)
+
+    team = made(admin, "acme", Quotas(live_runs=5, runs_per_minute=9, storage_bytes=2**40))
+    made(admin, "zenith")
+    with open_runtime(tmp_path, team.url) as runtime:
+        ended = runtime.run(workflow_of({"a": []}), timeout=PATIENCE)
+        run = runtime.submit(workflow_of({"a": []}, functions={"a": work}, name="waits"))
+        end = time.monotonic() + PATIENCE
+        while not (usage := admin.usage("acme")).slots and time.monotonic() < end:
+            time.sleep(0.05)
+        environment = {"CLOACINA_HOME": str(tmp_path), "CLOACINA_DATABASE_URL": store_url}
+        shown = CliRunner().invoke(main, ["tenant", "show", "acme"], env=environment).stdout
+        may_end.set()
+        run.result(PATIENCE)
+    after = admin.usage("acme")
+
+    assert ended.status is RunStatus.SUCCEEDED
+    assert (usage.live_runs, usage.runs_per_minute, usage.slots, usage.engines) == (1, 2, 1, 1)
+    assert usage.storage_bytes > 0
+    lines = {line[:15].strip(): line[15:].strip() for line in shown.splitlines()}
+    assert lines["live runs"] == "1 of 5"
+    assert lines["runs per minute"] == "2 of 9"
+    assert lines["storage bytes"].endswith("of 1024.0 GiB")
+    assert lines["slots"] == "1 in 1 engine, each of which has unlimited"
+    assert (after.live_runs, after.runs_per_minute, after.slots, after.engines) == (0, 2, 0, 0)
+    assert admin.usage("zenith") == TenantUsage(
+        runs_per_minute=None, storage_bytes=admin.usage("zenith").storage_bytes
+    )
 
 
 def test_an_ended_run_is_tried_again_only_as_the_quota_has_room(
