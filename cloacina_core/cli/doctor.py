@@ -23,6 +23,7 @@ from cloacina_core.store.facts import StoreFacts, facts_of
 from cloacina_core.store.schedules import ScheduleStore
 from cloacina_core.store.secrets import SecretStore
 from cloacina_core.store.sqlite import SIDE_FILES, choose_library, is_wal_safe
+from cloacina_core.store.tenancy import suspension_of
 
 _HAS_MODES = os.name == "posix"
 _GIB = 1024**3
@@ -105,6 +106,7 @@ def _store(console: Console) -> Iterator[Finding]:
         yield Finding("store", "fail", error.message, error.hint)
         return
     yield Finding("store", "ok", f"{facts.url}, schema {facts.schema_version}")
+    yield from _suspension(console)
     yield from _readable(console.view.database.file)
     yield _durability(facts)
     yield from _power_cuts(facts)
@@ -114,6 +116,17 @@ def _store(console: Console) -> Iterator[Finding]:
     yield from _schedules(console)
     yield from _secrets(console)
     yield from _admin_keys(console)
+
+
+def _suspension(console: Console) -> Iterator[Finding]:
+    """Tell a tenant's people that an administrator lets nothing of theirs start."""
+    database = console.view.database
+    with database.read() as connection:
+        suspension = suspension_of(connection)
+    if suspension is not None:
+        since = f"{suspension.since:%Y-%m-%d %H:%M:%S}Z"
+        detail = f"suspended since {since} by {suspension.by}: nothing new starts"
+        yield Finding("tenant", "warn", detail, "ask the administrator of the installation")
 
 
 def _readable(store: Path | None) -> Iterator[Finding]:

@@ -133,6 +133,15 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suspension:
+    """Since when nothing new of a tenant starts, and whose decision that was."""
+
+    since: datetime
+    by: str
+    """`USER@HOST`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TenantUsage:
     """What a tenant uses now of what its quotas limit."""
 

@@ -627,6 +627,9 @@ tenancy = Table(
     # What the names of the store's channels begin with: secret, as channels are the database's.
     Column("channel", String(60), primary_key=True),
     Column("suspended", Boolean, nullable=False),
+    # Since when, and by whom; null unless it is suspended.
+    Column("suspended_at", BigInteger),
+    Column("suspended_by", String(300)),
     # Quotas; null where there is none.
     Column("live_runs", BigInteger),
     Column("runs_per_minute", BigInteger),

@@ -20,7 +20,8 @@ from cloacina_core.errors import (
     ConflictError,
     OverQuotaError,
 )
-from cloacina_core.model.tenant import Quotas, TenantState, TenantUsage
+from cloacina_core.foundation.clock import from_micros
+from cloacina_core.model.tenant import Quotas, Suspension, TenantState, TenantUsage
 from cloacina_core.store import postgresql, schema
 from cloacina_core.store.database import CHANNEL, Database
 from cloacina_core.store.watching import announce
@@ -58,8 +59,26 @@ def begin_tenancy(connection: Connection, channel: str, quotas: Quotas) -> None:
 
 
 def change_tenancy(connection: Connection, **values: Any) -> None:
-    """Change quotas, or `suspended`."""
+    """Change quotas."""
     connection.execute(update(_tenancy).values(values))
+
+
+def suspend(connection: Connection, now: int, by: str) -> None:
+    """Let nothing new start; of one that is suspended already, nothing changes.
+
+    Args:
+        connection: to the tenant's store.
+        now: of the database's clock, in microseconds.
+        by: who decided it.
+    """
+    suspended = {"suspended": True, "suspended_at": now, "suspended_by": by}
+    connection.execute(update(_tenancy).where(~_tenancy.c.suspended).values(suspended))
+
+
+def resume(connection: Connection) -> None:
+    """Let runs start again."""
+    active = {"suspended": False, "suspended_at": None, "suspended_by": None}
+    connection.execute(update(_tenancy).values(active))
 
 
 def quotas_of(connection: Connection) -> Quotas:
@@ -71,6 +90,13 @@ def quotas_of(connection: Connection) -> Quotas:
 def is_suspended(connection: Connection) -> bool:
     """Whether nothing new may start."""
     return bool(connection.execute(select(_tenancy.c.suspended)).scalar())
+
+
+def suspension_of(connection: Connection) -> Suspension | None:
+    """Return since when nothing new may start, and by whom; None: it may, or it is no tenant's."""
+    columns = (_tenancy.c.suspended_at, _tenancy.c.suspended_by)
+    row = connection.execute(select(*columns).where(_tenancy.c.suspended)).first()
+    return row and Suspension(since=from_micros(row.suspended_at), by=row.suspended_by)
 
 
 def is_on_hold(database: Database, connection: Connection) -> bool:

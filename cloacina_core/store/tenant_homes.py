@@ -162,22 +162,29 @@ class SqliteTenants:
     def set_quotas(self, name: str, quotas: Quotas) -> None:
         """Say what a tenant may use from now on."""
         quotas.checked()
-        self._change(name, **dict(quotas.items()))
+        with self._of(name) as database, database.begin() as connection:
+            tenancy.change_tenancy(connection, **dict(quotas.items()))
 
-    def suspend(self, name: str) -> None:
+    def suspend(self, name: str, by: str) -> None:
         """Let nothing new of a tenant start; what runs may end."""
-        self._set_suspended(name, suspended=True)
+        self._set_state(name, TenantState.SUSPENDED)
+        self._suspend(name, by)
 
     def resume(self, name: str) -> None:
         """Let a suspended tenant start runs again."""
-        self._set_suspended(name, suspended=False)
+        self._set_state(name, TenantState.ACTIVE)
+        with self._of(name) as database, database.begin() as connection:
+            tenancy.resume(connection)
 
-    def _set_suspended(self, name: str, *, suspended: bool) -> None:
+    def _set_state(self, name: str, state: TenantState) -> None:
+        """Give a tenant a state that there is a way back from."""
         record = self._record(name)
         tenancy.refuse_deleted(name, record.state)
-        state = TenantState.SUSPENDED if suspended else TenantState.ACTIVE
         _write_record(self._record_file(name), replace(record, state=state))
-        self._change(name, suspended=suspended)
+
+    def _suspend(self, name: str, by: str) -> None:
+        with self._of(name) as database, database.begin() as connection:
+            tenancy.suspend(connection, database.now_micros(connection), by)
 
     def rotate_password(self, name: str) -> TenantCredentials:
         """Refuse: there is no password.
@@ -211,13 +218,13 @@ class SqliteTenants:
                 pass
         return steps
 
-    def begin_deletion(self, name: str) -> None:
+    def begin_deletion(self, name: str, by: str) -> None:
         """Let nothing new of a tenant start; there is no way back from here."""
         record = self._record(name)
         if not record.state.is_being_deleted:
             _write_record(self._record_file(name), replace(record, state=TenantState.DRAINING))
         if self._file(name).exists():
-            self._change(name, suspended=True)
+            self._suspend(name, by)
 
     def at_work(self, name: str) -> int:
         """Return how many runs engines that are alive have of a tenant."""
@@ -268,10 +275,6 @@ class SqliteTenants:
             yield database
         finally:
             database.close()
-
-    def _change(self, name: str, **values: object) -> None:
-        with self._of(name) as database, database.begin() as connection:
-            tenancy.change_tenancy(connection, **values)
 
     def _credentials(self, name: str) -> TenantCredentials:
         home = self._home(name)

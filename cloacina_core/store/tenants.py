@@ -180,19 +180,22 @@ class PostgresqlTenants:
         with self._of(name) as (connection, _):
             tenancy.change_tenancy(connection, **dict(quotas.items()))
 
-    def suspend(self, name: str) -> None:
+    def suspend(self, name: str, by: str) -> None:
         """Let nothing new of a tenant start; what runs may end."""
-        self._set_suspended(name, suspended=True)
+        with self._resumable(name, TenantState.SUSPENDED) as connection:
+            tenancy.suspend(connection, self._database.now_micros(connection), by)
 
     def resume(self, name: str) -> None:
         """Let a suspended tenant start runs again."""
-        self._set_suspended(name, suspended=False)
+        with self._resumable(name, TenantState.ACTIVE) as connection:
+            tenancy.resume(connection)
 
-    def _set_suspended(self, name: str, *, suspended: bool) -> None:
+    @contextmanager
+    def _resumable(self, name: str, state: TenantState) -> Iterator[Connection]:
+        """Have a transaction in a tenant's schema that gives it a state with a way back."""
         with self._of(name) as (connection, row):
             tenancy.refuse_deleted(row.name, TenantState(row.state))
-            tenancy.change_tenancy(connection, suspended=suspended)
-            state = TenantState.SUSPENDED if suspended else TenantState.ACTIVE
+            yield connection
             self._set_state(connection, name, state)
             tenancy.wake_engines(connection)
 
@@ -270,10 +273,10 @@ class PostgresqlTenants:
                 rights.grant(connection, row.role)
         return [*(f"schema {step}" for step in steps), *(f"table {one.name}" for one in missing)]
 
-    def begin_deletion(self, name: str) -> None:
+    def begin_deletion(self, name: str, by: str) -> None:
         """Let nothing new of a tenant start; there is no way back from here."""
         with self._of(name) as (connection, row):
-            tenancy.change_tenancy(connection, suspended=True)
+            tenancy.suspend(connection, self._database.now_micros(connection), by)
             if not TenantState(row.state).is_being_deleted:
                 self._set_state(connection, name, TenantState.DRAINING)
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from support.tenants import connected, names
 
 from cloacina_core.cli import main
 from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.foundation.user import who_asks
 from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 
@@ -137,6 +139,31 @@ def test_a_quota_below_what_is_stored_already_is_warned_of(tenant: Commands) -> 
     assert below.exit_code == 0
     assert f"({used} bytes) already" in below.stderr
     assert "warning" not in above.stderr + other.stderr
+
+
+def test_the_doctor_tells_a_tenant_since_when_and_by_whom_it_is_suspended(
+    tmp_path: Path, tenant: Commands
+) -> None:
+    environment = tenant.json("create", "acme")["environment"]
+    people = Commands(tmp_path / "people", environment["CLOACINA_DATABASE_URL"])
+
+    def told() -> list[str]:
+        findings = json.loads(people.call("doctor", "--json").stdout)
+        return [one["detail"] for one in findings if one["what"] == "tenant"]
+
+    before = told()
+    tenant("suspend", "acme")
+    (suspended,) = told()
+    tenant("suspend", "acme")
+    (again,) = told()
+    tenant("resume", "acme")
+
+    assert before == told() == []
+    assert suspended == again
+    since, _, by = suspended.removeprefix("suspended since ").partition("Z by ")
+    age = SystemClock().now() - datetime.fromisoformat(f"{since}+00:00")
+    assert timedelta(-1) < age < timedelta(1)
+    assert by == f"{who_asks()}: nothing new starts"
 
 
 def test_a_password_is_only_where_it_is_asked_for(tmp_path: Path, postgresql_url: str) -> None:

@@ -360,6 +360,8 @@ def _create_tenancy() -> None:
         "tenancy",
         sa.Column("channel", sa.String(60), nullable=False),
         sa.Column("suspended", sa.Boolean, nullable=False),
+        sa.Column("suspended_at", sa.BigInteger),
+        sa.Column("suspended_by", sa.String(300)),
         sa.Column("live_runs", sa.BigInteger),
         sa.Column("runs_per_minute", sa.BigInteger),
         sa.Column("storage_bytes", sa.BigInteger),
