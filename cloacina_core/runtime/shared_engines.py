@@ -6,6 +6,7 @@ share one number of slots, evenly between those that want any: see `slot_sharing
 """
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -220,7 +221,9 @@ def act_as_tenant(
 ) -> int:
     """Have a command of ours done with a tenant's home and store; return its exit status.
 
-    When this process is asked to end, the command is, and its credentials are taken back.
+    When this process is asked to end, the command is, and its credentials are taken back. When it
+    is killed, the command is killed as well on Linux; elsewhere it goes on to its end. Its
+    credentials, which nobody has any more, are taken back by the next sweep.
 
     Args:
         admin: of the tenants.
@@ -235,7 +238,8 @@ def act_as_tenant(
     lent, url = admin.lend_role(name)
     try:
         variables = environment_of_tenant(base, admin.made_home(name), url)
-        command = [sys.executable, "-P", "-m", "cloacina_core", *words]
+        program = [sys.executable, "-P", "-m", "cloacina_core.cli.lent", str(os.getpid())]
+        command = [*program, *words]
         return run_in_its_place(command, variables)
     finally:
         admin.take_role_back(lent)

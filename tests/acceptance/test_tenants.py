@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -261,6 +262,22 @@ def test_what_is_done_as_a_tenant_ends_with_whoever_asked_for_it(
     with connected(postgresql_url) as connection:
         lent = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'cloacina_e_')"
         assert names(connection, lent) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other kernel tells of a parent's death")
+def test_what_is_done_as_a_tenant_is_killed_with_whoever_asked_for_it(
+    operator: Shell, tmp_path: Path
+) -> None:
+    operator.ok("tenant", "create", "acme", "--quiet")
+    ready = tmp_path / "ready"
+
+    outer = operator.start("tenant", "exec", "acme", "engine", "run", "--ready-file", str(ready))
+    until(ready.exists)
+    engine = json.loads(ready.read_text())["pid"]
+    outer.kill()
+    outer.communicate(timeout=PATIENCE)
+
+    until(lambda: not is_running(engine))
 
 
 def test_a_tenant_that_floods_leaves_others_their_share(operator: Shell, tmp_path: Path) -> None:
