@@ -9,6 +9,7 @@
 4.  The engine's own threads speak for nobody.
 """
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from cloacina_core.engine.redaction import FormsOfValue, Redactor
 
 MAX_VALUES = 256
-"""So many values are known beside those of attempts that run; the oldest are forgotten."""
+"""So many values are known beside those of attempts that run; those not given for longest go."""
 
 _LONGEST_PARTIAL = 100_000
 """In characters: a line without end is taken for one from here on."""
@@ -45,6 +46,9 @@ class KnownSecrets:
     def __init__(self) -> None:
         """Know none."""
         self._values: dict[_Pair, FormsOfValue] = {}
+        self._given: dict[_Pair, int] = {}
+        """When each was given last, counted in calls."""
+        self._calls = itertools.count()
         self._redactors: dict[tuple[_Pair, ...], Redactor] = {}
         self._changing = threading.Lock()
 
@@ -57,17 +61,24 @@ class KnownSecrets:
         return iter(tuple(self._values))
 
     def add(self, pairs: Iterable[_Pair]) -> None:
-        """Know some more: what stands in place of each, and the value."""
+        """Know some more, or again: what stands in place of each, and the value."""
         from cloacina_core.engine.redaction import FormsOfValue  # noqa: PLC0415 - few need it
 
-        new = {pair: FormsOfValue.of(*pair) for pair in pairs if pair not in self._values}
-        if not new:
-            return
+        values = self._values
+        given = {pair: values.get(pair) or FormsOfValue.of(*pair) for pair in pairs}
         with self._changing:
-            known = list((self._values | new).items())
-            self._values = dict(known[-MAX_VALUES:])
-            if len(known) > MAX_VALUES:
-                self._redactors.clear()
+            self._given |= dict.fromkeys(given, next(self._calls))
+            if not given.keys() <= self._values.keys():
+                self._values = self._values | given
+                if len(self._values) > MAX_VALUES:
+                    self._forget()
+
+    def _forget(self) -> None:
+        """Forget the values that nobody was given for longest."""
+        latest = sorted(self._values, key=self._given.__getitem__)[-MAX_VALUES:]
+        self._given = {pair: self._given[pair] for pair in latest}
+        self._values = {pair: forms for pair, forms in self._values.items() if pair in self._given}
+        self._redactors.clear()
 
     def text(self, text: str) -> str:
         """Return a text without them."""

@@ -312,6 +312,17 @@ def test_the_oldest_values_are_forgotten():
     assert known.text("password 000000000, password 000000255") == "[secret new], [secret new]"
 
 
+def test_a_value_that_is_still_given_is_not_forgotten():
+    known = KnownSecrets()
+    known.add([("old", VALUE)])
+    for number in range(MAX_VALUES):
+        known.add([("old", VALUE)])
+        known.add([("new", f"password {number:09}")])
+
+    assert known.text(f"{VALUE}, password 000000255") == "[secret old], [secret new]"
+    assert known.text("password 000000000") == "password 000000000"
+
+
 def test_attempts_that_are_given_the_same_share_what_looks_for_it():
     known, given = KnownSecrets(), [("crm", VALUE), ("db", OTHER)]
     known.add(given)
