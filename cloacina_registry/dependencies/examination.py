@@ -17,9 +17,9 @@ package signed. Of whoever has signed it is asked no more than of an author, so 
  8. Nothing at its top has the name of a module of Python, of one that
     Python imports when it starts, or of Cloacina.                          dependency-unsound
 
-Its file name and its tags are the lock's, and were judged with it. `.pth` files are left where they
-are: they have no effect where `site` isn't imported. Whether it is native code is found by looking
-at each file; what its tags say of that isn't believed.
+Its file name and its tags are the lock's, and were judged with it. Bytecode, and `.pth` files at
+its top, are accepted and never unpacked (`environments.folders`): what runs is its source. Whether
+it is native code is found by looking at each file; what its tags say of that isn't believed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

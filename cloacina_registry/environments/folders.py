@@ -34,6 +34,7 @@ from cloacina_core.foundation.digest import Digest, hex_of, parse_digest
 from cloacina_registry.errors import WheelRejectedError
 from cloacina_registry.wheel.archive import content_of, read_sound_entries
 from cloacina_registry.wheel.framing import Entry
+from cloacina_registry.wheel.profile import is_bytecode, is_startup_file
 
 MAX_FOLDER_BYTES = 512 * 1024 * 1024
 """All files of one wheel together."""
@@ -202,11 +203,18 @@ def _entries(data: bytes, filename: str) -> Sequence[Entry]:
     if size > MAX_FOLDER_BYTES:
         message = f"the contents have {size} bytes; {MAX_FOLDER_BYTES} are allowed"
         raise WheelRejectedError(filename, [Problem("too-large", message)])
-    return [entry for entry in entries if not _is_of_data_folder(entry)]
+    return [entry for entry in entries if not _is_left_out(entry.name)]
 
 
-def _is_of_data_folder(entry: Entry) -> bool:
-    return entry.name.partition("/")[0].lower().endswith(".data")
+def _is_left_out(name: str) -> bool:
+    """Whether nothing has a use for a file here but an installer, or who hides code in bytecode.
+
+    Bytecode may say of itself that it needn't be held against its source (PEP 552), and is run
+    before it; nobody who reads the source would see what runs.
+    """
+    top, slash, _ = name.partition("/")
+    is_data = top.lower().endswith(".data")
+    return is_data or is_bytecode(name) or (not slash and is_startup_file(name))
 
 
 def _folders_of(entries: Sequence[Entry]) -> set[str]:

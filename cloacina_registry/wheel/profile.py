@@ -111,16 +111,27 @@ def content_problems(files: Mapping[str, bytes], family: str | None = None) -> I
     for path, content in files.items():
         name = path.rpartition("/")[2].lower()
         folders = path.lower().split("/")[:-1]
-        if name.endswith(_STARTUP_SUFFIXES):
+        if is_startup_file(path):
             message = "files that run when an interpreter starts aren't accepted"
             yield Problem("startup-file", message, path)
-        elif name.endswith(_BYTECODE_SUFFIXES) or "__pycache__" in folders:
+        elif is_bytecode(path):
             yield Problem("bytecode", "bytecode isn't accepted, only source", path)
         elif is_native(path, content) and not _is_library(name, content, family):
             yield Problem("native", _native_message(family), path)
         if folders and folders[0].endswith(".data"):
             message = "nothing is installed, so files for other places aren't accepted"
             yield Problem("data-dir", message, path)
+
+
+def is_startup_file(path: str) -> bool:
+    """Whether lines of a file run when an interpreter starts, if it lies where `site` looks."""
+    return path.lower().endswith(_STARTUP_SUFFIXES)
+
+
+def is_bytecode(path: str) -> bool:
+    """Whether a file is what Python may run in place of a source, or lies among such files."""
+    path = path.lower()
+    return path.endswith(_BYTECODE_SUFFIXES) or "__pycache__" in path.split("/")
 
 
 def native_files(files: Mapping[str, bytes], family: str | None) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import py_compile
 import stat
 import subprocess
 import sys
@@ -273,6 +274,64 @@ def test_many_at_once_make_one(root: Path) -> None:
 
     assert {path.name for path in root.iterdir()} == {path.name for path in paths}
     assert len(paths) == 3
+
+
+def bytecode_that_is_never_held_against_its_source(folder: Path) -> bytes:
+    """Return bytecode of another source, which Python takes at its word (PEP 552)."""
+    source = folder / "evil.py"
+    source.write_text("VERSION = 'of bytecode'\n")
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    compiled = py_compile.compile(str(source), str(folder / "evil.pyc"), invalidation_mode=mode)
+    return Path(compiled).read_bytes()
+
+
+def version_in_a_worker(path: Path, module: str) -> str:
+    """Import a module as workers do, and return its version or why there is none."""
+    code = (
+        "import sys; sys.path.append(sys.argv[1])\n"
+        f"try: from {module} import VERSION\n"
+        "except ImportError as error: VERSION = type(error).__name__\n"
+        "print(VERSION)"
+    )
+    command = [sys.executable, "-I", "-S", "-c", code, str(path)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_bytecode_and_what_runs_at_the_start_are_left_out(root: Path, tmp_path: Path) -> None:
+    evil = bytecode_that_is_never_held_against_its_source(tmp_path)
+    tag = sys.implementation.cache_tag
+    sources = {"rows.py": b"VERSION = '1.0'\n", "cells/__init__.py": b"VERSION = '2.0'\n"}
+    hidden = {
+        f"__pycache__/rows.{tag}.pyc": evil,
+        f"cells/__pycache__/__init__.{tag}.pyc": evil,
+        "cells/data/__PyCache__/index.json": b"{}",
+        "cells/inner.PYC": evil,
+        "cells/inner.pyo": evil,
+        "legacy.pyc": evil,
+        "rows.pth": b"import legacy\n",
+        "rows.START": b"legacy\n",
+    }
+    weights = {"cells/weights.pth": b"of a network"}
+    source = Source(dependency("rows", "1.0", {**sources, **hidden, **weights}))
+
+    path = folder(folders_at(root), source)
+
+    assert {name for name in files_in(path) if ".dist-info" not in name} == {*sources, *weights}
+    assert not any("pycache" in each.name.lower() for each in path.rglob("*"))
+    versions = [version_in_a_worker(path, name) for name in ("rows", "cells", "legacy")]
+    assert versions == ["1.0", "2.0", "ModuleNotFoundError"]
+
+
+def test_bytecode_that_its_wheel_brings_is_taken_away_where_it_was_unpacked(
+    root: Path, tmp_path: Path
+) -> None:
+    """Earlier versions unpacked it."""
+    evil = bytecode_that_is_never_held_against_its_source(tmp_path)
+    source = Source(dependency("rows", "1.0", {"rows.py": b"VERSION = '1.0'\n", "old.pyc": evil}))
+    path = folder(folders_at(root), source)
+    writable(path / "old.pyc").write_bytes(evil)
+
+    assert "old.pyc" not in files_in(folder(folders_at(root), source))
 
 
 @pytest.mark.parametrize(
