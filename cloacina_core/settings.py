@@ -145,6 +145,12 @@ class Settings:
         """Whether the home isn't there, nor the store, which is to be in it."""
         return self.database_url == default_database_url(self.home) and not self.home.exists()
 
+    @property
+    def key_variable(self) -> str | None:
+        """The environment variable that the master keys are in; None: they are elsewhere."""
+        kind, _, name = self.secret_key.partition(":")
+        return name if kind == "env" else None
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:

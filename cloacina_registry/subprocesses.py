@@ -5,6 +5,9 @@ import os
 import signal
 from subprocess import Popen
 
+from cloacina_core.foundation.environ import DATABASE_LOGIN
+from cloacina_core.settings import ENVIRONMENT_PREFIX, Settings
+
 _SECRET = "CLOACINA_PASSPHRASE"  # noqa: S105 - the name of a variable, not its value
 
 
@@ -14,6 +17,20 @@ def environment() -> dict[str, str]:
     Build backends and package code are other people's programs; signing isn't their business.
     """
     return {name: value for name, value in os.environ.items() if name != _SECRET}
+
+
+def environment_of_code(settings: Settings) -> dict[str, str]:
+    """Return our environment variables without those that open a store, or are settings of ours.
+
+    Args:
+        settings: in force; they may name a variable with master keys.
+    """
+    withheld = DATABASE_LOGIN | {settings.key_variable}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in withheld and not name.startswith(ENVIRONMENT_PREFIX)
+    }
 
 
 def end_group(process: Popen[bytes]) -> None:

@@ -11,13 +11,13 @@ from cloacina_core.engine.secrets import ReadSecret
 from cloacina_core.engine.spilling import Spill
 from cloacina_core.errors import ConfinementError
 from cloacina_core.foundation.clock import Clock
+from cloacina_core.foundation.environ import scrubbed
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.child import ChildResult
 from cloacina_core.model.context import no_child
 from cloacina_core.model.isolation import WorkerEnvironment
 from cloacina_core.settings import Settings
 from cloacina_core.worker.confinement import Limits, missing
-from cloacina_core.worker.environ import scrubbed
 from cloacina_core.worker.placing import PlacedRunner
 from cloacina_core.worker.pool import pools
 from cloacina_core.worker.pool.lending import Pool

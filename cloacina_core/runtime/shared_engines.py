@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloacina_core.errors import CloacinaError
+from cloacina_core.foundation.environ import DATABASE_LOGIN
 from cloacina_core.model.tenant import Tenant, TenantState
 from cloacina_core.runtime.administration import DatabaseAdmin
 from cloacina_core.runtime.passing_on import run_in_its_place
@@ -36,11 +37,9 @@ STEADY_SECONDS = 60.0
 _KILL_SECONDS = 15.0
 """How much longer than it has to drain an engine may take to end before it is killed."""
 
-_WITHHELD = frozenset(
+_WITHHELD = DATABASE_LOGIN | frozenset(
     f"{ENVIRONMENT_PREFIX}{name}"
     for name in ("DATABASE_URL", "HOME", "BLOB_STORE", "API_KEY", "SECRET_KEY", "SECRET_PROVIDERS")
-) | frozenset(
-    {"PGUSER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGDATABASE", "PGOPTIONS"}
 )
 """Environment variables that tell of the administrator's rights, or of what only he has."""
 
@@ -252,6 +251,5 @@ def environment_of_engines(environ: Mapping[str, str], settings: Settings) -> di
         environ: the environment of this process.
         settings: the administrator's.
     """
-    kind, _, name = settings.secret_key.partition(":")
-    withheld = _WITHHELD | ({name} if kind == "env" else set())
+    withheld = _WITHHELD | {settings.key_variable}
     return {key: value for key, value in environ.items() if key not in withheld}

@@ -372,8 +372,8 @@ class Channels:
         verified = self._registry.verified(release)
         if tried:
             environments = Environments.of(self._view, self._registry)
-            minimum = self._view.settings.isolation
-            try_release(self._registry, environments, release, verified.wheel, minimum)
+            settings = self._view.settings
+            try_release(self._registry, environments, release, verified.wheel, settings)
         return release
 
     def _require_startable(self, release: StoredRelease) -> None:

@@ -109,7 +109,7 @@ def _loading_problems(
 ) -> tuple[Problem, ...]:
     environments = Environments.of(view, registry)
     try:
-        try_release(registry, environments, release, verified.wheel, view.settings.isolation)
+        try_release(registry, environments, release, verified.wheel, view.settings)
     except CloacinaError as error:
         return error.problems or (Problem(error.code, error.message, str(release)),)
     return ()

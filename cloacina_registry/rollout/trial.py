@@ -1,10 +1,12 @@
 """Whether a release can be loaded here: tried in a process of its own, before runs depend on it.
 
 One that runs in a namespace is loaded as an engine does it. One that runs in workers is imported
-from its own environment, as they do it, so nothing of it need be installed here.
+from its own environment, as they do it, so nothing of it need be installed here, and sees no more
+environment variables than they do.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,15 +18,19 @@ from typing import Any
 
 import cloacina_core
 from cloacina_core.errors import Problem
+from cloacina_core.foundation.environ import scrubbed
 from cloacina_core.model.isolation import Isolation, WorkerEnvironment
+from cloacina_core.settings import Settings
 from cloacina_registry.dependencies.artifact import Artifact
 from cloacina_registry.environments.environments import Environments
 from cloacina_registry.errors import LoadError
-from cloacina_registry.placement import MinimumIsolation, at_least
+from cloacina_registry.loading.matching import match_definition
+from cloacina_registry.manifest import Manifest
+from cloacina_registry.placement import at_least
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout import trial_child, worker_trial_child
 from cloacina_registry.storage.catalog import StoredRelease
-from cloacina_registry.subprocesses import end_group, environment, last_lines
+from cloacina_registry.subprocesses import end_group, environment_of_code, last_lines
 from cloacina_registry.wheel.checked import CheckedWheel
 
 TRIAL_LIMIT = timedelta(seconds=60)
@@ -36,49 +42,65 @@ def try_release(
     environments: Environments,
     release: StoredRelease,
     wheel: CheckedWheel,
-    minimum: MinimumIsolation,
+    settings: Settings,
 ) -> None:
-    """Load every workflow of a release, where its tasks run.
+    """Load every workflow of a release, where its tasks run. Nothing is changed by the outcome.
+
+    The variables of this process may make another workflow of the code than engines find: that is
+    no reason to take the release from them.
 
     Args:
         registry: where it is.
         environments: what workers need.
         release: the release.
         wheel: its contents, vouched for at this moment.
-        minimum: how much isolation the operator asks for at least.
+        settings: say how much isolation there is at least, and which variables code may see.
 
     Raises:
         LoadError: it can't be loaded, takes too long, or isn't what its manifest says.
         CloacinaError: something that it needs is missing.
     """
-    if at_least(release.placement, minimum).isolation is Isolation.WORKER:
-        try_in_worker(environments.environment(release, wheel), str(release))
+    if at_least(release.placement, settings.isolation).isolation is Isolation.WORKER:
+        environment = environments.environment(release, wheel)
+        try_in_worker(
+            environment, wheel.manifest, scrubbed(os.environ, settings.worker_environment)
+        )
     else:
         artifacts = registry.dependencies.of(release, wheel.lock)
         dependencies = [(one, registry.dependencies.data(one)) for one in artifacts]
-        try_loading(wheel, registry.data(release), dependencies)
+        try_loading(
+            wheel, registry.data(release), dependencies, variables=environment_of_code(settings)
+        )
 
 
 def try_in_worker(
-    environment: WorkerEnvironment, release: str, *, limit: timedelta = TRIAL_LIMIT
+    environment: WorkerEnvironment,
+    manifest: Manifest,
+    variables: Mapping[str, str],
+    *,
+    limit: timedelta = TRIAL_LIMIT,
 ) -> None:
     """Import every workflow of a release in its environment, as a worker would.
 
     Args:
         environment: what it needs.
-        release: what to call it.
+        manifest: what it says of itself.
+        variables: the environment variables that it sees, besides a home that is empty.
         limit: how long it may take.
 
     Raises:
         LoadError: as `try_loading`.
     """
+    release = f"{manifest.package} {manifest.version}"
     command = [sys.executable, "-I", "-S", "-B", worker_trial_child.__file__]
     request = {
         "core": str(Path(cloacina_core.__file__).parent),
         "folders": [str(folder) for folder in environment.folders],
         "entry_points": dict(environment.entry_points),
     }
-    ended = _run(command, json.dumps(request).encode(), release, limit)
+    with tempfile.TemporaryDirectory(prefix="cloacina-trial-") as home:
+        seen = {**variables, "HOME": home, "TMPDIR": home}
+        ended = _run(command, json.dumps(request).encode(), release, seen, limit)
     answers = _answers(ended.output)
     problems = [
         Problem("load-failed", answers[name].error, name)
@@ -90,7 +112,7 @@ def try_in_worker(
     if problems:
         raise _failure(release, problems)
     for name in environment.entry_points:
-        environment.verify(name, answers[name].definition)
+        match_definition(manifest, name, answers[name].definition)
 
 
 def try_loading(
@@ -98,6 +120,7 @@ def try_loading(
     data: bytes,
     dependencies: Sequence[tuple[Artifact, bytes]] = (),
     *,
+    variables: Mapping[str, str],
     limit: timedelta = TRIAL_LIMIT,
 ) -> None:
     """Load every workflow of a release in its namespace, as an engine would.
@@ -106,6 +129,7 @@ def try_loading(
         wheel: the release.
         data: the bytes of its wheel.
         dependencies: the wheels that it is locked to, with their bytes.
+        variables: the environment variables that it sees.
         limit: how long it may take.
 
     Raises:
@@ -121,7 +145,8 @@ def try_loading(
         "dependencies": [asdict(artifact) for artifact, _ in dependencies],
     }
     bodies = (data, *(body for _, body in dependencies))
-    ended = _run(command, json.dumps(request).encode() + b"\n" + b"".join(bodies), release, limit)
+    told = json.dumps(request).encode() + b"\n" + b"".join(bodies)
+    ended = _run(command, told, release, variables, limit)
     problems = _problems(ended.output)
     if problems is None:
         problems = [ended.as_problem()]
@@ -144,7 +169,13 @@ class _Ended:
         return Problem("load-crashed", message)
 
 
-def _run(command: Sequence[str], request: bytes, release: str, limit: timedelta) -> _Ended:
+def _run(
+    command: Sequence[str],
+    request: bytes,
+    release: str,
+    variables: Mapping[str, str],
+    limit: timedelta,
+) -> _Ended:
     # What it says goes to a file: a process that it leaves behind may keep a pipe open for ever.
     with (
         tempfile.TemporaryFile() as said,
@@ -153,7 +184,7 @@ def _run(command: Sequence[str], request: bytes, release: str, limit: timedelta)
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
-            env=environment(),
+            env=variables,
             start_new_session=True,
         ) as process,
     ):

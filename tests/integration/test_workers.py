@@ -14,8 +14,8 @@ from support.workers import Bench, Descendants, environ_with_tests, make_worker_
 from cloacina_core.engine.call import Outcome
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of_text
+from cloacina_core.foundation.environ import scrubbed
 from cloacina_core.model.status import AttemptOutcome
-from cloacina_core.worker.environ import scrubbed
 from cloacina_core.worker.pool.pools import StartMethod
 from cloacina_core.worker.pool.zygote_pool import ZygotePool
 

@@ -23,6 +23,7 @@ from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import ConfigurationError, WorkflowLoadError
 from cloacina_core.foundation.clock import SystemClock
 from cloacina_core.foundation.digest import digest_of_text
+from cloacina_core.foundation.environ import scrubbed
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.json_value import JsonValue, decode, encode
 from cloacina_core.model.channel import Channel
@@ -36,7 +37,6 @@ from cloacina_core.plugin import hookimpl
 from cloacina_core.plugin.interfaces import LoadedWorkflow
 from cloacina_core.plugin.manager import Plugins
 from cloacina_core.worker.confinement import Limits
-from cloacina_core.worker.environ import scrubbed
 from cloacina_core.worker.pool.lending import Pool
 from cloacina_core.worker.pool.pools import StartMethod, make_pool
 from cloacina_core.worker.runner import WorkerRunner

@@ -8,12 +8,12 @@ from cloacina_core.engine.call import Outcome, TaskCall
 from cloacina_core.engine.stop import Stop
 from cloacina_core.errors import CloacinaError, ConfigurationError, StoreUnavailableError
 from cloacina_core.foundation.digest import digest_of_text
+from cloacina_core.foundation.environ import scrubbed
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.isolation import Isolation, WorkerEnvironment
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome
 from cloacina_core.testing import FrozenClock
-from cloacina_core.worker.environ import scrubbed
 from cloacina_core.worker.failures import failed
 from cloacina_core.worker.placing import PlacedRunner
 from cloacina_core.worker.pool.pools import make_pool

@@ -24,6 +24,7 @@ from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.rollout.check import check_promotion
 from cloacina_registry.rollout.trial import try_in_worker, try_loading
+from cloacina_registry.storage.catalog import ReleaseStatus
 from cloacina_registry.wheel.checked import open_wheel
 
 SOUND = flows_returning("one")
@@ -40,9 +41,18 @@ def wheel_with(code: str) -> SignedWheel:
     return signed_wheel("1.0", sources=sources, manifest=MANIFEST)
 
 
+def upload(registry: Registry, version: str, code: str, wish: str) -> None:
+    """Upload a release that has some code at the top of its package."""
+    begun = SOUND["acme_etl/__init__.py"].decode()
+    sources = SOUND | {"acme_etl/__init__.py": f"{begun}\n{code}\n".encode()}
+    manifest = replace(MANIFEST, version=version)
+    signed_wheel(version, sources=sources, manifest=manifest, isolation=wish).upload_to(registry)
+
+
 def try_it(wheel: SignedWheel, seconds: float = 60) -> None:
     limit = timedelta(seconds=seconds)
-    try_loading(open_wheel(wheel.data, wheel.filename), wheel.data, limit=limit)
+    checked = open_wheel(wheel.data, wheel.filename)
+    try_loading(checked, wheel.data, variables={}, limit=limit)
 
 
 def test_a_sound_release_passes():
@@ -126,7 +136,7 @@ def environment_of(folder: Path, code: str, flows: bytes | None = None) -> Worke
 
 
 def try_environment(environment: WorkerEnvironment, seconds: float = 60) -> None:
-    try_in_worker(environment, "acme-etl 1.0", limit=timedelta(seconds=seconds))
+    try_in_worker(environment, MANIFEST, {}, limit=timedelta(seconds=seconds))
 
 
 def test_a_sound_release_passes_in_a_worker(tmp_path: Path):
@@ -197,13 +207,8 @@ def test_a_release_that_is_placed_in_a_worker_is_tried_in_one(
         "assert 'cloacina_registry' not in sys.modules\n"
         "assert not [name for name in sys.modules if name.startswith('_cloacina')]"
     )
-    begun = SOUND["acme_etl/__init__.py"].decode()
-    sources = SOUND | {"acme_etl/__init__.py": f"{begun}\n{code}\n".encode()}
     for version, wish in (("4.0", "worker"), ("5.0", "auto")):
-        manifest = replace(MANIFEST, version=version)
-        signed_wheel(version, sources=sources, manifest=manifest, isolation=wish).upload_to(
-            registry
-        )
+        upload(registry, version, code, wish)
 
     assert channels.promote("acme-etl", "4.0").version == "4.0"
     with pytest.raises(LoadError):
@@ -211,7 +216,59 @@ def test_a_release_that_is_placed_in_a_worker_is_tried_in_one(
     assert check_promotion(view, registry, "acme-etl", "4.0", "stable").obstacles == ()
 
 
-def test_the_passphrase_stays_here(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("CLOACINA_PASSPHRASE", "secret")
+OF_OURS = (
+    "CLOACINA_PASSPHRASE",
+    "CLOACINA_DATABASE_URL",
+    "CLOACINA_API_KEY",
+    "PGPASSWORD",
+    "MASTER_KEYS",
+)
 
-    try_it(wheel_with("import os; assert 'CLOACINA_PASSPHRASE' not in os.environ"))
+
+@pytest.mark.parametrize(
+    ("wish", "secret"),
+    [*(("auto", name) for name in OF_OURS), ("worker", "AWS_SECRET_ACCESS_KEY")]
+    + [("worker", name) for name in OF_OURS],
+)
+def test_what_is_secret_here_is_not_seen_by_a_release_that_is_promoted(
+    view: StoreView,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    wish: str,
+    secret: str,
+):
+    view.settings = replace(view.settings, secret_key="env:MASTER_KEYS")
+    code = f"import os\nassert {secret!r} not in os.environ, {secret!r}"
+    upload(registry, "4.0", code, wish)
+    monkeypatch.setenv(secret, "planted")
+
+    assert Channels.of(view, registry).promote("acme-etl", "4.0").version == "4.0"
+
+
+MORE_TASKS = b"""
+import os
+if "DEBUG_FLOWS" in os.environ:
+    @nightly.task
+    def trace(context: Context) -> None: ...
+"""
+
+
+@pytest.mark.parametrize("wish", ["auto", "worker"])
+def test_a_difference_that_variables_of_this_host_make_takes_the_release_from_nobody(
+    view: StoreView, registry: Registry, monkeypatch: pytest.MonkeyPatch, wish: str
+):
+    view.settings = replace(view.settings, worker_environment=("DEBUG_FLOWS",))
+    sources = SOUND | {"acme_etl/flows.py": SOUND["acme_etl/flows.py"] + MORE_TASKS}
+    manifest = replace(MANIFEST, version="4.0")
+    signed_wheel("4.0", sources=sources, manifest=manifest, isolation=wish).upload_to(registry)
+    channels = Channels.of(view, registry)
+    before = len(registry.evidence.log().entries)
+    monkeypatch.setenv("DEBUG_FLOWS", "1")
+
+    report = check_promotion(view, registry, "acme-etl", "4.0", "stable")
+    with pytest.raises(LoadError):
+        channels.promote("acme-etl", "4.0")
+
+    assert {problem.kind for problem in report.obstacles} == {"manifest-mismatch"}
+    assert registry.show("acme-etl", "4.0").status is ReleaseStatus.PUBLISHED
+    assert len(registry.evidence.log().entries) == before

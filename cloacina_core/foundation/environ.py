@@ -1,4 +1,4 @@
-"""The environment variables of worker processes: what is allowed, and nothing else."""
+"""The environment variables of processes that run code of packages."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +8,11 @@ _ALLOWED_PREFIX = "LC_"
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Numeric libraries start threads when they are imported, and a process with threads can't be
 forked. Attempts run side by side anyway."""
+
+DATABASE_LOGIN = frozenset(
+    {"PGUSER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGDATABASE", "PGOPTIONS"}
+)
+"""Variables by which clients of PostgreSQL log in."""
 
 
 def scrubbed(environ: Mapping[str, str], allowed: Sequence[str] = ()) -> dict[str, str]:
