@@ -44,7 +44,7 @@ VERBS: Mapping[str, Rule] = MappingProxyType(
         "registry.evidence.log": reads(),
         "registry.evidence.checkpoint": reads(),
         "registry.evidence.receipt": reads(),
-        "registry.evidence.received_at": reads(),
+        "registry.evidence.received": reads(),
         "registry.evidence.trust_version": reads(),
         "registry.evidence.audit": reads(),
         "registry.evidence.enter": WITHHELD,  # what changes something writes its own entry

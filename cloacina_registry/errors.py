@@ -26,7 +26,8 @@
     ├─ KeyConflictError       ConflictError: the name, or the key, is there already
     ├─ NameNotAllowedError    NotAllowedError: the package's name isn't for those who signed
     ├─ ReleaseExistsError     ConflictError: the version was published before
-    │  └─ FilenameReusedError   and deleted since
+    │  ├─ FilenameReusedError   and deleted since
+    │  └─ FilenameChangedError  or under another file name
     ├─ LogTamperedError       NotAllowedError: the log isn't what it was; `problems` says in what
     ├─ TamperedError          NotAllowedError, BlobDamagedError: stored bytes aren't what they were
     ├─ BlobMissingError       StoreError: stored bytes are gone
@@ -352,6 +353,24 @@ class FilenameReusedError(ReleaseExistsError):
     code = "filename-reused"
     _kind = "filename-reused"
     _what_happened = "was published with other contents, and deleted"
+
+
+class FilenameChangedError(ReleaseExistsError):
+    """The version was published with these bytes, under another file name."""
+
+    code = "filename-changed"
+
+    def __init__(self, package: str, version: str, filename: str, digest: str) -> None:
+        RegistryError.__init__(
+            self,
+            f"{package} {version} came in under another file name, {filename}",
+            hint="a file name is never changed: upload it as it came in, signed under that name",
+            problems=[Problem("exists", f"it has {digest}, and so has this")],
+        )
+        self.package = package
+        self.version = version
+        self.published = digest
+        self.offered = digest
 
 
 class TamperedError(RegistryError, NotAllowedError, BlobDamagedError):

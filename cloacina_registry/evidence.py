@@ -2,20 +2,26 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
+from cloacina_core.foundation.clock import iso
 from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import Role, RuntimeView, changes
+from cloacina_registry.attesting import Incoming
 from cloacina_registry.audit.auditing import Audited, KeptChannel, KeptRelease, audit
 from cloacina_registry.audit.checkpoint import Checkpoint
 from cloacina_registry.audit.entries import EntryKind, LogEntry
 from cloacina_registry.audit.examination import Tell
 from cloacina_registry.audit.log import AuditLog
-from cloacina_registry.audit.receipt import Receipt, ReceivedFiles, verify_receipt
+from cloacina_registry.audit.receipt import (
+    RECEIVED_EARLIER,
+    Receipt,
+    ReceivedFiles,
+    verify_receipt,
+)
 from cloacina_registry.audit.signed import RegistryKey
 from cloacina_registry.errors import ReceiptError, TrustError, UnknownKeyError
 from cloacina_registry.storage.catalog import PAGE_LENGTH, Catalog, StoredRelease
@@ -23,6 +29,7 @@ from cloacina_registry.storage.channels import ChannelMoves
 from cloacina_registry.trust.keys import PrivateKey, PublicKey
 from cloacina_registry.trust.signed import SignedTrust
 from cloacina_registry.trust.statement import Subject
+from cloacina_registry.trust.verification import Received
 
 _OF_ADMINS = frozenset({EntryKind.DELETE, EntryKind.TRANSFER})
 
@@ -54,8 +61,7 @@ class Evidence:
     def enter_upload(
         self,
         connection: Connection,
-        release: StoredRelease,
-        kind: EntryKind,
+        incoming: Incoming,
         key: PrivateKey,
         *,
         actor: str,
@@ -65,8 +71,7 @@ class Evidence:
 
         Args:
             connection: the transaction that publishes it.
-            release: as it is to be.
-            kind: whether it was published, or its bytes were signed anew.
+            incoming: the release, and whether it was published or signed further.
             key: see `private_key`.
             actor: who did it.
             trust_version: of the trust document by which it was judged; None: there was none.
@@ -75,10 +80,13 @@ class Evidence:
             NotAllowedError: whose API key was given may not do that.
             LogTamperedError: the log was damaged.
         """
-        self._require(kind)
+        self._require(incoming.kind)
         log = AuditLog(connection)
-        facts = {**_facts_of(release), "trust_version": trust_version}
-        entry = log.append(kind, facts, at=self._view.clock.now(), actor=actor)
+        facts = {**_facts_of(incoming.release), "trust_version": trust_version}
+        if incoming.received_earlier:
+            earlier = incoming.received_earlier.items()
+            facts[RECEIVED_EARLIER] = {key_id: iso(moment) for key_id, moment in earlier}
+        entry = log.append(incoming.kind, facts, at=self._view.clock.now(), actor=actor)
         return Receipt.from_log(log, entry).signed_by(key)
 
     def enter(
@@ -139,8 +147,8 @@ class Evidence:
                     facts = {"trust_version": trust.version, "digest": trust.digest}
                     self.enter(connection, EntryKind.TRUST, facts, actor=actor)
 
-    def received_at(self, release: StoredRelease) -> datetime | None:
-        """Return when a release came in, with the signature that it has.
+    def received(self, release: StoredRelease) -> Received | None:
+        """Return when a release came in, with each of the signatures that it has.
 
         None: there is no receipt that could be believed.
         """
@@ -148,7 +156,7 @@ class Evidence:
             return None
         try:
             key = self._key.public()
-            return verify_receipt(release.receipt, _received(release), key).received_at
+            return verify_receipt(release.receipt, _received(release), key).received
         except (TrustError, UnknownKeyError):
             return None
 

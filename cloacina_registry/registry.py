@@ -24,6 +24,7 @@ from cloacina_core.foundation.names import nearest
 from cloacina_core.model.isolation import Placement
 from cloacina_core.model.release import normalized_package
 from cloacina_core.plugin import BlobStore, RuntimeView
+from cloacina_registry.attesting import Incoming, come_in_again
 from cloacina_registry.audit.entries import EntryKind, check_reason
 from cloacina_registry.audit.signed import RegistryKey
 from cloacina_registry.blobs import read_blob
@@ -33,8 +34,6 @@ from cloacina_registry.dependencies.dependencies import Dependencies
 from cloacina_registry.dependencies.gathering import FetchedWheel, Provision, gather, suiting
 from cloacina_registry.dependencies.sources import StoredWheels
 from cloacina_registry.errors import (
-    FilenameReusedError,
-    ReleaseExistsError,
     ReleaseStateError,
     TamperedError,
     UntrustedSignerError,
@@ -55,6 +54,7 @@ from cloacina_registry.storage.catalog import (
 )
 from cloacina_registry.storage.checking import Progress, StorageReport, check_storage
 from cloacina_registry.storage.collecting import Garbage, collect_garbage
+from cloacina_registry.trust.policy import TrustPolicy
 from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.trust.verification import VerifiedWheel, verify_wheel
 from cloacina_registry.wheel.checked import CheckedWheel, open_wheel, reopen_wheel
@@ -174,9 +174,9 @@ class Registry:
     ) -> Upload:
         """Publish a wheel, with the wheels that it depends on.
 
-        The same bytes may be uploaded again. That changes nothing but this: a new attestation of
-        someone we trust replaces the old one, damaged storage is mended, and what was deleted is
-        published again.
+        The same bytes may be uploaded again. That changes nothing but this: the signature of
+        someone we trust, who hadn't signed, joins those that count already, damaged storage is
+        mended, and what was deleted is published again.
 
         Args:
             data: the wheel.
@@ -193,7 +193,8 @@ class Registry:
             DependencyMissingError: a wheel that it depends on can't be had.
             DependencyError: one is refused.
             NameNotAllowedError: the package's name isn't for those who signed.
-            ReleaseExistsError: the version was published with other bytes, be it deleted since.
+            ReleaseExistsError: the version was published with other bytes or under another file
+                name, be it deleted since.
             StoreUnavailableError: it can't be stored now; nothing is published.
             KeyFileError: the registry's own key can't be used; nothing is published.
             LogTamperedError: the log was damaged; nothing is published.
@@ -270,7 +271,9 @@ class Registry:
 
         Raises:
             NameNotAllowedError: a package's name isn't for those who signed.
-            ReleaseExistsError: a version was published with other bytes, be it deleted since.
+            ReleaseExistsError: a version was published with other bytes or under another file name,
+                be it deleted since.
+            SignatureError: a further signature can't be added to those that count.
             StoreUnavailableError: they can't be stored now; nothing is published.
             KeyFileError: the registry's own key can't be used; nothing is published.
             LogTamperedError: the log was damaged; nothing is published.
@@ -299,30 +302,40 @@ class Registry:
         catalog = Catalog(connection)
         for wheel in wheels:
             claim_name(catalog, wheel.verified, policy)
-        entered = [_enter(catalog, _release_of(wheel, now)) for wheel in wheels]
+        entered = [self._enter(catalog, _release_of(wheel, now), policy) for wheel in wheels]
         uploads = []
-        for wheel, (release, kind) in zip(wheels, entered, strict=True):
-            published = release
-            if kind is not None:
+        for wheel, (published, incoming) in zip(wheels, entered, strict=True):
+            release = published
+            if incoming is not None:
                 receipt = self.evidence.enter_upload(
                     connection,
-                    release,
-                    kind,
+                    incoming,
                     key,
                     actor=self._actor,
                     trust_version=policy.version or None,
                 )
-                published = dataclasses.replace(release, receipt=receipt)
-                catalog.update(published)
+                release = dataclasses.replace(published, receipt=receipt)
+                catalog.update(release)
             uploads.append(
                 Upload(
-                    published,
-                    created=kind is EntryKind.UPLOAD,
+                    release,
+                    created=incoming is not None and incoming.kind is EntryKind.UPLOAD,
                     warnings=(*wheel.verified.warnings, *wheel.warnings),
                     dependencies=tuple(each.artifact for each in wheel.dependencies),
                 )
             )
         return uploads
+
+    def _enter(
+        self, catalog: Catalog, offered: StoredRelease, policy: TrustPolicy
+    ) -> tuple[StoredRelease, Incoming | None]:
+        """Return a release as it is to be, and what is still to be told and written of it."""
+        if catalog.add(offered):
+            return offered, Incoming(offered, EntryKind.UPLOAD)
+        stored = catalog.taken(offered)
+        received = self.evidence.received(stored)
+        incoming = come_in_again(stored, offered, policy, offered.uploaded_at, received)
+        return (stored if incoming is None else incoming.release), incoming
 
     def packages(self) -> list[str]:
         """Return the normalised names of all packages, sorted."""
@@ -425,10 +438,10 @@ class Registry:
             return verify_wheel(wheel, release.attestation, policy, now)
         except UntrustedSignerError:
             # What came in before a key was retired, or in wrong hands, still counts.
-            received_at = self.evidence.received_at(release)
-            if received_at is None:
+            received = self.evidence.received(release)
+            if received is None:
                 raise
-            return verify_wheel(wheel, release.attestation, policy, now, received_at=received_at)
+            return verify_wheel(wheel, release.attestation, policy, now, received=received)
 
     def changes(self, package: str, after: int) -> list[ReleaseChange]:
         """Return what became of a package's releases since some revision; 0: all there is."""
@@ -691,33 +704,6 @@ def _release_of(admitted: AdmittedWheel, now: datetime) -> StoredRelease:
         attestation=verified.envelope,
         uploaded_at=now,
     )
-
-
-def _enter(catalog: Catalog, offered: StoredRelease) -> tuple[StoredRelease, EntryKind | None]:
-    """Return the release as it is to be, and what the log is to tell of it.
-
-    When there is something to tell, the release is still to be written.
-    """
-    if catalog.add(offered):
-        return offered, EntryKind.UPLOAD
-    stored = catalog.taken(offered)
-    if stored.digest != offered.digest:
-        raise _taken(stored, offered)
-    if stored.status is ReleaseStatus.DELETED:
-        return offered, EntryKind.UPLOAD
-    if offered.signers and offered.attestation != stored.attestation:
-        # The same bytes, signed again: the way on when the first signer's key was revoked.
-        signed = dataclasses.replace(
-            stored, attestation=offered.attestation, signers=offered.signers
-        )
-        return signed, EntryKind.ATTEST
-    return stored, None
-
-
-def _taken(stored: StoredRelease, offered: StoredRelease) -> ReleaseExistsError:
-    is_deleted = stored.status is ReleaseStatus.DELETED
-    error = FilenameReusedError if is_deleted else ReleaseExistsError
-    return error(stored.package, stored.version, published=stored.digest, offered=offered.digest)
 
 
 def _locate(catalog: Catalog, package: str, version: str, *, lock: bool = False) -> StoredRelease:

@@ -5,8 +5,8 @@ The log is examined by itself (see `examination`). Then, or with it:
 1. Each release has a receipt, which is right (see `receipt`).                          receipt
 2. The log had the root that each receipt and the checkpoint tell, at their sizes.      log
 3. Each upload that the log tells of is a release of the catalog, with the same bytes.  log
-4. Each release has the status that the last entry about it tells, and each channel
-   points where the last entry about it tells.                                          log
+4. Each release has the status that the last entry about it tells, and the signature file
+   with which it came in last; each channel points where the last entry about it tells. log
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from cloacina_core.errors import Problem
 from cloacina_core.foundation.clock import iso
 from cloacina_registry.audit.checkpoint import Checkpoint
-from cloacina_registry.audit.entries import EntryKind
+from cloacina_registry.audit.entries import EntryKind, LogEntry
 from cloacina_registry.audit.examination import PAGE_LENGTH, Finding, Tell, Witness, examine
 from cloacina_registry.audit.log import AuditLog
 from cloacina_registry.audit.merkle import TreeHead
-from cloacina_registry.audit.receipt import ReceivedFiles, verify_receipt
+from cloacina_registry.audit.receipt import RECEIVING, ReceivedFiles, verify_receipt
 from cloacina_registry.errors import MAX_PROBLEMS, LogTamperedError, ReceiptError
 from cloacina_registry.trust.keys import PublicKey
 
@@ -85,15 +85,17 @@ def audit(
     receipts = 0
     for release in releases:
         subject = release.files.subject
-        kept.statuses[subject.package, subject.version, subject.digest] = release.status
+        place = subject.package, subject.version, subject.digest
+        kept.statuses[place] = release.status
+        kept.envelopes[place] = release.files.envelope
         try:
             witnesses.append(_witness(release, key))
             receipts += 1
         except ReceiptError as error:
             problems += [_of_release(release, problem) for problem in error.problems]
     for channel in channels:
-        place = channel.revision, channel.version, channel.digest
-        kept.channels[channel.package, channel.name] = place
+        points_at = channel.revision, channel.version, channel.digest
+        kept.channels[channel.package, channel.name] = points_at
     examined = examine(log, witnesses, tell)
     problems = [finding.to_problem() for finding in examined.findings] + problems
     if not examined.findings:
@@ -140,8 +142,20 @@ class _Kept:
 
     statuses: dict[tuple[str, str, str], str] = field(default_factory=dict)
     """By package, version and digest."""
+    envelopes: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
+    """The digest of the signature file, by the same."""
     channels: dict[tuple[str, str], tuple[int, str, str]] = field(default_factory=dict)
     """Revision, version and digest by package and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What an entry tells of a thing, beside what the store has."""
+
+    thing: tuple[str, ...]
+    what: str
+    told: object
+    found: object
 
 
 def _told_otherwise(kept: _Kept, log: AuditLog) -> Iterator[Finding]:
@@ -150,26 +164,31 @@ def _told_otherwise(kept: _Kept, log: AuditLog) -> Iterator[Finding]:
     after = None
     while page := log.entries(after=after, limit=PAGE_LENGTH, newest_first=True):
         for entry in page:
-            facts = {name: str(value) for name, value in entry.facts.items()}
-            package, version, digest = (
-                facts.get(name, "") for name in ("package", "version", "digest")
-            )
-            if "channel" in facts:
-                place: tuple[str, ...] = (package, facts["channel"])
-                found: object = kept.channels.get((package, facts["channel"]))
-                told: object = (int(facts.get("revision", "0")), version, digest)
-                what = f"{package}@{facts['channel']}"
-            elif entry.kind in _STATUSES:
-                place = (package, version, digest)
-                found = kept.statuses.get((package, version, digest))
-                told, what = _STATUSES[entry.kind], f"{package} {version}"
-            else:
-                continue
-            if place not in judged and found != told:
-                message = f"it tells of {what} as {_said(told)}, the store has {_said(found)}"
-                yield Finding(message, entry.index)
-            judged.add(place)
+            for one in _told_by(entry, kept):
+                if one.thing not in judged and one.found != one.told:
+                    told, found = _said(one.told), _said(one.found)
+                    message = f"it tells of {one.what} as {told}, the store has {found}"
+                    yield Finding(message, entry.index)
+                judged.add(one.thing)
         after = page[-1].index
+
+
+def _told_by(entry: LogEntry, kept: _Kept) -> Iterator[_Told]:
+    facts = {name: str(value) for name, value in entry.facts.items()}
+    package, version, digest = (facts.get(name, "") for name in ("package", "version", "digest"))
+    release = package, version, digest
+    if "channel" in facts:
+        channel = package, facts["channel"]
+        told = int(facts.get("revision", "0")), version, digest
+        yield _Told(channel, "@".join(channel), told, kept.channels.get(channel))
+        return
+    if entry.kind in _STATUSES:
+        found = kept.statuses.get(release)
+        yield _Told(release, f"{package} {version}", _STATUSES[entry.kind], found)
+    if entry.kind in RECEIVING and release in kept.envelopes:
+        what = f"the signature file of {package} {version}"
+        attestation = entry.facts.get("attestation")
+        yield _Told(("envelope", *release), what, attestation, kept.envelopes[release])
 
 
 def _said(what: object) -> str:

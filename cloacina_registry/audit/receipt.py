@@ -29,9 +29,10 @@ from cloacina_registry.audit.log import AuditLog
 from cloacina_registry.audit.merkle import TreeHead, parse_hash, proves_inclusion
 from cloacina_registry.audit.signed import open_document, sign_document
 from cloacina_registry.errors import LogTamperedError, ReceiptError
-from cloacina_registry.trust.keys import PrivateKey, PublicKey
+from cloacina_registry.trust.keys import KeyId, PrivateKey, PublicKey
 from cloacina_registry.trust.statement import Subject
-from cloacina_registry.trust.strict import LIST, OBJECT, TEXT, WHOLE_NUMBER
+from cloacina_registry.trust.strict import LIST, OBJECT, TEXT, WHOLE_NUMBER, parse_moment
+from cloacina_registry.trust.verification import Received
 
 RECEIPT_SUFFIX = ".receipt.json"
 """A receipt lies beside its wheel as `<wheel>.receipt.json`."""
@@ -39,6 +40,9 @@ RECEIPT_TYPE = "application/vnd.cloacina.receipt.v1+json"
 
 RECEIVING = frozenset({EntryKind.UPLOAD, EntryKind.ATTEST})
 """The kinds of entries by which a release with its signature came in."""
+
+RECEIVED_EARLIER = "received_earlier"
+"""The fact of an entry that tells when signatures came in that the release had before."""
 
 _FIELDS = {"entry": OBJECT, "size": WHOLE_NUMBER, "root": TEXT, "proof": LIST}
 _LONGEST_PROOF = 63  # of a tree whose size fits in 64 bits
@@ -80,8 +84,13 @@ class Receipt:
 
     @property
     def received_at(self) -> datetime:
-        """When the release came in, with the signature that it has."""
+        """When the release came in, with all the signatures that it has."""
         return self.entry.at
+
+    @property
+    def received(self) -> Received:
+        """When the release came in, and each of its signatures."""
+        return Received(self.entry.at, _earlier(self.entry.facts))
 
     @classmethod
     def from_log(cls, log: AuditLog, entry: LogEntry) -> Self:
@@ -148,6 +157,7 @@ def _parsed(document: Mapping[str, JsonValue]) -> Receipt:
     entry = LogEntry.from_json(document["entry"])
     if entry.to_json() != document["entry"]:
         raise ValueError("its entry isn't written in its only form")
+    _earlier(entry.facts)
     if entry.kind not in RECEIVING:
         raise ValueError(f"its entry is of kind {entry.kind}, by which no release came in")
     return Receipt(
@@ -155,6 +165,18 @@ def _parsed(document: Mapping[str, JsonValue]) -> Receipt:
         head=TreeHead(document["size"], parse_hash(document["root"])),
         proof=tuple(map(parse_hash, proof)),
     )
+
+
+def _earlier(facts: Mapping[str, JsonValue]) -> dict[KeyId, datetime]:
+    """Return when signatures came in that were there before, by their keys.
+
+    Raises:
+        ValueError: that can't be told from the facts.
+    """
+    moments = facts.get(RECEIVED_EARLIER, {})
+    if not isinstance(moments, dict) or not all(type(one) is str for one in moments.values()):
+        raise ValueError(f"its {RECEIVED_EARLIER} must be moments by key ids")
+    return {KeyId(key_id): parse_moment(moment) for key_id, moment in moments.items()}
 
 
 def _differences(

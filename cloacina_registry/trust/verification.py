@@ -33,8 +33,8 @@ refuse at every level. A policy without grants refuses everything.
 The payload isn't looked at before rule 7 is met, except at the levels `warn` and `off`.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import KW_ONLY, InitVar, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import KW_ONLY, InitVar, dataclass, field, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Final
@@ -75,6 +75,19 @@ class Signer:
 
     name: str
     key_id: KeyId
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """When a release was received, and which of its signatures came in earlier than the others."""
+
+    at: datetime
+    earlier: Mapping[KeyId, datetime] = field(default_factory=dict)
+    """By the keys that made them."""
+
+    def of(self, key_id: KeyId) -> datetime:
+        """Return when the signature of a key was received."""
+        return self.earlier.get(key_id, self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,7 @@ def verify_wheel(
     trust: TrustPolicy,
     now: datetime,
     *,
-    received_at: datetime | None = None,
+    received: Received | None = None,
 ) -> VerifiedWheel:
     """Return a wheel as verified, by all rules of this module.
 
@@ -131,13 +144,13 @@ def verify_wheel(
         envelope: what came in beside it, if anything.
         trust: whom we trust.
         now: the present moment.
-        received_at: when it was received; None: now. The caller answers for this being so.
+        received: when it was received; None: now. The caller answers for this being so.
 
     Raises:
         SignatureError: the envelope is missing, malformed, forged, or about something else.
         UntrustedSignerError: it is right, but its keys don't count, or not enough of them.
     """
-    evidence = _examine(Subject.of(wheel), envelope, trust, _When(now, received_at))
+    evidence = _examine(Subject.of(wheel), envelope, trust, _When(now, received))
     if evidence.statement is not None:  # (10)
         _refuse_if_any(wheel.filename, evidence.statement.differences_inside(wheel))
     return VerifiedWheel(
@@ -155,7 +168,7 @@ def verify_release(
     trust: TrustPolicy,
     now: datetime,
     *,
-    received_at: datetime | None = None,
+    received: Received | None = None,
 ) -> VerifiedRelease:
     """Return a stored release as verified again, by rules 1 to 9: trust may have changed.
 
@@ -166,22 +179,49 @@ def verify_release(
         envelope: what was stored beside it, if anything.
         trust: whom we trust now.
         now: the present moment.
-        received_at: when it was received; None: now. The caller answers for this being so.
+        received: when it was received; None: now. The caller answers for this being so.
 
     Raises:
         SignatureError: the envelope is missing, malformed, forged, or about something else.
         UntrustedSignerError: it is right, but its keys don't count, or not enough of them.
     """
-    evidence = _examine(subject, envelope, trust, _When(now, received_at))
+    evidence = _examine(subject, envelope, trust, _When(now, received))
     return VerifiedRelease(
         proof=_PROOF, subject=subject, signers=evidence.signers, warnings=evidence.warnings
     )
 
 
+def counting_signatures(
+    envelope: Envelope,
+    package: str,
+    trust: TrustPolicy,
+    now: datetime,
+    received: Received | None,
+) -> dict[Signer, Signature]:
+    """Return the signatures that count for a package by rules 3 to 6, by who made them.
+
+    Each names the key that made it, whatever it claimed before.
+
+    Args:
+        envelope: what holds them. What it says isn't looked at.
+        package: the normalised name.
+        trust: whom we trust.
+        now: the present moment.
+        received: when they were received; None: now. The caller answers for this being so.
+    """
+    grant = trust.grant_for(package) or Grant(pattern=package)
+    counting, _ = _count(envelope, package, trust, grant, _When(now, received))
+    return counting
+
+
 @dataclass(frozen=True, slots=True)
 class _When:
     now: datetime
-    received_at: datetime | None
+    received: Received | None
+
+    def received_at(self, key: TrustedKey) -> datetime | None:
+        """Return when the signature of a key is known to have been received; None: now."""
+        return None if self.received is None else self.received.of(key.public.key_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,22 +249,23 @@ def _examine(subject: Subject, data: bytes | None, trust: TrustPolicy, when: _Wh
 
 def _count(
     envelope: Envelope, package: str, trust: TrustPolicy, grant: Grant, when: _When
-) -> tuple[frozenset[Signer], list[Problem]]:
-    """Return the signers that count, and why the other signatures don't."""
-    signers = set()
+) -> tuple[dict[Signer, Signature], list[Problem]]:
+    """Return the signatures that count by their signers, and why the others don't."""
+    counting: dict[Signer, Signature] = {}
     problems = []
     for place, signature in enumerate(envelope.signatures):
         where = f"signatures[{place}]"
         key = _key_under_which_it_verifies(signature, envelope.signed_bytes, trust)
         if key is None:
             problems.append(_unverified(signature, trust, where))  # (3), (4)
-        elif refusal := key.refusal(when.received_at, when.now):
+        elif refusal := key.refusal(when.received_at(key), when.now):
             problems.append(replace(refusal, where=where))  # (5)
         elif key.name not in grant.keys:
             problems.append(_not_granted(key, package, grant, where))  # (6)
         else:
-            signers.add(Signer(key.name, key.public.key_id))
-    return frozenset(signers), problems
+            key_id = key.public.key_id
+            counting.setdefault(Signer(key.name, key_id), replace(signature, key_hint=key_id))
+    return counting, problems
 
 
 def _key_under_which_it_verifies(

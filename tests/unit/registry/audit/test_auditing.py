@@ -28,6 +28,7 @@ from cloacina_registry.rollout.channels import Channels
 from cloacina_registry.storage.blobs import FileBlobStore
 from cloacina_registry.trust.keyring import KeyRing
 from cloacina_registry.trust.signing import sign_wheel
+from cloacina_registry.trust.verification import Received
 from cloacina_registry.wheel.checked import open_wheel
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
@@ -200,10 +201,10 @@ def test_an_upload_gets_a_receipt_that_comes_with_the_download(registry: Registr
     assert release.receipt is not None
     receipt = verify_receipt(release.receipt, None, RegistryKey(view.home, None).public())
     assert receipt.entry == registry.evidence.log().entries[0]
-    assert registry.evidence.received_at(release) == NOW
+    assert registry.evidence.received(release) == Received(NOW)
 
 
-def test_a_release_signed_anew_has_been_received_anew(registry: Registry, view: StoreView):
+def test_a_release_signed_further_has_been_received_anew(registry: Registry, view: StoreView):
     first = ONE.upload_to(registry).release
     successor = make_key(2)
     grant_key(view.home, "successor", successor.public)
@@ -214,8 +215,10 @@ def test_a_release_signed_anew_has_been_received_anew(registry: Registry, view: 
     again = registry.upload(ONE.data, ONE.filename, attestation).release
 
     assert kinds(registry) == ["upload", "attest"]
-    assert registry.evidence.received_at(first) == NOW
-    assert registry.evidence.received_at(again) == NOW + timedelta(days=1)
+    assert registry.evidence.received(first) == Received(NOW)
+    assert registry.evidence.received(again) == Received(
+        NOW + timedelta(days=1), {OWNER.public.key_id: NOW}
+    )
     assert again.uploaded_at == NOW
     assert audited(registry).receipts == 1
 
@@ -243,19 +246,19 @@ def test_a_receipt_that_is_not_right_tells_no_moment(registry: Registry, view: S
                 f"update registry_releases set receipt = {receipt} where version = '2.0'",
             )
 
-        assert registry.evidence.received_at(registry.show("acme-etl", "2.0")) is None
-    assert registry.evidence.received_at(two) == NOW
+        assert registry.evidence.received(registry.show("acme-etl", "2.0")) is None
+    assert registry.evidence.received(two) == Received(NOW)
 
 
 def test_a_receipt_of_another_registrys_key_tells_no_moment(registry: Registry, view: StoreView):
     release = ONE.upload_to(registry).release
     for half in ("pem", "pub"):
         (view.home / "keys" / f"registry.{half}").unlink()
-    assert registry.evidence.received_at(release) is None
+    assert registry.evidence.received(release) is None
 
     TWO.upload_to(registry)
 
-    assert registry.evidence.received_at(release) is None
+    assert registry.evidence.received(release) is None
     assert any("the registry's key" in finding for finding in findings(registry))
 
 

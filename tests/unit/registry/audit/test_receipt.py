@@ -148,6 +148,9 @@ def test_a_receipt_for_what_is_not_in_the_tree_is_refused(receipt: Receipt):
         (("entry", "more"), 1),
         (("entry", "facts"), []),
         (("entry", "facts"), {}),
+        (("entry", "facts", "received_earlier"), []),
+        (("entry", "facts", "received_earlier"), {"sha256:00": 1}),
+        (("entry", "facts", "received_earlier"), {"sha256:00": "2026-11-21"}),
     ],
 )
 def test_a_receipt_that_is_malformed_is_refused(

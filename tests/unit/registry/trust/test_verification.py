@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from cloacina_registry.trust.policy import Grant, TrustLevel, TrustPolicy
 from cloacina_registry.trust.signing import add_signature, sign_wheel
 from cloacina_registry.trust.statement import Statement, Subject
 from cloacina_registry.trust.verification import (
+    Received,
     Signer,
     VerifiedRelease,
     VerifiedWheel,
@@ -51,14 +52,14 @@ def refuse(
     trust: TrustPolicy = TRUST,
     *,
     subject: Subject = SUBJECT,
-    received_at: datetime | None = None,
+    received: Received | None = None,
 ) -> list[str]:
     """Return the kinds of problems for which both ways of verifying refuse."""
     with pytest.raises(TrustError) as error:
-        verify_release(subject, envelope, trust, NOW, received_at=received_at)
+        verify_release(subject, envelope, trust, NOW, received=received)
     if subject is SUBJECT:
         with pytest.raises(type(error.value)) as error_of_wheel:
-            verify_wheel(WHEEL, envelope, trust, NOW, received_at=received_at)
+            verify_wheel(WHEEL, envelope, trust, NOW, received=received)
         assert error_of_wheel.value.problems == error.value.problems
     assert error.value.exit_status == 4
     return kinds(error)
@@ -215,10 +216,10 @@ def test_a_stranger_beside_a_trusted_key_does_no_harm() -> None:
 # Rule 5: a key counts by its dates, and by when the release was received.
 
 
-def accept(trust: TrustPolicy, received_at: datetime | None) -> list[str]:
+def accept(trust: TrustPolicy, received: Received | None) -> list[str]:
     """Return the signers for which both ways of verifying accept the lead's signature."""
-    wheel = verify_wheel(WHEEL, ENVELOPE, trust, NOW, received_at=received_at)
-    release = verify_release(SUBJECT, ENVELOPE, trust, NOW, received_at=received_at)
+    wheel = verify_wheel(WHEEL, ENVELOPE, trust, NOW, received=received)
+    release = verify_release(SUBJECT, ENVELOPE, trust, NOW, received=received)
     assert release.signers == wheel.signers
     return [signer.name for signer in wheel.signers]
 
@@ -248,27 +249,27 @@ def test_what_was_received_before_a_key_ended_still_counts(end: str) -> None:
     trust = trusting(trusted(LEAD, **{end: NOW - DAY}))
 
     assert accept(trust, NOW - DAY - timedelta(microseconds=1)) == ["lead"]
-    assert refuse(ENVELOPE, trust, received_at=NOW - DAY) == ["key-revoked"]
-    assert refuse(ENVELOPE, trust, received_at=NOW) == ["key-revoked"]
+    assert refuse(ENVELOPE, trust, received=Received(NOW - DAY)) == ["key-revoked"]
+    assert refuse(ENVELOPE, trust, received=Received(NOW)) == ["key-revoked"]
 
 
 def test_of_a_revoked_key_nothing_counts_whenever_it_was_received() -> None:
     trust = trusting(trusted(LEAD, revoked_at=NOW))
 
-    assert refuse(ENVELOPE, trust, received_at=NOW - 1000 * DAY) == ["key-revoked"]
+    assert refuse(ENVELOPE, trust, received=Received(NOW - 1000 * DAY)) == ["key-revoked"]
 
 
 def test_what_was_received_before_a_key_was_in_wrong_hands_still_counts() -> None:
     trust = trusting(trusted(LEAD, revoked_at=NOW, compromised_at=NOW - DAY))
 
     assert accept(trust, NOW - DAY - timedelta(microseconds=1)) == ["lead"]
-    assert refuse(ENVELOPE, trust, received_at=NOW - DAY) == ["key-revoked"]
+    assert refuse(ENVELOPE, trust, received=Received(NOW - DAY)) == ["key-revoked"]
 
 
 def test_a_key_that_had_expired_when_it_was_in_wrong_hands_had_expired() -> None:
     trust = trusting(trusted(LEAD, revoked_at=NOW, compromised_at=NOW, expires_at=NOW - 2 * DAY))
 
-    assert refuse(ENVELOPE, trust, received_at=NOW - DAY) == ["key-revoked"]
+    assert refuse(ENVELOPE, trust, received=Received(NOW - DAY)) == ["key-revoked"]
 
 
 def test_a_release_of_a_revoked_key_is_rescued_by_the_signature_of_another() -> None:
