@@ -3,7 +3,8 @@
 A channel moves when somebody says so, or when the trial of a canary ends; never by an upload. Each
 change is decided on the newest state and refused if somebody else was faster. A canary is judged by
 the runs themselves, each time that the channel is resolved, so that no engine has to count, and a
-crash loses nothing.
+crash loses nothing. It is stopped for what the store says and nothing else: what one host trusts or
+has mislaid is no reason to take it from the others.
 """
 
 import dataclasses
@@ -32,6 +33,7 @@ from cloacina_registry.errors import (
     ChannelMovedError,
     ChannelPinnedError,
     ChannelStateError,
+    WheelRejectedError,
 )
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.health import Decision, Verdict, judge
@@ -88,8 +90,11 @@ class Channels:
         return [self._judged_now(move) if move.trial else move for move in moves]
 
     def resolvable(self, package: str) -> list[Channel]:
-        """Return the channels of a package, as references are resolved by them."""
-        return [move.as_channel() for move in self.current(package)]
+        """Return the channels of a package, as references are resolved by them on this host.
+
+        A canary that this host can't vouch for gets no runs from it.
+        """
+        return [self._vouched_for(move).as_channel() for move in self.current(package)]
 
     def get(self, package: str, channel: str) -> Move:
         """Return a channel as it is.
@@ -324,14 +329,30 @@ class Channels:
         if trial is None:
             raise ChannelStateError(f"nothing is tried out in {move}")
         release = self._registry.find(move.package, trial.digest)
-        if release is None or not release.status.starts:
+        if release is None or release.status is not ReleaseStatus.PUBLISHED:
             became = "deleted" if release is None else release.status.value
             return Verdict(Decision.STOP, f"{trial.version} was {became}")
+        verdict = judge(trial.rules, runs, self._view.clock.now() - trial.started_at)
+        if verdict.decision is Decision.STOP or (refusal := self._refusal(release)) is None:
+            return verdict
+        return Verdict(Decision.GO_ON, f"runs from this host don't get it: {refusal}")
+
+    def _vouched_for(self, move: Move) -> Move:
+        """Return a channel, without its canary if runs of it would be refused here."""
+        if move.trial is None:
+            return move
+        release = self._registry.find(move.package, move.trial.digest)
+        if release is not None and self._refusal(release) is None:
+            return move
+        return dataclasses.replace(move, trial=None)
+
+    def _refusal(self, release: StoredRelease) -> str | None:
+        """Return why this host can't vouch for a release at this moment; None: it can."""
         try:
             self._registry.verified(release)
-        except (NotAllowedError, BlobMissingError) as error:  # its runs would be refused
-            return Verdict(Decision.STOP, error.message)
-        return judge(trial.rules, runs, self._view.clock.now() - trial.started_at)
+        except (NotAllowedError, BlobMissingError, WheelRejectedError) as error:
+            return error.message
+        return None
 
     def _judged_now(self, move: Move) -> Move:
         """Return a channel after its canary was judged, if it is time to.

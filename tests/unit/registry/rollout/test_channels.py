@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from support.registry import StoreView, flows_returning, honest_manifest, signed_wheel
+from support.registry import StoreView, flows_returning, honest_manifest, registry_on, signed_wheel
 from support.signing import grant_key, make_key, revoke_key
 from support.wheels import WORKFLOWS
 
@@ -15,6 +16,7 @@ from cloacina_core.errors import (
     UnknownChannelError,
     UnknownReleaseError,
 )
+from cloacina_core.model.run import RunCounts
 from cloacina_registry.errors import (
     ChannelMovedError,
     ChannelPinnedError,
@@ -261,19 +263,69 @@ class TestCanaries:
         with pytest.raises(ChannelStateError, match="already"):
             channels.try_out("acme-etl", "1.0", share=100, tried=False)
 
+    @pytest.mark.parametrize(
+        ("withdraw", "became"),
+        [(Registry.yank, "yanked"), (Registry.mark_broken, "broken")],
+    )
     def test_one_that_is_withdrawn_is_stopped_when_the_channel_is_asked_for(
-        self, channels: Channels, view: StoreView, registry: Registry
+        self,
+        channels: Channels,
+        registry: Registry,
+        monkeypatch: pytest.MonkeyPatch,
+        withdraw: Callable[..., object],
+        became: str,
     ):
         promoted(channels, "1.0")
-        channels.try_out("acme-etl", "2.0", share=5_000, tried=False)
-        Withdrawals(view, registry).quarantine("acme-etl", "2.0", "wrong totals")
+        rules = CanaryRules(min_runs=1)
+        channels.try_out("acme-etl", "2.0", share=5_000, rules=rules, tried=False)
+        release = registry.show("acme-etl", "2.0")
+        which = ("acme-etl", "2.0") if became == "yanked" else (release,)
+        withdraw(registry, *which, "wrong totals")
+        monkeypatch.setattr(channels, "seen", lambda _: RunCounts(succeeded=1))
 
         (channel,) = channels.resolvable("acme-etl")
 
+        stopped = channels.get("acme-etl", "stable")
         assert channel.canary is None
-        assert channels.get("acme-etl", "stable").reason == "2.0 was quarantined"
+        assert (state(stopped), stopped.reason) == ((3, "1.0", None), f"2.0 was {became}")
 
-    def test_one_that_is_not_trusted_any_more_is_stopped(
+    def test_a_host_that_trusts_nobody_neither_stops_nor_promotes_it(
+        self, channels: Channels, view: StoreView, registry: Registry, tmp_path: Path
+    ):
+        promoted(channels, "1.0")
+        rules = CanaryRules(min_runs=1)
+        channels.try_out("acme-etl", "2.0", share=5_000, rules=rules, tried=False)
+        colleague = StoreView(tmp_path / "colleague", url=view.settings.database_url)
+        theirs = Channels.of(colleague, registry_on(colleague, view.blob_store()))
+
+        for runs in (RunCounts(), RunCounts(succeeded=1)):
+            theirs.seen = lambda _, runs=runs: runs  # type: ignore[method-assign,misc]
+            (move,) = theirs.current()
+            (channel,) = theirs.resolvable("acme-etl")
+
+            assert state(move) == (2, "1.0", "2.0")
+            assert "don't get it" in theirs.verdict(move).reason
+            assert (channel.version, channel.canary) == ("1.0", None)
+
+        colleague.database.close()
+        (channel,) = channels.resolvable("acme-etl")
+        assert channel.canary is not None
+
+    def test_a_host_that_trusts_nobody_stops_one_that_fails(
+        self, channels: Channels, view: StoreView, tmp_path: Path
+    ):
+        promoted(channels, "1.0")
+        channels.try_out("acme-etl", "2.0", share=5_000, tried=False)
+        colleague = StoreView(tmp_path / "colleague", url=view.settings.database_url)
+        theirs = Channels.of(colleague, registry_on(colleague, view.blob_store()))
+        theirs.seen = lambda _: RunCounts(failed=10)  # type: ignore[method-assign]
+
+        (move,) = theirs.current()
+
+        assert state(move) == (3, "1.0", None)
+        colleague.database.close()
+
+    def test_one_that_is_not_trusted_any_more_gets_no_runs_from_here(
         self, channels: Channels, view: StoreView, registry: Registry
     ):
         other = make_key(2)
@@ -284,10 +336,12 @@ class TestCanaries:
         channels.try_out("acme-etl", "4.0", share=5_000, tried=False)
         revoke_key(view.home, "other")
 
+        (channel,) = channels.resolvable("acme-etl")
         (move,) = channels.current("acme-etl")
 
-        assert state(move) == (3, "1.0", None)
-        assert "can't be trusted" in move.reason
+        assert (channel.version, channel.canary) == ("1.0", None)
+        assert state(move) == (2, "1.0", "4.0")
+        assert "can't be trusted" in channels.verdict(move).reason
 
     def test_one_that_fails_is_stopped_in_a_pinned_channel_too(
         self, channels: Channels, view: StoreView, registry: Registry
