@@ -37,6 +37,7 @@ from cloacina_registry.errors import (
     ReleaseStateError,
     TamperedError,
     UntrustedSignerError,
+    WheelRejectedError,
 )
 from cloacina_registry.evidence import Evidence
 from cloacina_registry.loading.contents import ReleaseContents
@@ -58,6 +59,7 @@ from cloacina_registry.trust.policy import TrustPolicy
 from cloacina_registry.trust.store import TrustStore
 from cloacina_registry.trust.verification import VerifiedWheel, verify_wheel
 from cloacina_registry.wheel.checked import CheckedWheel, open_wheel, reopen_wheel
+from cloacina_registry.wheel.filename import parse_filename
 
 _CONTENTS_KEPT = 32
 """How many releases' checked contents stay in memory. What was found of some bytes holds for ever;
@@ -406,12 +408,13 @@ class Registry:
         Raises:
             UnknownPackageError: there is no such package.
             UnknownReleaseError: there is no such release.
-            TamperedError: the stored wheel was changed since.
+            TamperedError: the stored wheel, or its file name, was changed since.
             BlobMissingError: the stored wheel is gone.
         """
         package = normalized_package(package)
         with self._view.read() as connection:
             release = _locate_undeleted(Catalog(connection), package, version)
+        _require_own_filename(release)
         data = read_blob(self._blobs, release.digest)
         return StoredFiles(release.filename, data, release.attestation, release.receipt)
 
@@ -704,6 +707,21 @@ def _release_of(admitted: AdmittedWheel, now: datetime) -> StoredRelease:
         attestation=verified.envelope,
         uploaded_at=now,
     )
+
+
+def _require_own_filename(release: StoredRelease) -> None:
+    """Refuse a file name that is no upload's: whoever writes the file would write elsewhere.
+
+    Raises:
+        TamperedError: it isn't one of a wheel of this release.
+    """
+    try:
+        named = parse_filename(release.filename)
+    except WheelRejectedError:
+        named = None
+    if named is None or (named.name, named.version) != (release.package, release.version):
+        found = f"the file name {release.filename[:80]!a}"
+        raise TamperedError("an entry of the catalog", str(release), found)
 
 
 def _locate(catalog: Catalog, package: str, version: str, *, lock: bool = False) -> StoredRelease:

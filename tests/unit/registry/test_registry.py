@@ -379,6 +379,32 @@ def test_a_catalog_that_passes_one_release_off_as_another_is_refused(
     assert (caught.value.expected, caught.value.found) == ("acme-etl 2.0", "acme-etl 1.0")
 
 
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "../../escaped/pwned",
+        "../acme_etl-1.0-py3-none-any.whl",
+        "/srv/acme_etl-1.0-py3-none-any.whl",
+        "acme_etl-1.0-py3-none-any/../../escaped.whl",
+        "acme_etl-1.0-py3-none-any.whl\n",
+        "acme_etl-2.0-py3-none-any.whl",
+        "other-1.0-py3-none-any.whl",
+        "",
+    ],
+)
+def test_a_download_has_no_other_name_than_the_upload(
+    registry: Registry, view: StoreView, filename: str
+):
+    ONE.upload_to(registry)
+    with view.begin() as connection:
+        connection.execute(
+            text("update registry_releases set filename = :name"), {"name": filename}
+        )
+
+    with pytest.raises(TamperedError):
+        registry.download("acme-etl", "1.0")
+
+
 def test_the_shown_release_is_the_highest_that_anyone_would_want(registry: Registry):
     for version in ("2.0", "10.0", "11.0rc1", "12.0"):
         signed_wheel(version).upload_to(registry)

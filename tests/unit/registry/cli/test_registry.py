@@ -1,6 +1,7 @@
 """`cloacina registry`, as it is typed: what it prints, where, and how it ends."""
 
 import json
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -243,6 +244,20 @@ def test_a_changed_file_is_not_downloaded(home: Path, dist: Path, tmp_path: Path
     assert result.exit_code == 4
     assert refusal(result)["code"] == "tampered"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_download_is_not_written_where_the_store_says(home: Path, dist: Path, tmp_path: Path):
+    publish(home, dist, ONE)
+    (tmp_path / "escaped").mkdir()
+    with sqlite3.connect(home / "cloacina.db") as store:  # someone who can write the store
+        store.execute("update registry_releases set filename = '../escaped/wheel'")
+    store.close()
+
+    result = call(home, "download", "acme-etl==1.0", "--out", tmp_path / "out", "--json")
+
+    assert result.exit_code == 4
+    assert refusal(result)["code"] == "tampered"
+    assert list((tmp_path / "escaped").iterdir()) == []
 
 
 def test_a_yank_is_told_with_its_reason_and_taken_back(home: Path, dist: Path):
