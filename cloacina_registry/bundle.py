@@ -253,10 +253,16 @@ def admit_all(
         try:
             wheel = registry.admit(release.data, release.filename, release.attestation, provision)
         except CloacinaError as error:
-            refused.append(error)
+            refused.append(_without_frames(error))
         else:
             admitted.append(wheel)
     return admitted, refused
+
+
+def _without_frames(error: CloacinaError) -> CloacinaError:
+    """Return an error that keeps nothing of where it was raised: a wheel is unpacked there."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _refuse(filename: str, problems: Iterable[Problem]) -> None:

@@ -23,23 +23,23 @@ from cloacina_registry.errors import NameNotAllowedError
 from cloacina_registry.storage.catalog import Catalog
 from cloacina_registry.trust.patterns import EVERY_PACKAGE, matches, specificity
 from cloacina_registry.trust.policy import Grant, TrustPolicy
-from cloacina_registry.trust.verification import VerifiedWheel
+from cloacina_registry.trust.verification import VerifiedRelease
 
 _LOOK_ALIKES = str.maketrans({"-": None, "i": "1", "l": "1", "o": "0"})
 
 
-def claim_name(catalog: Catalog, verified: VerifiedWheel, policy: TrustPolicy) -> None:
-    """Claim the name of a package for those who signed a wheel of it, or see that they own it.
+def claim_name(catalog: Catalog, verified: VerifiedRelease, policy: TrustPolicy) -> None:
+    """Claim the name of a package for those who signed a release of it, or see that they own it.
 
     Args:
         catalog: seen through the transaction that publishes the wheel.
-        verified: the wheel, with those whose signatures count.
+        verified: the release, with those whose signatures count.
         policy: whom we trust.
 
     Raises:
         NameNotAllowedError: the name isn't theirs.
     """
-    package = verified.wheel.name
+    package = verified.subject.package
     if not catalog.is_claimed(package):
         catalog.keep_claims_out()  # of two names that look alike, one is the first
     grant = policy.grant_for(package)
@@ -80,16 +80,16 @@ def _similar_problems(catalog: Catalog, package: str, grant: Grant | None) -> It
 
 
 def _owner_problems(
-    catalog: Catalog, verified: VerifiedWheel, grant: Grant | None
+    catalog: Catalog, verified: VerifiedRelease, grant: Grant | None
 ) -> Iterator[Problem]:
     if grant is not None and grant.pattern != EVERY_PACKAGE:
         return
-    wheel = verified.wheel
-    published = catalog.get(wheel.name, wheel.version)
-    if published is not None and published.digest == wheel.digest:
+    subject = verified.subject
+    published = catalog.get(subject.package, subject.version)
+    if published is not None and published.digest == subject.digest:
         return
-    owners = catalog.owners(wheel.name)
+    owners = catalog.owners(subject.package)
     if owners and not owners & {signer.key_id for signer in verified.signers}:
         signed_by = ", ".join(signer.name for signer in verified.signers) or "nobody"
         message = f"it belongs to other keys; this release was signed by {signed_by}"
-        yield Problem("not-owner", message, wheel.name)
+        yield Problem("not-owner", message, subject.package)

@@ -57,7 +57,7 @@ from cloacina_registry.storage.checking import Progress, StorageReport, check_st
 from cloacina_registry.storage.collecting import Garbage, collect_garbage
 from cloacina_registry.trust.policy import TrustPolicy
 from cloacina_registry.trust.store import TrustStore
-from cloacina_registry.trust.verification import VerifiedWheel, verify_wheel
+from cloacina_registry.trust.verification import VerifiedRelease, VerifiedWheel, verify_wheel
 from cloacina_registry.wheel.checked import CheckedWheel, open_wheel, reopen_wheel
 from cloacina_registry.wheel.filename import parse_filename
 
@@ -101,12 +101,15 @@ class StoredFiles:
 
 @dataclass(frozen=True, slots=True)
 class AdmittedWheel:
-    """A wheel that may be published: checked, and vouched for at the moment it came in."""
+    """A wheel that may be published: checked, and vouched for at the moment it came in.
 
-    verified: VerifiedWheel
+    Many may be held at a time, so what was unpacked to check it isn't kept.
+    """
+
+    verified: VerifiedRelease
+    release: StoredRelease
+    """What the catalog is to know of it."""
     data: bytes
-    placement: Placement
-    """Where its tasks run, unless the operator asks for more."""
     dependencies: tuple[FetchedWheel, ...] = ()
     """The wheels that its lock names for the Pythons that were asked for."""
     warnings: tuple[Problem, ...] = ()
@@ -115,14 +118,14 @@ class AdmittedWheel:
     def bodies(self) -> dict[Digest, bytes]:
         """All bytes that have to be in the store when it is published."""
         return {
-            self.verified.wheel.digest: self.data,
+            self.release.digest: self.data,
             **{wheel.artifact.digest: wheel.data for wheel in self.dependencies},
         }
 
     @property
     def place(self) -> tuple[str, str]:
         """Its package and version; those who publish several take them in this order."""
-        return self.verified.wheel.name, self.verified.wheel.version
+        return self.release.package, self.release.version
 
 
 class Registry:
@@ -222,7 +225,8 @@ class Registry:
         # Whoever isn't trusted doesn't get us to fetch anything.
         fetched, warnings = self._gather(wheel, provision or Provision())
         placement = place(wheel, _dependencies(wheel, fetched))
-        return AdmittedWheel(verified, data, placement, fetched, warnings)
+        release = _release_of(verified, placement, now)
+        return AdmittedWheel(verified.release, release, data, fetched, warnings)
 
     def _gather(
         self, wheel: CheckedWheel, provision: Provision
@@ -304,7 +308,8 @@ class Registry:
         catalog = Catalog(connection)
         for wheel in wheels:
             claim_name(catalog, wheel.verified, policy)
-        entered = [self._enter(catalog, _release_of(wheel, now), policy) for wheel in wheels]
+        offered = [dataclasses.replace(wheel.release, uploaded_at=now) for wheel in wheels]
+        entered = [self._enter(catalog, release, policy) for release in offered]
         uploads = []
         for wheel, (published, incoming) in zip(wheels, entered, strict=True):
             release = published
@@ -690,8 +695,8 @@ def _is_version(text: str) -> bool:
     return True
 
 
-def _release_of(admitted: AdmittedWheel, now: datetime) -> StoredRelease:
-    verified, wheel = admitted.verified, admitted.verified.wheel
+def _release_of(verified: VerifiedWheel, placement: Placement, now: datetime) -> StoredRelease:
+    wheel = verified.wheel
     return StoredRelease(
         package=wheel.name,
         version=wheel.version,
@@ -702,7 +707,7 @@ def _release_of(admitted: AdmittedWheel, now: datetime) -> StoredRelease:
         requires_core=wheel.manifest.requires_core,
         platform=wheel.platform,
         workflows=tuple(sorted(wheel.manifest.by_name)),
-        placement=admitted.placement,
+        placement=placement,
         signers=verified.signers,
         attestation=verified.envelope,
         uploaded_at=now,

@@ -123,6 +123,16 @@ class VerifiedWheel:
     def __post_init__(self, proof: object) -> None:
         _require_proof(proof)
 
+    @property
+    def release(self) -> VerifiedRelease:
+        """The same without its contents, which may be large."""
+        return VerifiedRelease(
+            proof=_PROOF,
+            subject=Subject.of(self.wheel),
+            signers=self.signers,
+            warnings=self.warnings,
+        )
+
 
 def _require_proof(proof: object) -> None:
     if proof is not _PROOF:

@@ -1,5 +1,6 @@
 """A bundle has one meaning, and nothing in it is believed for standing there."""
 
+import gc
 import io
 import json
 import random
@@ -46,6 +47,7 @@ from cloacina_registry.errors import (
 )
 from cloacina_registry.registry import Registry
 from cloacina_registry.storage.blobs import FileBlobStore
+from cloacina_registry.wheel.checked import CheckedWheel
 
 ONE = signed_wheel("1.0", sources=flows_returning("one"))
 OTHER_ONE = signed_wheel("1.0", sources=flows_returning("other one"))
@@ -210,6 +212,38 @@ def test_every_release_that_is_refused_is_told(elsewhere: StoreView) -> None:
 
     assert [wheel.place for wheel in admitted] == [("acme-etl", "3.0")]
     assert [type(error) for error in refused] == [UntrustedSignerError, WheelRejectedError]
+
+
+def unpacked_wheels() -> set[str]:
+    """Return the digests of the wheels whose contents are in memory."""
+    gc.collect()
+    return {each.digest for each in gc.get_objects() if isinstance(each, CheckedWheel)}
+
+
+def test_no_wheel_stays_unpacked_whether_it_is_refused_or_not(elsewhere: StoreView) -> None:
+    unsigned = [signed_wheel(f"{number}.0") for number in range(1, 4)]
+    lacking = package_with(
+        locked(ROWS), version="4.0"
+    )  # refused behind its signature, with a cause
+    strange = signed_wheel("5.0", key=STRANGER)
+    releases = [
+        *(BundledRelease(one.filename, one.data) for one in unsigned),
+        *bundled(lacking, strange, ONE),
+    ]
+    before = unpacked_wheels()
+
+    admitted, refused = admit_all(Registry.of(elsewhere), Bundle(releases))
+
+    assert (len(admitted), len(refused)) == (1, 5)
+    assert {digest_of(each.data) for each in releases} & unpacked_wheels() - before == set()
+
+
+def test_an_error_of_a_bundle_keeps_nothing_of_what_led_to_it(elsewhere: StoreView) -> None:
+    broken = BundledRelease(ONE.filename, ONE.data, b"not JSON")
+
+    _, (error,) = admit_all(Registry.of(elsewhere), Bundle([broken]))
+
+    assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
 
 
 def test_nothing_is_overwritten_and_then_nothing_is_published(elsewhere: StoreView) -> None:
