@@ -224,6 +224,7 @@ class TrustStore:
 
         Args:
             documents: the document, and versions between the one in force and it, in any order.
+                Older ones change nothing.
             expected_roots: the ids of all its root keys. They must be given where no document was
                 in force before, since nothing else says that it is the right one.
 
@@ -238,7 +239,7 @@ class TrustStore:
             self._home.mkdir(mode=files.FOLDER_MODE, parents=True, exist_ok=True)
             with files.locked(self._home):
                 self._require_right([*steps, newest], expected_roots)
-                for step in steps:
+                for step in self._unseen(steps):  # nobody has examined the others
                     self._keep(step)
                 self._put(newest)
         except OSError as error:
@@ -327,9 +328,14 @@ class TrustStore:
             refuse_if_any(where, (*first.problems(), *walk_problems(first, others)))
         else:
             refuse_if_any(where, (*newest.problems(), *seen.problems(newest)))
-            later = [trust for trust in documents if trust.version > seen.version]
+            later = self._unseen(documents)
             refuse_if_any(where, walk_problems(self._last_seen(seen), later) if later else ())
         refuse_if_any(where, newest.expiry_problems(self._clock.now()))
+
+    def _unseen(self, documents: Sequence[SignedTrust]) -> list[SignedTrust]:
+        """Return the documents that are newer than any that was in force here."""
+        seen = self.seen()
+        return [trust for trust in documents if seen is None or trust.version > seen.version]
 
     def _put(self, trust: SignedTrust) -> None:
         data = self._sound(trust)

@@ -507,6 +507,24 @@ def test_a_document_of_strangers_cant_take_the_place_of_ours(store: TrustStore) 
         store.apply([usurper], expected_roots=[STRANGER.public.key_id])
 
 
+def test_what_is_kept_of_the_past_isnt_overwritten(
+    store: TrustStore, elsewhere: TrustStore
+) -> None:
+    for number in (1, 2):
+        store.change(adding(number), [ROOT])
+    elsewhere.apply([at(store, 2)])
+    kept = [elsewhere.version_path(number).read_bytes() for number in (1, 2)]
+    usurpers = [
+        SignedTrust.unsigned(TrustPolicy(version=number).rotating(add=[STRANGER.public]))
+        for number in (1, 2)
+    ]
+
+    elsewhere.apply([usurpers[0], usurpers[1].signed_by([STRANGER]), at(store, 3)])
+
+    assert elsewhere.policy().version == 3
+    assert [elsewhere.version_path(number).read_bytes() for number in (1, 2)] == kept
+
+
 def test_an_older_document_cant_be_put_in_force(store: TrustStore) -> None:
     store.change(adding(1), [ROOT])
 
