@@ -67,23 +67,37 @@ class ReleaseContents:
             LoadError: two of the distributions have a module in common, and differ in it.
         """
         files, brought = dict(self.files), set(self.brought)
-        owners = dict.fromkeys(files, str(self))
+        owners: dict[str, object] = dict.fromkeys(self._own_modules(), self)
         for dependency in dependencies:
             brought |= dependency.top_levels - set(self.top_levels)
             for member, content in dependency.files.items():
-                owner = owners.setdefault(member, str(dependency))
                 # Notes and licences that many put beside their packages disturb nobody.
-                if files.setdefault(member, content) != content and member.endswith(".py"):
-                    raise LoadError(
-                        f"{self} can't be loaded: {owner} and {dependency} both have {member}",
-                        hint="lock another version of one of them, or do without it",
-                    )
+                if member.endswith(".py"):
+                    module = _module_of(member)
+                    # `rules/__init__.py` is found before `rules.py`, whoever brings the two.
+                    owner = owners.setdefault(module, dependency)
+                    if owner is not dependency and files.get(member) != content:
+                        named = module.replace("/", ".")
+                        raise LoadError(
+                            f"{self} can't be loaded: {owner} and {dependency} both have {named}",
+                            hint="lock another version of one of them, or do without it",
+                        )
+                files.setdefault(member, content)
         return replace(
             self,
             files=MappingProxyType(files),
             top_levels=tuple(sorted({*self.top_levels, *brought})),
             brought=frozenset(brought),
         )
+
+    def _own_modules(self) -> Iterator[str]:
+        """Yield the modules as `_module_of` does, and the packages around them without a source."""
+        for member in self.files:
+            if member.endswith(".py"):
+                module = _module_of(member)
+                while module:
+                    yield module
+                    module = module.rpartition("/")[0]
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}"
@@ -191,3 +205,8 @@ class ModuleFile:
     def is_package(self) -> bool:
         """Whether it may have submodules."""
         return self.folder is not None
+
+
+def _module_of(member: str) -> str:
+    """Return the module that a source is of, as `acme_etl` for `acme_etl/__init__.py`."""
+    return member.removesuffix(".py").removesuffix("/__init__")

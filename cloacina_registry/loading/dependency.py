@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Self
 
 from cloacina_registry.dependencies.artifact import Artifact
+from cloacina_registry.dependencies.examination import LIMITS
 from cloacina_registry.wheel.reading import read_leniently
 
 _INSTALLED_PARTS = frozenset({"purelib", "platlib"})
@@ -34,7 +35,7 @@ class UnpackedDependency:
         Raises:
             WheelRejectedError: the archive can't be read.
         """
-        members = read_leniently(data, artifact.filename)
+        members = read_leniently(data, artifact.filename, LIMITS)
         return cls(
             name=artifact.name,
             version=artifact.version,

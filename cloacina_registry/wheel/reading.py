@@ -15,8 +15,7 @@ import zlib
 
 from cloacina_core.errors import Problem
 from cloacina_registry.errors import WheelRejectedError
-from cloacina_registry.wheel.archive import MAX_ARCHIVE_BYTES, MAX_UNPACKED_BYTES
-from cloacina_registry.wheel.framing import MAX_ENTRIES
+from cloacina_registry.wheel.archive import PACKAGE_LIMITS, ArchiveLimits
 
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -32,29 +31,36 @@ _UNREADABLE = (
 """What zipfile is known to raise for files that are none, or not quite."""
 
 
-def read_leniently(data: bytes, filename: str) -> dict[str, bytes]:
+def read_leniently(
+    data: bytes, filename: str, limits: ArchiveLimits = PACKAGE_LIMITS
+) -> dict[str, bytes]:
     """Return the files of any wheel by their names; directories are left out.
+
+    Args:
+        data: its bytes.
+        filename: what to call it.
+        limits: how large it may be.
 
     Raises:
         WheelRejectedError: it can't be read; kinds "zip-framing", "zip-data", "duplicate",
             "too-large" and "too-many-entries".
     """
-    if len(data) > MAX_ARCHIVE_BYTES:
-        raise _refused(filename, "too-large", f"more than {MAX_ARCHIVE_BYTES} bytes")
+    if len(data) > limits.archive_bytes:
+        raise _refused(filename, "too-large", f"more than {limits.archive_bytes} bytes")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            _check_limits(entries, filename)
+            _check_limits(entries, filename, limits)
             return {entry.filename: _content(archive, entry, filename) for entry in entries}
     except _UNREADABLE as error:
         raise _refused(filename, "zip-framing", f"can't be read: {error}") from error
 
 
-def _check_limits(entries: list[zipfile.ZipInfo], filename: str) -> None:
-    if len(entries) > MAX_ENTRIES:
-        raise _refused(filename, "too-many-entries", f"more than {MAX_ENTRIES} entries")
-    if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
-        message = f"the contents have more than {MAX_UNPACKED_BYTES} bytes"
+def _check_limits(entries: list[zipfile.ZipInfo], filename: str, limits: ArchiveLimits) -> None:
+    if len(entries) > limits.entries:
+        raise _refused(filename, "too-many-entries", f"more than {limits.entries} entries")
+    if sum(entry.file_size for entry in entries) > limits.unpacked_bytes:
+        message = f"the contents have more than {limits.unpacked_bytes} bytes"
         raise _refused(filename, "too-large", message)
     if not all(entry.filename for entry in entries):
         raise _refused(filename, "zip-framing", "an entry has no name")

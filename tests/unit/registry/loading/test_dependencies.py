@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from support.release_contents import make_contents, make_dependency
 
-from cloacina_registry.errors import LoadError
+from cloacina_registry.dependencies.examination import LIMITS
+from cloacina_registry.errors import LoadError, WheelRejectedError
 from cloacina_registry.loading.contents import ReleaseContents
 from cloacina_registry.loading.loader import NamespaceLoader
+from cloacina_registry.wheel.framing import MAX_ENTRIES
 
 
 def release_with(
@@ -136,8 +138,65 @@ def test_a_module_that_two_distributions_have_is_refused():
     one = make_dependency("1.0", {"shapes.py": "1"}, name="one")
     other = make_dependency("2.0", {"shapes.py": "2"}, name="other")
 
-    with pytest.raises(LoadError, match=r"one 1\.0 and other 2\.0 both have shapes\.py"):
+    with pytest.raises(LoadError, match=r"one 1\.0 and other 2\.0 both have shapes$"):
         make_contents().with_dependencies([one, other])
+
+
+SAME_MODULES = {
+    "package": ("rules.py", "rules/__init__.py"),
+    "module": ("rules/__init__.py", "rules.py"),
+    "inside": ("acme/rules.py", "acme/rules/__init__.py"),
+    "around": ("rules/sales.py", "rules/__init__.py"),
+    "plain around": ("rules/sales.py", "rules.py"),
+}
+
+
+@pytest.mark.parametrize(("own", "brought"), SAME_MODULES.values(), ids=SAME_MODULES)
+def test_a_dependency_does_not_take_the_place_of_a_module_of_the_package(own: str, brought: str):
+    contents = make_contents(files={own: "WHO = 'package'"})
+    evil = make_dependency("1.0", {brought: "WHO = 'dependency'"}, name="evil")
+
+    with pytest.raises(LoadError, match=r"acme 1\.0 and evil 1\.0 both have (acme\.)?rules$"):
+        contents.with_dependencies([evil])
+
+
+def test_a_dependency_does_not_either_that_is_named_as_the_package():
+    contents = make_contents(files={"rules.py": "WHO = 'package'"})
+    evil = make_dependency("1.0", {"rules/__init__.py": "WHO = 'dependency'"}, name="acme")
+
+    with pytest.raises(LoadError, match=r"both have rules$"):
+        contents.with_dependencies([evil])
+
+
+def test_a_module_and_a_package_of_one_name_are_not_two_dependencies():
+    module = make_dependency("1.0", {"shapes.py": ""}, name="one")
+    package = make_dependency("2.0", {"shapes/__init__.py": ""}, name="other")
+
+    for dependencies in ([module, package], [package, module]):
+        with pytest.raises(LoadError, match=r"both have shapes$"):
+            make_contents().with_dependencies(dependencies)
+
+
+def test_one_dependency_may_have_a_module_beside_a_package_of_its_name(loader: NamespaceLoader):
+    sources = {"shapes.py": "VERSION = 'module'", "shapes/__init__.py": "VERSION = 'package'"}
+    contents = make_contents().with_dependencies([make_dependency("1.0", sources)])
+
+    assert loader.load(contents).resolve("shapes:VERSION") == "package"
+
+
+def test_a_dependency_that_is_larger_than_a_package_may_be_is_loaded(loader: NamespaceLoader):
+    modules = {f"shapes/part{number}.py": "" for number in range(MAX_ENTRIES)}
+    shapes = make_dependency("1.0", {**modules, "shapes/__init__.py": "VERSION = '1.0'"})
+    contents = make_contents().with_dependencies([shapes])
+
+    assert loader.load(contents).resolve("shapes:VERSION") == "1.0"
+
+
+def test_a_dependency_that_no_upload_would_accept_is_not_read():
+    members = {f"part{number}": "" for number in range(LIMITS.entries)}
+
+    with pytest.raises(WheelRejectedError, match="more than 20000 entries"):
+        make_dependency("1.0", members)
 
 
 def test_notes_that_two_distributions_have_disturb_nobody():

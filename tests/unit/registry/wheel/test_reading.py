@@ -19,7 +19,7 @@ from support.wheels import (
 )
 
 from cloacina_registry.errors import WheelRejectedError
-from cloacina_registry.wheel import reading
+from cloacina_registry.wheel.archive import ArchiveLimits
 from cloacina_registry.wheel.checked import open_wheel
 from cloacina_registry.wheel.reading import read_leniently
 from cloacina_registry.wheel.writer import with_record, write_wheel
@@ -89,13 +89,19 @@ def test_what_cannot_be_read_safely_is_refused(entries: list[RawEntry], kind: st
     assert [problem.kind for problem in refusal.value.problems] == [kind]
 
 
-def test_a_file_larger_than_the_limit_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_ARCHIVE_BYTES", 10)
-
+@pytest.mark.parametrize(
+    ("limits", "kind"),
+    [
+        (ArchiveLimits(archive_bytes=10), "too-large"),
+        (ArchiveLimits(unpacked_bytes=10), "too-large"),
+        (ArchiveLimits(entries=1), "too-many-entries"),
+    ],
+)
+def test_a_file_larger_than_a_limit_is_not_looked_at(limits: ArchiveLimits, kind: str) -> None:
     with pytest.raises(WheelRejectedError) as refusal:
-        read_leniently(GOOD, "x.whl")
+        read_leniently(GOOD, "x.whl", limits)
 
-    assert [problem.kind for problem in refusal.value.problems] == ["too-large"]
+    assert [problem.kind for problem in refusal.value.problems] == [kind]
 
 
 @settings(deadline=None)
