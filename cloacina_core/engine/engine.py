@@ -696,7 +696,9 @@ class Engine:
     def _keep(self, completion: Completion) -> None:
         run = completion.run
         self._runs[run.run_id] = completion
-        self._library.run_began(run.run_id, run.summary.release)
+        which = run.run_id, run.summary.release
+        self._library.run_began(*which)
+        self._flusher.then(lambda: self._library.run_stored(*which), run)
 
     def _release(self, run: RunState, *, has_ended: bool) -> None:
         completion = self._runs.pop(run.run_id, None)

@@ -3,6 +3,10 @@
 Of the releases in the sources, only so many are loaded at a time. The one whose code was asked for
 longest ago is unloaded first, and one that another release of its package has taken over from is
 when its last run here has ended. What a call uses stays, and what is needed again is loaded anew.
+
+The source is asked for a release again when a run begins, also when it is loaded: one that was
+killed, or isn't trusted any more, begins no run here. One answer holds for all runs that were
+stored by then: whoever kills the release later finds them in the store, and cancels them.
 """
 
 import itertools
@@ -48,11 +52,15 @@ class _Shelf:
     def __init__(self, release: Release) -> None:
         self.release = release
         self.workflows: dict[str, LoadedWorkflow] = {}
-        """Those that are loaded, by name: a release is verified when it is loaded, once."""
+        """Those that are loaded, by name."""
         self.holds: WeakSet[_Hold] = WeakSet()
         """Of the calls that use its code, and of those who load it."""
         self.runs: set[RunId] = set()
         """Those that the engine here has."""
+        self.stored: set[RunId] = set()
+        """Those of them that are in the store for certain."""
+        self.admitted: set[RunId] = set()
+        """Those of them that the source was asked for."""
         self.last_begun = 0
         """The higher, the later a run of it began here."""
 
@@ -140,8 +148,8 @@ class WorkflowLibrary:
         source = self._source(call.release)
         shelf, hold = self._take(call.release)
         loaded = shelf.workflows.get(call.workflow)
-        if loaded is None:
-            loaded = self._load(source, shelf, hold, call.workflow)
+        if loaded is None or call.run_id not in shelf.admitted:
+            loaded = self._load(source, shelf, hold, call)
         workflow = _holding(loaded.workflow, call)
         return TaskCode(workflow, call.task, loaded.plain, loaded.isolation, hold=hold)
 
@@ -154,6 +162,15 @@ class WorkflowLibrary:
             shelf.runs.add(run_id)
             shelf.last_begun = next(self._beginnings)
 
+    def run_stored(self, run_id: RunId, release: Release | None) -> None:
+        """Take note that a run is in the store, and the engine here has it there."""
+        if release is None:
+            return
+        with self._lock:
+            shelf = self._shelves.get(_key(release))
+            if shelf is not None and run_id in shelf.runs:
+                shelf.stored.add(run_id)
+
     def run_ended(self, run_id: RunId, release: Release | None) -> None:
         """Take note that it hasn't any more, and unload a release that has drained."""
         if release is None:
@@ -163,6 +180,8 @@ class WorkflowLibrary:
             if shelf is None:
                 return
             shelf.runs.discard(run_id)
+            shelf.stored.discard(run_id)
+            shelf.admitted.discard(run_id)
             has_drained = not shelf.runs and not shelf.holds and _key(release) not in self._drained
             if has_drained and any(map(shelf.is_superseded_by, self._shelves.values())):
                 self._drained.add(_key(release))
@@ -220,11 +239,13 @@ class WorkflowLibrary:
             return shelf, hold
 
     def _load(
-        self, source: "WorkflowSource", shelf: _Shelf, hold: _Hold, workflow: str
+        self, source: "WorkflowSource", shelf: _Shelf, hold: _Hold, call: TaskCall
     ) -> "LoadedWorkflow":
-        """Load a workflow. Runs under way go on with it, whatever becomes of its source."""
+        """Load the workflow of a call, or have the source say that it may still be used."""
+        with self._lock:
+            stored = shelf.stored | {call.run_id}
         try:
-            loaded = source.load(shelf.release, workflow)
+            loaded = source.load(shelf.release, call.workflow)
         except BaseException:
             with self._lock:
                 shelf.holds.discard(hold)
@@ -233,7 +254,8 @@ class WorkflowLibrary:
                 self._forget_if_empty(shelf)
             raise
         with self._lock:
-            shelf.workflows[workflow] = loaded
+            shelf.workflows[call.workflow] = loaded
+            shelf.admitted |= stored & shelf.runs  # those that ended meanwhile would stay for ever
             self._make_room()
         return loaded
 

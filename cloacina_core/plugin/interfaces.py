@@ -435,7 +435,8 @@ class WorkflowSource(Protocol):
     def load(self, release: Release, workflow: str) -> LoadedWorkflow:
         """Return a workflow with its code; verified again, in the release's own namespace.
 
-        Loading a release twice gives the same objects.
+        Loading a release twice gives the same objects. An engine asks again when runs
+        begin, so it must be quick for what is loaded.
 
         Raises:
             CloacinaError: the release is refused or its code can't be imported.

@@ -14,6 +14,7 @@ from support.signing import grant_key
 import cloacina_registry.hooks
 from cloacina_core.errors import ReleaseWithheldError
 from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.foundation.json_value import JsonValue
 from cloacina_core.model.release import Resolution, ResolvedBy
 from cloacina_core.model.run import RunResult
 from cloacina_core.model.status import RunStatus
@@ -255,6 +256,26 @@ class TestWithdrawal:
         assert any("acme-etl 1.0 was killed: leaks" in reason for reason in reasons)
         runtime.signal(other.id, "go")
         assert other.result(PATIENCE).status is RunStatus.SUCCEEDED
+
+    def test_runs_that_were_resolved_before_a_kill_and_stored_after_it_run_nothing(
+        self, runtime: Runtime, channels: Channels, withdrawals: Withdrawals
+    ):
+        """The engine has the release loaded, and whoever kills it finds no run to cancel."""
+        run(runtime, "acme-etl/nightly==1.0")
+
+        def params() -> Iterator[dict[str, JsonValue]]:
+            yield {}
+            assert withdrawals.kill("acme-etl", "1.0", "leaks")[1] == 0
+            yield {}
+
+        handles = runtime.submit_many("acme-etl/nightly==1.0", params())
+        results = [handle.result(PATIENCE) for handle in handles]
+
+        assert [dict(result.context) for result in results] == [{}, {}]
+        for result in results:
+            assert result.status is RunStatus.FAILED
+            failures = [task.error for task in result.tasks.values() if task.error]
+            assert "it is killed: leaks" in failures[0].message
 
     def test_retiring_waits_for_runs_and_channels(
         self, runtime: Runtime, channels: Channels, withdrawals: Withdrawals

@@ -1,6 +1,7 @@
 """The code of a task is found, or it is told why not."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from support.runs import workflow_of
 
 from cloacina_core.engine.call import TaskCall
 from cloacina_core.engine.library import MissingCodeError, WorkflowLibrary
+from cloacina_core.errors import ReleaseWithheldError
 from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.release import Release
@@ -32,9 +34,12 @@ class Shelf:
         self.loads = 0
         self.unloaded: list[str] = []
         self.fault: Exception | None = None
+        self.meanwhile: Callable[[], None] | None = None
 
     def load(self, release: Release, workflow: str) -> LoadedWorkflow:
         self.loads += 1
+        if self.meanwhile is not None:
+            self.meanwhile()
         if self.fault is not None:
             raise self.fault
         return LoadedWorkflow(self._workflow, release, plain=str.upper)
@@ -103,11 +108,70 @@ def test_a_release_is_loaded_once():
     shelf = Shelf(FLOW)
     library = library_of(shelf)
 
+    library.run_began(RunId("run"), RELEASE)
     library.find(call_of(FLOW, RELEASE))
     library.find(call_of(FLOW, RELEASE))
     library.find(call_of(FLOW, replace(RELEASE, digest=digest_of_text("other"))))
 
     assert shelf.loads == 2
+
+
+class TestRunsThatBegin:
+    """A release that is loaded may have been killed since."""
+
+    def test_the_source_is_asked_again_for_each_run_and_not_for_each_attempt(self):
+        shelf = Shelf(FLOW)
+        library = library_of(shelf)
+
+        for run in ("first", "second"):
+            library.run_began(RunId(run), RELEASE)
+            for attempt in (1, 2, 3):
+                call = call_of(FLOW, RELEASE)
+                library.find(replace(call, key=(RunId(run), 0, attempt)))
+
+        assert shelf.loads == 2
+
+    def test_one_answer_holds_for_all_that_were_stored(self):
+        shelf = Shelf(FLOW)
+        library = library_of(shelf)
+        runs = [RunId(f"run {number}") for number in range(5)]
+        for run in runs:
+            library.run_began(run, RELEASE)
+            library.run_stored(run, RELEASE)
+
+        for run in runs:
+            library.find(replace(call_of(FLOW, RELEASE), key=(run, 0, 1)))
+
+        assert shelf.loads == 1
+
+    def test_one_that_begins_after_the_release_was_killed_is_refused_and_others_go_on(self):
+        shelf = Shelf(FLOW)
+        library = library_of(shelf)
+        before = replace(call_of(FLOW, RELEASE), key=(RunId("before"), 0, 1))
+        after = replace(before, key=(RunId("after"), 0, 1))
+        library.run_began(RunId("before"), RELEASE)
+        library.find(before)
+        shelf.fault = ReleaseWithheldError("acme", "1.0", "it is killed", hint="")
+        library.run_began(RunId("after"), RELEASE)
+
+        with pytest.raises(ReleaseWithheldError):
+            library.find(after)
+
+        assert library.find(before).workflow is FLOW
+
+    def test_one_that_was_stored_while_the_source_was_asked_is_asked_for_itself(self):
+        shelf = Shelf(FLOW)
+        library = library_of(shelf)
+        late = replace(call_of(FLOW, RELEASE), key=(RunId("late"), 0, 1))
+        library.run_began(RunId("late"), RELEASE)
+        shelf.meanwhile = lambda: library.run_stored(RunId("late"), RELEASE)
+        library.find(call_of(FLOW, RELEASE))
+        shelf.meanwhile = None
+
+        library.find(late)
+        library.find(late)
+
+        assert shelf.loads == 2
 
 
 def test_a_source_that_is_not_here_is_named():
