@@ -57,6 +57,9 @@ ANNOUNCED = "announced"
 CHANNEL = "channel"
 """Where a connection to the store of a tenant keeps what the names of its channels begin with."""
 
+QUEUE_TIMEOUT_SECONDS = 60
+"""How long to wait for other threads that write, each of which may store a large value."""
+
 Listener: TypeAlias = Callable[[set[Any]], object]
 """Takes what a transaction of this process announced, after its commit."""
 
@@ -127,10 +130,8 @@ class Database:
         # A database in memory has one connection, and transactions of two threads would mix.
         self.is_shared = self.is_sqlite and self.url.database in sqlite.IN_MEMORY_NAMES
         self._turn: AbstractContextManager[Any] = RLock() if self.is_shared else nullcontext()
-        self._write_queue: AbstractContextManager[Any] = (
-            nullcontext()
-            if self.file is None
-            else write_queue_of(self.file, sqlite.BUSY_TIMEOUT_SECONDS)
+        self._write_queue = (
+            None if self.file is None else write_queue_of(self.file, QUEUE_TIMEOUT_SECONDS)
         )
         self._closed = False
         self._open = _Open()
@@ -339,12 +340,15 @@ class Database:
             raise NoStoreError(self.description)
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self, *, is_urgent: bool = False) -> Iterator[Connection]:
         """Yield a connection in a write transaction, committed at the end of the block.
 
         A block within a block of the same thread is a part of it: what it writes is undone when it
         raises, and kept when the outer block is committed. A second transaction would wait for the
         first one without end.
+
+        Args:
+            is_urgent: whether it comes before other threads of this process that wait to write.
 
         Raises:
             OutcomeUnknownError: the connection broke during the commit.
@@ -353,15 +357,19 @@ class Database:
         """
         outer = self._open.connection
         if outer is None:
-            with self._outermost() as connection:
+            with self._outermost(is_urgent=is_urgent) as connection:
                 yield connection
         else:
             with self._translated(), outer.begin_nested():
                 yield outer
 
+    def _queued(self, *, is_urgent: bool = False) -> AbstractContextManager[None]:
+        queue = self._write_queue
+        return nullcontext() if queue is None else queue.turn(is_urgent=is_urgent)
+
     @contextmanager
-    def _outermost(self) -> Iterator[Connection]:
-        with self._write_queue, self._connected() as connection:
+    def _outermost(self, *, is_urgent: bool) -> Iterator[Connection]:
+        with self._queued(is_urgent=is_urgent), self._connected() as connection:
             connection.info.pop(ANNOUNCED, None)
             connection.begin()
             if not self.is_sqlite:
@@ -400,7 +408,7 @@ class Database:
         """Have a connection in a write transaction, as `begin` has, with the same errors."""
         self._refuse_when_closed()
         connection.info.pop(ANNOUNCED, None)
-        with self._turn, self._write_queue, self._translated(), connection.begin():
+        with self._turn, self._queued(), self._translated(), connection.begin():
             yield
             self._commit(connection)
         self._tell(connection.info.pop(ANNOUNCED, None))

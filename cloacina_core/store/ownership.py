@@ -140,7 +140,7 @@ class Ownership:
     def register(self, engine: EngineId, version: str) -> None:
         """Make an engine known, with a lease that begins now; forget those that ended long ago."""
         me = ProcessIdentity.of_this_process()
-        with self._database.begin() as connection:
+        with self._database.begin(is_urgent=True) as connection:
             now = self._database.now_micros(connection)
             connection.execute(
                 insert(_engines).values(
@@ -160,7 +160,7 @@ class Ownership:
     def renew(self, engine: EngineId, load: Load | None = None) -> bool:
         """Begin an engine's lease anew, and tell its load; False when it was declared dead."""
         load = load or Load()
-        with self._database.begin() as connection:
+        with self._database.begin(is_urgent=True) as connection:
             now = self._database.now_micros(connection)
             is_alive = exists().where(_engines.c.id == engine, _engines.c.stopped_at.is_(None))
             result = connection.execute(
