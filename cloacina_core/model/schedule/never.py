@@ -122,19 +122,44 @@ def _are_firings_kept(
     schedule: Schedule, after: datetime, windows: Sequence[Window]
 ) -> bool | None:
     """Whether all of the next firings are in windows; None: more would have to be looked at."""
-    until = after + _LONGEST
-    firings = itertools.takewhile(lambda one: one.utc <= until, schedule.firings(after))
-    last, count = after, 0
-    for firing in itertools.islice(firings, _MOST_FIRINGS):
+    firings = schedule.firings(after)
+    first = next(firings, None)
+    if first is None:
+        return False
+    others = itertools.takewhile(lambda one: one.utc - first.utc <= _LONGEST, firings)
+    looks = [_Look(window) for window in windows]
+    span, count = timedelta(0), 0
+    for firing in itertools.islice(itertools.chain((first,), others), _MOST_FIRINGS):
         start = firing.utc + schedule.delay
-        if not any(window.is_open_at(start) for window in windows):
+        if not any(look.is_open_at(start) for look in looks):
             return False
-        last, count = firing.utc, count + 1
-        if count == _FIRST_FIRINGS and last - after < _RARE_ENOUGH:
+        span, count = firing.utc - first.utc, count + 1
+        if count == _FIRST_FIRINGS and span < _RARE_ENOUGH:
             return None
     if count < _MOST_FIRINGS:  # these are all there are
-        return count > 0
-    return True if last - after >= _LONG_ENOUGH else None
+        return True
+    return True if span >= _LONG_ENOUGH else None
+
+
+class _Look:
+    """Tells whether a window is open at moments that come in order.
+
+    The opening that counted for one moment counts for the next as well, until the window is closed
+    again: one that is rarely opened is looked for once in its year, and not for each firing.
+    """
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._opening: datetime | None = None
+        """The first of which it could still be open at the last moment asked for."""
+
+    def is_open_at(self, moment: datetime) -> bool:
+        """Whether it is open at a moment, which isn't before those asked for."""
+        since = moment - self._window.length
+        if self._opening is None or self._opening <= since:
+            opening = next(self._window.timing.firings(since), None)
+            self._opening = None if opening is None else opening.utc
+        return self._opening is not None and self._opening <= moment
 
 
 def _is_week_kept(schedule: Schedule, windows: Sequence[Window]) -> bool:

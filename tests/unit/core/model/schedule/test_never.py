@@ -75,6 +75,24 @@ def test_jitter_and_the_end_count() -> None:
     assert is_kept(ends, NOW, windows("0 3 1,2 6 * for 1m"))
 
 
+@pytest.mark.parametrize(
+    ("cron", "closed"),
+    [("*/5 * * * *", "0 0 24 12 * for 10d"), ("* * * * *", "0 0 * * * for 8h")],
+)
+@pytest.mark.parametrize("starts_at", [NOW, datetime(2028, 1, 1, tzinfo=UTC)])
+def test_how_long_it_is_until_the_first_firing_doesnt_count(
+    cron: str, closed: str, starts_at: datetime
+) -> None:
+    assert not is_kept(schedule(cron, starts_at=starts_at), NOW, windows(closed))
+
+
+def test_a_schedule_may_start_in_the_last_year_of_all() -> None:
+    late = schedule("0 3 31 12 *", starts_at=datetime(9998, 1, 1, tzinfo=UTC))
+
+    assert is_kept(late, NOW, windows("0 3 * * * for 1h"))
+    assert not is_kept(late, NOW, windows("0 4 * * * for 1h"))
+
+
 def test_what_is_put_off_starts_unless_a_window_never_closes() -> None:
     put_off = schedule("30 3 * * *", in_window="put-off")
 
