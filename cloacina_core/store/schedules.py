@@ -116,6 +116,8 @@ class ScheduleStore:
             ScheduleExistsError: another one has the name.
             NeverStartsError: people made it, and it would never start anything.
         """
+        if following is None:
+            self._require_start(schedule)
         with self._database.begin() as connection:
             now = self._database.now_micros(connection)
             found = find(connection, schedule.name, lock=True)
@@ -127,8 +129,6 @@ class ScheduleStore:
                     raise ScheduleExistsError(schedule.name, differs_in, moved)
                 return there, False
             first_at = next_at(schedule, now)
-            if following is None:
-                require_start(schedule, from_micros(now), common_windows(connection))
             values = {
                 "name": schedule.name,
                 "incarnation": self._entropy(_INCARNATION_BYTES).hex(),
@@ -144,6 +144,15 @@ class ScheduleStore:
             connection.execute(insert(_schedules).values(**values))
             announce(connection)
             return state(connection, schedule.name), True
+
+    def _require_start(self, schedule: Schedule) -> None:
+        """Refuse a new schedule that would never start anything, before anybody waits for it."""
+        with self._database.read() as connection:
+            if find(connection, schedule.name) is not None:
+                return
+            now = from_micros(self._database.now_micros(connection))
+            common = common_windows(connection)
+        require_start(schedule, now, common)
 
     def update(
         self,
@@ -166,6 +175,8 @@ class ScheduleStore:
             UnknownScheduleError: there is none of this name.
             InputError: a value can't be used, or windows would keep all of it from starting.
         """
+        if changes.keys() & _STARTS:
+            self._require_free(name, changes)
         with self._database.begin() as connection:
             row = get(connection, name, lock=True)
             before = state_of(row)
@@ -176,12 +187,18 @@ class ScheduleStore:
             schedule = before.schedule.changed(**changes)
             check(schedule)
             now = self._database.now_micros(connection)
-            if changes.keys() & _STARTS:
-                require_free(schedule, from_micros(now), common_windows(connection))
             declared = None if following is None else following.to_text()
             values = changed_rule(connection, row, schedule, now, is_paused=row.paused)
             change(connection, name, now, declared=declared, **values)
             return state(connection, name)
+
+    def _require_free(self, name: str, changes: Mapping[str, JsonValue]) -> None:
+        """Refuse changes with which windows would keep all of a schedule from starting."""
+        with self._database.read() as connection:
+            schedule = state_of(get(connection, name)).schedule.changed(**changes)
+            now = from_micros(self._database.now_micros(connection))
+            common = common_windows(connection)
+        require_free(schedule, now, common)
 
     def pause(self, name: str, *, is_paused: bool) -> ScheduleState:
         """Have nothing of a schedule be due, or again. What is due meanwhile isn't made up for.

@@ -16,8 +16,10 @@ from cloacina_core.errors import InputError
 from cloacina_core.foundation.digest import Digest
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.model.following import Followed, Following
+from cloacina_core.model.schedule.never import NeverStartsError
 from cloacina_core.model.schedule.schedule import FiringState, Schedule
-from cloacina_core.model.schedule.window import CommonWindow
+from cloacina_core.model.schedule.window import CommonWindow, Window
+from cloacina_core.store import schedules
 from cloacina_core.store.database import Database
 from cloacina_core.store.schedule_changes import PAUSED
 from cloacina_core.store.schedule_following import ScheduleFollowing
@@ -196,6 +198,27 @@ def test_one_that_would_never_start_anything_is_refused(store: ScheduleStore) ->
         store.add(schedule(ends_at=EIGHT + MINUTE))
 
     assert store.all() == []
+
+
+def test_nobody_waits_while_it_is_found_out(
+    database: OfOneClock, store: ScheduleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(schedule: Schedule, after: datetime, common: Sequence[Window]) -> None:
+        asked.append(database._open.connection)
+        raise NeverStartsError(schedule.name, "cron", "it can't", hint="ask again")
+
+    store.add(schedule())
+    monkeypatch.setattr(schedules, "require_start", refuse)
+    monkeypatch.setattr(schedules, "require_free", refuse)
+    with pytest.raises(NeverStartsError):
+        store.add(Schedule.checked("other", "acme-etl", cron="@daily"))
+    with pytest.raises(NeverStartsError):
+        store.update("job", {"cron": "@daily"})
+
+    assert asked == [None, None]
+    assert store.add(schedule()) == (store.get("job"), False)
 
 
 @pytest.mark.parametrize("ahead", [timedelta(seconds=50), timedelta(0)])

@@ -24,6 +24,8 @@ _RARE_ENOUGH = timedelta(days=30)
 _LONG_ENOUGH = timedelta(days=366)
 _LONGEST = timedelta(days=41 * 366)
 """In so many years each date falls on each day of the week, also where 2100 is among them."""
+_MOST_OPENINGS = 40_000
+"""A window that opens each minute has half as many in two weeks."""
 _SECOND = timedelta(seconds=1)
 
 _Times = Sequence[tuple[int, int]]
@@ -177,9 +179,16 @@ def _has(times: _Times, second: int) -> bool:
 
 
 def _times(windows: Iterable[Window]) -> _Times:
-    """Return when any of some windows is open in each week, whatever the date."""
+    """Return when any of some windows is open in each week, whatever the date.
+
+    Of those that open too often for all of it to be kept, nothing is said.
+    """
+    every = itertools.chain.from_iterable(map(_openings, windows))
+    openings = sorted(itertools.islice(every, _MOST_OPENINGS + 1))
+    if len(openings) > _MOST_OPENINGS:
+        return ()
     apart: list[tuple[int, int]] = []
-    for begins, ends in sorted(itertools.chain.from_iterable(map(_openings, windows))):
+    for begins, ends in openings:
         if apart and begins <= apart[-1][1]:
             apart[-1] = apart[-1][0], max(apart[-1][1], ends)
         else:

@@ -112,6 +112,8 @@ def test_what_is_put_off_starts_unless_a_window_never_closes() -> None:
         (["0 0 * 1-12 * for 1d"], True),
         (["0 0 1 * * for 31d"], False),
         (["0 0 * * SUN#1 for 31d"], False),
+        (["* * * * * for 1m"], True),
+        (["0-30 * * * * * for 30s"], False),  # it is open, and opens too often to tell
     ],
 )
 def test_what_is_open_in_all_of_a_week_is_always_open(closed: list[str], is_open: bool) -> None:
