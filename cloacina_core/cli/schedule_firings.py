@@ -90,6 +90,8 @@ def backfill(  # noqa: PLR0913 - one for each option
     """
     found = schedules_of(console)
     if cancel:
+        if begins or ends or dry_run:
+            raise InputError("--cancel takes no --from, --to or --dry-run: it cancels at once")
         _tell_cancelled(console, name, found.cancel_backfills(name, backfill_id))
         return
     if backfill_id is not None:

@@ -20,6 +20,7 @@ from cloacina_core.cli.event import event
 from cloacina_core.cli.schedule import schedule
 from cloacina_core.cli.schedule_facts import next_of
 from cloacina_core.foundation.clock import SystemClock
+from cloacina_core.model.schedule.schedule import FiringState
 from cloacina_core.store.schedules import ScheduleStore
 from cloacina_registry.registry import Registry
 
@@ -142,6 +143,23 @@ def test_a_backfill_of_many_firings_is_asked_for_again_on_a_terminal(
     assert (b"Start 151 runs?" in said) is (not words)
     waiting = ScheduleStore(view.database).history("one", limit=1000)
     assert len(waiting) == (0 if status else 151)
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize(
+    "words", [("--dry-run",), ("--from", "2025-01-01"), ("--to", "2025-01-02")]
+)
+def test_what_a_cancel_cant_keep_to_cancels_nothing(
+    run: Run, view: StoreView, words: tuple[str, ...]
+) -> None:
+    run("backfill", "one", "--from", "2025-01-01", "--to", "2025-01-03")
+
+    result = run("backfill", "one", "--cancel", *words)
+
+    assert result.exit_code == 2
+    assert "--cancel takes no --from, --to or --dry-run" in result.stderr
+    states = [record.state for record in ScheduleStore(view.database).history("one")]
+    assert states == [FiringState.WAITING] * 2
 
 
 @pytest.mark.usefixtures("three")
