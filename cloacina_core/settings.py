@@ -143,7 +143,9 @@ class Settings:
     @property
     def is_new(self) -> bool:
         """Whether the home isn't there, nor the store, which is to be in it."""
-        return self.database_url == default_database_url(self.home) and not self.home.exists()
+        path, _, _ = self.database_url.removeprefix("sqlite:///").partition("?")
+        is_within = self.database_url.startswith("sqlite:///") and Path(path).parent == self.home
+        return is_within and not self.home.exists()
 
     @property
     def key_variable(self) -> str | None:

@@ -17,7 +17,7 @@ from cloacina_core.store import schema
 from cloacina_core.store.database import Database
 from cloacina_core.store.ownership import WAITING, hold
 from cloacina_core.store.tenancy import is_on_hold
-from cloacina_core.store.turns import IS_ANY_LIMITED, Turns
+from cloacina_core.store.turns import IS_ANY_LIMITED, IS_UNLIMITED, Turns
 
 _runs, _definitions = schema.runs, schema.definitions
 
@@ -150,7 +150,8 @@ class Claims:
             .where(
                 *WAITING,
                 *(() if self._only is None else (_runs.c.id.in_(self._only),)),
-                *(() if self._turns is None else (self._turns.may_come(),)),
+                # Limited runs may have been stored since it was looked whether any waits.
+                IS_UNLIMITED if self._turns is None else self._turns.may_come(),
                 _runs.c.priority == priority,
                 _runs.c.definition == definition,
                 _runs.c.id > behind,

@@ -122,7 +122,8 @@ class Database:
             TenantSchemaError: the schema of a tenant's credentials can't be used.
             NoStoreError: the database has tenants, and no store beside theirs.
         """
-        self._clock = clock
+        self.clock = clock
+        """Tells the time where the database has no clock of its own."""
         self._migrations = migrations
         self.url = _parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -513,7 +514,7 @@ class Database:
 
     def local_micros(self) -> int:
         """Return the time on this host's clock, which is that of SQLite: it lives here."""
-        return to_micros(self._clock.now())
+        return to_micros(self.clock.now())
 
     @property
     def dialect(self) -> Dialect:
@@ -529,19 +530,15 @@ class Database:
         """Whether it was closed in this process."""
         return self._closed
 
-    def reset(self, clock: Clock) -> None:
+    def empty(self) -> None:
         """Empty a database in memory that nobody uses any more, for whoever comes next.
 
         To make tables and to compile statements takes most of the time of a short test.
-
-        Args:
-            clock: as when it is opened.
         """
         for direct in self._direct:
             direct.release()
         self._direct.clear()
         self._listeners = ()
-        self._clock = clock
         with self.begin() as connection:
             for table in reversed(schema.metadata.sorted_tables):
                 connection.execute(delete(table))

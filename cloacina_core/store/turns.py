@@ -31,6 +31,9 @@ IS_ANY_LIMITED = or_(
 )
 """Whether any run waits whose turn has to be looked at."""
 
+IS_UNLIMITED = _runs.c.limited_as.is_(None) & _runs.c.concurrency_key.is_(None)
+"""What is true of runs that need no turn."""
+
 # One that is to end doesn't wait for others.
 _IS_TO_END = exists().where(
     _commands.c.run_id == _runs.c.id,

@@ -119,6 +119,18 @@ _INSERTS = {
 }
 
 
+_ADDING_DEFINITIONS: dict[str, UpdateBase] = {}
+
+
+def _adding_definitions(database: Database) -> UpdateBase:
+    """Return one statement for each dialect: another one would be compiled again."""
+    dialect = database.dialect.name
+    if dialect not in _ADDING_DEFINITIONS:
+        adding = insert_unless_there(database, schema.definitions)
+        _ADDING_DEFINITIONS[dialect] = adding.on_conflict_do_nothing()
+    return _ADDING_DEFINITIONS[dialect]
+
+
 class RunWriter:
     """Writes batches for one engine, guarded by owner, attempt and status."""
 
@@ -127,8 +139,7 @@ class RunWriter:
         self._connection = database.direct_connection()
         self._admission = Admission(database) if database.is_tenant else None
         self._compiled = database.statements
-        add_definition = insert_unless_there(database, schema.definitions)
-        self._add_definition = add_definition.on_conflict_do_nothing()
+        self._add_definition = _adding_definitions(database)
 
     def write(self, batch: Batch, engine: EngineId) -> None:
         """Write a batch in one transaction; it is durable when this returns.

@@ -100,12 +100,15 @@ class WorkflowHarness:
             spill_bytes=_DEFAULTS.spill_bytes,
             max_spilled_bytes=_DEFAULTS.max_spilled_bytes,
         )
+        self._is_closed = False
         self._children = ChildRuns({}, self._library)
         self._secrets: Mapping[str, SecretValue] = {}
 
     def close(self) -> None:
-        """Let go of the store."""
-        close_store(self._database)
+        """Let go of the store. Again changes nothing."""
+        if not self._is_closed:
+            self._is_closed = True
+            close_store(self._database)
 
     def __enter__(self) -> Self:
         return self
@@ -161,10 +164,14 @@ class WorkflowHarness:
             ParamsError: the params don't fit.
             ContextValueError: a value of the context can't be stored.
             InputError: an unknown task, a crash point that isn't one, or that the run never
-                reached: a test that crashes nothing tests nothing.
+                reached: a test that crashes nothing tests nothing. Or the harness was closed.
             RunStalledError: the run can't go on: it waits for a signal or an event that isn't sent,
                 or something else changed the store.
         """
+        if self._is_closed:
+            raise InputError(
+                "this harness was closed", hint="run workflows within its `with` block"
+            )
         request = RunRequest.checked(Wanted(self._definition), params, context)
         request = request.spilled(self._spill)
         disturbances = Disturbances.checked(self._definition, fail, slow, crash)

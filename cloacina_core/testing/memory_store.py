@@ -18,13 +18,14 @@ def open_store(clock: FrozenClock) -> Database:
         database = _empty.pop()
     except IndexError:
         return Database(IN_MEMORY, clock)
-    database.reset(clock)
+    database.clock = clock
     return database
 
 
 def close_store(database: Database) -> None:
     """Keep a store for whoever comes next, or close it."""
     if len(_empty) < _MOST_KEPT:
+        database.empty()
         _empty.append(database)
     else:
         database.close()

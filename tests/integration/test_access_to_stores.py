@@ -201,11 +201,14 @@ def test_where_there_is_no_store_nothing_else_is_done_for_anybody(
     assert standing(empty_store_url) is Standing.MISSING
 
 
-def test_a_home_that_isnt_there_is_made_where_keys_are_asked_for(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["cloacina.db", "cloacina.db?synchronous=NORMAL", "store.db"])
+def test_a_home_that_isnt_there_is_made_where_keys_are_asked_for(
+    cli: Cli, tmp_path: Path, name: str
+) -> None:
     new = tmp_path / "new"
 
     def call(*words: str) -> Result:
-        url = f"sqlite:///{new / 'cloacina.db'}"
+        url = f"sqlite:///{new / name}"
         return cli(*words, url=url, CLOACINA_HOME=str(new))
 
     assert call("trust", "revoke", "default").exit_code == 4

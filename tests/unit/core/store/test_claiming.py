@@ -213,3 +213,22 @@ def test_only_some_runs_are_claimed_when_only_these_are_wanted(bench: EngineBenc
     claimed = claims_of(bench, KEYED).claim(bench.engine.id, 9, only=waiting[2:])
 
     assert claimed == waiting[2:]
+
+
+def test_a_limited_run_that_comes_while_others_are_claimed_waits_for_its_turn(
+    bench: EngineBench, monkeypatch: pytest.MonkeyPatch
+):
+    bench.start(KEYED, concurrency_key="one")
+    (unlimited,) = queue(bench, BUSY, 1)
+    claims, late = claims_of(bench, BUSY, KEYED), []
+    look = claims._waiting
+
+    def look_and_wait(only: None) -> object:
+        found = look(only)
+        late.extend(keyed(bench, "one", 1))
+        return found
+
+    monkeypatch.setattr(claims, "_waiting", look_and_wait)
+
+    assert claims.claim(bench.engine.id, 10) == [unlimited]
+    assert bench.reader.summary(late[0]).engine is None

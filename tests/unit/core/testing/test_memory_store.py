@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import MetaData, select
 from support.runs import workflow_of
 
+from cloacina_core.errors import InputError
 from cloacina_core.foundation.clock import to_micros
 from cloacina_core.store.database import IN_MEMORY, Database
+from cloacina_core.store.migrations.runner import version_table
 from cloacina_core.testing import FrozenClock, WorkflowHarness, memory_store
 from cloacina_core.testing.memory_store import close_store, open_store
 
@@ -52,6 +54,36 @@ def test_a_store_that_is_used_again_has_another_clock():
 
     with closing(open_store(later)) as database:
         assert database.local_micros() == to_micros(later.now())
+
+
+def test_a_store_that_is_kept_holds_nothing():
+    with WorkflowHarness(workflow_of({"a": []})) as harness:
+        harness.run()
+
+    (kept,) = memory_store._empty
+    assert {name for name, rows in content(kept).items() if rows} == {version_table.name}
+
+
+def test_to_close_a_harness_again_changes_nothing_and_to_use_it_is_refused():
+    flow = workflow_of({"a": []})
+    with WorkflowHarness(flow) as first:
+        first.run()
+        first.close()
+
+    with pytest.raises(InputError, match="closed"):
+        first.run()
+    with WorkflowHarness(flow) as one, WorkflowHarness(flow) as other:
+        assert one._database is not other._database
+
+
+def test_what_is_compiled_is_compiled_once():
+    counts = set()
+    for _ in range(5):
+        with WorkflowHarness(workflow_of({"a": []})) as harness:
+            harness.run()
+            counts.add(len(harness._database.statements))
+
+    assert len(counts) == 1
 
 
 def test_of_two_at_a_time_each_has_its_own():
