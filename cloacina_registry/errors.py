@@ -13,6 +13,7 @@
     │  ├─ KeyFileError        a key file can't be used
     │  ├─ WeakKeyError        anyone could sign for the key
     │  ├─ ReceiptError        a receipt isn't one of this registry, or not of this release
+    │  │  └─ UnknownRegistryKeyError  its signer isn't known here, so it can't be judged
     │  ├─ CheckpointError     a checkpoint isn't one of this registry
     │  └─ TrustDocumentError  the trust document can't be used
     │     ├─ TrustRollbackError   it is older than one that was seen before
@@ -214,6 +215,12 @@ class ReceiptError(TrustError):
     """A receipt isn't one of this registry, or not of this release."""
 
     code = "receipt"
+
+
+class UnknownRegistryKeyError(ReceiptError):
+    """Receipts are signed by a registry's key that isn't known here: they can't be judged."""
+
+    code = "registry-key"
 
 
 class CheckpointError(TrustError):

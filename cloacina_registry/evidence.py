@@ -23,10 +23,10 @@ from cloacina_registry.audit.receipt import (
     verify_receipt,
 )
 from cloacina_registry.audit.signed import RegistryKey
-from cloacina_registry.errors import ReceiptError, TrustError, UnknownKeyError
+from cloacina_registry.errors import ReceiptError, TrustError
 from cloacina_registry.storage.catalog import PAGE_LENGTH, Catalog, StoredRelease
 from cloacina_registry.storage.channels import ChannelMoves
-from cloacina_registry.trust.keys import PrivateKey, PublicKey
+from cloacina_registry.trust.keys import PrivateKey
 from cloacina_registry.trust.signed import SignedTrust
 from cloacina_registry.trust.statement import Subject
 from cloacina_registry.trust.verification import Received
@@ -155,9 +155,9 @@ class Evidence:
         if release.receipt is None:
             return None
         try:
-            key = self._key.public()
-            return verify_receipt(release.receipt, _received(release), key).received
-        except (TrustError, UnknownKeyError):
+            keys = self._key.believed()
+            return verify_receipt(release.receipt, _received(release), *keys).received
+        except TrustError:
             return None
 
     def log(
@@ -216,7 +216,7 @@ class Evidence:
         key = self._key.private()
         if release.receipt is None:
             raise ReceiptError(f"{release} came in without a receipt")
-        first = verify_receipt(release.receipt, _received(release), key.public)
+        first = verify_receipt(release.receipt, _received(release), *self._key.believed())
         with self._view.read() as connection:
             return Receipt.from_log(AuditLog(connection), first.entry).signed_by(key)
 
@@ -230,19 +230,14 @@ class Evidence:
 
         Raises:
             LogTamperedError: something is wrong; `problems` tells what.
-            KeyFileError: the registry's own key can't be read.
+            UnknownRegistryKeyError: nothing is, but for receipts whose signer isn't known here.
+            KeyFileError: a registry's key can't be read.
         """
-        key = self._public_key()
+        keys = self._key.believed()
         with self._view.read() as connection:
             releases = _kept_releases(Catalog(connection))
             channels = _kept_channels(ChannelMoves(connection))
-            return audit(AuditLog(connection), releases, channels, key, checkpoint, tell)
-
-    def _public_key(self) -> PublicKey | None:
-        try:
-            return self._key.public()
-        except UnknownKeyError:
-            return None
+            return audit(AuditLog(connection), releases, channels, keys, checkpoint, tell)
 
 
 def _trust_version(log: AuditLog) -> int:

@@ -111,6 +111,15 @@ def read(
     return data
 
 
+def others_may_write(folder: Path) -> bool:
+    """Whether others than its owner may add and remove files of a folder.
+
+    Raises:
+        OSError: it can't be looked at.
+    """
+    return _HAS_MODES and bool(folder.stat().st_mode & WRITABLE_BY_OTHERS)
+
+
 def _require_modes(
     status: os.stat_result, path: Path, refused_modes: int, error: type[CloacinaError]
 ) -> None:

@@ -3,13 +3,14 @@
 The log is examined by itself (see `examination`). Then, or with it:
 
 1. Each release has a receipt, which is right (see `receipt`).                          receipt
+   One whose signer isn't known here says nothing of the log, right or wrong.           registry-key
 2. The log had the root that each receipt and the checkpoint tell, at their sizes.      log
 3. Each upload that the log tells of is a release of the catalog, with the same bytes.  log
 4. Each release has the status that the last entry about it tells, and the signature file
    with which it came in last; each channel points where the last entry about it tells. log
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cloacina_core.errors import Problem
@@ -20,7 +21,13 @@ from cloacina_registry.audit.examination import PAGE_LENGTH, Finding, Tell, Witn
 from cloacina_registry.audit.log import AuditLog
 from cloacina_registry.audit.merkle import TreeHead
 from cloacina_registry.audit.receipt import RECEIVING, ReceivedFiles, verify_receipt
-from cloacina_registry.errors import MAX_PROBLEMS, LogTamperedError, ReceiptError
+from cloacina_registry.audit.signed import UNKNOWN_KEY
+from cloacina_registry.errors import (
+    MAX_PROBLEMS,
+    LogTamperedError,
+    ReceiptError,
+    UnknownRegistryKeyError,
+)
 from cloacina_registry.trust.keys import PublicKey
 
 
@@ -60,7 +67,7 @@ def audit(
     log: AuditLog,
     releases: Iterable[KeptRelease],
     channels: Iterable[KeptChannel],
-    key: PublicKey | None,
+    keys: Sequence[PublicKey],
     checkpoint: Checkpoint | None,
     tell: Tell,
 ) -> Audited:
@@ -70,12 +77,13 @@ def audit(
         log: seen through one transaction, the same that the releases are seen through.
         releases: all that the catalog has.
         channels: all that there are, as they are.
-        key: the registry's; None: it has none, and so there can't be a receipt.
+        keys: the registry's, and those of others that are believed.
         checkpoint: a verified one that was kept elsewhere.
         tell: told after each page of entries.
 
     Raises:
         LogTamperedError: something is wrong; `problems` tells what, the first `MAX_PROBLEMS`.
+        UnknownRegistryKeyError: nothing is, but for receipts whose signer isn't known here.
     """
     witnesses, problems = [], []
     kept = _Kept()
@@ -89,7 +97,7 @@ def audit(
         kept.statuses[place] = release.status
         kept.envelopes[place] = release.files.envelope
         try:
-            witnesses.append(_witness(release, key))
+            witnesses.append(_witness(release, keys))
             receipts += 1
         except ReceiptError as error:
             problems += [_of_release(release, problem) for problem in error.problems]
@@ -100,20 +108,28 @@ def audit(
     problems = [finding.to_problem() for finding in examined.findings] + problems
     if not examined.findings:
         problems += [finding.to_problem() for finding in _told_otherwise(kept, log)]
-    if problems:
+    wrong = [problem for problem in problems if problem.kind != UNKNOWN_KEY]
+    if wrong:
         raise LogTamperedError(
-            _summary(examined.first_wrong, len(problems)),
+            _summary(examined.first_wrong, len(wrong)),
             examined.first_wrong,
-            problems[:MAX_PROBLEMS],
+            wrong[:MAX_PROBLEMS],
+        )
+    if problems:
+        raise UnknownRegistryKeyError(
+            "not all receipts can be judged: registries signed them that aren't known here",
+            hint="if they share this store: cloacina key show registry there, and lay what it "
+            "prints into the folder keys/registry of this home, as NAME.pub",
+            problems=problems[:MAX_PROBLEMS],
         )
     return Audited(examined.head, receipts)
 
 
-def _witness(release: KeptRelease, key: PublicKey | None) -> Witness:
-    if release.receipt is None or key is None:
-        reason = "it has no receipt" if key is not None else "the registry has no key"
-        raise ReceiptError("there is no receipt", problems=[Problem("receipt", reason)])
-    receipt = verify_receipt(release.receipt, release.files, key)
+def _witness(release: KeptRelease, keys: Sequence[PublicKey]) -> Witness:
+    if release.receipt is None:
+        problems = [Problem("receipt", "it has no receipt")]
+        raise ReceiptError("there is no receipt", problems=problems)
+    receipt = verify_receipt(release.receipt, release.files, *keys)
     return Witness(f"the receipt of {release}", receipt.head)
 
 

@@ -46,9 +46,10 @@ class Checkpoint:
 
         Raises:
             CheckpointError: they don't hold one that the key's holder signed, of the log that goes
-                by the key; each fault is a problem of kind `checkpoint`.
+                by the key; each fault is a problem of kind `checkpoint`, or `registry-key` when
+                another key signed.
         """
-        document = open_document(data, CHECKPOINT_TYPE, _FIELDS, key, refusal=CheckpointError)
+        document = open_document(data, CHECKPOINT_TYPE, _FIELDS, [key], refusal=CheckpointError)
         try:
             found = cls(
                 origin=KeyId(document["origin"]),

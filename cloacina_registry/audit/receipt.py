@@ -6,7 +6,8 @@ entry of the upload, and the proof that this entry was in the log.
 
 A receipt is refused unless:
 
-1. It is signed by the registry's key, as a receipt (see `cloacina_registry.audit.signed`).  receipt
+1. It is signed as a receipt by the registry's key, or by one that is believed as well
+   (see `cloacina_registry.audit.signed`).                                 receipt, registry-key
 2. Its entry, root and proof are well-formed, and the entry is of an upload or of a new
    signature.                                                                             receipt
 3. Its entry is about this very release: package, version, file name, the digest of the
@@ -125,18 +126,18 @@ class Receipt:
         }
 
 
-def verify_receipt(data: bytes, release: ReceivedFiles | None, key: PublicKey) -> Receipt:
+def verify_receipt(data: bytes, release: ReceivedFiles | None, *keys: PublicKey) -> Receipt:
     """Return the receipt that some untrusted bytes hold, by all rules of this module.
 
     Args:
         data: the bytes.
         release: what it has to be of; None: of anything, the caller looks at the entry.
-        key: the registry's.
+        keys: the registry's, and those of others that are believed.
 
     Raises:
         ReceiptError: a rule is broken; the problem's kind is that of the rule.
     """
-    document = open_document(data, RECEIPT_TYPE, _FIELDS, key, refusal=ReceiptError)  # (1)
+    document = open_document(data, RECEIPT_TYPE, _FIELDS, keys, refusal=ReceiptError)  # (1)
     try:
         receipt = _parsed(document)  # (2)
     except ValueError as error:

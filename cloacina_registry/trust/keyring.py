@@ -1,6 +1,7 @@
 """The keys that we sign with: one folder in the home, two files for each key.
 
 `NAME.pem` holds the private key, for its owner's eyes alone; `NAME.pub` the public one, as PEM.
+`NAME/*.pub` are public halves of keys that have the same name in other homes.
 """
 
 import contextlib
@@ -102,12 +103,31 @@ class KeyRing:
             UnknownKeyError: there is no such key.
             KeyFileError: its file is damaged, or others may change it.
         """
-        path = self._public_file(name)
+        return self._public_in(self._public_file(name), name)
+
+    def _public_in(self, path: Path, name: str) -> PublicKey:
         text = self._read(name, path, files.WRITABLE_BY_OTHERS)
         try:
             return PublicKey.parse(text.decode())
         except (PublicKeyError, UnicodeDecodeError) as error:
             raise KeyFileError(f"{path} is damaged: {error}") from error
+
+    def public_elsewhere(self, name: str) -> tuple[PublicKey, ...]:
+        """Return the public halves of keys that have a name in other homes, sorted by file.
+
+        They are the files `NAME/*.pub` of the folder.
+
+        Raises:
+            KeyFileError: one is damaged, or others may change it, or add one.
+        """
+        _require_name(name)
+        folder = self._folder / name
+        paths = sorted(folder.glob("*.pub"))
+        if paths and files.others_may_write(folder):
+            raise KeyFileError(
+                f"others may write to {folder}", hint=f"take that from them: chmod go-w {folder}"
+            )
+        return tuple(self._public_in(path, f"{name}/{path.stem}") for path in paths)
 
     def load_private(self, name: str, passphrase: str | None) -> PrivateKey:
         """Return a key to sign with.

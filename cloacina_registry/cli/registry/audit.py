@@ -25,11 +25,7 @@ from cloacina_registry.wheel.archive import MAX_ARCHIVE_BYTES
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _OUT = click.option("--out", type=_FILE, help="Write it to this file; otherwise it is printed.")
-_KEY = click.option(
-    "--key",
-    metavar="KEY",
-    help="The registry's key, as `cloacina key show registry` prints it; this home's if not given.",
-)
+_KEY_HELP = "The registry's key, as `cloacina key show registry` prints it; "
 _IN_TABLE = ("channel", "owner", "reason")
 """The facts beside package and version that a list has room for."""
 
@@ -86,7 +82,7 @@ def _row(entry: LogEntry) -> tuple[object, ...]:
 
 @audit.command("verify")
 @click.option("--checkpoint", "file", type=_FILE, help="One that was kept elsewhere.")
-@_KEY
+@click.option("--key", metavar="KEY", help=_KEY_HELP + "this home's if not given.")
 @command_options
 @pass_console
 def verify(console: Console, *, file: Path | None, key: str | None) -> None:
@@ -147,12 +143,17 @@ def prove(console: Console, *, release: str, out: Path | None) -> None:
 @audit.command("check-receipt")
 @click.argument("receipt", metavar="RECEIPT", type=_FILE)
 @click.option("--wheel", type=_FILE, help="The wheel; found beside the receipt when not given.")
-@_KEY
+@click.option(
+    "--key",
+    metavar="KEY",
+    help=_KEY_HELP + "this home's, or one that it believes, if not given.",
+)
 @command_options
 @pass_console
 def check_receipt(console: Console, *, receipt: Path, wheel: Path | None, key: str | None) -> None:
     """Check a receipt, and the wheel that it is for; neither log nor store are needed."""
-    found = verify_receipt(_read(receipt, MAX_ENVELOPE_BYTES), None, _public_key(console, key))
+    keys = _believed(console, key)
+    found = verify_receipt(_read(receipt, MAX_ENVELOPE_BYTES), None, *keys)
     beside = receipt.with_name(receipt.name.removesuffix(RECEIPT_SUFFIX))
     if wheel is None and beside != receipt and beside.is_file():
         wheel = beside
@@ -188,6 +189,12 @@ def _compare(receipt: Receipt, wheel: Path) -> None:
     ]
     if problems:
         raise ReceiptError(f"this is no receipt of {wheel}", problems=problems)
+
+
+def _believed(console: Console, text: str | None) -> tuple[PublicKey, ...]:
+    if text is not None:
+        return (PublicKey.parse(text),)
+    return RegistryKey(console.settings.home, None).believed()
 
 
 def _public_key(console: Console, text: str | None) -> PublicKey:

@@ -22,6 +22,7 @@ from cloacina_registry.errors import (
     LogTamperedError,
     ReceiptError,
     ReleaseExistsError,
+    UnknownRegistryKeyError,
 )
 from cloacina_registry.registry import Registry
 from cloacina_registry.rollout.channels import Channels
@@ -252,6 +253,7 @@ def test_a_receipt_that_is_not_right_tells_no_moment(registry: Registry, view: S
 
 def test_a_receipt_of_another_registrys_key_tells_no_moment(registry: Registry, view: StoreView):
     release = ONE.upload_to(registry).release
+    old = RegistryKey(view.home, None).public()
     for half in ("pem", "pub"):
         (view.home / "keys" / f"registry.{half}").unlink()
     assert registry.evidence.received(release) is None
@@ -259,7 +261,26 @@ def test_a_receipt_of_another_registrys_key_tells_no_moment(registry: Registry, 
     TWO.upload_to(registry)
 
     assert registry.evidence.received(release) is None
-    assert any("the registry's key" in finding for finding in findings(registry))
+    with pytest.raises(UnknownRegistryKeyError) as caught:
+        audited(registry)
+    assert caught.value.exit_status == 4
+    assert "changed" not in caught.value.message
+    (problem,) = caught.value.problems
+    assert problem.where == "acme-etl 1.0 signatures"
+    assert old.key_id in problem.message
+
+
+def test_a_key_that_is_not_known_hides_nothing_that_is_wrong(registry: Registry, view: StoreView):
+    ONE.upload_to(registry)
+    for half in ("pem", "pub"):
+        (view.home / "keys" / f"registry.{half}").unlink()
+    TWO.upload_to(registry)
+    with view.begin() as connection:
+        rewrite(connection, "update registry_releases set status = 'yanked' where version = '1.0'")
+
+    (finding,) = findings(registry)
+
+    assert "the store has yanked" in finding
 
 
 def test_a_receipt_can_be_given_anew(registry: Registry, view: StoreView):

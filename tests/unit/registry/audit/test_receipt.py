@@ -110,9 +110,22 @@ def test_a_receipt_goes_with_one_signature_of_the_release(receipt: Receipt, enve
 def test_a_forged_receipt_is_refused(receipt: Receipt):
     backdated = replace(receipt, entry=replace(receipt.entry, at=NOW - timedelta(days=300)))
 
-    assert refusal(receipt.signed_by(make_key(2))) == {"receipt"}
-    assert refusal(backdated.signed_by(make_key(2))) == {"receipt"}
+    assert refusal(receipt.signed_by(make_key(2))) == {"registry-key"}
+    assert refusal(backdated.signed_by(make_key(2))) == {"registry-key"}
+    claimed = backdated.signed_by(make_key(2)).decode()
+    claimed = claimed.replace(make_key(2).public.key_id, KEY.public.key_id)
+    assert refusal(claimed.encode()) == {"receipt"}
     assert refusal(resigned(receipt.to_json(), kind=CHECKPOINT_TYPE)) == {"receipt"}
+
+
+def test_a_receipt_of_another_registry_counts_where_that_is_believed(receipt: Receipt):
+    other = make_key(2)
+
+    verified = verify_receipt(receipt.signed_by(other), FILES, KEY.public, other.public)
+
+    assert verified.received_at == NOW
+    with pytest.raises(ReceiptError):
+        verify_receipt(receipt.signed_by(other), FILES)
 
 
 def test_a_receipt_for_what_is_not_in_the_tree_is_refused(receipt: Receipt):

@@ -72,7 +72,6 @@ def test_a_checkpoint_that_says_anything_else_is_refused(change: dict[str, objec
         b"",
         b"{}",
         b"\xff",
-        signed(DOCUMENT, number=2),
         signed(DOCUMENT, kind=RECEIPT_TYPE),
         signed([DOCUMENT]),
         raw_signed(b'{"size":3,"size":4}'),
@@ -86,6 +85,53 @@ def test_what_is_no_checkpoint_of_the_key_is_refused(data: bytes):
 
     assert caught.value.problems
     assert {problem.kind for problem in caught.value.problems} == {"checkpoint"}
+
+
+def test_a_checkpoint_that_nobody_known_signed_names_the_key():
+    with pytest.raises(CheckpointError) as caught:
+        Checkpoint.verify(signed(DOCUMENT, number=2), KEY.public)
+
+    (problem,) = caught.value.problems
+    assert problem.kind == "registry-key"
+    assert make_key(2).public.key_id in problem.message
+
+
+def test_the_keys_of_other_homes_are_believed_once_they_are_laid_there(tmp_path: Path):
+    folder = tmp_path / "keys" / "registry"
+    key = RegistryKey(tmp_path, None)
+    assert key.believed() == ()
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "berlin.pub").write_bytes(make_key(2).public.to_pem())
+    (folder / "aachen.pub").write_text(make_key(3).public.to_text())
+    (folder / "notes.txt").write_text("none")
+    for path in folder.iterdir():
+        path.chmod(0o600)
+
+    assert key.believed() == (make_key(3).public, make_key(2).public)
+    own = key.private().public
+    assert key.believed() == (own, make_key(3).public, make_key(2).public)
+    assert [entry.name for entry in KeyRing(tmp_path).list()] == ["registry"]
+
+
+@pytest.mark.parametrize("harm", ["damaged", "file", "folder"])
+def test_keys_of_other_homes_that_somebody_may_have_laid_there_are_refused(
+    tmp_path: Path, harm: str
+):
+    folder = tmp_path / "keys" / "registry"
+    folder.mkdir(parents=True, mode=0o700)
+    path = folder / "berlin.pub"
+    path.write_bytes(make_key(2).public.to_pem())
+    path.chmod(0o600)
+    match harm:
+        case "damaged":
+            path.write_text("none")
+        case "file":
+            path.chmod(0o620)
+        case "folder":
+            folder.chmod(0o770)
+
+    with pytest.raises(KeyFileError):
+        RegistryKey(tmp_path, None).believed()
 
 
 def test_a_second_signature_is_refused():
