@@ -340,6 +340,7 @@ OF_FUNCTIONS: Mapping[str, Meaning] = {
     "connection": NOTHING,
     "documents": NOTHING,
     "registry.evidence key": NOTHING,
+    "incoming": NOTHING,
     "trust_version": NOTHING,
 }
 
