@@ -29,6 +29,7 @@ from cloacina_core.model.schedule.state import ScheduleState
 from cloacina_core.model.schedule.window import Window, open_until
 from cloacina_core.model.starter import StartedBy, StarterKind
 from cloacina_core.store import schema
+from cloacina_core.store.claimed import is_free
 from cloacina_core.store.database import Database
 from cloacina_core.store.deciding import decide_due, live_runs
 from cloacina_core.store.following import differences, moving
@@ -317,7 +318,7 @@ class ScheduleStore:
     def _free(
         self, connection: Connection, now: int, *where: Any, limit: int = _PAGE
     ) -> Sequence[Row[Any]]:
-        query = select(_firings).where(*where, _firings.c.claimed_until <= now)
+        query = select(_firings).where(*where, is_free(_firings.c.claimed_until, now, CLAIM))
         query = query.order_by(_firings.c.at).limit(limit)
         return connection.execute(query.with_for_update(skip_locked=True)).all()
 
@@ -330,9 +331,8 @@ class ScheduleStore:
         """Return how many runs of a backfill are live, or are being started."""
         of_it = _firings.c.backfill == backfill
         live = select(func.count()).where(of_it, _firings.c.run_id == _runs.c.id, schema.LIVE)
-        begun = select(func.count()).where(
-            of_it, schema.OPEN_FIRING, _firings.c.claimed_until > now
-        )
+        is_claimed = not_(is_free(_firings.c.claimed_until, now, CLAIM))
+        begun = select(func.count()).where(of_it, schema.OPEN_FIRING, is_claimed)
         counts = [connection.execute(query).scalar_one() for query in (live, begun)]
         return sum(counts)
 
@@ -396,7 +396,10 @@ class ScheduleStore:
             place = _of(name, to_micros(firing.at))
             now = self._database.now_micros(connection)
             values["started_at" if values["run_id"] else "decided_at"] = now
-            closed = update(_firings).where(*place, schema.OPEN_FIRING)
+            is_to_close: Any = schema.OPEN_FIRING
+            if firing.is_backfilled and values["run_id"]:  # it may be cancelled: the run goes on
+                is_to_close = or_(is_to_close, _firings.c.state == FiringState.SKIPPED)
+            closed = update(_firings).where(*place, is_to_close)
             is_ours = connection.execute(closed.values(**values)).rowcount
             if is_ours and values["run_id"] is None and not firing.is_backfilled:
                 give_back(connection, row, now)

@@ -20,6 +20,7 @@ from cloacina_core.model.schedule.never import NeverStartsError
 from cloacina_core.model.schedule.schedule import FiringState, Schedule
 from cloacina_core.model.schedule.window import CommonWindow, Window
 from cloacina_core.store import schedules
+from cloacina_core.store.backfills import BackfillStore
 from cloacina_core.store.database import Database
 from cloacina_core.store.schedule_changes import PAUSED
 from cloacina_core.store.schedule_following import ScheduleFollowing
@@ -170,6 +171,41 @@ def test_one_that_was_decided_on_with_a_clock_that_was_ahead_goes_on_from_now(
     assert looked_at == (1, 0)
     states = [state for _, state, _ in decided(store)]
     assert states == 29 * [FiringState.DUE] + [FiringState.STARTED, FiringState.DUE]
+
+
+def test_a_claim_of_a_clock_that_was_ahead_keeps_nobody_from_starting_it(
+    database: OfOneClock, store: ScheduleStore, clock: FrozenClock
+) -> None:
+    store.add(schedule(cron="@hourly"))
+    backfills = BackfillStore(database)
+    backfills.begin(backfills.plan("job", EIGHT - timedelta(hours=2), EIGHT, 1, "b" * 26))
+    clock.advance(timedelta(hours=1))
+    store.decide()
+    database.ahead = timedelta(hours=10)
+    ahead = store.claim()  # and then its engine died
+
+    database.ahead = timedelta()
+
+    assert [firing.is_backfilled for firing in ahead] == [False, True]
+    assert store.claim() == ahead
+    assert store.claim() == []
+
+
+def test_a_run_that_began_as_its_backfill_was_cancelled_is_told_of(
+    database: OfOneClock, store: ScheduleStore
+) -> None:
+    store.add(schedule(cron="@hourly"))
+    backfills = BackfillStore(database)
+    backfills.begin(backfills.plan("job", EIGHT - timedelta(hours=3), EIGHT, 2, "b" * 26))
+    first, second = store.claim()
+    backfills.cancel("job", None)
+
+    store.started(first, RunId("first"))
+    store.failed(second, "no release fits")
+
+    newest_first = [(one.state, one.reason, one.run_id) for one in store.history("job")]
+    skipped = FiringState.SKIPPED, "the backfill was cancelled", None
+    assert newest_first == [skipped, skipped, (FiringState.STARTED, None, "first")]
 
 
 def test_why_the_last_firing_started_nothing_is_told_until_one_does(
