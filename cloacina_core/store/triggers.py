@@ -70,7 +70,8 @@ class TriggerExistsError(ConflictError):
 
     def __init__(self, there: EnabledTrigger) -> None:
         super().__init__(
-            f"trigger {there.name!r} is there already, and follows {there.following.reference}",
+            f"trigger {there.name!r} is there already: it polls {there.following.name!r}, "
+            f"follows {there.following.reference}, and starts {there.reference}",
             hint=f"forget it with: cloacina trigger delete {there.name}",
         )
 
@@ -438,9 +439,9 @@ class TriggerStore:
         return _state(row, _due(connection).get(name, 0), since)
 
 
-def _started_by(trigger: EnabledTrigger) -> tuple[str, str]:
-    """Return what a trigger follows, and what it starts."""
-    return trigger.following.reference, trigger.reference
+def _started_by(trigger: EnabledTrigger) -> tuple[str, str, str]:
+    """Return what a trigger polls, what it follows, and what it starts."""
+    return trigger.following.name, trigger.following.reference, trigger.reference
 
 
 def _following(following: Following, polled: Release | None) -> Following:

@@ -486,6 +486,8 @@ def test_triggers_are_enabled_listed_paused_and_forgotten(triggers: Triggers) ->
     with pytest.raises(TriggerExistsError, match=r"follows acme-etl==1\.0"):
         triggers.enable("acme-etl", "quiet")
     triggers.enable("acme-etl", "quiet", stored_as="other")
+    with pytest.raises(TriggerExistsError, match="it polls 'quiet'"):
+        triggers.enable("acme-etl", "broken", stored_as="other")
     assert triggers.pause("other").next_at is None
     with pytest.raises(TriggerPausedError):
         triggers.poll_now("other")
