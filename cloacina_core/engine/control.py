@@ -87,7 +87,7 @@ class Control:
             self._ask_to_end(run, number)
         self._decide(run, planner.cancel(run, command))
         if not run.status.is_final:
-            self._timers.add(self._grace, Timer(TimerKind.CANCEL_GRACE, run.run_id))
+            self._timers.add(self._grace, Timer(TimerKind.CANCEL_GRACE, run.run_id, run.life))
 
     def end_grace(self, run: RunState) -> None:
         """Give up what a cancelled run still waits for."""

@@ -137,8 +137,14 @@ class Dispatcher:
             self._fail(key, Failure(type=error.code, message=str(error)))
             return
         if call.deadline is not None:
-            sleeps = run.tasks[number].sleeps
-            timer = Timer(TimerKind.ATTEMPT_DEADLINE, run.run_id, number, attempt.number, sleeps)
+            timer = Timer(
+                TimerKind.ATTEMPT_DEADLINE,
+                run.run_id,
+                run.life,
+                task=number,
+                attempt=attempt.number,
+                sleeps=run.tasks[number].sleeps,
+            )
             self._timers.add(call.deadline - self._clock.now(), timer)
         self._flusher.then(lambda: self._submit(call, run.name_of(number)), run)
 

@@ -6,6 +6,7 @@ time, so under load many transitions share one commit, and a lone run is written
 Nothing is acted on (a task started, a caller answered, an observer told) before it is durable.
 """
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -125,7 +126,8 @@ class Engine:
         self._runs: dict[RunId, Completion] = {}
         self._plans: dict[str, Plan] = {}
         self._slots = Slots(limits.slots, clock.monotonic)
-        self._timers = Timers(clock)
+        self._timers = Timers(clock, self._is_current)
+        self._lives = itertools.count(1)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._draining = threading.Event()
@@ -695,6 +697,7 @@ class Engine:
 
     def _keep(self, completion: Completion) -> None:
         run = completion.run
+        run.life = next(self._lives)
         self._runs[run.run_id] = completion
         which = run.run_id, run.summary.release
         self._library.run_began(*which)
@@ -723,20 +726,29 @@ class Engine:
             fired = True
             if timer.kind is TimerKind.ROOM:
                 self._slots.reopen()
-            elif timer.run_id in self._runs:
+            elif timer.run_id is not None:
                 self._trying(timer.run_id, self._fire, timer, self._runs[timer.run_id].run)
         return fired
+
+    def _is_current(self, timer: Timer) -> bool:
+        """Whether a timer still means the life of a run, and the sleep or call, it was set for."""
+        if timer.run_id is None:
+            return True
+        run = self._run_of(timer.run_id)
+        if run is None or run.life != timer.life:
+            return False
+        is_of_task = timer.kind in (TimerKind.WAKE, TimerKind.ATTEMPT_DEADLINE)
+        return not is_of_task or timer.sleeps == run.tasks[timer.task].sleeps
 
     def _fire(self, timer: Timer, run: RunState) -> None:
         if not self._has(run):
             return
-        is_current = timer.sleeps == run.tasks[timer.task].sleeps
-        if timer.kind is TimerKind.WAKE and is_current:
+        if timer.kind is TimerKind.WAKE:
             if run.status is RunStatus.RUNNING:
                 self._decide(run, planner.wake(run, timer.task))
         elif timer.kind is TimerKind.CANCEL_GRACE:
             self._control.end_grace(run)
-        elif timer.kind is TimerKind.ATTEMPT_DEADLINE and is_current:
+        elif timer.kind is TimerKind.ATTEMPT_DEADLINE:
             self._dispatcher.time_out(run, timer.task, timer.attempt)
         elif timer.kind is TimerKind.RUN_DEADLINE:
             message = f"the run took longer than {run.plan.definition.timeout}"
@@ -749,14 +761,14 @@ class Engine:
         task.sleeps += 1
         self._awaited.expect(run, number)
         if task.status is TaskStatus.SLEEPING and task.wake_at is not None:
-            timer = Timer(TimerKind.WAKE, run.run_id, number, sleeps=task.sleeps)
+            timer = Timer(TimerKind.WAKE, run.run_id, run.life, task=number, sleeps=task.sleeps)
             self._timers.add(task.wake_at - self._clock.now(), timer)
 
     def _start_run_timer(self, run: RunState) -> None:
         timeout = run.plan.definition.timeout
         if timeout is not None:
             began = run.summary.started_at or self._clock.now()
-            timer = Timer(TimerKind.RUN_DEADLINE, run.run_id)
+            timer = Timer(TimerKind.RUN_DEADLINE, run.run_id, run.life)
             self._timers.add(began + timeout - self._clock.now(), timer)
 
     # Writing.

@@ -69,6 +69,7 @@ class RunState:
         "engine_deaths",
         "expansions",
         "initial",
+        "life",
         "log_parts",
         "params",
         "params_text",
@@ -105,6 +106,8 @@ class RunState:
         self.log_parts = 0
         """How many rows of what its tasks said this engine has written."""
         self.engine_deaths = 0
+        self.life = 0
+        """Which time it is that its engine has it: tells its timers from those of earlier lives."""
         self.cancel: Command | None = None
         """Who asked for its end, which waits for what runs."""
         self.signals: list[Command] = []
