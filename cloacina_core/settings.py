@@ -79,7 +79,7 @@ class Settings:
     """How many tasks one engine runs at a time; all that `engine run --tenants` has, together."""
 
     max_live_runs: int = 1000
-    """How many runs one engine has at a time before it takes no more of those that wait."""
+    """How many runs one engine works on before it takes no more; it has up to ten times as many."""
 
     max_run_depth: int = 20
     """How many runs may stand above a run that a task asks for."""

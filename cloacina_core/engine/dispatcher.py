@@ -80,6 +80,7 @@ class Dispatcher:
 
     def queue(self, run: RunState, number: int) -> None:
         """Have a ready task start when its turn comes."""
+        run.at_hand.add(number)
         limits = run.definition_of(number).limits
         self._slots.add(
             run.run_id,

@@ -67,6 +67,10 @@ _log = logging.getLogger(__name__)
 WAITING_PER_SLOT = 16
 """How many tasks may wait for each slot before an engine has enough, and leaves runs to others."""
 
+HELD_PER_BUSY = 10
+"""How many runs an engine has at most, those that only wait among them, for each busy one that it
+may have."""
+
 MAX_STIMULI = 500
 """How many things that happened are handled in one flush: bounds its length, not its rate."""
 
@@ -80,7 +84,8 @@ class EngineLimits:
     max_value_bytes: int
     """How many bytes one task's changes to the context may have, encoded."""
     max_live_runs: int = 1000
-    """How many runs it has at a time before it takes no more of those that wait."""
+    """How many runs it works on before it takes no more of those that are queued; one whose tasks
+    all wait isn't counted."""
     cancel_grace: timedelta = timedelta(seconds=10)
     """How long what runs may take to end when its run is cancelled."""
 
@@ -287,7 +292,9 @@ class Engine:
         """Return how many more runs the engine can do with now."""
         # One without slots takes some, too: so it is seen that it needs any, and may be given them.
         enough = WAITING_PER_SLOT * max(1, self._slots.size) - self._slots.waiting
-        return min(self._limits.max_live_runs - len(self._runs), enough)
+        live, most = list(self._runs.values()), self._limits.max_live_runs
+        busy = sum(1 for completion in live if completion.run.at_hand)
+        return min(most - busy, HELD_PER_BUSY * most - len(live), enough)
 
     def load(self) -> Load:
         """Return how busy the engine is."""
@@ -649,9 +656,11 @@ class Engine:
                 case planner.Ready(number):
                     self._dispatcher.queue(run, number)
                 case planner.Sleep(number):
+                    run.at_hand.discard(number)
                     self._journal.task_sleeps(run, number)
                     self._sleep(run, number)
                 case planner.Defer(number):
+                    run.at_hand.discard(number)
                     self._journal.task_deferred(run, number)
                     self._sleep(run, number)
                 case planner.Deliver(number, signal):
@@ -663,6 +672,7 @@ class Engine:
                 case planner.Expand(number):
                     self._journal.task_expanded(run, number)
                 case planner.End(number, _, reason):
+                    run.at_hand.discard(number)
                     if run.tasks[number].has_open_attempt:
                         self._journal.attempt_cancelled(run, number, reason or "cancelled")
                     self._journal.task_ended(run, number)

@@ -64,6 +64,7 @@ class RunState:
     __slots__ = (
         "_owners",
         "_views",
+        "at_hand",
         "cancel",
         "edits",
         "engine_deaths",
@@ -110,6 +111,8 @@ class RunState:
         """Which time it is that its engine has it: tells its timers from those of earlier lives."""
         self.cancel: Command | None = None
         """Who asked for its end, which waits for what runs."""
+        self.at_hand: set[int] = set()
+        """Its task runs that are ready or under way here; without any, it only waits."""
         self.signals: list[Command] = []
         """Those that no task has waited for yet, the oldest first."""
         self.edits: dict[int, Mapping[str, Encoded | None]] = {}

@@ -217,6 +217,17 @@ def test_a_run_of_a_limited_workflow_takes_its_turn(
         assert runtime.run(parent_of(ask), timeout=PATIENCE).context == {"rows": [[1]] * 3}
 
 
+def test_parents_that_fill_an_engine_get_children_that_take_their_turn(
+    tmp_path: Path, store_url: str
+):
+    child, parent = child_of(lambda _: {"rows": [1]}, max_live_runs=5), parent_of(ask_one)
+    with open_runtime(tmp_path, store_url, workflows=[child], max_live_runs=3) as runtime:
+        handles = list(runtime.submit_many(parent, [None] * 3))
+        results = [handle.result(PATIENCE) for handle in handles]
+
+    assert [result.status for result in results] == [RunStatus.SUCCEEDED] * 3
+
+
 def test_a_cancel_crosses_engines(tmp_path: Path, store_url: str):
     gate = Gate()
     child, parent = child_of(gate), parent_of(ask_one)

@@ -224,6 +224,7 @@ class EngineBench:
         clock: Clock,
         *,
         slots: int = 16,
+        max_live_runs: int = 1000,
         writer: RunWriter | None = None,
         children: Iterable[Workflow] = (),
         max_run_depth: int = 20,
@@ -259,7 +260,9 @@ class EngineBench:
                     DatabaseBlobStore(lambda: database), spill_bytes=1000, max_spilled_bytes=100_000
                 ),
             ),
-            limits=EngineLimits(slots=slots, max_value_bytes=1_000_000),
+            limits=EngineLimits(
+                slots=slots, max_value_bytes=1_000_000, max_live_runs=max_live_runs
+            ),
             on_demand=on_demand,
         )
         self.ownership.register(self.engine.id, "test")

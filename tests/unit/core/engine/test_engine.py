@@ -25,6 +25,7 @@ from cloacina_core.model.retry import RetryPolicy
 from cloacina_core.model.rules import Rule
 from cloacina_core.model.run import Failure
 from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
+from cloacina_core.model.wait import Wait, WaitKind
 from cloacina_core.store.batch import Batch
 from cloacina_core.store.commands import CommandStore
 from cloacina_core.store.database import Database
@@ -853,3 +854,49 @@ class TestRoom:
 
         assert before == 16 * 16
         assert bench.engine.room() == before  # it runs, and waits for no slot
+
+    def test_a_run_that_only_waits_takes_none(self, clock: FrozenClock, database: Database):
+        bench = EngineBench(database, clock, max_live_runs=2)
+        for _ in range(2):
+            bench.start(ONE)
+        assert bench.engine.room() == 0
+
+        bench.executor.defer("a", Wait(kind=WaitKind.SIGNAL, signal="approval"))
+        bench.step()
+        assert bench.engine.room() == 1
+
+        bench.executor.fail("a")
+        bench.step()
+        assert bench.engine.room() == 2
+
+    def test_a_run_that_goes_on_takes_room_again(self, clock: FrozenClock, database: Database):
+        bench = EngineBench(database, clock, max_live_runs=2)
+        run = bench.start(ONE)
+        bench.executor.defer("a", Wait(kind=WaitKind.SIGNAL, signal="approval"))
+        bench.step()
+
+        bench.ask(run.run_id, "signal", name="approval", payload="1")
+        bench.step()
+
+        assert bench.engine.room() == 1
+
+    def test_a_run_that_waits_for_its_next_attempt_takes_none(
+        self, clock: FrozenClock, database: Database
+    ):
+        bench = EngineBench(database, clock, max_live_runs=2)
+        retry = RetryPolicy(max_attempts=2, first_delay=timedelta(minutes=1))
+        bench.start(workflow_of({"a": []}, options={"a": {"retry": retry}}))
+
+        bench.executor.fail("a", may_retry=True)
+        bench.step()
+
+        assert bench.engine.room() == 2
+
+    def test_there_is_a_bound_on_those_that_only_wait(self, clock: FrozenClock, database: Database):
+        bench = EngineBench(database, clock, max_live_runs=2)
+        for _ in range(10 * 2):
+            bench.start(ONE)
+            bench.executor.defer("a", Wait(kind=WaitKind.SIGNAL, signal="approval"))
+            bench.step()
+
+        assert bench.engine.room() == 0
