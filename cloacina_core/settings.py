@@ -4,8 +4,9 @@ A value is looked for in this order: command-line flag, environment variable (`C
 `[tool.cloacina]` of the nearest `pyproject.toml` at or above the working folder, `config.toml` in
 the home, default. Settings are read once, here, and handed on.
 
-A project that somebody else can change isn't obeyed. One that is says nothing of what may run
-programs, nor does the file of a home that it names: who was given a project hasn't read it.
+A project that somebody else can change isn't obeyed, nor is the file of a home that a project names
+if somebody else can change that. One that is obeyed says nothing of what may run programs, nor does
+the file of a home that it names: who was given a project hasn't read it.
 """
 
 import math
@@ -203,7 +204,8 @@ def read_settings(
         ConfigurationError: values have the wrong form, a file can't be read, or there is a setting
             that doesn't exist, or doesn't belong there. The error names each value and where it
             stands.
-        ForeignProjectError: somebody else can change the settings of the project.
+        ForeignProjectError: somebody else can change the settings of the project, or those in a
+            home that it names.
     """
     folder = working_folder.absolute()
     search = _Search(
@@ -327,18 +329,26 @@ def _layer_of_project(path: Path) -> _Layer:
         raise ConfigurationError(f"{path}: [tool.cloacina] must be a table")
     # What a package declares of itself stands there, too, and is no setting.
     settings = {name: value for name, value in table.items() if name != "package"}
-    if settings and (other := stranger(path, status)) is not None:
-        raise ForeignProjectError(str(path), other.why, mend=other.mend, without=NO_PROJECT)
+    if settings:
+        _refuse_foreign(path, status)
     return _Layer(settings, path.parent, file=path, is_of_project=True)
 
 
 def _user_layer(home: Origin) -> _Layer:
     path = home.value / USER_FILE
     try:
-        _, table = _read(path)
+        status, table = _read(path)
     except FileNotFoundError:
-        table = {}
+        return _Layer({}, home.value, file=path, is_of_project=home.is_of_project)
+    if table and home.is_of_project:
+        _refuse_foreign(path, status)
     return _Layer(table, home.value, file=path, is_of_project=home.is_of_project)
+
+
+def _refuse_foreign(path: Path, opened: os.stat_result) -> None:
+    """Refuse a file of a project that somebody else can change."""
+    if (other := stranger(path, opened)) is not None:
+        raise ForeignProjectError(str(path), other.why, mend=other.mend, without=NO_PROJECT)
 
 
 def _read(path: Path) -> tuple[os.stat_result, Any]:

@@ -228,6 +228,28 @@ def test_a_project_that_others_can_change_is_obeyed_by_nobody_below_it(
         read_settings(environment, project / "mine")
 
 
+def test_nor_is_the_file_of_a_home_that_others_can_change(
+    environment: dict[str, str], project: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    write_project(project, f"home = '{theirs}'")
+    file = theirs / "config.toml"
+    file.write_text("require_api_key = false", encoding="utf-8")
+    obeyed = read_settings(environment, project).settings
+    theirs.chmod(0o777)
+
+    with pytest.raises(ForeignProjectError, match="everybody may write") as caught:
+        read_settings(environment, project)
+
+    assert obeyed.home == theirs
+    assert caught.value.file == str(file)
+    named_by_the_user = {**environment, "CLOACINA_HOME": str(theirs)}
+    assert read_settings(named_by_the_user, project).settings.home == theirs
+    file.write_text("", encoding="utf-8")
+    assert read_settings(environment, project).settings.home == theirs
+
+
 @pytest.mark.parametrize("text", ["", "[tool.cloacina.package]\nisolation = 'namespace'"])
 def test_what_says_nothing_of_settings_may_be_anybodys(
     text: str, environment: dict[str, str], project: Path
