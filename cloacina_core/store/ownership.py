@@ -86,7 +86,12 @@ class ProcessIdentity:
 
     def is_gone(self) -> bool:
         """Whether the process is known to be dead; False when it can't be known from here."""
-        return self.host == _host() and _process_start(self.pid) != self.started
+        if self.host != _host():
+            return False
+        try:
+            return _process_start(self.pid) != self.started
+        except PermissionError:
+            return False
 
 
 def _host() -> str:
@@ -102,11 +107,16 @@ def _host() -> str:
 
 
 def _process_start(pid: int) -> str | None:
-    """Return when a process began, or None when there is none of this number (or a zombie)."""
+    """Return when a process began, or None when there is none of this number (or a zombie).
+
+    Raises:
+        PermissionError: it is another user's, and hidden: see `hidepid` in proc(5).
+    """
     if sys.platform == "linux":
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
+            _refuse_hidden(pid)
             return None
         state, *fields = stat.rpartition(")")[2].split()  # the name before may hold anything
         return None if state in "ZX" else fields[_START_FIELD]
@@ -116,6 +126,17 @@ def _process_start(pid: int) -> str | None:
         return repr(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:
         return None
+    except psutil.AccessDenied as error:
+        raise PermissionError(str(error)) from error
+
+
+def _refuse_hidden(pid: int) -> None:
+    """Raise PermissionError when there is a process that isn't shown."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return
+    raise PermissionError(f"process {pid} isn't shown in /proc")
 
 
 @dataclass(frozen=True, slots=True)

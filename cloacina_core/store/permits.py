@@ -66,7 +66,7 @@ class Permits:
             limits = _locked(connection, names)
             if not limits:
                 return [None] * len(wanted)
-            _forget_starts(connection, wanted)
+            _forget_lost_answers(connection, wanted)
             now = self._database.now_micros(connection)
             room = _room(connection, limits, now)
             refusals = []
@@ -138,11 +138,13 @@ def _locked(connection: Connection, names: Collection[str]) -> dict[str, Limit]:
     return {row.name: _limit(row) for row in connection.execute(query.with_for_update())}
 
 
-def _forget_starts(connection: Connection, wanted: Sequence[Wanted]) -> None:
-    """Delete permits of starts that are asked for again: the last answer was lost."""
+def _forget_lost_answers(connection: Connection, wanted: Sequence[Wanted]) -> None:
+    """Take back what the same was let in with before: who asks again never heard of it."""
     for one in wanted:
         if one.is_start:
             connection.execute(delete(_permits).where(*_of(one)))
+        else:  # the start counts for its rate all the same
+            connection.execute(update(_permits).where(*_of(one)).values(engine=None))
 
 
 def _room(connection: Connection, limits: dict[str, Limit], now: int) -> Room:

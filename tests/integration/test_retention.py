@@ -14,10 +14,12 @@ from cloacina_core.errors import UnknownRunError
 from cloacina_core.foundation.clock import SystemClock, to_micros
 from cloacina_core.foundation.ids import RunId
 from cloacina_core.foundation.period import Period
+from cloacina_core.model.limit import Limit, Rate
 from cloacina_core.model.status import RunStatus
 from cloacina_core.services.retention import RetentionService, expiries, sweep
 from cloacina_core.store import retention, schema
 from cloacina_core.store.database import Database
+from cloacina_core.store.permits import Permits, Wanted
 from cloacina_core.store.reading import RunFilter
 from cloacina_core.store.retention import Expiry, Retention
 
@@ -260,3 +262,31 @@ def test_a_sweep_that_fails_is_logged(database: Database, caplog: pytest.LogCapt
     service.stop()
 
     assert "can't delete old runs" in caplog.text
+
+
+def test_a_start_counts_for_its_rate_though_its_run_is_gone(bench: EngineBench, database: Database):
+    run_id = ended(bench, days_ago=0.5)
+    permits = Permits(database)
+    permits.set(Limit(name="daily", rate=Rate(1, timedelta(days=7))))
+    first, second = (
+        Wanted(run, "a", 1, ("daily",), is_start=True) for run in (run_id, RunId("next"))
+    )
+    assert permits.take([first], bench.engine.id) == [None]
+
+    assert swept(database, succeeded=Period(timedelta(hours=1))) == 1
+
+    (refusal,) = permits.take([second], bench.engine.id)
+    assert refusal is not None
+
+
+def test_who_goes_on_and_asks_again_is_not_in_their_own_way(bench: EngineBench, database: Database):
+    run_id = bench.start(ONE, params={"n": 1}).run_id
+    bench.step()
+    permits, engine = Permits(database), bench.engine.id
+    permits.set(Limit(name="one", size=1))
+    goes_on = Wanted(run_id, "a", 1, ("one",), is_start=False)
+
+    assert permits.take([goes_on], engine) == [None]
+    assert permits.take([goes_on], engine) == [None]
+    (other,) = permits.take([Wanted(run_id, "a", 2, ("one",), is_start=True)], engine)
+    assert other is not None

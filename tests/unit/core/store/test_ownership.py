@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -275,3 +276,20 @@ class TestListing:
         assert second.ownership.dead(second.engine.id) == [first.engine.id]
         assert second.ownership.bury(first.engine.id)
         assert second.ownership.dead(second.engine.id) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have no /proc")
+@pytest.mark.parametrize("error", [FileNotFoundError, PermissionError])
+def test_a_process_that_isnt_shown_isnt_taken_for_dead(
+    monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+):
+    me, read = ProcessIdentity.of_this_process(), Path.read_text
+
+    def hide(path: Path, *arguments: str) -> str:
+        if path.name == "stat":  # as hidepid=2 does, and hidepid=1
+            raise error(path)
+        return read(path, *arguments)
+
+    monkeypatch.setattr(Path, "read_text", hide)
+
+    assert not me.is_gone()
