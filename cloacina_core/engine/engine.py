@@ -601,15 +601,12 @@ class Engine:
 
     def _tell_late(self) -> None:
         """Have it told what came too late: by us, or by whoever has the run now."""
-        for run_id, task, attempt, reason in self._late.take():
-            completion = self._runs.get(run_id)
-            if completion is not None and self._has(completion.run):
-                self._journal.late_result(completion.run, task, attempt, reason)
-                continue
+        for run_id, task, attempt, outcome in self._late.take():
+            self._is_to_look = True  # for what it is asked to tell, if it has the run again
             try:
-                self._commands.tell_late(run_id, task, attempt, reason, engine=self.id)
+                self._commands.tell_late(run_id, task, attempt, outcome, engine=self.id)
             except StoreError as error:
-                _log.warning("task %s of run %s: %s: %s", task, run_id, reason, error)
+                _log.warning("task %s of run %s %s too late: %s", task, run_id, outcome, error)
 
     def _end_attempt(
         self, run: RunState, number: int, outcome: Outcome, children: Sequence[RunState] = ()

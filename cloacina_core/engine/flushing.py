@@ -198,7 +198,7 @@ class Flusher:
                     refused = self._refuse_submissions(error)
                     pending = deque(rest for part in pending if (rest := part.without(refused)))
                 if self._stopping.wait(pause.total_seconds()):
-                    return Flushed.STOPPED
+                    return Flushed.STALE if self._fenced.is_set() else Flushed.STOPPED
                 pause = min(pause * 2, LONGEST_PAUSE)
             except (GuardError, KeyTakenError, StoreError, *_REFUSALS) as error:
                 in_doubt = False

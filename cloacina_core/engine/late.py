@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from cloacina_core.engine.call import AttemptKey, Outcome
 from cloacina_core.foundation.ids import RunId
+from cloacina_core.model.status import AttemptOutcome
 
 
 class LateResult(NamedTuple):
@@ -17,7 +18,7 @@ class LateResult(NamedTuple):
     run_id: RunId
     task: str
     attempt: int
-    reason: str
+    outcome: AttemptOutcome
 
 
 class LateResults:
@@ -39,8 +40,7 @@ class LateResults:
         """Keep a result until it can be told."""
         if task is not None:
             run_id, _, attempt = outcome.key
-            reason = f"the attempt {outcome.outcome.value} after its engine had lost the run"
-            self._results.put(LateResult(run_id, task, attempt, reason))
+            self._results.put(LateResult(run_id, task, attempt, outcome.outcome))
 
     def take(self) -> Iterable[LateResult]:
         """Yield what is to be told, each once."""

@@ -18,7 +18,7 @@ from cloacina_core.foundation.digest import digest_of_text
 from cloacina_core.foundation.ids import ID_LENGTH, EngineId, RunId
 from cloacina_core.model.command import Command, CommandKind
 from cloacina_core.model.event import EventType
-from cloacina_core.model.status import RunStatus, TaskStatus
+from cloacina_core.model.status import AttemptOutcome, RunStatus, TaskStatus
 from cloacina_core.store import schema
 from cloacina_core.store.admission import Admission
 from cloacina_core.store.children import ASK_CHILDREN
@@ -77,17 +77,21 @@ class CommandStore:
         )
 
     def tell_late(
-        self, run_id: RunId, task: str, attempt: int, reason: str, *, engine: EngineId
+        self, run_id: RunId, task: str, attempt: int, outcome: AttemptOutcome, *, engine: EngineId
     ) -> None:
         """Have a run's history tell of a result that isn't used. Telling it twice is telling once.
+
+        Nothing is told when the result was stored: an engine that loses its lease in the middle of
+        a commit doesn't know.
 
         Args:
             run_id: which run; one that isn't there any more is passed over.
             task: whose attempt it was.
             attempt: its number.
-            reason: what it came to.
+            outcome: what it came to.
             engine: who tells it.
         """
+        reason = f"the attempt {outcome.value} after its engine had lost the run"
         command = Command(
             id=digest_of_text(f"{run_id} {task} {attempt}").rpartition(":")[2][:ID_LENGTH],
             run_id=run_id,
@@ -98,7 +102,9 @@ class CommandStore:
         )
         with suppress(UnknownRunError), self._database.begin() as connection:
             run = _locked(connection, run_id)
-            if _is_known(connection, command):
+            if _is_known(connection, command) or _may_be_stored(
+                connection, run_id, task, attempt, outcome
+            ):
                 return
             now = self._database.now_micros(connection)
             is_done = run.engine is None or RunStatus(run.status).is_final
@@ -204,6 +210,20 @@ def _is_known(connection: Connection, command: Command) -> bool:
         _commands.c.run_id == command.run_id, _commands.c.id == command.id
     )
     return connection.execute(query).scalar() is not None
+
+
+def _may_be_stored(
+    connection: Connection, run_id: RunId, task: str, attempt: int, outcome: AttemptOutcome
+) -> bool:
+    """Whether the store has what an attempt came to; of one that still waits, it may."""
+    attempts = schema.attempts
+    query = select(attempts.c.outcome).where(
+        attempts.c.run_id == run_id, attempts.c.task == task, attempts.c.number == attempt
+    )
+    stored = connection.execute(query).scalar()
+    if stored is None:
+        return outcome is AttemptOutcome.DEFERRED
+    return AttemptOutcome(stored) not in (AttemptOutcome.LOST, AttemptOutcome.RELEASED)
 
 
 def _locked(connection: Connection, run_id: RunId) -> Row[Any]:

@@ -563,7 +563,8 @@ class TestLateResults:
         return [event for event in bench.history(run_id) if event.startswith("commit_rejected")]
 
     def tell(self, bench: EngineBench, run_id: RunId, task: str = "a") -> None:
-        bench.commands.tell_late(run_id, task, 1, "it came late", engine=EngineId("x" * 26))
+        outcome = AttemptOutcome.SUCCEEDED
+        bench.commands.tell_late(run_id, task, 1, outcome, engine=EngineId("x" * 26))
         bench.engine.look()
         bench.step()
 
@@ -576,15 +577,38 @@ class TestLateResults:
         assert self.told(bench, run.run_id) == ["commit_rejected a#1"]
         assert bench.executor.names() == ["a"]
 
-    def test_a_run_that_has_ended_is_told_of_them(self, bench: EngineBench):
+    def test_a_run_that_has_ended_is_told_of_them(self, bench: EngineBench, clock: FrozenClock):
+        run = bench.start(ONE)
+        bench.ownership.stop(bench.engine.id)
+        rival = next_engine(bench, clock, run.run_id)
+        rival.executor.succeed("a")
+        rival.step()
+
+        self.tell(rival, run.run_id)
+
+        assert self.told(bench, run.run_id) == ["commit_rejected a#1"]
+        assert bench.result(run.run_id).status is RunStatus.SUCCEEDED
+
+    def test_what_was_stored_after_all_is_not_told_as_late(self, bench: EngineBench):
         run = bench.start(ONE)
         bench.executor.succeed("a")
         bench.step()
 
         self.tell(bench, run.run_id)
 
-        assert self.told(bench, run.run_id) == ["commit_rejected a#1"]
-        assert bench.result(run.run_id).status is RunStatus.SUCCEEDED
+        assert self.told(bench, run.run_id) == []
+
+    def test_an_attempt_that_waits_after_all_is_not_told_as_late(self, bench: EngineBench):
+        run = bench.start(ONE)
+        bench.executor.defer("a", APPROVAL)
+        bench.step()
+
+        outcome = AttemptOutcome.DEFERRED
+        bench.commands.tell_late(run.run_id, "a", 1, outcome, engine=EngineId("x" * 26))
+        bench.engine.look()
+        bench.step()
+
+        assert self.told(bench, run.run_id) == []
 
     def test_a_run_that_nobody_has_is_told_of_them(self, bench: EngineBench, clock: FrozenClock):
         run = bench.start(TWO)

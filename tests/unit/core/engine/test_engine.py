@@ -816,6 +816,19 @@ class TestLosingTheLease:
         assert key in bench.executor.abandoned
         assert not bench.engine.is_alive()
 
+    def test_what_it_could_not_write_before_is_kept_to_be_told(
+        self, bench: EngineBench, writer: TroubledWriter
+    ):
+        run = bench.start(ONE)
+        bench.executor.succeed("a", rows=[1])
+        writer.before = [StoreUnavailableError("no answer")]
+        writer.on_write = lambda _: bench.engine.fence("a test says so")
+
+        bench.engine.step(patience=0)
+
+        (late,) = bench.engine._late.take()
+        assert late == (run.run_id, "a", 1, AttemptOutcome.SUCCEEDED)
+
     def test_it_knows_which_runs_it_left(self, bench: EngineBench):
         run = bench.start(ONE)
         bench.engine.fence("a test says so")
