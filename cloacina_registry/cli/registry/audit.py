@@ -194,7 +194,8 @@ def _compare(receipt: Receipt, wheel: Path) -> None:
 def _believed(console: Console, text: str | None) -> tuple[PublicKey, ...]:
     if text is not None:
         return (PublicKey.parse(text),)
-    return RegistryKey(console.settings.home, None).believed()
+    # Where no key is known, it is told that there is none, and how to get one.
+    return RegistryKey(console.settings.home, None).believed() or (_public_key(console, None),)
 
 
 def _public_key(console: Console, text: str | None) -> PublicKey:
