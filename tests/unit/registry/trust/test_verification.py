@@ -248,7 +248,7 @@ def test_what_a_key_signs_that_has_ended_is_no_upload_at_any_level(
 def test_what_was_received_before_a_key_ended_still_counts(end: str) -> None:
     trust = trusting(trusted(LEAD, **{end: NOW - DAY}))
 
-    assert accept(trust, NOW - DAY - timedelta(microseconds=1)) == ["lead"]
+    assert accept(trust, Received(NOW - DAY - timedelta(microseconds=1))) == ["lead"]
     assert refuse(ENVELOPE, trust, received=Received(NOW - DAY)) == ["key-revoked"]
     assert refuse(ENVELOPE, trust, received=Received(NOW)) == ["key-revoked"]
 
@@ -262,7 +262,7 @@ def test_of_a_revoked_key_nothing_counts_whenever_it_was_received() -> None:
 def test_what_was_received_before_a_key_was_in_wrong_hands_still_counts() -> None:
     trust = trusting(trusted(LEAD, revoked_at=NOW, compromised_at=NOW - DAY))
 
-    assert accept(trust, NOW - DAY - timedelta(microseconds=1)) == ["lead"]
+    assert accept(trust, Received(NOW - DAY - timedelta(microseconds=1))) == ["lead"]
     assert refuse(ENVELOPE, trust, received=Received(NOW - DAY)) == ["key-revoked"]
 
 
