@@ -706,9 +706,10 @@ class Engine:
         run = completion.run
         run.life = next(self._lives)
         self._runs[run.run_id] = completion
-        which = run.run_id, run.summary.release
-        self._library.run_began(*which)
-        self._flusher.then(lambda: self._library.run_stored(*which), run)
+        run_id, release = run.run_id, run.summary.release
+        self._library.run_began(run_id, release)
+        if release is not None:
+            self._flusher.then(lambda: self._library.run_stored(run_id, release), run)
 
     def _release(self, run: RunState, *, has_ended: bool) -> None:
         completion = self._runs.pop(run.run_id, None)

@@ -57,9 +57,6 @@ ANNOUNCED = "announced"
 CHANNEL = "channel"
 """Where a connection to the store of a tenant keeps what the names of its channels begin with."""
 
-QUEUE_TIMEOUT_SECONDS = 60
-"""How long to wait for other threads that write, each of which may store a large value."""
-
 Listener: TypeAlias = Callable[[set[Any]], object]
 """Takes what a transaction of this process announced, after its commit."""
 
@@ -131,9 +128,7 @@ class Database:
         # A database in memory has one connection, and transactions of two threads would mix.
         self.is_shared = self.is_sqlite and self.url.database in sqlite.IN_MEMORY_NAMES
         self._turn: AbstractContextManager[Any] = RLock() if self.is_shared else nullcontext()
-        self._write_queue = (
-            None if self.file is None else write_queue_of(self.file, QUEUE_TIMEOUT_SECONDS)
-        )
+        self._write_queue = None if self.file is None else write_queue_of(self.file)
         self._closed = False
         self._open = _Open()
         self._direct: list[DirectConnection] = []

@@ -95,22 +95,20 @@ class _Writer:
         self.called.acquire()
 
 
+PATIENCE_SECONDS = 60
+"""How long to wait for other threads, each of which may store a large value."""
+
 _queues: "WeakValueDictionary[Path, WriteQueue]" = WeakValueDictionary()
 _guards = [Lock()]
 
 
-def write_queue_of(file: Path, patience: float) -> WriteQueue:
-    """Return the queue of a file: one for all who write it in this process.
-
-    Args:
-        file: of a database.
-        patience: for how many seconds to wait for a turn, when the queue is made.
-    """
+def write_queue_of(file: Path) -> WriteQueue:
+    """Return the queue of a database's file: one for all who write it in this process."""
     path = file.resolve()
     with _guards[0]:
         queue = _queues.get(path)
         if queue is None:
-            queue = _queues[path] = WriteQueue(patience)
+            queue = _queues[path] = WriteQueue(PATIENCE_SECONDS)
         return queue
 
 

@@ -21,7 +21,8 @@ def test_the_benchmark_of_the_engine_tells_times_ratios_and_goals() -> None:
 
     (store,) = told["stores"]
     assert [one["workload"] for one in store["workloads"]] == ["W1", "W2", "W3", "W4", "W4", "W7"]
-    assert all(one["engine"]["commits"] >= 1 for one in store["workloads"])
+    # A run begins and ends with a commit each; a slow machine takes one more.
+    assert store["workloads"][0]["engine"]["commits"] >= 2
     assert all(one["times_raw"] > 0 for one in store["workloads"])
     assert {"SQLite FULL"} == {goal["store"] for goal in told["goals"]}
     assert store["footprint"]["in_flight_mb"] > 0

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable
 
-PATIENCE = 60.0
-"""For how many seconds: on a busy machine, all takes its time."""
+from support.runs import PATIENCE
 
 
 def wait_until(is_so: Callable[[], object]) -> None:

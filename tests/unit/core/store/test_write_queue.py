@@ -151,11 +151,11 @@ def test_a_process_that_is_forked_off_writes_though_a_thread_held_the_turn(tmp_p
         "from pathlib import Path\n"
         "from cloacina_core.store.write_queue import write_queue_of\n"
         "file = Path(sys.argv[1])\n"
-        "queue = write_queue_of(file, 0.1)\n"
+        "queue = write_queue_of(file)\n"
         "with queue.turn():\n"
         "    child = os.fork()\n"
         "    if not child:\n"
-        "        with write_queue_of(file, 0.1).turn():\n"
+        "        with write_queue_of(file).turn():\n"
         "            os._exit(0)\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
@@ -170,10 +170,10 @@ def test_all_who_write_a_file_stand_in_one_queue(tmp_path: Path):
     link = tmp_path / "link"
     link.symlink_to(tmp_path, target_is_directory=True)
 
-    first = write_queue_of(tmp_path / "a.db", PATIENCE)
+    first = write_queue_of(tmp_path / "a.db")
 
-    assert write_queue_of(link / "a.db", PATIENCE) is first
-    assert write_queue_of(tmp_path / "b.db", PATIENCE) is not first
+    assert write_queue_of(link / "a.db") is first
+    assert write_queue_of(tmp_path / "b.db") is not first
 
 
 @pytest.mark.parametrize("is_direct", [True, False])
@@ -187,7 +187,7 @@ def test_a_transaction_waits_in_the_queue_of_its_file(tmp_path: Path, *, is_dire
             with database.begin_directly(connection) if is_direct else database.begin():
                 begun.append(True)
 
-        queue, writer = write_queue_of(file, PATIENCE), threading.Thread(target=write)
+        queue, writer = write_queue_of(file), threading.Thread(target=write)
         with queue.turn():
             writer.start()
             wait_until(lambda: queue.waiting == 1)
